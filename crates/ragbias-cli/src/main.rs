@@ -1,0 +1,3 @@
+//! The ragbias command line.
+
+fn main() {}

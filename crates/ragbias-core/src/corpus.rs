@@ -1,0 +1,162 @@
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{ContentHasher, ContentId, Error, Lean, Result};
+
+/// Position of a document in its corpus, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DocId(pub u32);
+
+impl DocId {
+    /// As an index into the documents.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One document of a corpus, in the BEIR layout.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Document {
+    /// Unique within its corpus.
+    #[serde(rename = "_id")]
+    pub id: String,
+    /// May be absent or empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The text; not empty once it is part of a [`Corpus`].
+    pub text: String,
+    /// Anything else. `lean` is the optional gold label, read by [`Document::gold_lean`].
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
+}
+
+impl Document {
+    /// A document without title and metadata.
+    pub fn new(id: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { id: id.into(), title: None, text: text.into(), metadata: Map::new() }
+    }
+
+    /// The gold label `metadata.lean`, where there is one.
+    ///
+    /// # Errors
+    /// [`Error::Lean`] where it is there and is not −1, 0 or 1.
+    pub fn gold_lean(&self) -> Result<Option<Lean>> {
+        match self.metadata.get("lean") {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => Lean::try_from(value.as_i64().unwrap_or(i64::MAX)).map(Some),
+        }
+    }
+
+    /// Title and text with a space between them, or the text alone: what is embedded.
+    pub fn full_text(&self) -> String {
+        match self.title.as_deref().map(str::trim) {
+            Some(title) if !title.is_empty() => format!("{title} {}", self.text),
+            _ => self.text.clone(),
+        }
+    }
+}
+
+/// Documents in a fixed order, each with a text and an id of its own.
+#[derive(Debug, Clone)]
+pub struct Corpus {
+    documents: Vec<Document>,
+    positions: HashMap<String, DocId>,
+}
+
+impl Corpus {
+    /// A corpus of these documents, in this order.
+    ///
+    /// # Errors
+    /// [`Error::Empty`], [`Error::EmptyText`], [`Error::DuplicateId`], or [`Error::Lean`] for a bad gold label.
+    pub fn new(documents: Vec<Document>) -> Result<Self> {
+        if documents.is_empty() {
+            return Err(Error::Empty("corpus"));
+        }
+        let mut positions = HashMap::with_capacity(documents.len());
+        for (position, document) in documents.iter().enumerate() {
+            if document.text.trim().is_empty() {
+                return Err(Error::EmptyText { what: "document", id: document.id.clone() });
+            }
+            document.gold_lean()?;
+            if let Some(DocId(first)) = positions.insert(document.id.clone(), DocId(position as u32)) {
+                let (first, second) = (first as usize + 1, position + 1);
+                return Err(Error::DuplicateId { what: "document", id: document.id.clone(), first, second });
+            }
+        }
+        Ok(Self { documents, positions })
+    }
+
+    /// All documents, in order.
+    pub fn documents(&self) -> &[Document] {
+        &self.documents
+    }
+
+    /// How many documents there are: at least one.
+    #[expect(clippy::len_without_is_empty, reason = "a corpus is never empty")]
+    pub fn len(&self) -> usize {
+        self.documents.len()
+    }
+
+    /// The document at a position.
+    ///
+    /// # Panics
+    /// Where the position is not of this corpus.
+    pub fn document(&self, doc: DocId) -> &Document {
+        &self.documents[doc.index()]
+    }
+
+    /// Where the document of this `_id` stands.
+    pub fn position(&self, id: &str) -> Option<DocId> {
+        self.positions.get(id).copied()
+    }
+
+    /// The hash of all ids, titles, texts and gold labels, in order.
+    pub fn content_id(&self) -> ContentId {
+        let mut hasher = ContentHasher::new("corpus/1");
+        for document in &self.documents {
+            let lean = document.metadata.get("lean").map(Value::to_string).unwrap_or_default();
+            hasher = hasher
+                .field(&document.id)
+                .field(document.title.as_deref().unwrap_or_default())
+                .field(&document.text)
+                .field(lean);
+        }
+        hasher.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_of_the_beir_layout_round_trips() {
+        let json = r#"{"_id":"d1","title":"T","text":"x","metadata":{"lean":-1,"url":"u"}}"#;
+        let document: Document = serde_json::from_str(json).unwrap();
+        assert_eq!(document.gold_lean().unwrap(), Some(Lean::Negative));
+        assert_eq!(document.full_text(), "T x");
+        assert_eq!(serde_json::to_string(&document).unwrap(), json);
+    }
+
+    #[test]
+    fn bad_documents_are_refused_by_name() {
+        let twice = vec![Document::new("a", "x"), Document::new("b", "y"), Document::new("a", "z")];
+        let error = Corpus::new(twice).unwrap_err().to_string();
+        assert_eq!(error, "document `a` occurs twice (number 1 and number 3); every _id must be unique");
+        let error = Corpus::new(vec![Document::new("a", " \n")]).unwrap_err().to_string();
+        assert_eq!(error, "document `a` has no text");
+        assert!(Corpus::new(vec![]).is_err());
+    }
+
+    #[test]
+    fn a_gold_label_that_is_no_lean_is_refused() {
+        for bad in ["2", "\"left\"", "0.5"] {
+            let json = format!(r#"{{"_id":"d","text":"x","metadata":{{"lean":{bad}}}}}"#);
+            let document: Document = serde_json::from_str(&json).unwrap();
+            assert!(Corpus::new(vec![document]).is_err(), "{bad}");
+        }
+    }
+}

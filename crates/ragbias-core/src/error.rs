@@ -1,0 +1,101 @@
+use std::error::Error as StdError;
+
+/// The result of everything in this crate and of its four traits.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can be wrong with a value of the vocabulary, or with a component behind one of the traits.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A lean other than −1, 0 and +1.
+    #[error("a lean is -1, 0 or 1; received {0}")]
+    Lean(i64),
+    /// A text that is empty or all white space.
+    #[error("{what} `{id}` has no text")]
+    EmptyText {
+        /// `document` or `question`.
+        what: &'static str,
+        /// Its `_id`.
+        id: String,
+    },
+    /// Two documents, or two questions, of the same `_id`.
+    #[error("{what} `{id}` occurs twice (number {first} and number {second}); every _id must be unique")]
+    DuplicateId {
+        /// `document` or `question`.
+        what: &'static str,
+        /// The `_id`.
+        id: String,
+        /// Position of the first one, from 1.
+        first: usize,
+        /// Position of the second one, from 1.
+        second: usize,
+    },
+    /// A corpus or a question set without entries.
+    #[error("the {0} is empty")]
+    Empty(&'static str),
+    /// Vectors of two different lengths.
+    #[error("vectors of {received} dimensions where {expected} were expected")]
+    Dimension {
+        /// Dimensions asked for.
+        expected: usize,
+        /// Dimensions received.
+        received: usize,
+    },
+    /// A NaN or an infinity in a vector.
+    #[error("vector {row} has a value that is not finite ({value}); the weights of the model may be damaged")]
+    NotFinite {
+        /// Row, from 0.
+        row: usize,
+        /// The value.
+        value: f32,
+    },
+    /// A vector of length 0, which has no direction.
+    #[error("vector {row} has length 0 and cannot be normalised")]
+    ZeroVector {
+        /// Row, from 0.
+        row: usize,
+    },
+    /// A batch answered with another number of items than it had.
+    #[error("{component} answered {received} items for a batch of {expected}")]
+    BatchLength {
+        /// Which component.
+        component: &'static str,
+        /// Items sent.
+        expected: usize,
+        /// Items received.
+        received: usize,
+    },
+    /// A bias outside its range, or an interval that does not hold.
+    #[error("a bias lies in [-1, 1] with low <= high; received {value} in [{low}, {high}]")]
+    Bias {
+        /// The value.
+        value: f64,
+        /// Lower end.
+        low: f64,
+        /// Upper end.
+        high: f64,
+    },
+    /// Nothing could be scored, so there is no bias to speak of.
+    #[error("none of the {0} texts could be scored; a bias needs at least one scored text")]
+    NothingScored(usize),
+    /// An axis whose definition contradicts itself.
+    #[error("axis `{axis}`: {reason}")]
+    Axis {
+        /// The axis.
+        axis: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A component (an embedder, an index, a generator, a scorer) failed.
+    #[error("{0}")]
+    Component(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+impl Error {
+    /// Wraps the error of a component, so that it can pass through one of the traits.
+    ///
+    /// The wrapped error is the text of this one, and its `source`.
+    pub fn component(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Component(source.into())
+    }
+}

@@ -1,0 +1,169 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Which way a text leans on an axis: p − n, where p and n say whether each pole is present.
+///
+/// Serialised as the integers −1, 0 and 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "i64")]
+pub enum Lean {
+    /// −1: the negative pole alone.
+    Negative = -1,
+    /// 0: both poles, or neither.
+    Neutral = 0,
+    /// +1: the positive pole alone.
+    Positive = 1,
+}
+
+impl Lean {
+    /// −1.0, 0.0 or +1.0.
+    pub fn value(self) -> f64 {
+        f64::from(self as i8)
+    }
+}
+
+impl TryFrom<i64> for Lean {
+    type Error = Error;
+
+    fn try_from(value: i64) -> Result<Self> {
+        match value {
+            -1 => Ok(Self::Negative),
+            0 => Ok(Self::Neutral),
+            1 => Ok(Self::Positive),
+            other => Err(Error::Lean(other)),
+        }
+    }
+}
+
+impl From<Lean> for i64 {
+    fn from(lean: Lean) -> Self {
+        lean as Self
+    }
+}
+
+impl std::ops::Neg for Lean {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        match self {
+            Self::Negative => Self::Positive,
+            Self::Neutral => Self::Neutral,
+            Self::Positive => Self::Negative,
+        }
+    }
+}
+
+impl fmt::Display for Lean {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&(*self as i8), f)
+    }
+}
+
+/// What a scorer says of one text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Whether each pole is present.
+    Scored {
+        /// p: the positive pole is present.
+        positive: bool,
+        /// n: the negative pole is present.
+        negative: bool,
+    },
+    /// The scorer could not tell. Counted, and never taken for a lean of 0.
+    Unscored,
+}
+
+impl Verdict {
+    /// The positive pole alone.
+    pub const POSITIVE: Self = Self::scored(true, false);
+    /// The negative pole alone.
+    pub const NEGATIVE: Self = Self::scored(false, true);
+    /// Scored, and neither pole is present.
+    pub const NEITHER: Self = Self::scored(false, false);
+
+    /// A verdict from the presence of the two poles.
+    pub const fn scored(positive: bool, negative: bool) -> Self {
+        Self::Scored { positive, negative }
+    }
+
+    /// p − n, or `None` where the text could not be scored.
+    pub fn lean(self) -> Option<Lean> {
+        match self {
+            Self::Scored { positive: true, negative: false } => Some(Lean::Positive),
+            Self::Scored { positive: false, negative: true } => Some(Lean::Negative),
+            Self::Scored { .. } => Some(Lean::Neutral),
+            Self::Unscored => None,
+        }
+    }
+
+    /// The verdict with the poles exchanged.
+    #[must_use]
+    pub fn swapped(self) -> Self {
+        match self {
+            Self::Scored { positive, negative } => Self::scored(negative, positive),
+            Self::Unscored => Self::Unscored,
+        }
+    }
+
+    /// The verdict on several texts taken together: a pole is present where more than half of the scored texts have it.
+    ///
+    /// `Unscored` where no text was scored. This is how the top-k documents of one question become one verdict.
+    pub fn majority(verdicts: &[Self]) -> Self {
+        let (mut scored, mut positives, mut negatives) = (0_usize, 0_usize, 0_usize);
+        for verdict in verdicts {
+            if let Self::Scored { positive, negative } = *verdict {
+                scored += 1;
+                positives += usize::from(positive);
+                negatives += usize::from(negative);
+            }
+        }
+        if scored == 0 {
+            return Self::Unscored;
+        }
+        Self::scored(2 * positives > scored, 2 * negatives > scored)
+    }
+}
+
+impl From<Lean> for Verdict {
+    fn from(lean: Lean) -> Self {
+        match lean {
+            Lean::Positive => Self::POSITIVE,
+            Lean::Negative => Self::NEGATIVE,
+            Lean::Neutral => Self::NEITHER,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_with_both_poles_leans_nowhere() {
+        assert_eq!(Verdict::scored(true, true).lean(), Some(Lean::Neutral));
+        assert_eq!(Verdict::NEITHER.lean(), Some(Lean::Neutral));
+        assert_eq!(Verdict::Unscored.lean(), None);
+    }
+
+    #[test]
+    fn the_majority_is_taken_for_each_pole_and_over_scored_texts_only() {
+        use Verdict as V;
+        assert_eq!(V::majority(&[V::POSITIVE, V::POSITIVE, V::NEGATIVE]), V::POSITIVE);
+        assert_eq!(V::majority(&[V::POSITIVE, V::NEGATIVE]), V::NEITHER, "half is no majority");
+        assert_eq!(V::majority(&[V::POSITIVE, V::Unscored]), V::POSITIVE);
+        assert_eq!(V::majority(&[V::Unscored]), V::Unscored);
+        assert_eq!(V::majority(&[]), V::Unscored);
+    }
+
+    #[test]
+    fn a_lean_travels_as_an_integer() {
+        assert_eq!(serde_json::to_string(&Lean::Negative).unwrap(), "-1");
+        assert_eq!(serde_json::from_str::<Lean>("1").unwrap(), Lean::Positive);
+        let error = serde_json::from_str::<Lean>("2").unwrap_err().to_string();
+        assert!(error.contains("a lean is -1, 0 or 1; received 2"), "{error}");
+    }
+}

@@ -1,0 +1,50 @@
+//! The vocabulary of ragbias, and the four traits that its parts meet at.
+//!
+//! A RAG system is a [`Corpus`], an [`Embedder`] with its [`VectorIndex`], and a [`Generator`]. A [`BiasScorer`]
+//! says of a text whether the poles of an [`Axis`] are present in it: a [`Verdict`], whose [`Lean`] is −1, 0 or +1.
+//! A [`Bias`] is the mean lean over questions, and never travels without its count, its four rates and its interval.
+//!
+//! ```text
+//! Question ──Embedder──▶ Embeddings ──VectorIndex──▶ Hit ─┬─BiasScorer──▶ Verdict ──▶ Bias (E_b)
+//!                                                         └─Generator──▶ answer ──BiasScorer──▶ Verdict ──▶ Bias (R_b)
+//! ```
+//!
+//! This crate does no input or output and knows no model. Every type checks its values when it is made, so that a
+//! function that takes one need not check again.
+//!
+//! ```
+//! use ragbias_core::{Bias, Verdict};
+//!
+//! let verdicts = [
+//!     Verdict::POSITIVE,           // one pole
+//!     Verdict::POSITIVE,
+//!     Verdict::scored(true, true), // both poles: a lean of 0
+//!     Verdict::Unscored,           // counted, but never taken for a 0
+//! ];
+//! let bias = Bias::from_verdicts(&verdicts, 0.1..=1.0)?;
+//! assert_eq!(bias.value(), 2.0 / 3.0);
+//! assert_eq!((bias.n(), bias.unscored()), (3, 1));
+//! assert_eq!(bias.rates().both, 1.0 / 3.0);
+//! # Ok::<(), ragbias_core::Error>(())
+//! ```
+
+mod axis;
+mod bias;
+mod content_id;
+mod corpus;
+mod embeddings;
+mod error;
+mod lean;
+mod question;
+pub mod testing;
+mod traits;
+
+pub use axis::{Answering, Axis, Pole};
+pub use bias::{Bias, Rates};
+pub use content_id::{ContentHasher, ContentId};
+pub use corpus::{Corpus, DocId, Document};
+pub use embeddings::Embeddings;
+pub use error::{Error, Result};
+pub use lean::{Lean, Verdict};
+pub use question::{Choices, Question, QuestionSet};
+pub use traits::{BiasScorer, Choice, ChoicePrompt, Embedder, Generator, Hit, Passage, Role, VectorIndex};

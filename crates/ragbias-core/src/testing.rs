@@ -1,0 +1,81 @@
+//! Fakes for tests: small, fast, deterministic, and honest about being no models.
+
+use ndarray::Array2;
+
+use crate::{Choice, ChoicePrompt, ContentHasher, ContentId, Embedder, Embeddings, Generator, Result, Role};
+
+/// An embedder that hashes words into a vector: texts that share words are near each other.
+#[derive(Debug, Clone)]
+pub struct HashEmbedder {
+    dim: usize,
+    seed: u64,
+}
+
+impl HashEmbedder {
+    /// Vectors of `dim` dimensions; another `seed` is another embedder.
+    pub fn new(dim: usize, seed: u64) -> Self {
+        Self { dim, seed }
+    }
+}
+
+impl Embedder for HashEmbedder {
+    fn id(&self) -> ContentId {
+        ContentHasher::new("hash-embedder/1")
+            .field(self.dim.to_le_bytes())
+            .field(self.seed.to_le_bytes())
+            .finish()
+    }
+
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn embed(&self, texts: &[&str], _: Role) -> Result<Embeddings> {
+        let mut rows = Array2::from_elem((texts.len(), self.dim), 1e-3_f32);
+        for (mut row, text) in rows.rows_mut().into_iter().zip(texts) {
+            for word in text.split_whitespace().map(str::to_lowercase) {
+                let id = ContentHasher::new("word").field(self.seed.to_le_bytes()).field(word).finish();
+                let slot = u64::from_le_bytes(*id.as_bytes().first_chunk().expect("32 bytes hold 8"));
+                row[(slot % self.dim as u64) as usize] += 1.0;
+            }
+        }
+        Embeddings::new(rows)?.normalised()
+    }
+}
+
+/// A generator that answers with the first line of its prompt, and chooses the claim that the prompt repeats.
+#[derive(Debug, Clone, Default)]
+pub struct EchoGenerator;
+
+impl Generator for EchoGenerator {
+    fn id(&self) -> ContentId {
+        ContentId::of(b"echo-generator/1")
+    }
+
+    fn generate(&self, prompts: &[&str]) -> Result<Vec<String>> {
+        Ok(prompts.iter().map(|prompt| prompt.lines().next().unwrap_or_default().trim().to_owned()).collect())
+    }
+
+    fn choose(&self, prompts: &[ChoicePrompt<'_>]) -> Result<Vec<Choice>> {
+        let odds = |claim: &str, prompt: &str| f64::from(u8::from(prompt.contains(claim)));
+        Ok(prompts
+            .iter()
+            .map(|c| Choice {
+                log_odds: odds(c.positive, c.prompt) - odds(c.negative, c.prompt),
+                position_bias: 0.0,
+            })
+            .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_share_words_are_nearer() {
+        let embedder = HashEmbedder::new(256, 7);
+        let e = embedder.embed(&["red apple pie", "apple pie", "blue car"], Role::Document).unwrap();
+        assert!(e.row(0).dot(&e.row(1)) > e.row(0).dot(&e.row(2)) + 0.3);
+    }
+}

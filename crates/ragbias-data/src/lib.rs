@@ -1,0 +1,1 @@
+//! Files to corpora, question sets and measurement tables, and back

@@ -1,0 +1,1 @@
+//! BERT-family text embedders on candle: tokenise, transform, pool, normalise

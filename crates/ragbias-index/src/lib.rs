@@ -1,0 +1,1 @@
+//! Exact and HNSW nearest-neighbour search over unit vectors

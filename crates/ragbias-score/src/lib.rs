@@ -1,0 +1,1 @@
+//! Scorers of lean: lexicon, classifier, gold labels

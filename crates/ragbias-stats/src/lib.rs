@@ -1,0 +1,1 @@
+//! Intervals and models for biases: topic-cluster bootstrap, retrieval metrics

@@ -1,0 +1,1 @@
+//! Measure and control the bias of retrieval-augmented generation
