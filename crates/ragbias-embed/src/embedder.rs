@@ -1,0 +1,166 @@
+use std::path::Path;
+
+use candle_core::Device;
+use ndarray::Array2;
+use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Role};
+use tokenizers::{Tokenizer, TruncationParams};
+
+use crate::bert::{Bert, Packed};
+use crate::config::{CheckpointConfig, Prefixes};
+use crate::weights::Weights;
+use crate::{Error, Result};
+
+/// Tokens of one pass through the encoder. Large enough for the matrix products to run at full rate, small enough for
+/// their inputs and outputs to stay near the caches.
+const TOKENS_PER_PASS: usize = 4096;
+
+/// Settings that a checkpoint's files leave open or get wrong; `None` keeps the checkpoint's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TextEmbedderConfig {
+    /// Longest sequence in tokens, special tokens included: 2 to the checkpoint's position embeddings.
+    pub max_tokens: Option<usize>,
+    /// What is put before texts.
+    pub prefixes: Option<Prefixes>,
+}
+
+/// A sentence embedder of the BERT family: MiniLM, E5, GTE, BGE.
+///
+/// Tokenises, runs the encoder, pools (mean or CLS) and scales to unit length, as sentence-transformers does with the
+/// same folder. A text that is longer than the model's limit is cut at its end.
+#[derive(Debug, Clone)]
+pub struct TextEmbedder {
+    bert: Bert,
+    tokenizer: Tokenizer,
+    config: CheckpointConfig,
+    id: ContentId,
+}
+
+impl TextEmbedder {
+    /// Loads a checkpoint folder onto the CPU.
+    ///
+    /// # Errors
+    /// Whatever is missing, malformed or of another architecture, with its file.
+    pub fn load(folder: &Path, settings: &TextEmbedderConfig) -> Result<Self> {
+        let mut config = CheckpointConfig::read(folder)?;
+        if let Some(max_tokens) = settings.max_tokens {
+            config.max_tokens = max_tokens.clamp(2, config.bert.max_position_embeddings);
+        }
+        if let Some(prefixes) = &settings.prefixes {
+            config.prefixes = prefixes.clone();
+        }
+        let tokenizer_path = folder.join("tokenizer.json");
+        let weights_path = folder.join("model.safetensors");
+        for (path, file) in [(&tokenizer_path, "tokenizer.json"), (&weights_path, "model.safetensors")] {
+            if !path.is_file() {
+                return Err(Error::MissingFile { folder: folder.into(), file });
+            }
+        }
+        let tokenizer_json = fs_err::read(&tokenizer_path)?;
+        let tokenizer = load_tokenizer(&tokenizer_path, &tokenizer_json, config.max_tokens)?;
+        let weights = Weights::open(&weights_path)?;
+        let bert = Bert::load(&config.bert, &weights.tensors()?, &Device::Cpu)?;
+        let id = ContentHasher::new("text-embedder/1")
+            .field(weights.content_id().as_bytes())
+            .field(tokenizer_json)
+            .field(format!("{config:?}"))
+            .finish();
+        Ok(Self { bert, tokenizer, config, id })
+    }
+
+    /// What the checkpoint's files and the settings say.
+    pub fn config(&self) -> &CheckpointConfig {
+        &self.config
+    }
+
+    /// The token ids of texts as the encoder sees them: prefixed, cut, with special tokens.
+    ///
+    /// # Errors
+    /// [`Error::Tokenise`] where the tokenizer fails on a text.
+    pub fn tokenise(&self, texts: &[&str], role: Role) -> Result<Vec<Vec<u32>>> {
+        use rayon::prelude::*;
+        let prefix = self.config.prefixes.of(role);
+        texts
+            .par_iter()
+            .enumerate()
+            .map(|(row, text)| {
+                let encoding = if prefix.is_empty() {
+                    self.tokenizer.encode_fast(*text, true)
+                } else {
+                    self.tokenizer.encode_fast(format!("{prefix}{text}"), true)
+                };
+                Ok(encoding.map_err(|source| Error::Tokenise { row, source })?.get_ids().to_vec())
+            })
+            .collect()
+    }
+
+    fn embed_texts(&self, texts: &[&str], role: Role) -> Result<Embeddings> {
+        let sequences = self.tokenise(texts, role)?;
+        let dim = self.dim();
+        let mut values = Vec::with_capacity(texts.len() * dim);
+        for batch in passes(&sequences) {
+            let packed = Packed { ids: batch.concat(), lengths: batch.iter().map(Vec::len).collect() };
+            let states = self.bert.forward(&packed)?;
+            let pooled = Bert::pool(&states, &packed.lengths, self.config.pooling)?;
+            values.extend(pooled.flatten_all()?.to_vec1::<f32>()?);
+        }
+        let rows = Array2::from_shape_vec((texts.len(), dim), values)
+            .expect("the encoder gives one row per text; this is a bug");
+        Ok(Embeddings::new(rows)?.normalised()?)
+    }
+}
+
+impl Embedder for TextEmbedder {
+    fn id(&self) -> ContentId {
+        self.id
+    }
+
+    fn dim(&self) -> usize {
+        self.config.bert.hidden_size
+    }
+
+    fn embed(&self, texts: &[&str], role: Role) -> ragbias_core::Result<Embeddings> {
+        Ok(self.embed_texts(texts, role)?)
+    }
+}
+
+/// Cuts a batch into slices of about [`TOKENS_PER_PASS`] tokens, each of at least one sequence.
+fn passes(sequences: &[Vec<u32>]) -> impl Iterator<Item = &[Vec<u32>]> {
+    let mut rest = sequences;
+    std::iter::from_fn(move || {
+        let mut tokens = 0;
+        let fit = rest
+            .iter()
+            .take_while(|sequence| {
+                tokens += sequence.len();
+                tokens <= TOKENS_PER_PASS
+            })
+            .count();
+        let (pass, after) = rest.split_at(fit.max(1).min(rest.len()));
+        rest = after;
+        (!pass.is_empty()).then_some(pass)
+    })
+}
+
+/// The file's own truncation and padding are for other uses: sequences here are cut at `max_tokens` and not padded.
+fn load_tokenizer(path: &Path, json: &[u8], max_tokens: usize) -> Result<Tokenizer> {
+    let fail = |source| Error::Tokenizer { path: path.into(), source };
+    let mut tokenizer = Tokenizer::from_bytes(json).map_err(fail)?;
+    let truncation = TruncationParams { max_length: max_tokens, ..TruncationParams::default() };
+    tokenizer.with_truncation(Some(truncation)).map_err(fail)?;
+    tokenizer.with_padding(None);
+    Ok(tokenizer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sequence_is_in_one_pass_even_one_that_is_too_long() {
+        let sequences: Vec<Vec<u32>> = [3000, 3000, 9000, 10, 20].map(|n| vec![1; n]).to_vec();
+        let cut: Vec<Vec<usize>> =
+            passes(&sequences).map(|pass| pass.iter().map(Vec::len).collect()).collect();
+        assert_eq!(cut, [vec![3000], vec![3000], vec![9000], vec![10, 20]]);
+        assert_eq!(passes(&[]).count(), 0);
+    }
+}

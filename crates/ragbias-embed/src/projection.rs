@@ -1,0 +1,89 @@
+use std::sync::Arc;
+
+use ndarray::Array1;
+use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Result, Role};
+
+/// An embedder whose questions are moved along the direction of a word: `q⊥ + α·q∥`, scaled to unit length.
+///
+/// q∥ is the part of the question's vector along the word's vector, q⊥ the rest. α = 1 changes nothing, α = 0 removes
+/// the direction, α < 0 reverses it. Documents stay as they are, so an index needs no rebuilding. Source: Kim,
+/// Springer, Raghunathan, Sap, *Mitigating Bias in RAG: Controlling the Embedder*, Findings of ACL 2025.
+pub struct Projected {
+    base: Arc<dyn Embedder>,
+    /// Unit vector, `(dim,)`.
+    direction: Array1<f32>,
+    alpha: f32,
+}
+
+impl Projected {
+    /// Moves the questions of `base` along the direction of `word` by α, a finite number.
+    ///
+    /// # Errors
+    /// Where the word cannot be embedded.
+    pub fn onto_word(base: Arc<dyn Embedder>, word: &str, alpha: f32) -> Result<Self> {
+        let direction = base.embed(&[word], Role::Document)?.row(0).to_owned();
+        Ok(Self { base, direction, alpha })
+    }
+}
+
+impl Embedder for Projected {
+    fn id(&self) -> ContentId {
+        let direction: Vec<u8> = self.direction.iter().flat_map(|value| value.to_le_bytes()).collect();
+        ContentHasher::new("projected/1")
+            .field(self.base.id().as_bytes())
+            .field(direction)
+            .field(self.alpha.to_le_bytes())
+            .finish()
+    }
+
+    fn dim(&self) -> usize {
+        self.base.dim()
+    }
+
+    fn embed(&self, texts: &[&str], role: Role) -> Result<Embeddings> {
+        let base = self.base.embed(texts, role)?;
+        if role == Role::Document {
+            return Ok(base);
+        }
+        let mut rows = base.into_inner();
+        for mut question in rows.rows_mut() {
+            let along = question.dot(&self.direction);
+            question.scaled_add((self.alpha - 1.0) * along, &self.direction);
+        }
+        Embeddings::new(rows)?.normalised()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ragbias_core::testing::HashEmbedder;
+
+    use super::*;
+
+    fn along(alpha: f32) -> (f32, Embeddings) {
+        let base: Arc<dyn Embedder> = Arc::new(HashEmbedder::new(64, 3));
+        let word = base.embed(&["woman"], Role::Document).unwrap();
+        let projected = Projected::onto_word(base, "woman", alpha).unwrap();
+        let vectors = projected.embed(&["which woman flew"], Role::Question).unwrap();
+        (vectors.row(0).dot(&word.row(0)), vectors)
+    }
+
+    #[test]
+    fn alpha_moves_a_question_along_the_word_and_keeps_it_a_unit_vector() {
+        let base = HashEmbedder::new(64, 3).embed(&["which woman flew"], Role::Question).unwrap();
+        let (same, vectors) = along(1.0);
+        assert!((vectors.row(0).to_owned() - base.row(0)).iter().all(|d| d.abs() < 1e-6));
+        let (removed, vectors) = along(0.0);
+        assert!(removed.abs() < 1e-6 && same > 0.1);
+        assert!(vectors.is_normalised());
+        assert!(along(-1.0).0 < -0.1 && along(3.0).0 > same);
+    }
+
+    #[test]
+    fn documents_stay_where_they_are() {
+        let base: Arc<dyn Embedder> = Arc::new(HashEmbedder::new(64, 3));
+        let projected = Projected::onto_word(base.clone(), "woman", -5.0).unwrap();
+        let (a, b) = (base.embed(&["a text"], Role::Document), projected.embed(&["a text"], Role::Document));
+        assert_eq!(a.unwrap(), b.unwrap());
+    }
+}
