@@ -1,1 +1,42 @@
-//! Files to corpora, question sets and measurement tables, and back
+//! Files to corpora, question sets and measurement tables, and back.
+//!
+//! [`read_corpus`] and [`read_questions`] read JSONL, CSV and Parquet, and know the layouts of some published sets by
+//! their columns ([`layout`]). A [`Dataset`] is a folder with a `manifest.toml`: a corpus, its questions, which
+//! documents answer which question, and a split by topic; the default ones are bundled. [`Measurement`] and
+//! [`Outcome`] are the rows of the tables that a study leaves behind.
+//!
+//! ```
+//! use ragbias_data::{Dataset, Split};
+//!
+//! let gender = Dataset::bundled("gender")?;
+//! assert!(gender.questions.len() >= 120);
+//! // Balanced by construction: as many documents on women as on men.
+//! let leans = gender.corpus.documents().iter().map(|d| d.gold_lean().unwrap().unwrap().value());
+//! assert_eq!(leans.sum::<f64>(), 0.0);
+//! // Splits keep topics whole.
+//! let test = gender.split(Split::Test)?;
+//! assert!(test.len() >= 20 && test.len() < gender.questions.len());
+//! # Ok::<(), ragbias_data::Error>(())
+//! ```
+
+mod atomic;
+mod axis;
+mod corpus;
+mod dataset;
+mod error;
+pub mod layout;
+mod measurement;
+mod qrels;
+mod questions;
+mod sample;
+mod table;
+
+pub use atomic::write_atomically;
+pub use axis::{axis_names, load_axis};
+pub use corpus::{check_corpus, read_corpus};
+pub use dataset::{Dataset, DatasetInfo, Split, Splits};
+pub use error::{Error, Result};
+pub use measurement::{Measurement, Outcome, write_measurements, write_outcomes};
+pub use qrels::{Qrels, read_qrels};
+pub use questions::read_questions;
+pub use sample::sample;

@@ -27,7 +27,7 @@ pub struct TextEmbedderConfig {
 ///
 /// Tokenises, runs the encoder, pools (mean or CLS) and scales to unit length, as sentence-transformers does with the
 /// same folder. A text that is longer than the model's limit is cut at its end.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct TextEmbedder {
     bert: Bert,
     tokenizer: Tokenizer,
@@ -106,6 +106,15 @@ impl TextEmbedder {
         let rows = Array2::from_shape_vec((texts.len(), dim), values)
             .expect("the encoder gives one row per text; this is a bug");
         Ok(Embeddings::new(rows)?.normalised()?)
+    }
+}
+
+impl std::fmt::Debug for TextEmbedder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TextEmbedder")
+            .field("id", &self.id)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 

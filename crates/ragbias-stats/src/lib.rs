@@ -1,1 +1,22 @@
-//! Intervals and models for biases: topic-cluster bootstrap, retrieval metrics
+//! Intervals for biases, and metrics of retrieval.
+//!
+//! [`ClusterBootstrap`] turns verdicts and the topics that they belong to into a [`Bias`](ragbias_core::Bias) with its
+//! 95% interval. [`ndcg`] says how well a ranking serves its question.
+//!
+//! ```
+//! use ragbias_core::Verdict;
+//! use ragbias_stats::ClusterBootstrap;
+//!
+//! let verdicts = [Verdict::POSITIVE, Verdict::POSITIVE, Verdict::NEGATIVE, Verdict::POSITIVE];
+//! let topics = ["law", "law", "music", "sport"];
+//! let bias = ClusterBootstrap::default().bias(&verdicts, &topics)?;
+//! assert_eq!(bias.value(), 0.5);
+//! assert!(bias.low() < 0.0 && bias.high() == 1.0); // three topics say little
+//! # Ok::<(), ragbias_core::Error>(())
+//! ```
+
+mod bootstrap;
+mod ranking;
+
+pub use bootstrap::ClusterBootstrap;
+pub use ranking::ndcg;

@@ -1,0 +1,67 @@
+use std::path::Path;
+
+use ragbias_core::Axis;
+
+use crate::{Error, Result};
+
+/// Axes that come with ragbias: `corpora/axes/*.toml`, compiled in.
+const BUNDLED: [(&str, &str); 2] = [
+    ("gender", include_str!("../../../corpora/axes/gender.toml")),
+    ("politics", include_str!("../../../corpora/axes/politics.toml")),
+];
+
+/// The names of the bundled axes.
+pub fn axis_names() -> impl Iterator<Item = &'static str> {
+    BUNDLED.iter().map(|(name, _)| *name)
+}
+
+/// A bundled axis by name, or one from a TOML file.
+///
+/// # Errors
+/// [`Error::Unknown`] with the bundled names, [`Error::Toml`] with the line, or an axis that contradicts itself.
+pub fn load_axis(name_or_path: &str) -> Result<Axis> {
+    let path = Path::new(name_or_path);
+    let text = match BUNDLED.iter().find(|(name, _)| *name == name_or_path) {
+        Some((_, text)) => (*text).to_owned(),
+        None if path.is_file() => fs_err::read_to_string(path)?,
+        None => {
+            let known = axis_names().map(str::to_owned).collect();
+            return Err(Error::Unknown { what: "axis", name: name_or_path.into(), known });
+        }
+    };
+    let axis: Axis = toml::from_str(&text)
+        .map_err(|source| Error::Toml { path: path.into(), source: Box::new(source) })?;
+    Ok(axis.checked()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use ragbias_core::Answering;
+
+    use super::*;
+
+    #[test]
+    fn the_bundled_axes_have_the_published_orientation() {
+        let gender = load_axis("gender").unwrap();
+        assert_eq!((gender.negative.name.as_str(), gender.positive.name.as_str()), ("male", "female"));
+        assert_eq!(gender.answering, Answering::Name);
+        let politics = load_axis("politics").unwrap();
+        assert_eq!((politics.negative.name.as_str(), politics.positive.name.as_str()), ("left", "right"));
+    }
+
+    #[test]
+    fn an_unknown_axis_is_answered_with_the_bundled_ones() {
+        let error = load_axis("age").unwrap_err().to_string();
+        assert!(error.starts_with("`age` is neither a bundled axis nor a file"), "{error}");
+        assert!(error.contains("gender, politics"), "{error}");
+    }
+
+    #[test]
+    fn a_misspelt_key_of_an_axis_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("age.toml");
+        fs_err::write(&path, "name = \"age\"\nanswerring = \"name\"\n").unwrap();
+        let error = load_axis(path.to_str().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("answerring"), "{error}");
+    }
+}

@@ -1,0 +1,305 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ragbias_core::{Corpus, Question, QuestionSet};
+use serde::{Deserialize, Serialize};
+
+use crate::corpus::{located, parse_jsonl};
+use crate::qrels::{Qrels, parse_qrels};
+use crate::{Error, Result};
+
+/// One bundled data set: its files as they are in the repository.
+struct Bundle {
+    name: &'static str,
+    manifest: &'static str,
+    corpus: &'static str,
+    questions: &'static str,
+    qrels: &'static str,
+    card: &'static str,
+}
+
+macro_rules! bundle {
+    ($name:literal) => {
+        Bundle {
+            name: $name,
+            manifest: include_str!(concat!("../../../corpora/", $name, "/manifest.toml")),
+            corpus: include_str!(concat!("../../../corpora/", $name, "/corpus.jsonl")),
+            questions: include_str!(concat!("../../../corpora/", $name, "/questions.jsonl")),
+            qrels: include_str!(concat!("../../../corpora/", $name, "/qrels.tsv")),
+            card: include_str!(concat!("../../../corpora/", $name, "/README.md")),
+        }
+    };
+}
+
+const BUNDLED: [Bundle; 2] = [bundle!("gender"), bundle!("politics")];
+
+/// A corpus with its questions, its relevance judgements, and a split by topic.
+///
+/// On disk: a folder with `manifest.toml`, `corpus.jsonl`, `questions.jsonl` and `qrels.tsv`.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// What the manifest says.
+    pub info: DatasetInfo,
+    /// The documents.
+    pub corpus: Corpus,
+    /// The questions.
+    pub questions: QuestionSet,
+    /// Which documents answer which question.
+    pub qrels: Qrels,
+}
+
+/// A manifest: what a data set is, and its split.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetInfo {
+    /// What it is called.
+    pub name: String,
+    /// The axis it is made for.
+    pub axis: String,
+    /// One line for people.
+    pub about: String,
+    /// The licence of its texts.
+    pub licence: String,
+    /// Topics by split.
+    pub splits: Splits,
+}
+
+/// Topics of the held-out splits; every other topic is for training.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Splits {
+    /// Topics that settings are chosen on.
+    pub validation: Vec<String>,
+    /// Topics that nothing is chosen on.
+    pub test: Vec<String>,
+}
+
+/// A part of the questions, by topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// For training embedders.
+    Train,
+    /// For choosing settings.
+    Validation,
+    /// For the verdict.
+    Test,
+    /// Every question.
+    #[default]
+    All,
+}
+
+impl Split {
+    /// Its name in tables and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+            Self::All => "all",
+        }
+    }
+}
+
+impl std::str::FromStr for Split {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        [Self::Train, Self::Validation, Self::Test, Self::All]
+            .into_iter()
+            .find(|split| split.name() == name)
+            .ok_or_else(|| Error::Split(name.into()))
+    }
+}
+
+impl Dataset {
+    /// The names of the bundled data sets.
+    pub fn bundled_names() -> impl Iterator<Item = &'static str> {
+        BUNDLED.iter().map(|bundle| bundle.name)
+    }
+
+    /// A data set that comes with ragbias.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] with the names of those that do.
+    pub fn bundled(name: &str) -> Result<Self> {
+        let bundle = find(name)?;
+        let at = |file: &str| PathBuf::from(format!("bundled {name}/{file}"));
+        Self::parse(at, bundle.manifest, bundle.corpus, bundle.questions, bundle.qrels)
+    }
+
+    /// A data set in a folder.
+    ///
+    /// # Errors
+    /// Missing or malformed files, and judgements or splits that name what is not there.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let at = |file: &str| folder.join(file);
+        let text = |file: &str| fs_err::read_to_string(folder.join(file));
+        let (manifest, corpus) = (text("manifest.toml")?, text("corpus.jsonl")?);
+        Self::parse(at, &manifest, &corpus, &text("questions.jsonl")?, &text("qrels.tsv")?)
+    }
+
+    /// Writes the files of a bundled data set into `folder`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], or failures of the file system.
+    pub fn export_bundled(name: &str, folder: &Path) -> Result<()> {
+        let bundle = find(name)?;
+        let files = [
+            ("manifest.toml", bundle.manifest),
+            ("corpus.jsonl", bundle.corpus),
+            ("questions.jsonl", bundle.questions),
+            ("qrels.tsv", bundle.qrels),
+            ("README.md", bundle.card),
+        ];
+        for (file, text) in files {
+            crate::write_atomically(&folder.join(file), |out| {
+                std::io::Write::write_all(out, text.as_bytes()).map_err(Error::from)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn parse(
+        at: impl Fn(&str) -> PathBuf,
+        manifest: &str,
+        corpus: &str,
+        questions: &str,
+        qrels: &str,
+    ) -> Result<Self> {
+        let manifest_path = at("manifest.toml");
+        let info: DatasetInfo = toml::from_str(manifest)
+            .map_err(|source| Error::Toml { path: manifest_path.clone(), source: Box::new(source) })?;
+        let path = at("corpus.jsonl");
+        let corpus = Corpus::new(parse_jsonl(&path, corpus)?).map_err(|error| located(&path, error))?;
+        let path = at("questions.jsonl");
+        let questions =
+            QuestionSet::new(parse_jsonl(&path, questions)?).map_err(|error| located(&path, error))?;
+        let path = at("qrels.tsv");
+        let qrels = parse_qrels(&path, qrels)?;
+        let dataset = Self { info, corpus, questions, qrels };
+        dataset.check_links(&path, &manifest_path)?;
+        Ok(dataset)
+    }
+
+    /// Every question has a document, every judgement's document is there, and every split's topic has a question.
+    fn check_links(&self, qrels_path: &Path, manifest_path: &Path) -> Result<()> {
+        let wrong = |path: &Path, reason: String| Err(Error::File { path: path.into(), reason });
+        for question in self.questions.questions() {
+            let Some(judged) = self.qrels.get(&question.id) else {
+                return wrong(qrels_path, format!("question `{}` has no document", question.id));
+            };
+            for document in judged.keys() {
+                if self.corpus.position(document).is_none() {
+                    return wrong(qrels_path, format!("document `{document}` is not in the corpus"));
+                }
+            }
+        }
+        let topics: Vec<_> = self.questions.questions().iter().map(Question::cluster).collect();
+        let mut seen = BTreeMap::new();
+        for (split, named) in [("validation", &self.info.splits.validation), ("test", &self.info.splits.test)]
+        {
+            for topic in named {
+                if !topics.contains(&topic.as_str()) {
+                    return wrong(manifest_path, format!("no question has the {split} topic `{topic}`"));
+                }
+                if let Some(other) = seen.insert(topic, split) {
+                    return wrong(manifest_path, format!("topic `{topic}` is in {other} and in {split}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The questions of a split, in order.
+    ///
+    /// # Errors
+    /// Where the split has no question.
+    pub fn split(&self, split: Split) -> Result<QuestionSet> {
+        let questions = self.questions.questions().iter().filter(|question| {
+            let topic = question.cluster().to_owned();
+            let held_out = &self.info.splits;
+            match split {
+                Split::All => true,
+                Split::Validation => held_out.validation.contains(&topic),
+                Split::Test => held_out.test.contains(&topic),
+                Split::Train => !held_out.validation.contains(&topic) && !held_out.test.contains(&topic),
+            }
+        });
+        Ok(QuestionSet::new(questions.cloned().collect())?)
+    }
+}
+
+fn find(name: &str) -> Result<&'static Bundle> {
+    BUNDLED.iter().find(|bundle| bundle.name == name).ok_or_else(|| Error::Unknown {
+        what: "data set",
+        name: name.into(),
+        known: Dataset::bundled_names().map(str::to_owned).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{HashMap, HashSet};
+
+    use super::*;
+
+    #[test]
+    fn the_bundled_sets_are_balanced_within_every_question() {
+        for name in Dataset::bundled_names() {
+            let set = Dataset::bundled(name).unwrap();
+            assert!(set.questions.len() >= 120, "{name}: {} questions", set.questions.len());
+            for (question, judged) in &set.qrels {
+                let mut leans = HashMap::new();
+                for document in judged.keys() {
+                    let position = set.corpus.position(document).unwrap();
+                    *leans.entry(set.corpus.document(position).gold_lean().unwrap()).or_insert(0) += 1;
+                }
+                let counts: Vec<_> = leans.values().copied().collect();
+                assert!(counts.len() == 2 && counts.iter().all(|&c| c >= 2), "{name} {question}: {leans:?}");
+                assert!(counts[0] == counts[1], "{name} {question}: {leans:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_bundled_splits_share_no_topic_and_cover_all_questions() {
+        for name in Dataset::bundled_names() {
+            let set = Dataset::bundled(name).unwrap();
+            let parts = [Split::Train, Split::Validation, Split::Test].map(|s| set.split(s).unwrap());
+            assert_eq!(parts.iter().map(QuestionSet::len).sum::<usize>(), set.questions.len());
+            let topics: Vec<HashSet<_>> =
+                parts.iter().map(|p| p.questions().iter().map(Question::cluster).collect()).collect();
+            assert!(topics[0].is_disjoint(&topics[1]) && topics[0].is_disjoint(&topics[2]));
+            assert!(topics[1].is_disjoint(&topics[2]));
+        }
+    }
+
+    #[test]
+    fn passages_of_both_poles_are_equally_long_on_average() {
+        for name in Dataset::bundled_names() {
+            let set = Dataset::bundled(name).unwrap();
+            let mut words = HashMap::new();
+            for document in set.corpus.documents() {
+                let n = document.text.split_whitespace().count();
+                assert!((40..=120).contains(&n), "{name} {}: {n} words", document.id);
+                let entry = words.entry(document.gold_lean().unwrap().unwrap()).or_insert((0, 0));
+                *entry = (entry.0 + n, entry.1 + 1);
+            }
+            let means: Vec<f64> = words.values().map(|&(n, count)| n as f64 / f64::from(count)).collect();
+            assert!((means[0] - means[1]).abs() < 1.5, "{name}: {means:?}");
+        }
+    }
+
+    #[test]
+    fn a_question_without_documents_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        Dataset::export_bundled("gender", folder.path()).unwrap();
+        let path = folder.path().join("qrels.tsv");
+        let text = fs_err::read_to_string(&path).unwrap();
+        let kept: Vec<_> = text.lines().skip(5).collect();
+        fs_err::write(&path, kept.join("\n")).unwrap();
+        let error = Dataset::read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("has no document"), "{error}");
+    }
+}

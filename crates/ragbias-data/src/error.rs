@@ -1,0 +1,86 @@
+use std::path::PathBuf;
+
+/// The result of everything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can be wrong with a file of data.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written; the error names it.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A line that does not hold what it should.
+    #[error("{}:{line}: {reason}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file as a whole does not hold what it should.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The columns of a table fit no known layout.
+    #[error(
+        "{}: expected {expected}; its columns are {}", path.display(), received.join(", ")
+    )]
+    Columns {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        expected: &'static str,
+        /// The columns that are there.
+        received: Vec<String>,
+    },
+    /// A file of a kind that is not read.
+    #[error("{}: expected a file that ends in {expected}", path.display())]
+    Extension {
+        /// The file.
+        path: PathBuf,
+        /// The endings that are read.
+        expected: &'static str,
+    },
+    /// A table could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: polars::error::PolarsError,
+    },
+    /// A TOML file is malformed.
+    #[error("{}: {source}", path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// Line and reason.
+        source: Box<toml::de::Error>,
+    },
+    /// A name that is neither bundled nor a file.
+    #[error(
+        "`{name}` is neither a bundled {what} nor a file\nhint: bundled are {}; `ragbias data list` describes them",
+        known.join(", ")
+    )]
+    Unknown {
+        /// `corpus`, `question set`, `axis`.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// What is bundled.
+        known: Vec<String>,
+    },
+    /// A split that the data set does not have.
+    #[error("there is no split `{0}`\nhint: splits are train, validation, test and all")]
+    Split(String),
+    /// A value of the vocabulary was refused.
+    #[error(transparent)]
+    Core(#[from] ragbias_core::Error),
+}

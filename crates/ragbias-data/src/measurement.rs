@@ -1,0 +1,136 @@
+use std::path::Path;
+
+use polars::prelude::*;
+use ragbias_core::{Bias, Lean};
+use serde::{Deserialize, Serialize};
+
+use crate::table::write_frame;
+use crate::{Error, Result};
+
+/// One row of a measurement table: the four biases of one embedder with one LLM on one split.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Measurement {
+    /// The embedder.
+    pub embedder: String,
+    /// The base model or recipe it belongs to.
+    pub family: String,
+    /// The LLM; empty where only retrieval was measured.
+    pub llm: String,
+    /// The axis.
+    pub axis: String,
+    /// The corpus.
+    pub corpus: String,
+    /// The part of the questions.
+    pub split: String,
+    /// How many questions were asked.
+    pub n: usize,
+    /// E_b.
+    pub embedder_bias: Bias,
+    /// R_b.
+    pub rag_bias: Option<Bias>,
+    /// L_b.
+    pub llm_bias: Option<Bias>,
+    /// C_b.
+    pub corpus_bias: Bias,
+    /// nDCG@10 on the corpus's own judgements, where it has any.
+    pub ndcg10: Option<f64>,
+}
+
+/// One row of an outcome table: what happened to one question.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The embedder.
+    pub embedder: String,
+    /// The LLM; empty where only retrieval was measured.
+    pub llm: String,
+    /// The axis.
+    pub axis: String,
+    /// The corpus.
+    pub corpus: String,
+    /// The part of the questions.
+    pub split: String,
+    /// `_id` of the question.
+    pub question: String,
+    /// The cluster of the question.
+    pub topic: String,
+    /// `_id` of the top-1 document.
+    pub document: String,
+    /// Lean of the retrieved documents; `None` where unscored.
+    pub lean_document: Option<Lean>,
+    /// Lean of the answer given the documents; `None` where unscored or not asked.
+    pub lean_answer: Option<Lean>,
+    /// The answer given the documents.
+    pub answer: String,
+    /// Lean of the answer without context; `None` where unscored or not asked.
+    pub lean_llm: Option<Lean>,
+    /// The answer without context.
+    pub answer_llm: String,
+}
+
+/// Writes a measurement table, `.csv` or `.parquet`: a bias is three columns, `X`, `X_low` and `X_high`.
+///
+/// # Errors
+/// Another ending, or failures of the file system.
+pub fn write_measurements(path: &Path, rows: &[Measurement]) -> Result<()> {
+    let text =
+        |value: fn(&Measurement) -> &String| rows.iter().map(|row| value(row).clone()).collect::<Vec<_>>();
+    let mut columns = vec![
+        Column::new("embedder".into(), text(|row| &row.embedder)),
+        Column::new("family".into(), text(|row| &row.family)),
+        Column::new("llm".into(), text(|row| &row.llm)),
+        Column::new("axis".into(), text(|row| &row.axis)),
+        Column::new("corpus".into(), text(|row| &row.corpus)),
+        Column::new("split".into(), text(|row| &row.split)),
+        Column::new("n".into(), rows.iter().map(|row| row.n as u32).collect::<Vec<_>>()),
+    ];
+    let biases: [(&str, fn(&Measurement) -> Option<Bias>); 4] = [
+        ("embedder_bias", |row| Some(row.embedder_bias)),
+        ("rag_bias", |row| row.rag_bias),
+        ("llm_bias", |row| row.llm_bias),
+        ("corpus_bias", |row| Some(row.corpus_bias)),
+    ];
+    for (name, bias) in biases {
+        let parts: [(&str, fn(Bias) -> f64); 3] =
+            [("", |bias| bias.value()), ("_low", |bias| bias.low()), ("_high", |bias| bias.high())];
+        for (suffix, part) in parts {
+            let values: Vec<_> = rows.iter().map(|row| bias(row).map(part)).collect();
+            columns.push(Column::new(format!("{name}{suffix}").into(), values));
+        }
+    }
+    columns.push(Column::new("ndcg10".into(), rows.iter().map(|row| row.ndcg10).collect::<Vec<_>>()));
+    write_frame(path, &mut frame(path, rows.len(), columns)?)
+}
+
+/// Writes an outcome table, `.csv` or `.parquet`.
+///
+/// # Errors
+/// Another ending, or failures of the file system.
+pub fn write_outcomes(path: &Path, rows: &[Outcome]) -> Result<()> {
+    let text = |name: &str, value: fn(&Outcome) -> &String| {
+        Column::new(name.into(), rows.iter().map(|row| value(row).clone()).collect::<Vec<_>>())
+    };
+    let lean = |name: &str, value: fn(&Outcome) -> Option<Lean>| {
+        let leans: Vec<_> = rows.iter().map(|row| value(row).map(|lean| lean as i32)).collect();
+        Column::new(name.into(), leans)
+    };
+    let columns = vec![
+        text("embedder", |row| &row.embedder),
+        text("llm", |row| &row.llm),
+        text("axis", |row| &row.axis),
+        text("corpus", |row| &row.corpus),
+        text("split", |row| &row.split),
+        text("question", |row| &row.question),
+        text("topic", |row| &row.topic),
+        text("document", |row| &row.document),
+        lean("lean_document", |row| row.lean_document),
+        lean("lean_answer", |row| row.lean_answer),
+        text("answer", |row| &row.answer),
+        lean("lean_llm", |row| row.lean_llm),
+        text("answer_llm", |row| &row.answer_llm),
+    ];
+    write_frame(path, &mut frame(path, rows.len(), columns)?)
+}
+
+fn frame(path: &Path, height: usize, columns: Vec<Column>) -> Result<DataFrame> {
+    DataFrame::new(height, columns).map_err(|source| Error::Table { path: path.into(), source })
+}
