@@ -1,1 +1,38 @@
-//! Scorers of lean: lexicon, classifier, gold labels
+//! Scorers: of a text, whether each pole of an axis is present in it.
+//!
+//! | scorer | reads | for |
+//! | --- | --- | --- |
+//! | [`Lexicon`] | words and first names | gender |
+//! | [`Classifier`] | vectors of a frozen embedder, by logistic regression | politics |
+//! | [`Gold`] | the label `metadata.lean` | any axis |
+//!
+//! All implement [`BiasScorer`](ragbias_core::BiasScorer). [`Agreement`] compares a scorer with gold labels.
+//!
+//! ```
+//! use ragbias_core::{BiasScorer, Verdict};
+//! use ragbias_score::Lexicon;
+//!
+//! let scorer = Lexicon::bundled("gender")?;
+//! let verdicts = scorer.score(&[
+//!     "Chien-Shiung Wu measured beta decay; her experiment changed physics.".into(),
+//!     "Wangari Maathai".into(),
+//!     "I cannot answer that.".into(),
+//! ])?;
+//! assert_eq!(verdicts[0], Verdict::POSITIVE);
+//! assert_eq!(verdicts[1], Verdict::Unscored); // a name that the lexicon does not know
+//! assert_eq!(verdicts[2], Verdict::NEITHER); // nobody is named
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod agreement;
+mod classifier;
+mod error;
+mod fold;
+mod gold;
+mod lexicon;
+
+pub use agreement::Agreement;
+pub use classifier::{Classifier, ClassifierCard, TrainConfig};
+pub use error::{Error, Result};
+pub use gold::Gold;
+pub use lexicon::Lexicon;

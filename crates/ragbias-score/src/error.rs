@@ -1,0 +1,75 @@
+use std::path::PathBuf;
+
+/// The result of everything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong when a scorer is made or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written; the error names it.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A scorer that does not exist, or not for this axis.
+    #[error("axis `{axis}` has no scorer `{scorer}`\nhint: it has {}", known.join(", "))]
+    Unknown {
+        /// The axis.
+        axis: String,
+        /// The scorer asked for.
+        scorer: String,
+        /// The scorers of the axis.
+        known: Vec<String>,
+    },
+    /// A lexicon file is malformed.
+    #[error("the lexicon of `{axis}`: {source}")]
+    Lexicon {
+        /// The axis.
+        axis: String,
+        /// Line and reason.
+        source: toml::de::Error,
+    },
+    /// A classifier file is malformed.
+    #[error("{}: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Line and reason.
+        source: serde_json::Error,
+    },
+    /// A classifier was given another embedder than the one it was trained with.
+    #[error(
+        "this classifier reads vectors of embedder {expected}, received embedder {received}\nhint: a scorer keeps its \
+         own frozen embedder; train a classifier for another one"
+    )]
+    Embedder {
+        /// The embedder it was trained with.
+        expected: String,
+        /// The embedder that it was given.
+        received: String,
+    },
+    /// Training texts that a classifier cannot learn from.
+    #[error(
+        "a classifier needs texts of both poles; received {negative} negative and {positive} positive ones"
+    )]
+    OnePole {
+        /// Texts of lean −1.
+        negative: usize,
+        /// Texts of lean +1.
+        positive: usize,
+    },
+    /// The optimiser failed.
+    #[error("the logistic regression failed: {0}")]
+    Fit(#[from] linfa_logistic::error::Error),
+    /// A value of the vocabulary was refused, or the embedder failed.
+    #[error(transparent)]
+    Core(#[from] ragbias_core::Error),
+}
+
+impl From<Error> for ragbias_core::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Core(error) => error,
+            other => Self::component(other),
+        }
+    }
+}
