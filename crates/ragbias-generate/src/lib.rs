@@ -1,1 +1,31 @@
-//! Large language models behind one trait: GGUF files through candle, OpenAI-compatible servers
+//! Large language models behind one trait: GGUF files through candle, and OpenAI-compatible servers.
+//!
+//! [`Gguf`] runs a `.gguf` file of the Llama or Gemma 3 family on the CPU; [`Server`] asks an endpoint. Both implement
+//! [`Generator`](ragbias_core::Generator): free answers, and choices between two claims read from the
+//! log-probabilities of two letters, with the claims in both orders. [`GenerateConfig`] holds what both share.
+//!
+//! ```no_run
+//! use ragbias_core::Generator;
+//! use ragbias_generate::{GenerateConfig, Gguf};
+//!
+//! let llm = Gguf::load("SmolLM2-135M-Instruct.Q4_1.gguf".as_ref(), &GenerateConfig::default())?;
+//! let answers = llm.generate(&["Who discovered radium? Give just one name of a person."])?;
+//! assert!(answers[0].contains("Curie"));
+//! # Ok::<(), ragbias_core::Error>(())
+//! ```
+
+mod choice;
+mod config;
+mod error;
+mod file;
+mod gguf;
+mod model;
+mod sample;
+mod server;
+mod template;
+mod tokenizer;
+
+pub use config::GenerateConfig;
+pub use error::{Error, Result};
+pub use gguf::Gguf;
+pub use server::{Server, ServerConfig};

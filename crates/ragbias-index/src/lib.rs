@@ -1,1 +1,27 @@
-//! Exact and HNSW nearest-neighbour search over unit vectors
+//! Nearest neighbours by cosine: exact, or approximate with a navigable graph.
+//!
+//! [`ExactIndex`] compares with every vector, in blocks; [`HnswIndex`] walks a graph and finds nearly all neighbours in
+//! a fraction of the comparisons. Both implement [`VectorIndex`](ragbias_core::VectorIndex) over unit vectors, give the
+//! best hit first and, of equal scores, the earlier document; both are saved with a checksum.
+//!
+//! ```
+//! use ndarray::array;
+//! use ragbias_core::{DocId, Embeddings, VectorIndex};
+//! use ragbias_index::ExactIndex;
+//!
+//! let documents = Embeddings::new(array![[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])?;
+//! let index = ExactIndex::new(documents)?;
+//! let hits = index.search(&Embeddings::new(array![[0.0, 1.0]])?, 2)?;
+//! assert_eq!(hits[0].iter().map(|hit| hit.document).collect::<Vec<_>>(), [DocId(1), DocId(2)]);
+//! # Ok::<(), ragbias_core::Error>(())
+//! ```
+
+mod error;
+mod exact;
+mod hnsw;
+mod top;
+mod vectors;
+
+pub use error::{Error, Result};
+pub use exact::ExactIndex;
+pub use hnsw::{HnswConfig, HnswIndex};

@@ -1,0 +1,85 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// How answers are generated.
+///
+/// | parameter | default | purpose | range |
+/// | --- | --- | --- | --- |
+/// | `max_new_tokens` | 24 | longest answer | 1 to 4096 |
+/// | `temperature` | 0 | 0 is greedy; above, tokens are sampled from the softmax of logits / temperature | ≥ 0, finite |
+/// | `seed` | 0 | with the prompt, decides a sampled answer | any |
+/// | `stop` | the first line break | an answer ends before the first of these strings | none empty |
+///
+/// An answer is the text up to the first stop string, without white space around it. Line breaks before its first
+/// word are passed over, as base models like to begin with one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GenerateConfig {
+    /// Longest answer, in tokens.
+    pub max_new_tokens: usize,
+    /// 0 for greedy answers.
+    pub temperature: f64,
+    /// Seed of sampled answers.
+    pub seed: u64,
+    /// Strings that end an answer.
+    pub stop: Vec<String>,
+}
+
+impl Default for GenerateConfig {
+    fn default() -> Self {
+        Self { max_new_tokens: 24, temperature: 0.0, seed: 0, stop: vec!["\n".into()] }
+    }
+}
+
+impl GenerateConfig {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for the first value outside its own.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |setting, expected, received: String| Err(Error::Setting { setting, expected, received });
+        if !(1..=4096).contains(&self.max_new_tokens) {
+            return wrong("max_new_tokens", "1 to 4096", self.max_new_tokens.to_string());
+        }
+        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
+            return wrong("temperature", "a finite number of at least 0", self.temperature.to_string());
+        }
+        if self.stop.iter().any(String::is_empty) {
+            return wrong("stop", "strings that are not empty", "an empty string".into());
+        }
+        Ok(())
+    }
+
+    /// The answer in generated text, and whether a stop string ended it.
+    pub(crate) fn cut<'t>(&self, text: &'t str) -> (&'t str, bool) {
+        let text = text.trim_start();
+        let end = self.stop.iter().filter_map(|stop| text.find(stop.as_str())).min();
+        (text[..end.unwrap_or(text.len())].trim_end(), end.is_some())
+    }
+
+    /// Every field, for the identity of a generator.
+    pub(crate) fn fingerprint(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_the_first_line_that_is_not_empty() {
+        let config = GenerateConfig::default();
+        assert_eq!(config.cut("\n\n Marie Curie \nShe was"), ("Marie Curie", true));
+        assert_eq!(config.cut("Marie"), ("Marie", false));
+        assert_eq!(config.cut("\n"), ("", false));
+    }
+
+    #[test]
+    fn settings_outside_their_range_are_refused() {
+        let bad = GenerateConfig { temperature: f64::NAN, ..GenerateConfig::default() };
+        assert!(bad.check().unwrap_err().to_string().starts_with("temperature is NaN, expected a finite"));
+        assert!(GenerateConfig { max_new_tokens: 0, ..GenerateConfig::default() }.check().is_err());
+    }
+}

@@ -1,0 +1,95 @@
+use std::path::PathBuf;
+
+/// The result of everything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong between a model's file, or a server's address, and an answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read; the error names it.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The file is no whole GGUF file.
+    #[error(
+        "{}: not a whole GGUF file: {reason}\nhint: a truncated download looks like this; delete it and pull the model \
+         again", path.display()
+    )]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A model of a family that is not run here.
+    #[error("{}: the model is of architecture `{received}`, expected llama or gemma3", path.display())]
+    Architecture {
+        /// The file.
+        path: PathBuf,
+        /// What it says it is.
+        received: String,
+    },
+    /// The file's tokenizer cannot be used.
+    #[error("{}: the tokenizer: {reason}", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A NaN or an infinity in the weights.
+    #[error("{}: tensor `{tensor}` holds a value that is not finite; the file is damaged", path.display())]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+    },
+    /// The chat template failed.
+    #[error("the model's chat template failed: {0}")]
+    Template(#[from] minijinja::Error),
+    /// A prompt that does not fit.
+    #[error(
+        "a prompt of {received} tokens does not fit this model's {limit} tokens with {answer} left for the answer\n\
+         hint: retrieve fewer or shorter documents"
+    )]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        received: usize,
+        /// Tokens that the model can see.
+        limit: usize,
+        /// Tokens kept for the answer.
+        answer: usize,
+    },
+    /// An operation on tensors failed.
+    #[error("the model failed: {0}")]
+    Candle(#[from] candle_core::Error),
+    /// A setting outside its range.
+    #[error("{setting} is {received}, expected {expected}")]
+    Setting {
+        /// The setting.
+        setting: &'static str,
+        /// Its range.
+        expected: &'static str,
+        /// The value.
+        received: String,
+    },
+    /// The server did not answer as it should, however often it was asked.
+    #[error("{url}: {reason} (after {attempts} attempt{})\nhint: {hint}", if *attempts == 1 { "" } else { "s" })]
+    Server {
+        /// The endpoint.
+        url: String,
+        /// The last failure.
+        reason: String,
+        /// How often it was asked.
+        attempts: u32,
+        /// What to do.
+        hint: &'static str,
+    },
+}
+
+impl From<Error> for ragbias_core::Error {
+    fn from(error: Error) -> Self {
+        Self::component(error)
+    }
+}

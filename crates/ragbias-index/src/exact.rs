@@ -1,0 +1,197 @@
+use std::path::Path;
+
+use ndarray::{Axis, s};
+use ragbias_core::{ContentHasher, ContentId, Embeddings, Hit, VectorIndex};
+use rayon::prelude::*;
+
+use crate::top::Top;
+use crate::vectors::Vectors;
+use crate::{Error, Result};
+
+/// Questions and documents of one block: their scores are a matrix that stays in the cache.
+const QUESTION_BLOCK: usize = 32;
+const DOCUMENT_BLOCK: usize = 1024;
+
+/// Compares every question with every document.
+///
+/// A search is a product of matrices, block by block over both sides, with a running top k for every question: memory
+/// is O(questions × k), whatever the size of the corpus. Blocks of questions run in parallel.
+pub struct ExactIndex {
+    vectors: Vectors,
+    id: ContentId,
+}
+
+impl ExactIndex {
+    /// An index of these vectors, which have unit length.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] or [`Error::NotNormalised`].
+    pub fn new(documents: Embeddings) -> Result<Self> {
+        Ok(Self::of(Vectors::new(documents)?))
+    }
+
+    fn of(vectors: Vectors) -> Self {
+        let id = ContentHasher::new("exact-index/1").field(vectors.content_id().as_bytes()).finish();
+        Self { vectors, id }
+    }
+
+    /// Writes the index to one file, whole or not at all.
+    ///
+    /// # Errors
+    /// Failures of the file system.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        self.vectors.save(path)
+    }
+
+    /// Maps a saved index into memory.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where the file is of another kind, cut, or its checksum is wrong.
+    pub fn load(path: &Path) -> Result<Self> {
+        Ok(Self::of(Vectors::load(path)?))
+    }
+}
+
+/// Questions that fit an index, and how many hits each can have.
+pub(crate) fn check_questions(questions: &Embeddings, dim: usize, n: usize, k: usize) -> Result<usize> {
+    if questions.is_empty() {
+        return Ok(0);
+    }
+    if questions.dim() != dim {
+        return Err(Error::Dimension { expected: dim, received: questions.dim() });
+    }
+    if !questions.is_normalised() {
+        return Err(Error::NotNormalised);
+    }
+    Ok(k.min(n))
+}
+
+impl VectorIndex for ExactIndex {
+    fn id(&self) -> ContentId {
+        self.id
+    }
+
+    fn len(&self) -> usize {
+        self.vectors.view().nrows()
+    }
+
+    fn dim(&self) -> usize {
+        self.vectors.view().ncols()
+    }
+
+    fn search(&self, questions: &Embeddings, k: usize) -> ragbias_core::Result<Vec<Vec<Hit>>> {
+        let documents = self.vectors.view();
+        let k = check_questions(questions, self.dim(), self.len(), k)?;
+        if k == 0 {
+            return Ok(vec![Vec::new(); questions.len()]);
+        }
+        let blocks: Vec<_> = questions.view().axis_chunks_iter(Axis(0), QUESTION_BLOCK).collect();
+        let hits = blocks.into_par_iter().flat_map_iter(|block| {
+            let mut tops: Vec<Top> = (0..block.nrows()).map(|_| Top::new(k)).collect();
+            for start in (0..documents.nrows()).step_by(DOCUMENT_BLOCK) {
+                let end = (start + DOCUMENT_BLOCK).min(documents.nrows());
+                let scores = block.dot(&documents.slice(s![start..end, ..]).t());
+                for (top, row) in tops.iter_mut().zip(scores.rows()) {
+                    for (offset, &score) in row.iter().enumerate() {
+                        top.offer(start + offset, score);
+                    }
+                }
+            }
+            tops.into_iter().map(Top::into_sorted)
+        });
+        Ok(hits.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+    use proptest::prelude::*;
+    use ragbias_core::DocId;
+
+    use super::*;
+
+    pub(crate) fn unit(n: usize, dim: usize, seed: u64) -> Embeddings {
+        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        let rows = Array2::from_shape_fn((n, dim), |_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
+        });
+        Embeddings::new(rows).unwrap().normalised().unwrap()
+    }
+
+    #[test]
+    fn ties_go_to_the_earlier_document() {
+        let one = unit(1, 8, 3).into_inner();
+        let rows = ndarray::concatenate(Axis(0), &[one.view(), one.view(), one.view()]).unwrap();
+        let index = ExactIndex::new(Embeddings::new(rows).unwrap()).unwrap();
+        let hits = index.search(&unit(1, 8, 5), 2).unwrap();
+        assert_eq!([hits[0][0].document, hits[0][1].document], [DocId(0), DocId(1)]);
+    }
+
+    #[test]
+    fn k_larger_than_the_corpus_gives_all_of_it() {
+        let index = ExactIndex::new(unit(3, 8, 1)).unwrap();
+        assert_eq!(
+            index.search(&unit(2, 8, 2), 50).unwrap().iter().map(Vec::len).collect::<Vec<_>>(),
+            [3, 3]
+        );
+        assert!(index.search(&unit(1, 8, 2), 0).unwrap()[0].is_empty());
+    }
+
+    #[test]
+    fn questions_of_another_dimension_are_refused() {
+        let index = ExactIndex::new(unit(3, 8, 1)).unwrap();
+        let error = index.search(&unit(1, 9, 2), 1).unwrap_err().to_string();
+        assert_eq!(error, "questions of 9 dimensions for an index of 8");
+    }
+
+    #[test]
+    fn a_saved_index_finds_the_same_and_a_damaged_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/index.vec");
+        let (index, questions) = (ExactIndex::new(unit(500, 16, 1)).unwrap(), unit(20, 16, 2));
+        index.save(&path).unwrap();
+        let loaded = ExactIndex::load(&path).unwrap();
+        assert_eq!(loaded.id(), index.id());
+        assert_eq!(loaded.search(&questions, 7).unwrap(), index.search(&questions, 7).unwrap());
+        let mut bytes = fs_err::read(&path).unwrap();
+        bytes[1000] ^= 1;
+        fs_err::write(&path, &bytes).unwrap();
+        assert!(ExactIndex::load(&path).err().unwrap().to_string().contains("its checksum is wrong"));
+        fs_err::write(&path, &bytes[..900]).unwrap();
+        assert!(ExactIndex::load(&path).err().unwrap().to_string().contains("do not hold 500 vectors"));
+    }
+
+    proptest! {
+        #[test]
+        fn the_blocks_find_what_sorting_everything_finds(n in 1..2500_usize, k in 1..40_usize, seed in 1..9_u64) {
+            let (documents, questions) = (unit(n, 4, seed), unit(3, 4, seed + 100));
+            let index = ExactIndex::new(documents.clone()).unwrap();
+            for (hits, question) in index.search(&questions, k).unwrap().iter().zip(questions.view().rows()) {
+                let mut all: Vec<Hit> = documents.view().rows().into_iter().enumerate()
+                    .map(|(i, row)| Hit { document: DocId(i as u32), score: row.dot(&question) }).collect();
+                all.sort_by(crate::top::order);
+                for (hit, expected) in hits.iter().zip(&all) {
+                    prop_assert!((hit.score - expected.score).abs() < 1e-5);
+                }
+                prop_assert_eq!(hits.len(), k.min(n));
+                prop_assert!(hits.is_sorted_by(|a, b| crate::top::order(a, b).is_le()));
+            }
+        }
+
+        #[test]
+        fn the_order_of_documents_is_irrelevant(seed in 1..50_u64) {
+            let (documents, questions) = (unit(300, 8, seed), unit(4, 8, seed + 100));
+            let mut reversed = documents.clone().into_inner();
+            reversed.invert_axis(Axis(0));
+            let a = ExactIndex::new(documents).unwrap().search(&questions, 5).unwrap();
+            let b = ExactIndex::new(Embeddings::new(reversed).unwrap()).unwrap().search(&questions, 5).unwrap();
+            for (a, b) in a.iter().flatten().zip(b.iter().flatten()) {
+                prop_assert_eq!(a.document.0, 299 - b.document.0);
+            }
+        }
+    }
+}

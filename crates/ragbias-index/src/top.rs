@@ -1,0 +1,41 @@
+use std::cmp::Ordering;
+
+use ragbias_core::{DocId, Hit};
+
+/// Best first: the higher score, and of equal scores the earlier document.
+pub(crate) fn order(a: &Hit, b: &Hit) -> Ordering {
+    b.score.total_cmp(&a.score).then(a.document.cmp(&b.document))
+}
+
+/// The `k` best hits seen so far, in O(k) memory.
+pub(crate) struct Top {
+    k: usize,
+    /// Unordered; cut back to `k` whenever it has grown to twice that.
+    hits: Vec<Hit>,
+    /// Nothing below this score can enter.
+    floor: f32,
+}
+
+impl Top {
+    pub(crate) fn new(k: usize) -> Self {
+        Self { k, hits: Vec::with_capacity(2 * k), floor: f32::NEG_INFINITY }
+    }
+
+    pub(crate) fn offer(&mut self, document: usize, score: f32) {
+        if score < self.floor {
+            return;
+        }
+        self.hits.push(Hit { document: DocId(document as u32), score });
+        if self.hits.len() == 2 * self.k {
+            self.hits.select_nth_unstable_by(self.k - 1, order);
+            self.hits.truncate(self.k);
+            self.floor = self.hits[self.k - 1].score;
+        }
+    }
+
+    pub(crate) fn into_sorted(mut self) -> Vec<Hit> {
+        self.hits.sort_unstable_by(order);
+        self.hits.truncate(self.k);
+        self.hits
+    }
+}

@@ -1,0 +1,103 @@
+//! Unit vectors in memory or in a mapped file.
+#![allow(unsafe_code, reason = "mapping a file is unsafe: see the safety comment")]
+
+use std::io::Write;
+use std::path::Path;
+
+use memmap2::Mmap;
+use ndarray::ArrayView2;
+use ragbias_core::{ContentId, Embeddings};
+
+use crate::{Error, Result};
+
+/// `RBVEC\0\0` and a version, then n and dim as u64, the blake3 of the values, and the values as f32, row after row,
+/// all little-endian. 64 bytes of header keep the values aligned.
+const MAGIC: [u8; 8] = *b"RBVEC\0\0\x01";
+const HEADER: usize = 64;
+
+/// `(n, dim)` f32, every row of unit length.
+pub(crate) enum Vectors {
+    Owned(Embeddings),
+    Mapped { map: Mmap, n: usize, dim: usize },
+}
+
+impl Vectors {
+    pub(crate) fn new(embeddings: Embeddings) -> Result<Self> {
+        if embeddings.is_empty() {
+            return Err(Error::Empty);
+        }
+        if !embeddings.is_normalised() {
+            return Err(Error::NotNormalised);
+        }
+        Ok(Self::Owned(embeddings))
+    }
+
+    pub(crate) fn view(&self) -> ArrayView2<'_, f32> {
+        match self {
+            Self::Owned(embeddings) => embeddings.view(),
+            Self::Mapped { map, n, dim } => {
+                let bytes = &map[HEADER..HEADER + n * dim * 4];
+                // SAFETY: maps begin at a page, the header has 64 bytes, so the values are aligned; any bits are an f32.
+                let (before, values, after) = unsafe { bytes.align_to::<f32>() };
+                assert!(before.is_empty() && after.is_empty(), "mapped values are aligned; this is a bug");
+                ArrayView2::from_shape((*n, *dim), values).expect("n rows of dim values each; this is a bug")
+            }
+        }
+    }
+
+    pub(crate) fn content_id(&self) -> ContentId {
+        checksum(self.view().as_slice().expect("rows are in standard layout; this is a bug"))
+    }
+
+    pub(crate) fn save(&self, path: &Path) -> Result<()> {
+        let view = self.view();
+        let values = view.as_slice().expect("rows are in standard layout; this is a bug");
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs_err::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut out = std::io::BufWriter::new(file.as_file_mut());
+        out.write_all(&MAGIC)?;
+        out.write_all(&(view.nrows() as u64).to_le_bytes())?;
+        out.write_all(&(view.ncols() as u64).to_le_bytes())?;
+        out.write_all(checksum(values).as_bytes())?;
+        out.write_all(&[0; HEADER - 56])?;
+        for value in values {
+            out.write_all(&value.to_le_bytes())?;
+        }
+        out.flush()?;
+        drop(out);
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    pub(crate) fn load(path: &Path) -> Result<Self> {
+        let damaged = |reason: String| Error::Damaged { path: path.into(), reason };
+        let file = fs_err::File::open(path)?;
+        // SAFETY: the file is ours; what another process does to it meanwhile is caught by the checksum at loading, and
+        // after it could change results, not memory safety, short of truncation, which ends the process.
+        let map = unsafe { Mmap::map(file.file()) }?;
+        if map.len() < HEADER || map[..8] != MAGIC {
+            return Err(damaged("not a vector file of this version".into()));
+        }
+        let number = |at: usize| {
+            u64::from_le_bytes(map[at..at + 8].try_into().expect("8 bytes; this is a bug")) as usize
+        };
+        let (n, dim) = (number(8), number(16));
+        let expected =
+            n.checked_mul(dim).and_then(|values| values.checked_mul(4)).and_then(|b| b.checked_add(HEADER));
+        if expected != Some(map.len()) || n == 0 || dim == 0 {
+            return Err(damaged(format!("{} bytes do not hold {n} vectors of {dim} dimensions", map.len())));
+        }
+        let stored: [u8; 32] = map[24..56].try_into().expect("32 bytes; this is a bug");
+        let vectors = Self::Mapped { map, n, dim };
+        if vectors.content_id().as_bytes() != &stored {
+            return Err(damaged("its checksum is wrong".into()));
+        }
+        Ok(vectors)
+    }
+}
+
+fn checksum(values: &[f32]) -> ContentId {
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    ContentId::of(&bytes)
+}
