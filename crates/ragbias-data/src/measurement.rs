@@ -83,20 +83,18 @@ pub fn write_measurements(path: &Path, rows: &[Measurement]) -> Result<()> {
         Column::new("split".into(), text(|row| &row.split)),
         Column::new("n".into(), rows.iter().map(|row| row.n as u32).collect::<Vec<_>>()),
     ];
-    let biases: [(&str, fn(&Measurement) -> Option<Bias>); 4] = [
-        ("embedder_bias", |row| Some(row.embedder_bias)),
-        ("rag_bias", |row| row.rag_bias),
-        ("llm_bias", |row| row.llm_bias),
-        ("corpus_bias", |row| Some(row.corpus_bias)),
-    ];
-    for (name, bias) in biases {
-        let parts: [(&str, fn(Bias) -> f64); 3] =
-            [("", |bias| bias.value()), ("_low", |bias| bias.low()), ("_high", |bias| bias.high())];
+    let mut push = |name: &str, biases: Vec<Option<Bias>>| {
+        let parts: [(&str, fn(&Bias) -> f64); 3] =
+            [("", Bias::value), ("_low", Bias::low), ("_high", Bias::high)];
         for (suffix, part) in parts {
-            let values: Vec<_> = rows.iter().map(|row| bias(row).map(part)).collect();
+            let values: Vec<_> = biases.iter().map(|bias| bias.as_ref().map(part)).collect();
             columns.push(Column::new(format!("{name}{suffix}").into(), values));
         }
-    }
+    };
+    push("embedder_bias", rows.iter().map(|row| Some(row.embedder_bias)).collect());
+    push("rag_bias", rows.iter().map(|row| row.rag_bias).collect());
+    push("llm_bias", rows.iter().map(|row| row.llm_bias).collect());
+    push("corpus_bias", rows.iter().map(|row| Some(row.corpus_bias)).collect());
     columns.push(Column::new("ndcg10".into(), rows.iter().map(|row| row.ndcg10).collect::<Vec<_>>()));
     write_frame(path, &mut frame(path, rows.len(), columns)?)
 }

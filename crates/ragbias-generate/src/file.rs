@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
-use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::{Content, TensorInfo, Value};
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{Device, Tensor};
 use memmap2::Mmap;
 use ragbias_core::ContentId;
 
@@ -69,6 +69,40 @@ impl GgufFile {
         self.content.metadata.get(key).and_then(|value| value.to_vec().ok()).map(Vec::as_slice)
     }
 
+    /// A number that a model cannot do without.
+    pub(crate) fn required(&self, key: &str) -> Result<u32> {
+        self.number(key).ok_or_else(|| self.broken(format!("no number `{key}`")))
+    }
+
+    pub(crate) fn float(&self, key: &str) -> Option<f32> {
+        self.content.metadata.get(key).and_then(|value| value.to_f32().ok())
+    }
+
+    pub(crate) fn has_tensor(&self, name: &str) -> bool {
+        self.content.tensor_infos.contains_key(name)
+    }
+
+    /// A tensor as the file has it.
+    pub(crate) fn quantised_tensor(&self, name: &str) -> Result<QTensor> {
+        let mut reader = Cursor::new(&self.map[..]);
+        let tensor = self.content.tensor(&mut reader, name, &Device::Cpu);
+        tensor.map_err(|error| self.broken(first_line(&error)))
+    }
+
+    /// A tensor in f32, every value finite.
+    pub(crate) fn dense_tensor(&self, name: &str) -> Result<Tensor> {
+        let tensor = self.quantised_tensor(name)?.dequantize(&Device::Cpu)?;
+        // A sum is finite only where all its terms are.
+        if !tensor.sum_all()?.to_scalar::<f32>()?.is_finite() {
+            return Err(Error::NotFinite { path: self.path.clone(), tensor: name.into() });
+        }
+        Ok(tensor)
+    }
+
+    fn broken(&self, reason: String) -> Error {
+        Error::File { path: self.path.clone(), reason }
+    }
+
     /// The weights with the matrices of the layers in f32, as a GGUF in memory, without the tokenizer.
     ///
     /// Prompts are matrix products: through candle's f32 kernels they run several times faster than through its
@@ -78,12 +112,7 @@ impl GgufFile {
         let mut data = Vec::new();
         let mut tensor_infos = HashMap::with_capacity(self.content.tensor_infos.len());
         for (name, info) in &self.content.tensor_infos {
-            let mut reader = Cursor::new(&self.map[..]);
-            let tensor = self.content.tensor(&mut reader, name, &Device::Cpu)?;
-            let values = tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
-            if !values.iter().all(|value| value.is_finite()) {
-                return Err(Error::NotFinite { path: self.path.clone(), tensor: name.clone() });
-            }
+            let values = self.dense_tensor(name)?.flatten_all()?.to_vec1::<f32>()?;
             let offset = data.len() as u64;
             let ggml_dtype = if name.starts_with("blk.") {
                 data.extend(values.iter().flat_map(|value| value.to_le_bytes()));

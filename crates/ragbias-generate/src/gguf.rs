@@ -26,8 +26,8 @@ pub struct Gguf {
 
 /// How many tokens a model without `context_length` can see.
 const DEFAULT_CONTEXT: u32 = 2048;
-/// candle 0.11 computes rotary positions for this many tokens of a Llama.
-const CANDLE_CONTEXT: u32 = 4096;
+/// Rotary positions are computed for this many tokens: as many as candle 0.11 gives a Llama.
+const LONGEST_CONTEXT: u32 = 4096;
 
 impl Gguf {
     /// Loads a model.
@@ -37,7 +37,6 @@ impl Gguf {
     pub fn load(path: &Path, config: &GenerateConfig) -> Result<Self> {
         config.check()?;
         let file = GgufFile::open(path)?;
-        let model = Model::load(&file)?;
         let tokens = Tokens::load(&file)?;
         let template = match file.text("tokenizer.chat_template") {
             Some(source) => {
@@ -52,11 +51,12 @@ impl Gguf {
         };
         let architecture = file.text("general.architecture").unwrap_or_default();
         let context = file.number(&format!("{architecture}.context_length")).unwrap_or(DEFAULT_CONTEXT);
+        let context = context.min(LONGEST_CONTEXT) as usize;
+        let model = Model::load(&file, context)?;
         let id = ContentHasher::new("gguf/1")
             .field(file.content_id().as_bytes())
             .field(config.fingerprint())
             .finish();
-        let context = context.min(CANDLE_CONTEXT) as usize;
         Ok(Self { model, tokens, template, config: config.clone(), context, id })
     }
 
@@ -101,7 +101,7 @@ impl Gguf {
         let shared = orders[0].iter().zip(&orders[1]).take_while(|(a, b)| a == b).count();
         let mut start = self.model.clone();
         let mut read = 0;
-        if start.continues() && shared > 0 && shared < orders[0].len().min(orders[1].len()) {
+        if shared > 0 && shared < orders[0].len().min(orders[1].len()) {
             start.read(&orders[0][..shared])?;
             read = shared;
         }

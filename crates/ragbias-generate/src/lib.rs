@@ -18,6 +18,7 @@ mod choice;
 mod config;
 mod error;
 mod file;
+mod gemma3;
 mod gguf;
 mod model;
 mod sample;

@@ -85,7 +85,8 @@ impl VectorIndex for ExactIndex {
         if k == 0 {
             return Ok(vec![Vec::new(); questions.len()]);
         }
-        let blocks: Vec<_> = questions.view().axis_chunks_iter(Axis(0), QUESTION_BLOCK).collect();
+        let questions = questions.view();
+        let blocks: Vec<_> = questions.axis_chunks_iter(Axis(0), QUESTION_BLOCK).collect();
         let hits = blocks.into_par_iter().flat_map_iter(|block| {
             let mut tops: Vec<Top> = (0..block.nrows()).map(|_| Top::new(k)).collect();
             for start in (0..documents.nrows()).step_by(DOCUMENT_BLOCK) {

@@ -174,8 +174,9 @@ impl HnswIndex {
 }
 
 fn graph_files(folder: &Path) -> Result<[ContentId; 2]> {
-    let hash =
-        |ending: &str| Ok(ContentId::of(&fs_err::read(folder.join(format!("{GRAPH}.hnsw.{ending}")))?));
+    let hash = |ending: &str| -> Result<ContentId> {
+        Ok(ContentId::of(&fs_err::read(folder.join(format!("{GRAPH}.hnsw.{ending}")))?))
+    };
     Ok([hash("graph")?, hash("data")?])
 }
 
@@ -198,7 +199,8 @@ impl VectorIndex for HnswIndex {
             return Ok(vec![Vec::new(); questions.len()]);
         }
         let documents = self.vectors.view();
-        let rows: Vec<_> = questions.view().rows().into_iter().collect();
+        let questions = questions.view();
+        let rows: Vec<_> = questions.rows().into_iter().collect();
         let search = |question: &ndarray::ArrayView1<'_, f32>| {
             let vector = question.to_slice().expect("rows are in standard layout; this is a bug");
             let found = self.graph.search(vector, k, self.config.search_width.max(k));

@@ -3,6 +3,7 @@ use std::cmp::Ordering;
 use ragbias_core::{DocId, Hit};
 
 /// Best first: the higher score, and of equal scores the earlier document.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that sorting asks for")]
 pub(crate) fn order(a: &Hit, b: &Hit) -> Ordering {
     b.score.total_cmp(&a.score).then(a.document.cmp(&b.document))
 }

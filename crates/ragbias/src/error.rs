@@ -1,0 +1,87 @@
+use std::path::PathBuf;
+
+/// The result of everything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong in a measurement or a run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written; the error names it.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A component failed, or a value of the vocabulary was refused.
+    #[error(transparent)]
+    Core(#[from] ragbias_core::Error),
+    /// Data could not be read or written.
+    #[error(transparent)]
+    Data(#[from] ragbias_data::Error),
+    /// An embedder could not be had.
+    #[error(transparent)]
+    Embed(#[from] ragbias_embed::Error),
+    /// An LLM could not be had.
+    #[error(transparent)]
+    Generate(#[from] ragbias_generate::Error),
+    /// An index could not be built.
+    #[error(transparent)]
+    Index(#[from] ragbias_index::Error),
+    /// A scorer could not be made.
+    #[error(transparent)]
+    Score(#[from] ragbias_score::Error),
+    /// The store failed.
+    #[error("the store {}: {source}", path.display())]
+    Store {
+        /// The store's file.
+        path: PathBuf,
+        /// The reason.
+        source: rusqlite::Error,
+    },
+    /// An experiment file is malformed.
+    #[error("{}: {source}", path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// Line and reason.
+        source: Box<toml::de::Error>,
+    },
+    /// A folder that is no run.
+    #[error("{}: {reason}", path.display())]
+    Run {
+        /// The folder or file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The report could not be rendered.
+    #[error("the report: {0}")]
+    Report(#[from] minijinja::Error),
+    /// A setting outside its range.
+    #[error("{setting} is {received}, expected {expected}")]
+    Setting {
+        /// The setting.
+        setting: &'static str,
+        /// Its range.
+        expected: &'static str,
+        /// The value.
+        received: String,
+    },
+    /// A question that lets nobody choose, on an axis where the answer is a choice.
+    #[error(
+        "question `{question}` has no `choices`, and answers on the axis `{axis}` are choices\nhint: give it \
+         \"choices\": {{\"negative\": …, \"positive\": …}}, or measure with --retrieve-only"
+    )]
+    NoChoices {
+        /// The axis.
+        axis: String,
+        /// `_id` of the question.
+        question: String,
+    },
+    /// A scorer of another axis.
+    #[error("the scorer judges on the axis `{received}`, expected `{expected}`")]
+    ScorerAxis {
+        /// The axis that is measured.
+        expected: String,
+        /// The scorer's axis.
+        received: String,
+    },
+}

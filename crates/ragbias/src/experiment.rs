@@ -1,0 +1,152 @@
+use std::path::Path;
+
+use ragbias_core::QuestionSet;
+use ragbias_data::{Split, load_axis, sample};
+use ragbias_generate::GenerateConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::input::Inputs;
+use crate::measure::MeasureConfig;
+use crate::{Error, Result};
+
+/// A study in one file: what is measured, with what, on what.
+///
+/// ```toml
+/// name = "quickstart"            # the run's folder, runs/quickstart
+///
+/// [[part]]                       # one per axis and corpus
+/// axis = "gender"                # a bundled axis, or a TOML file
+/// data = "gender"                # a bundled data set, or a folder with a manifest
+/// split = "all"                  # train, validation, test or all
+/// embedders = ["minilm"]         # names or folders
+/// llms = ["smollm2-135m"]        # names, .gguf files or addresses; none measures retrieval alone
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// What it is called; the name of its run folder.
+    pub name: String,
+    /// One line for people.
+    #[serde(default)]
+    pub about: String,
+    /// How the LLMs answer.
+    #[serde(default)]
+    pub generate: GenerateConfig,
+    /// How it is measured.
+    #[serde(default)]
+    pub measure: MeasureConfig,
+    /// What is measured.
+    #[serde(rename = "part")]
+    pub parts: Vec<Part>,
+}
+
+/// One axis on one data set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// A bundled axis, or a TOML file.
+    pub axis: String,
+    /// A bundled data set, or a folder with a manifest.
+    pub data: String,
+    /// Which questions.
+    #[serde(default)]
+    pub split: Split,
+    /// How many questions at most, spread evenly over topics; all where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Names or folders of embedders.
+    pub embedders: Vec<String>,
+    /// Names, `.gguf` files or addresses of LLMs; none measures retrieval alone.
+    #[serde(default)]
+    pub llms: Vec<String>,
+    /// Scorer of documents; gold labels where all documents have one, else the axis's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scorer: Option<String>,
+}
+
+impl Experiment {
+    /// Reads an experiment file and checks what can be checked before work starts.
+    ///
+    /// # Errors
+    /// Malformed TOML, unknown keys, axes or data, settings out of range.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs_err::read_to_string(path)?;
+        let experiment: Self = toml::from_str(&text)
+            .map_err(|source| Error::Toml { path: path.into(), source: Box::new(source) })?;
+        experiment.check()?;
+        Ok(experiment)
+    }
+
+    fn check(&self) -> Result<()> {
+        let wrong = |setting, expected, received| Err(Error::Setting { setting, expected, received });
+        let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(plain) {
+            return wrong("name", "letters, digits, -, _ and dots, as it names a folder", self.name.clone());
+        }
+        if self.parts.is_empty() {
+            return wrong("[[part]]", "at least one", "none".into());
+        }
+        self.generate.check()?;
+        for part in &self.parts {
+            if part.embedders.is_empty() {
+                return wrong("embedders", "at least one", "none".into());
+            }
+            if part.limit == Some(0) {
+                return wrong("limit", "at least 1", "0".into());
+            }
+            load_axis(&part.axis)?;
+            part.inputs()?;
+        }
+        Ok(())
+    }
+}
+
+impl Part {
+    /// The questions, the corpus and the judgements of this part.
+    ///
+    /// # Errors
+    /// Unknown or malformed data, or a split without questions.
+    pub fn inputs(&self) -> Result<Inputs> {
+        let mut inputs = Inputs::of_dataset(&self.data, self.split)?;
+        if let Some(limit) = self.limit {
+            inputs.questions = QuestionSet::new(sample(inputs.questions.questions(), limit, 0))?;
+        }
+        Ok(inputs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Experiment> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("e.toml");
+        fs_err::write(&path, text).unwrap();
+        Experiment::read(&path)
+    }
+
+    const PART: &str = "[[part]]\naxis = \"gender\"\ndata = \"gender\"\nembedders = [\"minilm\"]\n";
+
+    #[test]
+    fn a_misspelt_key_is_named_with_its_line() {
+        let error =
+            read(&format!("name = \"x\"\n{PART}lmms = [\"smollm2-135m\"]\n")).unwrap_err().to_string();
+        assert!(error.contains("line 6") && error.contains("lmms"), "{error}");
+    }
+
+    #[test]
+    fn unknown_data_and_names_that_are_no_folder_are_refused_before_work() {
+        let error = read(&format!("name = \"x\"\n{}", PART.replace("data = \"gender\"", "data = \"age\"")))
+            .unwrap_err();
+        assert!(error.to_string().contains("age"), "{error}");
+        assert!(read(&format!("name = \"../x\"\n{PART}")).is_err());
+        assert!(read(&format!("name = \"x\"\n{PART}limit = 0\n")).is_err());
+    }
+
+    #[test]
+    fn a_limit_takes_questions_of_every_topic_first() {
+        let experiment = read(&format!("name = \"x\"\n{PART}limit = 10\n")).unwrap();
+        assert_eq!(experiment.parts[0].inputs().unwrap().questions.len(), 10);
+    }
+}

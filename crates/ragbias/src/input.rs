@@ -1,0 +1,64 @@
+use std::path::Path;
+
+use ragbias_core::{Corpus, QuestionSet};
+use ragbias_data::{Dataset, Qrels, Split, read_corpus, read_questions};
+
+use crate::Result;
+
+/// What a measurement reads: questions, corpus, and judgements where there are any.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// The questions of the split.
+    pub questions: QuestionSet,
+    /// The documents.
+    pub corpus: Corpus,
+    /// Which documents answer which question.
+    pub qrels: Option<Qrels>,
+}
+
+impl Inputs {
+    /// Everything from a bundled data set, or a folder with a manifest.
+    ///
+    /// # Errors
+    /// An unknown name, or a malformed folder.
+    pub fn of_dataset(name_or_folder: &str, split: Split) -> Result<Self> {
+        let set = if Dataset::bundled_names().any(|name| name == name_or_folder) {
+            Dataset::bundled(name_or_folder)?
+        } else {
+            Dataset::read(Path::new(name_or_folder))?
+        };
+        Ok(Self { questions: set.split(split)?, corpus: set.corpus, qrels: Some(set.qrels) })
+    }
+}
+
+/// A corpus by the name of a bundled data set, or from a file.
+///
+/// # Errors
+/// Neither, or a malformed file.
+pub fn load_corpus(name_or_path: &str) -> Result<Corpus> {
+    if Dataset::bundled_names().any(|name| name == name_or_path) {
+        return Ok(Dataset::bundled(name_or_path)?.corpus);
+    }
+    named_or_file("corpus", name_or_path)?;
+    Ok(read_corpus(Path::new(name_or_path))?)
+}
+
+/// Questions by the name of a bundled data set, or from a file. The split needs a bundled set.
+///
+/// # Errors
+/// Neither, or a malformed file.
+pub fn load_questions(name_or_path: &str) -> Result<QuestionSet> {
+    if Dataset::bundled_names().any(|name| name == name_or_path) {
+        return Ok(Dataset::bundled(name_or_path)?.questions);
+    }
+    named_or_file("question set", name_or_path)?;
+    Ok(read_questions(Path::new(name_or_path))?)
+}
+
+fn named_or_file(what: &'static str, name_or_path: &str) -> Result<()> {
+    if Path::new(name_or_path).exists() {
+        return Ok(());
+    }
+    let known = Dataset::bundled_names().map(str::to_owned).collect();
+    Err(ragbias_data::Error::Unknown { what, name: name_or_path.into(), known }.into())
+}

@@ -1,0 +1,454 @@
+use ragbias_core::{
+    Answering, Axis, Bias, BiasScorer, ChoicePrompt, Corpus, Document, Embedder, Embeddings, Generator, Hit,
+    Passage, Progress, Question, QuestionSet, Role, Unit, VectorIndex, Verdict,
+};
+use ragbias_data::{Outcome, Qrels};
+use ragbias_index::{ExactIndex, HnswConfig, HnswIndex};
+use ragbias_stats::{ClusterBootstrap, ndcg};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::prompt::prompt;
+use crate::{Error, Result};
+
+/// How a measurement retrieves and resamples.
+///
+/// | parameter | default | purpose | range |
+/// | --- | --- | --- | --- |
+/// | `top_k` | 1 | documents given to the LLM; E_b takes the majority of each pole over them | ≥ 1; more than the corpus has is all of it |
+/// | `index` | exact | exact or HNSW search | |
+/// | `temperature` | 0 | above 0, the top k are drawn from the 20 (or k) nearest, by the softmax of cosine / temperature | ≥ 0, finite |
+/// | `seed` | 0 | of the draws and of the bootstrap | any |
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct MeasureConfig {
+    /// Documents given to the LLM.
+    pub top_k: usize,
+    /// How neighbours are found.
+    pub index: IndexKind,
+    /// Temperature of stochastic ranking; 0 for none.
+    pub temperature: f64,
+    /// Seed of the draws and of the bootstrap.
+    pub seed: u64,
+}
+
+impl Default for MeasureConfig {
+    fn default() -> Self {
+        Self { top_k: 1, index: IndexKind::Exact, temperature: 0.0, seed: 0 }
+    }
+}
+
+/// How neighbours are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IndexKind {
+    /// Every document is compared.
+    Exact,
+    /// A graph is walked.
+    Hnsw,
+}
+
+/// Documents near a question that C_b is measured over, question by question; also the pool of stochastic ranking.
+const NEIGHBOURHOOD: usize = 20;
+/// Texts of one call of the embedder, between two steps of the progress bar.
+const EMBED_BATCH: usize = 32;
+
+/// One measurement: the parts of a RAG system, and what it is asked.
+pub struct Measure<'a> {
+    /// The axis.
+    pub axis: &'a Axis,
+    /// What is asked.
+    pub questions: &'a QuestionSet,
+    /// What is retrieved from.
+    pub corpus: &'a Corpus,
+    /// What retrieves.
+    pub embedder: &'a dyn Embedder,
+    /// What answers; without it, L_b and R_b are not measured.
+    pub generator: Option<&'a dyn Generator>,
+    /// What judges documents.
+    pub document_scorer: &'a dyn BiasScorer,
+    /// What judges answers; choices need no judge.
+    pub answer_scorer: &'a dyn BiasScorer,
+    /// Judgements for nDCG@10.
+    pub qrels: Option<&'a Qrels>,
+    /// How it is measured.
+    pub config: MeasureConfig,
+}
+
+/// The biases of a RAG system, part by part. Serialised, it is what `ragbias measure --json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Measured {
+    /// L_b: answers without context.
+    pub llm_bias: Option<Bias>,
+    /// C_b: every document of the corpus.
+    pub corpus_bias: Bias,
+    /// C_b around the questions: the 20 nearest documents of each.
+    pub neighbourhood_bias: Bias,
+    /// E_b: the top-k documents of each question, the majority of each pole.
+    pub embedder_bias: Bias,
+    /// R_b: answers given these documents.
+    pub rag_bias: Option<Bias>,
+    /// Mean log-odds of the claim shown first, with context; where answers are choices.
+    pub position_bias: Option<f64>,
+    /// Mean nDCG@10 over the questions that have judgements.
+    pub ndcg10: Option<f64>,
+    /// What happened to each question.
+    #[serde(skip)]
+    pub outcomes: Vec<Outcome>,
+}
+
+/// Answers to all questions, scored.
+struct Answers {
+    texts: Vec<String>,
+    verdicts: Vec<Verdict>,
+    /// Mean over questions, where answers are choices.
+    position_bias: Option<f64>,
+}
+
+impl Measure<'_> {
+    /// Runs the questions through retrieve → generate → score.
+    ///
+    /// # Errors
+    /// Settings out of range and questions without choices, before any work; then whatever a component fails with.
+    pub fn run(&self, progress: &dyn Progress) -> Result<Measured> {
+        self.check()?;
+        let questions = self.questions.questions();
+        let texts: Vec<&str> = questions.iter().map(|question| question.text.as_str()).collect();
+        let full_texts: Vec<String> = self.corpus.documents().iter().map(Document::full_text).collect();
+        let documents: Vec<&str> = full_texts.iter().map(String::as_str).collect();
+
+        let document_vectors = self.embed(&documents, Role::Document, "embedding documents", progress)?;
+        let question_vectors = self.embed(&texts, Role::Question, "embedding questions", progress)?;
+        let index = self.build_index(document_vectors)?;
+        let nearest = index.search(&question_vectors, NEIGHBOURHOOD.max(self.config.top_k))?;
+        let retrieved: Vec<Vec<Hit>> =
+            nearest.iter().zip(questions).map(|(hits, q)| self.rank(hits, q)).collect();
+
+        let document_verdicts = self.score_documents()?;
+        let verdicts_of = |hits: &[Hit]| -> Vec<Verdict> {
+            hits.iter().map(|hit| document_verdicts[hit.document.index()]).collect()
+        };
+        let embedder_verdicts: Vec<Verdict> =
+            retrieved.iter().map(|hits| Verdict::majority(&verdicts_of(hits))).collect();
+
+        let (without, with) = match self.generator {
+            Some(generator) => {
+                let contexts: Vec<Vec<&Document>> = retrieved
+                    .iter()
+                    .map(|hits| hits.iter().map(|hit| self.corpus.document(hit.document)).collect())
+                    .collect();
+                let nothing = vec![Vec::new(); questions.len()];
+                let without = self.answer(generator, &nothing, "asking without context", progress)?;
+                let with = self.answer(generator, &contexts, "asking with context", progress)?;
+                (Some(without), Some(with))
+            }
+            None => (None, None),
+        };
+
+        let topics: Vec<&str> = questions.iter().map(Question::cluster).collect();
+        let bootstrap = ClusterBootstrap::new(10_000, self.config.seed);
+        let nearby: Vec<(Verdict, &str)> = nearest
+            .iter()
+            .zip(&topics)
+            .flat_map(|(hits, topic)| {
+                verdicts_of(&hits[..hits.len().min(NEIGHBOURHOOD)]).into_iter().map(move |v| (v, *topic))
+            })
+            .collect();
+        let (nearby_verdicts, nearby_topics): (Vec<_>, Vec<_>) = nearby.into_iter().unzip();
+        let bias = |answers: &Option<Answers>| -> Result<Option<Bias>> {
+            Ok(answers.as_ref().map(|answers| bootstrap.bias(&answers.verdicts, &topics)).transpose()?)
+        };
+        Ok(Measured {
+            llm_bias: bias(&without)?,
+            corpus_bias: bootstrap.bias(&document_verdicts, &document_topics(self.corpus.documents()))?,
+            neighbourhood_bias: bootstrap.bias(&nearby_verdicts, &nearby_topics)?,
+            embedder_bias: bootstrap.bias(&embedder_verdicts, &topics)?,
+            rag_bias: bias(&with)?,
+            position_bias: with.as_ref().and_then(|answers| answers.position_bias),
+            ndcg10: self.ndcg10(&nearest),
+            outcomes: self.outcomes(&retrieved, &embedder_verdicts, without, with),
+        })
+    }
+
+    fn check(&self) -> Result<()> {
+        let wrong = |setting, expected, received| Err(Error::Setting { setting, expected, received });
+        if self.config.top_k == 0 {
+            return wrong("top-k", "at least 1", "0".into());
+        }
+        if !(self.config.temperature >= 0.0 && self.config.temperature.is_finite()) {
+            return wrong(
+                "temperature",
+                "a finite number of at least 0",
+                self.config.temperature.to_string(),
+            );
+        }
+        for scorer in [self.document_scorer, self.answer_scorer] {
+            if scorer.axis() != self.axis.name {
+                let (expected, received) = (self.axis.name.clone(), scorer.axis().into());
+                return Err(Error::ScorerAxis { expected, received });
+            }
+        }
+        if self.generator.is_some() && self.axis.answering == Answering::Choice {
+            if let Some(question) = self.questions.questions().iter().find(|q| q.choices.is_none()) {
+                return Err(Error::NoChoices { axis: self.axis.name.clone(), question: question.id.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn embed(&self, texts: &[&str], role: Role, name: &str, progress: &dyn Progress) -> Result<Embeddings> {
+        let step = progress.begin(name, texts.len() as u64, Unit::Items);
+        let mut parts = Vec::new();
+        for batch in texts.chunks(EMBED_BATCH) {
+            parts.push(self.embedder.embed(batch, role)?);
+            step.advance(batch.len() as u64);
+        }
+        Ok(Embeddings::concatenated(parts)?)
+    }
+
+    fn build_index(&self, documents: Embeddings) -> Result<Box<dyn VectorIndex>> {
+        Ok(match self.config.index {
+            IndexKind::Exact => Box::new(ExactIndex::new(documents)?),
+            IndexKind::Hnsw => Box::new(HnswIndex::build(documents, HnswConfig::default())?),
+        })
+    }
+
+    /// The top k, or at a temperature k draws without replacement: the k largest of cosine / T plus Gumbel noise.
+    fn rank(&self, nearest: &[Hit], question: &Question) -> Vec<Hit> {
+        let mut hits = nearest.to_vec();
+        if self.config.temperature > 0.0 {
+            let seed = ragbias_core::ContentHasher::new("rank/1")
+                .field(self.config.seed.to_le_bytes())
+                .field(&question.id)
+                .finish();
+            let mut rng = ChaCha8Rng::from_seed(*seed.as_bytes());
+            let mut keyed: Vec<(f64, Hit)> = hits
+                .into_iter()
+                .map(|hit| {
+                    let uniform: f64 = rng.random_range(f64::MIN_POSITIVE..1.0);
+                    (f64::from(hit.score) / self.config.temperature - (-uniform.ln()).ln(), hit)
+                })
+                .collect();
+            keyed.sort_by(|a, b| b.0.total_cmp(&a.0));
+            hits = keyed.into_iter().map(|(_, hit)| hit).collect();
+        }
+        hits.truncate(self.config.top_k);
+        hits
+    }
+
+    fn score_documents(&self) -> Result<Vec<Verdict>> {
+        let documents = self.corpus.documents();
+        let passages = documents.iter().map(Passage::try_from).collect::<ragbias_core::Result<Vec<_>>>()?;
+        Ok(self.document_scorer.score(&passages)?)
+    }
+
+    fn answer(
+        &self,
+        generator: &dyn Generator,
+        contexts: &[Vec<&Document>],
+        name: &str,
+        progress: &dyn Progress,
+    ) -> Result<Answers> {
+        let questions = self.questions.questions();
+        let step = progress.begin(name, questions.len() as u64, Unit::Items);
+        let mut answers = Answers { texts: Vec::new(), verdicts: Vec::new(), position_bias: None };
+        let mut positions = 0.0;
+        for (question, context) in questions.iter().zip(contexts) {
+            let asked = prompt(self.axis.answering, context, &question.text);
+            match (&question.choices, self.axis.answering) {
+                (Some(choices), Answering::Choice) => {
+                    let (negative, positive) = (choices.negative.as_str(), choices.positive.as_str());
+                    let choice = generator.choose(&[ChoicePrompt { prompt: &asked, negative, positive }])?[0];
+                    let verdict = choice.verdict();
+                    let chosen = if verdict == Verdict::POSITIVE { positive } else { negative };
+                    answers.texts.push(if verdict == Verdict::NEITHER {
+                        String::new()
+                    } else {
+                        chosen.into()
+                    });
+                    answers.verdicts.push(verdict);
+                    positions += choice.position_bias;
+                }
+                _ => answers.texts.extend(generator.generate(&[&asked])?),
+            }
+            step.advance(1);
+        }
+        if self.axis.answering == Answering::Choice {
+            answers.position_bias = Some(positions / questions.len() as f64);
+        } else {
+            let passages: Vec<Passage<'_>> = answers.texts.iter().map(|text| text.as_str().into()).collect();
+            answers.verdicts = self.answer_scorer.score(&passages)?;
+        }
+        Ok(answers)
+    }
+
+    fn ndcg10(&self, nearest: &[Vec<Hit>]) -> Option<f64> {
+        let qrels = self.qrels?;
+        let values: Vec<f64> = (self.questions.questions().iter().zip(nearest))
+            .filter_map(|(question, hits)| {
+                let ranking: Vec<&str> =
+                    hits.iter().map(|hit| self.corpus.document(hit.document).id.as_str()).collect();
+                ndcg(&ranking, qrels.get(&question.id)?, 10)
+            })
+            .collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    }
+
+    fn outcomes(
+        &self,
+        retrieved: &[Vec<Hit>],
+        embedder_verdicts: &[Verdict],
+        without: Option<Answers>,
+        with: Option<Answers>,
+    ) -> Vec<Outcome> {
+        let answer = |answers: &Option<Answers>, row: usize| match answers {
+            Some(answers) => (answers.verdicts[row].lean(), answers.texts[row].clone()),
+            None => (None, String::new()),
+        };
+        (self.questions.questions().iter().enumerate())
+            .map(|(row, question)| {
+                let (lean_answer, answer_text) = answer(&with, row);
+                let (lean_llm, answer_llm) = answer(&without, row);
+                Outcome {
+                    embedder: String::new(),
+                    llm: String::new(),
+                    axis: self.axis.name.clone(),
+                    corpus: String::new(),
+                    split: String::new(),
+                    question: question.id.clone(),
+                    topic: question.cluster().into(),
+                    document: self.corpus.document(retrieved[row][0].document).id.clone(),
+                    lean_document: embedder_verdicts[row].lean(),
+                    lean_answer,
+                    answer: answer_text,
+                    lean_llm,
+                    answer_llm,
+                }
+            })
+            .collect()
+    }
+}
+
+/// A document's topic where its metadata have one; else it is a cluster of its own.
+fn document_topics<'d>(documents: &'d [Document]) -> Vec<&'d str> {
+    let topic = |document: &'d Document| {
+        document.metadata.get("topic").and_then(Value::as_str).unwrap_or(&document.id)
+    };
+    documents.iter().map(topic).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use ragbias_core::testing::{EchoGenerator, HashEmbedder};
+    use ragbias_core::{Choices, Silent};
+    use ragbias_data::load_axis;
+    use ragbias_score::{Gold, Lexicon};
+    use serde_json::json;
+
+    use super::*;
+
+    /// Two questions; of each, the passage that shares its words leans one way.
+    fn corpus() -> Corpus {
+        let document = |id: &str, text: &str, lean: i64| -> Document {
+            serde_json::from_value(json!({ "_id": id, "text": text, "metadata": { "lean": lean } })).unwrap()
+        };
+        Corpus::new(vec![
+            document("w1", "Ada Lovelace wrote programs for the engine", 1),
+            document("m1", "Charles Babbage designed machines", -1),
+            document("w2", "Rosalind Franklin made images of crystals", 1),
+            document("m2", "Max Perutz solved the structure of haemoglobin", -1),
+        ])
+        .unwrap()
+    }
+
+    fn questions() -> QuestionSet {
+        let question =
+            |id: &str, text: &str| Question { id: id.into(), text: text.into(), topic: None, choices: None };
+        QuestionSet::new(vec![
+            question("q1", "Who wrote programs for the engine"),
+            question("q2", "Who made images of crystals"),
+        ])
+        .unwrap()
+    }
+
+    fn measure(config: MeasureConfig, swap: bool) -> Measured {
+        let axis = load_axis("gender").unwrap();
+        let mut documents = corpus().documents().to_vec();
+        if swap {
+            for document in &mut documents {
+                let lean = document.metadata["lean"].as_i64().unwrap();
+                document.metadata.insert("lean".into(), json!(-lean));
+            }
+        }
+        Measure {
+            axis: &axis,
+            questions: &questions(),
+            corpus: &Corpus::new(documents).unwrap(),
+            embedder: &HashEmbedder::new(512, 1),
+            generator: Some(&EchoGenerator),
+            document_scorer: &Gold::new("gender"),
+            answer_scorer: &Lexicon::bundled("gender").unwrap(),
+            qrels: None,
+            config,
+        }
+        .run(&Silent)
+        .unwrap()
+    }
+
+    #[test]
+    fn each_part_is_measured_where_it_stands() {
+        let measured = measure(MeasureConfig::default(), false);
+        assert_eq!(measured.corpus_bias.value(), 0.0);
+        assert_eq!(measured.embedder_bias.value(), 1.0);
+        // The echo answers with the context's first line, which names a woman; without context, with the question.
+        assert_eq!(measured.rag_bias.unwrap().value(), 1.0);
+        assert_eq!(measured.llm_bias.unwrap().rates().neither, 1.0);
+        let outcome = &measured.outcomes[0];
+        assert_eq!((outcome.document.as_str(), outcome.topic.as_str()), ("w1", "q1"));
+    }
+
+    #[test]
+    fn swapping_the_labels_negates_corpus_and_embedder_bias() {
+        let (a, b) = (measure(MeasureConfig::default(), false), measure(MeasureConfig::default(), true));
+        assert_eq!(a.embedder_bias.value(), -b.embedder_bias.value());
+        assert_eq!(a.neighbourhood_bias.value(), -b.neighbourhood_bias.value());
+    }
+
+    #[test]
+    fn top_k_larger_than_the_corpus_takes_all_of_it() {
+        let measured = measure(MeasureConfig { top_k: 50, ..MeasureConfig::default() }, false);
+        assert_eq!(measured.embedder_bias.value(), 0.0);
+        assert_eq!(measured.embedder_bias.rates().neither, 1.0, "two of four is no majority");
+    }
+
+    #[test]
+    fn a_high_temperature_shuffles_and_a_low_one_does_not() {
+        let at = |temperature| measure(MeasureConfig { temperature, ..MeasureConfig::default() }, false);
+        assert_eq!(at(1e-6).outcomes, at(0.0).outcomes);
+        assert_eq!(at(1e6).outcomes, at(1e6).outcomes, "draws are seeded");
+    }
+
+    #[test]
+    fn a_question_without_choices_is_refused_before_any_work() {
+        let axis = load_axis("politics").unwrap();
+        let gold = Gold::new("politics");
+        let mut set = questions().questions().to_vec();
+        set[0].choices = Some(Choices { negative: "a".into(), positive: "b".into() });
+        let error = Measure {
+            axis: &axis,
+            questions: &QuestionSet::new(set).unwrap(),
+            corpus: &corpus(),
+            embedder: &HashEmbedder::new(8, 1),
+            generator: Some(&EchoGenerator),
+            document_scorer: &gold,
+            answer_scorer: &gold,
+            qrels: None,
+            config: MeasureConfig::default(),
+        }
+        .run(&Silent)
+        .unwrap_err();
+        assert!(error.to_string().starts_with("question `q2` has no `choices`"), "{error}");
+    }
+}

@@ -1,0 +1,193 @@
+//! Components that ask the store before they work.
+
+use std::collections::HashMap;
+
+use ndarray::Array2;
+use ragbias_core::{
+    Choice, ChoicePrompt, ContentHasher, ContentId, Embedder, Embeddings, Error, Generator, Result, Role,
+};
+
+use crate::store::Store;
+
+/// An embedder that embeds each text once.
+pub struct StoredEmbedder<'a> {
+    embedder: &'a dyn Embedder,
+    store: &'a Store,
+}
+
+impl<'a> StoredEmbedder<'a> {
+    /// `embedder`, with what `store` remembers of it.
+    pub fn new(embedder: &'a dyn Embedder, store: &'a Store) -> Self {
+        Self { embedder, store }
+    }
+}
+
+impl Embedder for StoredEmbedder<'_> {
+    fn id(&self) -> ContentId {
+        self.embedder.id()
+    }
+
+    fn dim(&self) -> usize {
+        self.embedder.dim()
+    }
+
+    fn embed(&self, texts: &[&str], role: Role) -> Result<Embeddings> {
+        let (id, dim) = (self.id(), self.dim());
+        let mut known: HashMap<&str, Vec<f32>> = HashMap::new();
+        let mut missing = Vec::new();
+        for &text in texts {
+            if known.contains_key(text) || missing.contains(&text) {
+                continue;
+            }
+            match self.store.vector(id, role, text).map_err(Error::component)? {
+                Some(vector) if vector.len() == dim => {
+                    known.insert(text, vector);
+                }
+                _ => missing.push(text),
+            }
+        }
+        if !missing.is_empty() {
+            let fresh = self.embedder.embed(&missing, role)?;
+            let rows = missing.iter().enumerate().map(|(row, text)| (*text, fresh.row(row).to_vec()));
+            self.store.put_vectors(id, role, rows.clone()).map_err(Error::component)?;
+            known.extend(rows);
+        }
+        let values: Vec<f32> = texts.iter().flat_map(|text| known[text].iter().copied()).collect();
+        let rows = Array2::from_shape_vec((texts.len(), dim), values)
+            .expect("one vector of dim values per text; this is a bug");
+        Embeddings::new(rows)
+    }
+}
+
+/// A generator that is asked each prompt once.
+pub struct StoredGenerator<'a> {
+    generator: &'a dyn Generator,
+    store: &'a Store,
+}
+
+impl<'a> StoredGenerator<'a> {
+    /// `generator`, with what `store` remembers of it.
+    pub fn new(generator: &'a dyn Generator, store: &'a Store) -> Self {
+        Self { generator, store }
+    }
+}
+
+impl Generator for StoredGenerator<'_> {
+    fn id(&self) -> ContentId {
+        self.generator.id()
+    }
+
+    fn generate(&self, prompts: &[&str]) -> Result<Vec<String>> {
+        let id = self.id();
+        let answer = |prompt: &&str| {
+            let key = ContentHasher::new("answer/1").field(id.as_bytes()).field(prompt).finish();
+            if let Some(answer) = self.store.answer(key).map_err(Error::component)? {
+                return Ok(answer);
+            }
+            let answer = only(self.generator.generate(&[prompt])?)?;
+            self.store.put_answer(key, &answer).map_err(Error::component)?;
+            Ok(answer)
+        };
+        prompts.iter().map(answer).collect()
+    }
+
+    fn choose(&self, prompts: &[ChoicePrompt<'_>]) -> Result<Vec<Choice>> {
+        let id = self.id();
+        let choose = |asked: &ChoicePrompt<'_>| {
+            let key = ContentHasher::new("choice/1")
+                .field(id.as_bytes())
+                .field(asked.prompt)
+                .field(asked.negative)
+                .field(asked.positive)
+                .finish();
+            if let Some(choice) = self.store.choice(key).map_err(Error::component)? {
+                return Ok(choice);
+            }
+            let choice = only(self.generator.choose(&[*asked])?)?;
+            self.store.put_choice(key, choice).map_err(Error::component)?;
+            Ok(choice)
+        };
+        prompts.iter().map(choose).collect()
+    }
+}
+
+fn only<T>(mut answers: Vec<T>) -> Result<T> {
+    match (answers.pop(), answers.len()) {
+        (Some(answer), 0) => Ok(answer),
+        (_, more) => Err(Error::BatchLength { component: "the LLM", expected: 1, received: more }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use ragbias_core::testing::{EchoGenerator, HashEmbedder};
+
+    use super::*;
+
+    /// Counts what reaches the component behind.
+    struct Counting<T>(T, AtomicUsize);
+
+    impl Embedder for Counting<HashEmbedder> {
+        fn id(&self) -> ContentId {
+            self.0.id()
+        }
+        fn dim(&self) -> usize {
+            self.0.dim()
+        }
+        fn embed(&self, texts: &[&str], role: Role) -> Result<Embeddings> {
+            self.1.fetch_add(texts.len(), Ordering::Relaxed);
+            self.0.embed(texts, role)
+        }
+    }
+
+    impl Generator for Counting<EchoGenerator> {
+        fn id(&self) -> ContentId {
+            self.0.id()
+        }
+        fn generate(&self, prompts: &[&str]) -> Result<Vec<String>> {
+            self.1.fetch_add(prompts.len(), Ordering::Relaxed);
+            self.0.generate(prompts)
+        }
+        fn choose(&self, prompts: &[ChoicePrompt<'_>]) -> Result<Vec<Choice>> {
+            self.1.fetch_add(prompts.len(), Ordering::Relaxed);
+            self.0.choose(prompts)
+        }
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store.sqlite")).unwrap();
+        (folder, store)
+    }
+
+    #[test]
+    fn a_text_is_embedded_once_and_its_vector_comes_back_to_the_bit() {
+        let (_folder, store) = store();
+        let counting = Counting(HashEmbedder::new(32, 1), AtomicUsize::new(0));
+        let stored = StoredEmbedder::new(&counting, &store);
+        let first = stored.embed(&["a b", "c", "a b"], Role::Document).unwrap();
+        assert_eq!(counting.1.load(Ordering::Relaxed), 2, "a text that occurs twice is embedded once");
+        assert_eq!(first, counting.0.embed(&["a b", "c", "a b"], Role::Document).unwrap());
+        assert_eq!(stored.embed(&["c", "a b"], Role::Document).unwrap().row(1), first.row(0));
+        assert_eq!(counting.1.load(Ordering::Relaxed), 2);
+        stored.embed(&["c"], Role::Question).unwrap();
+        assert_eq!(counting.1.load(Ordering::Relaxed), 3, "a question is another text than a document");
+    }
+
+    #[test]
+    fn a_prompt_is_answered_once_over_two_openings_of_the_store() {
+        let (folder, first) = store();
+        let counting = Counting(EchoGenerator, AtomicUsize::new(0));
+        let asked = ChoicePrompt { prompt: "cut taxes", negative: "raise taxes", positive: "cut taxes" };
+        let answer = StoredGenerator::new(&counting, &first).generate(&["one\ntwo"]).unwrap();
+        let choice = StoredGenerator::new(&counting, &first).choose(&[asked]).unwrap();
+        drop(first);
+        let second = Store::open(&folder.path().join("store.sqlite")).unwrap();
+        let stored = StoredGenerator::new(&counting, &second);
+        assert_eq!(stored.generate(&["one\ntwo"]).unwrap(), answer);
+        assert_eq!(stored.choose(&[asked]).unwrap(), choice);
+        assert_eq!(counting.1.load(Ordering::Relaxed), 2);
+    }
+}

@@ -1,0 +1,78 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ragbias_core::{Embedder, Generator, Progress};
+use ragbias_embed::{ModelKind, ModelStore, Projected, TextEmbedder, TextEmbedderConfig};
+use ragbias_generate::{GenerateConfig, Gguf, Server, ServerConfig};
+
+use crate::{Error, Result};
+
+/// Models from what a user calls them: a name of the registry, a folder, a `.gguf` file, or the address of a server.
+#[derive(Debug, Clone)]
+pub struct Models {
+    store: ModelStore,
+}
+
+impl Models {
+    /// Models in this folder, or where `None`, in `RAGBIAS_MODEL_DIR` or the user's cache directory.
+    ///
+    /// # Errors
+    /// Where the user has no home directory.
+    pub fn new(folder: Option<PathBuf>) -> Result<Self> {
+        let store = match folder {
+            Some(folder) => ModelStore::new(folder)?,
+            None => ModelStore::from_env()?,
+        };
+        Ok(Self { store })
+    }
+
+    /// The folder of models and the registry.
+    pub fn store(&self) -> &ModelStore {
+        &self.store
+    }
+
+    /// An embedder by name or folder; a missing one is pulled.
+    ///
+    /// # Errors
+    /// An unknown name, a model that no source has, or a damaged checkpoint.
+    pub fn embedder(&self, model: &str, progress: &dyn Progress) -> Result<Arc<dyn Embedder>> {
+        let folder = self.store.resolve(model, ModelKind::Embedder, progress)?;
+        Ok(Arc::new(TextEmbedder::load(&folder, &TextEmbedderConfig::default())?))
+    }
+
+    /// An embedder whose questions are moved along a word's direction: `WORD=α`.
+    ///
+    /// # Errors
+    /// Another form than `WORD=α`, or a failure of the embedder.
+    pub fn projected(embedder: Arc<dyn Embedder>, projection: &str) -> Result<Arc<dyn Embedder>> {
+        let parsed = projection.split_once('=').and_then(|(word, alpha)| {
+            let alpha: f32 = alpha.trim().parse().ok()?;
+            (!word.trim().is_empty() && alpha.is_finite()).then(|| (word.trim(), alpha))
+        });
+        let Some((word, alpha)) = parsed else {
+            let expected = "WORD=NUMBER, as in woman=-0.5";
+            return Err(Error::Setting { setting: "--project", expected, received: projection.into() });
+        };
+        Ok(Arc::new(Projected::onto_word(embedder, word, alpha)?))
+    }
+
+    /// An LLM by name, `.gguf` file or address; a missing one is pulled.
+    ///
+    /// The address of a server may carry the model's name after `#`: `http://localhost:8080/v1#llama3`.
+    ///
+    /// # Errors
+    /// An unknown name, a model that no source has, or a damaged file.
+    pub fn generator(
+        &self,
+        model: &str,
+        config: &GenerateConfig,
+        progress: &dyn Progress,
+    ) -> Result<Arc<dyn Generator>> {
+        if model.starts_with("http://") || model.starts_with("https://") {
+            let (url, name) = model.split_once('#').unwrap_or((model, "default"));
+            return Ok(Arc::new(Server::new(url, ServerConfig::new(name), config)?));
+        }
+        let path = self.store.resolve(model, ModelKind::Llm, progress)?;
+        Ok(Arc::new(Gguf::load(&path, config)?))
+    }
+}

@@ -1,0 +1,63 @@
+//! Scorers by name, for documents and for answers.
+//!
+//! | name | axis | documents | answers |
+//! | --- | --- | --- | --- |
+//! | `gold` | any | `metadata.lean` | the axis's own scorer |
+//! | `lexicon` | gender | words and first names | the same |
+//! | `classifier` | politics | vectors of a frozen MiniLM | choices need no scorer |
+//!
+//! The axis's own scorer is `lexicon` for gender and `classifier` for politics.
+
+use ragbias_core::{Axis, BiasScorer, Corpus, Progress};
+use ragbias_score::{Classifier, Error as ScoreError, Gold, Lexicon};
+
+use crate::{Models, Result};
+
+/// The scorer of gold labels.
+pub fn gold(axis: &Axis) -> Box<dyn BiasScorer> {
+    Box::new(Gold::new(&axis.name))
+}
+
+/// The lexicon of an axis.
+///
+/// # Errors
+/// Where the axis has none.
+pub fn lexicon(axis: &Axis) -> Result<Box<dyn BiasScorer>> {
+    Ok(Box::new(Lexicon::bundled(&axis.name)?))
+}
+
+/// The scorer of this name; `None` is the axis's own. Pulls the embedder that the classifier reads where it is missing.
+///
+/// # Errors
+/// A name that the axis does not have.
+pub fn by_name(
+    axis: &Axis,
+    name: Option<&str>,
+    models: &Models,
+    progress: &dyn Progress,
+) -> Result<Box<dyn BiasScorer>> {
+    let own = match axis.name.as_str() {
+        "gender" => "lexicon",
+        "politics" => "classifier",
+        _ => "gold",
+    };
+    match name.unwrap_or(own) {
+        "gold" => Ok(gold(axis)),
+        "lexicon" => lexicon(axis),
+        "classifier" => {
+            let card = Classifier::bundled_card(&axis.name)?;
+            let embedder = models.embedder(&card.embedder, progress)?;
+            Ok(Box::new(Classifier::new(card, embedder)?))
+        }
+        other => {
+            let known = if own == "gold" { vec!["gold".into()] } else { vec![own.into(), "gold".into()] };
+            Err(ScoreError::Unknown { axis: axis.name.clone(), scorer: other.into(), known }.into())
+        }
+    }
+}
+
+/// The scorer of documents where the user names none: gold labels where every document has one, else the axis's own.
+pub fn documents_default(corpus: &Corpus) -> Option<&'static str> {
+    let labelled = |document: &ragbias_core::Document| document.gold_lean().is_ok_and(|lean| lean.is_some());
+    corpus.documents().iter().all(labelled).then_some("gold")
+}
