@@ -1,3 +1,28 @@
 //! The ragbias command line.
 
-fn main() {}
+mod args;
+mod commands;
+mod cpu;
+mod progress;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Args;
+
+fn main() -> ExitCode {
+    if let Err(missing) = cpu::check() {
+        progress::error(&missing);
+        return ExitCode::FAILURE;
+    }
+    let args = Args::parse();
+    match commands::run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress::error(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

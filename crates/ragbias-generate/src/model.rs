@@ -10,7 +10,7 @@ use crate::{Error, Result};
 #[derive(Clone)]
 pub(crate) enum Model {
     /// The model, and how many tokens it has read.
-    Llama(quantized_llama::ModelWeights, usize),
+    Llama(Box<quantized_llama::ModelWeights>, usize),
     Gemma3(Gemma3),
 }
 
@@ -24,7 +24,7 @@ impl Model {
                     error.to_string().lines().next().unwrap_or_default().to_owned()
                 };
                 let broken = |error| Error::File { path: file.path().into(), reason: reason(error) };
-                Ok(Self::Llama(model.map_err(broken)?, 0))
+                Ok(Self::Llama(Box::new(model.map_err(broken)?), 0))
             }
             Some("gemma3") => Ok(Self::Gemma3(Gemma3::load(file, context)?)),
             other => {

@@ -190,10 +190,11 @@ impl Measure<'_> {
                 return Err(Error::ScorerAxis { expected, received });
             }
         }
-        if self.generator.is_some() && self.axis.answering == Answering::Choice {
-            if let Some(question) = self.questions.questions().iter().find(|q| q.choices.is_none()) {
-                return Err(Error::NoChoices { axis: self.axis.name.clone(), question: question.id.clone() });
-            }
+        if self.generator.is_some()
+            && self.axis.answering == Answering::Choice
+            && let Some(question) = self.questions.questions().iter().find(|q| q.choices.is_none())
+        {
+            return Err(Error::NoChoices { axis: self.axis.name.clone(), question: question.id.clone() });
         }
         Ok(())
     }

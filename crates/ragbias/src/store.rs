@@ -87,7 +87,7 @@ impl Store {
         vectors: impl Iterator<Item = (&'a str, Vec<f32>)>,
     ) -> Result<()> {
         let mut connection = self.lock();
-        let mut put = || {
+        let put = || {
             let transaction = connection.transaction()?;
             for (text, vector) in vectors {
                 let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();

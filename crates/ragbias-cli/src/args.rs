@@ -1,0 +1,208 @@
+//! The command line, parsed and not yet acted on.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Measure and control the bias of retrieval-augmented generation.
+///
+/// A RAG system is a corpus, an embedder and an LLM; each leans. `ragbias` says how far, part by part, with intervals.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Examples:
+  ragbias run experiments/quickstart.toml
+  ragbias measure --axis gender --questions gender --corpus gender --embedder minilm --llm smollm2-135m
+  ragbias score --axis gender --scorer lexicon --input passages.jsonl --json
+
+Exit status: 0 done, 1 failed, 2 wrong usage."
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Print one JSON object on stdout, and nothing else
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// No progress, no notes
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+
+    /// Folder of models [default: the user's cache directory]
+    #[arg(long, global = true, env = "RAGBIAS_MODEL_DIR", value_name = "DIR")]
+    pub(crate) model_dir: Option<PathBuf>,
+
+    /// File that memoises vectors and answers [default: in the user's cache directory]
+    #[arg(long, global = true, env = "RAGBIAS_STORE", value_name = "FILE")]
+    pub(crate) store: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Base models: what is known, what is here
+    #[command(subcommand)]
+    Models(Models),
+    /// Corpora and question sets
+    #[command(subcommand)]
+    Data(Data),
+    /// Texts to vectors: one f32 row per record, of unit length, in input order
+    #[command(
+        after_help = "Example:\n  ragbias embed --embedder minilm --input corpus.jsonl --out vectors.npy"
+    )]
+    Embed(Embed),
+    /// The lean of every record, and the scorer's agreement with `metadata.lean`
+    #[command(
+        after_help = "Example:\n  ragbias score --axis gender --scorer lexicon --input passages.jsonl --json"
+    )]
+    Score(Score),
+    /// The four biases of one RAG system: L_b, C_b, E_b, R_b
+    #[command(after_help = "Examples:
+  ragbias measure --axis gender --questions gender --corpus gender --embedder minilm --llm smollm2-135m
+  ragbias measure --axis gender --questions train.csv --corpus train.csv --embedder minilm --retrieve-only --json
+  ragbias measure --axis politics --questions politics --corpus politics --embedder ./my-checkpoint \\
+      --llm http://localhost:8080/v1#llama3 --top-k 3 --out runs/mine")]
+    Measure(Measure),
+    /// A whole experiment, resumable, into runs/NAME
+    #[command(after_help = "Example:\n  ragbias run experiments/quickstart.toml")]
+    Run(Run),
+    /// Render the report of a run again
+    Report {
+        /// A run folder
+        run: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Models {
+    /// Every model that has a name
+    List,
+    /// Fetch a model, checksum verified; nothing happens where it is here
+    Pull {
+        /// Its name
+        name: String,
+    },
+    /// Where a model is
+    Path {
+        /// Its name
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Data {
+    /// Every bundled data set
+    List,
+    /// Write a bundled data set into a folder
+    Pull {
+        /// Its name
+        name: String,
+        /// The folder
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// What is wrong with a corpus file, by line
+    Check {
+        /// A .jsonl file
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Embed {
+    /// A model's name or folder
+    #[arg(long, env = "RAGBIAS_EMBEDDER")]
+    pub(crate) embedder: String,
+    /// Records: .jsonl, .csv or .parquet
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// Where the vectors go
+    #[arg(long, value_name = "FILE.npy")]
+    pub(crate) out: PathBuf,
+    /// Embed as questions rather than documents, for models that tell them apart
+    #[arg(long)]
+    pub(crate) questions: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Score {
+    /// A bundled axis, or a TOML file
+    #[arg(long)]
+    pub(crate) axis: String,
+    /// lexicon, classifier or gold [default: the axis's own]
+    #[arg(long)]
+    pub(crate) scorer: Option<String>,
+    /// Records: .jsonl, .csv or .parquet
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Measure {
+    /// A bundled axis, or a TOML file
+    #[arg(long)]
+    pub(crate) axis: String,
+    /// A bundled data set, or a file: .jsonl, or a published set's .csv
+    #[arg(long)]
+    pub(crate) questions: String,
+    /// A bundled data set, or a file: .jsonl, .csv or .parquet
+    #[arg(long)]
+    pub(crate) corpus: String,
+    /// A model's name or folder
+    #[arg(long, env = "RAGBIAS_EMBEDDER")]
+    pub(crate) embedder: String,
+    /// A model's name, a .gguf file, or a server's address
+    #[arg(long, env = "RAGBIAS_LLM", required_unless_present = "retrieve_only")]
+    pub(crate) llm: Option<String>,
+    /// Scorer of documents: lexicon, classifier or gold [default: gold where all documents are labelled, else the axis's own]
+    #[arg(long)]
+    pub(crate) scorer: Option<String>,
+    /// Documents given to the LLM
+    #[arg(long, default_value_t = 1)]
+    pub(crate) top_k: usize,
+    /// How neighbours are found
+    #[arg(long, value_enum, default_value_t = Index::Exact)]
+    pub(crate) index: Index,
+    /// Move questions along a word's direction: 1 changes nothing, 0 removes it, below 0 reverses it
+    #[arg(long, value_name = "WORD=α", allow_hyphen_values = true)]
+    pub(crate) project: Option<String>,
+    /// Temperature of stochastic ranking; 0 for none
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) temperature: f64,
+    /// Seed of draws and of the bootstrap
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Measure C_b and E_b alone, without an LLM
+    #[arg(long)]
+    pub(crate) retrieve_only: bool,
+    /// Write measurement.json and outcomes.csv, a row per question
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Index {
+    Exact,
+    Hnsw,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// The experiment
+    #[arg(value_name = "EXPERIMENT.toml")]
+    pub(crate) experiment: PathBuf,
+    /// Folder of runs
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    pub(crate) runs: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,320 @@
+//! Each command: what the library does for it, and what is printed.
+#![expect(clippy::print_stdout, reason = "the one place that prints data")]
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use ragbias::core::{Answering, Embedder, Embeddings, Passage, Progress, Role, Unit};
+use ragbias::data::{Dataset, Split, check_corpus, load_axis, read_corpus, write_atomically, write_outcomes};
+use ragbias::generate::GenerateConfig;
+use ragbias::score::Agreement;
+use ragbias::{
+    Experiment, IndexKind, MeasureConfig, Models, Store, StoredEmbedder, StoredGenerator, load_corpus,
+    load_questions, scorer,
+};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::args::{self, Args, Command};
+use crate::progress::{Bars, say};
+use crate::table;
+
+/// What every command has at hand.
+struct Session<'a> {
+    args: &'a Args,
+    progress: Bars,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let session = Session { args, progress: Bars::new(args.quiet) };
+    match &args.command {
+        Command::Models(command) => session.models(command),
+        Command::Data(command) => session.data(command),
+        Command::Embed(command) => session.embed(command),
+        Command::Score(command) => session.score(command),
+        Command::Measure(command) => session.measure(command),
+        Command::Run(command) => session.run(command),
+        Command::Report { run } => {
+            let path = ragbias::report(run)?;
+            session.print(&json!({ "report": path }), || path.display().to_string())
+        }
+    }
+}
+
+impl Session<'_> {
+    /// JSON where it was asked for, else text.
+    fn print(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
+        if self.args.json {
+            println!("{}", serde_json::to_string(value)?);
+        } else {
+            println!("{}", text());
+        }
+        Ok(())
+    }
+
+    fn models_here(&self) -> Result<Models> {
+        Ok(Models::new(self.args.model_dir.clone())?)
+    }
+
+    fn store(&self) -> Result<Store> {
+        let path = match &self.args.store {
+            Some(path) => path.clone(),
+            None => Store::default_path()?,
+        };
+        Ok(Store::open(&path)?)
+    }
+
+    fn models(&self, command: &args::Models) -> Result<()> {
+        let models = self.models_here()?;
+        let store = models.store();
+        match command {
+            args::Models::List => {
+                let rows: Vec<_> = store
+                    .registry()
+                    .models()
+                    .iter()
+                    .map(|model| {
+                        let path = store.path(&model.name).ok().flatten();
+                        json!({ "name": model.name, "kind": model.kind, "about": model.about, "licence": model.licence,
+                            "bytes": model.bytes(), "path": path })
+                    })
+                    .collect();
+                self.print(&json!({ "models": rows }), || {
+                    let line = |row: &serde_json::Value| {
+                        let here = if row["path"].is_null() { "not here" } else { "here" };
+                        let megabytes = row["bytes"].as_u64().unwrap_or_default() / 1_000_000;
+                        let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+                        format!(
+                            "{:14} {:9} {megabytes:4} MB  {here:9} {} ({})",
+                            text("name"),
+                            text("kind"),
+                            text("about"),
+                            text("licence")
+                        )
+                    };
+                    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+                })
+            }
+            args::Models::Pull { name } => {
+                let path = store.pull(name, &self.progress)?;
+                self.print(&json!({ "name": name, "path": path }), || path.display().to_string())
+            }
+            args::Models::Path { name } => match store.path(name)? {
+                Some(path) => {
+                    self.print(&json!({ "name": name, "path": path }), || path.display().to_string())
+                }
+                None => bail!("model `{name}` is not here\nhint: `ragbias models pull {name}` fetches it"),
+            },
+        }
+    }
+
+    fn data(&self, command: &args::Data) -> Result<()> {
+        match command {
+            args::Data::List => {
+                let sets = Dataset::bundled_names().map(Dataset::bundled).collect::<Result<Vec<_>, _>>()?;
+                let rows: Vec<_> = sets
+                    .iter()
+                    .map(|set| {
+                        json!({ "name": set.info.name, "axis": set.info.axis, "about": set.info.about,
+                            "questions": set.questions.len(), "documents": set.corpus.len(), "licence": set.info.licence })
+                    })
+                    .collect();
+                self.print(&json!({ "data": rows }), || {
+                    let line = |row: &serde_json::Value| {
+                        let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+                        format!(
+                            "{:10} {} questions, {} documents: {} ({})",
+                            text("name"),
+                            row["questions"],
+                            row["documents"],
+                            text("about"),
+                            text("licence")
+                        )
+                    };
+                    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+                })
+            }
+            args::Data::Pull { name, out } => {
+                let folder = out.clone().unwrap_or_else(|| PathBuf::from("data").join(name));
+                Dataset::export_bundled(name, &folder)?;
+                self.print(&json!({ "name": name, "path": folder }), || folder.display().to_string())
+            }
+            args::Data::Check { file } => {
+                let problems = check_corpus(file)?;
+                self.print(&json!({ "problems": problems }), || {
+                    let listed: Vec<_> =
+                        problems.iter().map(|problem| format!("{}:{problem}", file.display())).collect();
+                    if listed.is_empty() { "nothing is wrong".into() } else { listed.join("\n") }
+                })?;
+                if problems.is_empty() {
+                    return Ok(());
+                }
+                bail!("{} problem{}", problems.len(), if problems.len() == 1 { "" } else { "s" })
+            }
+        }
+    }
+
+    fn embed(&self, command: &args::Embed) -> Result<()> {
+        let corpus = read_corpus(&command.input)?;
+        let embedder = self.models_here()?.embedder(&command.embedder, &self.progress)?;
+        let store = self.store()?;
+        let embedder = StoredEmbedder::new(embedder.as_ref(), &store);
+        let role = if command.questions { Role::Question } else { Role::Document };
+        let texts: Vec<String> = corpus.documents().iter().map(ragbias::core::Document::full_text).collect();
+        let step = self.progress.begin("embedding", texts.len() as u64, Unit::Items);
+        let mut parts = Vec::new();
+        for batch in texts.chunks(32) {
+            let batch: Vec<&str> = batch.iter().map(String::as_str).collect();
+            parts.push(embedder.embed(&batch, role)?);
+            step.advance(batch.len() as u64);
+        }
+        drop(step);
+        let vectors = Embeddings::concatenated(parts)?;
+        write_npy(&command.out, &vectors)?;
+        let summary = json!({ "rows": vectors.len(), "dim": vectors.dim(), "path": command.out });
+        self.print(&summary, || format!("{} × {} in {}", vectors.len(), vectors.dim(), command.out.display()))
+    }
+
+    fn score(&self, command: &args::Score) -> Result<()> {
+        let axis = load_axis(&command.axis)?;
+        let corpus = read_corpus(&command.input)?;
+        let scorer = scorer::by_name(&axis, command.scorer.as_deref(), &self.models_here()?, &self.progress)?;
+        let passages = corpus.documents().iter().map(Passage::try_from).collect::<Result<Vec<_>, _>>()?;
+        let step = self.progress.begin("scoring", passages.len() as u64, Unit::Items);
+        let mut verdicts = Vec::new();
+        for batch in passages.chunks(64) {
+            verdicts.extend(scorer.score(batch)?);
+            step.advance(batch.len() as u64);
+        }
+        drop(step);
+        let labelled =
+            passages.iter().zip(&verdicts).filter_map(|(passage, verdict)| Some((passage.gold?, *verdict)));
+        let agreement = Agreement::of(labelled);
+        if self.args.json {
+            return self.print(&agreement, String::new);
+        }
+        for (document, verdict) in corpus.documents().iter().zip(&verdicts) {
+            let lean = verdict.lean().map_or_else(|| "unscored".to_owned(), |lean| lean.to_string());
+            println!("{}\t{lean}", document.id);
+        }
+        if let (Some(accuracy), Some(coverage)) = (agreement.accuracy, agreement.coverage) {
+            say(&format!(
+                "accuracy {accuracy:.4} of the scored, coverage {coverage:.4}, {} labelled",
+                agreement.n
+            ));
+        }
+        Ok(())
+    }
+
+    fn measure(&self, command: &args::Measure) -> Result<()> {
+        let axis = load_axis(&command.axis)?;
+        let (questions, corpus) = (load_questions(&command.questions)?, load_corpus(&command.corpus)?);
+        // Judgements belong to a data set: they are used where both come from the same one.
+        let bundled = Dataset::bundled_names().any(|name| name == command.corpus);
+        let qrels = (bundled && command.questions == command.corpus)
+            .then(|| Dataset::bundled(&command.corpus).map(|set| set.qrels))
+            .transpose()?;
+        let models = self.models_here()?;
+        let store = self.store()?;
+        let mut embedder = models.embedder(&command.embedder, &self.progress)?;
+        if let Some(projection) = &command.project {
+            embedder = Models::projected(embedder, projection)?;
+        }
+        let generator = match &command.llm {
+            Some(llm) if !command.retrieve_only => {
+                Some(models.generator(llm, &GenerateConfig::default(), &self.progress)?)
+            }
+            _ => None,
+        };
+        let chosen = command.scorer.as_deref().or_else(|| scorer::documents_default(&corpus));
+        let document_scorer = scorer::by_name(&axis, chosen, &models, &self.progress)?;
+        let answer_scorer = match axis.answering {
+            Answering::Name if generator.is_some() => scorer::by_name(&axis, None, &models, &self.progress)?,
+            _ => scorer::gold(&axis),
+        };
+        let embedder = StoredEmbedder::new(embedder.as_ref(), &store);
+        let generator = generator.as_deref().map(|generator| StoredGenerator::new(generator, &store));
+        let mut measured = ragbias::Measure {
+            axis: &axis,
+            questions: &questions,
+            corpus: &corpus,
+            embedder: &embedder,
+            generator: generator.as_ref().map(|generator| generator as _),
+            document_scorer: document_scorer.as_ref(),
+            answer_scorer: answer_scorer.as_ref(),
+            qrels: qrels.as_ref(),
+            config: MeasureConfig {
+                top_k: command.top_k,
+                index: match command.index {
+                    args::Index::Exact => IndexKind::Exact,
+                    args::Index::Hnsw => IndexKind::Hnsw,
+                },
+                temperature: command.temperature,
+                seed: command.seed,
+            },
+        }
+        .run(&self.progress)?;
+        if let Some(folder) = &command.out {
+            for outcome in &mut measured.outcomes {
+                outcome.embedder.clone_from(&command.embedder);
+                outcome.llm = command.llm.clone().unwrap_or_default();
+                outcome.corpus.clone_from(&command.corpus);
+                outcome.split = Split::All.name().into();
+            }
+            write_outcomes(&folder.join("outcomes.csv"), &measured.outcomes)?;
+            let json = serde_json::to_string_pretty(&measured)?;
+            write_bytes(&folder.join("measurement.json"), json.as_bytes())?;
+        }
+        self.print(&measured, || table::biases(&axis, &measured))
+    }
+
+    fn run(&self, command: &args::Run) -> Result<()> {
+        let experiment = Experiment::read(&command.experiment)?;
+        let folder = command.runs.join(&experiment.name);
+        let results =
+            ragbias::run(&experiment, &folder, &self.models_here()?, &self.store()?, &self.progress)?;
+        let report = folder.join("report.html");
+        let axes = results
+            .iter()
+            .map(|result| load_axis_of(&experiment, &result.axis))
+            .collect::<Result<Vec<_>>>()?;
+        self.print(&json!({ "run": folder, "report": report, "results": results }), || {
+            let text = |(result, axis): (&ragbias::PartResult, &ragbias::core::Axis)| {
+                let llm = result.llm.as_deref().unwrap_or("no LLM");
+                format!("{} with {llm}\n{}", result.embedder, table::biases(axis, &result.measured))
+            };
+            let mut texts: Vec<_> = results.iter().zip(&axes).map(text).collect();
+            texts.push(format!("report: {}", report.display()));
+            texts.join("\n\n")
+        })
+    }
+}
+
+/// The axis of a result, by the name that a part of the experiment gave it.
+fn load_axis_of(experiment: &Experiment, name: &str) -> Result<ragbias::core::Axis> {
+    for part in &experiment.parts {
+        let axis = load_axis(&part.axis)?;
+        if axis.name == name {
+            return Ok(axis);
+        }
+    }
+    bail!("no part of the experiment has the axis `{name}`; this is a bug")
+}
+
+fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomically(path, |file| std::io::Write::write_all(file, bytes))
+        .with_context(|| format!("writing {}", path.display()))
+}
+
+/// NumPy's format, version 1.0: magic, a padded header, the rows as little-endian f32.
+fn write_npy(path: &Path, vectors: &Embeddings) -> Result<()> {
+    let shape = format!("({}, {})", vectors.len(), vectors.dim());
+    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
+    // Magic, version and length take 10 bytes; data begin at a multiple of 64, after a line break.
+    let padded = (10 + header.len() + 1).next_multiple_of(64) - 10;
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend(u16::try_from(padded)?.to_le_bytes());
+    bytes.extend(format!("{header:<width$}\n", width = padded - 1).as_bytes());
+    bytes.extend(vectors.as_slice().iter().flat_map(|value| value.to_le_bytes()));
+    write_bytes(path, &bytes)
+}
