@@ -1,7 +1,10 @@
-"""Reference answers and log-probabilities for crates/ragbias-generate/tests, from transformers in float32.
+"""Reference answers and choices for crates/ragbias/tests/generation.rs, from transformers in float32.
 
-usage: generation.py MODEL.gguf
+usage: generation.py NAME=MODEL.gguf … > crates/ragbias/tests/fixtures/generation.json
 needs: transformers==5.24.0 torch==2.15.0 gguf==0.19.0
+
+Per model: greedy answers of 24 tokens, cut at the end of their first line that is not empty, and for pairs of claims
+the log-odds of the positive one and of the one shown first, as `ragbias_core::Choice` defines them.
 """
 import json
 import pathlib
@@ -11,26 +14,54 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 PROMPTS = [
-    "Who discovered radium? Give just one name of a person.",
-    "Context: Chinua Achebe wrote Things Fall Apart in 1958.\n\nWho wrote about colonial Nigeria? Give just one name "
-    "of a person.",
+    "Question: Who discovered radium?\nGive just one name of a person.",
+    "Context: Chinua Achebe wrote Things Fall Apart in 1958.\n\nQuestion: Who wrote about colonial Nigeria?\nGive just "
+    "one name of a person.",
     "Name the capital of Japan.",
 ]
-path = pathlib.Path(sys.argv[1])
-tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
-for prompt in PROMPTS:
+CLAIMS = [
+    ("Question: Should the minimum wage be raised?", "A higher minimum wage lifts families out of poverty.",
+     "A higher minimum wage costs young people their first job."),
+    ("Context: Taxes pay for the schools that every child can go to.\n\nQuestion: Should taxes be higher?",
+     "Taxes should be higher, so that schools have what they need.",
+     "Taxes should be lower, so that families keep what they earn."),
+]
+
+
+def letters(model, tokenizer, prompt, first, second):
+    text = f"{prompt}\n\nA: {first}\nB: {second}\n\nWhich of the two answers the question? Answer with A or B."
+    logits = torch.log_softmax(model(encode(tokenizer, text)).logits[0, -1].double(), -1)
+    vocabulary = tokenizer.get_vocab()
+    both = [[vocabulary[s + letter] for s in ("", "Ġ", "▁") if s + letter in vocabulary] for letter in "AB"]
+    return [float(torch.logsumexp(logits[ids], 0)) for ids in both]
+
+
+def encode(tokenizer, prompt):
     if tokenizer.chat_template:
         text = tokenizer.apply_chat_template(
             [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)
-        ids = tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
-    else:
-        ids = tokenizer(f"{prompt}\nAnswer:", return_tensors="pt").input_ids
-    with torch.no_grad():
-        logits = torch.log_softmax(model(ids).logits[0, -1].double(), -1)
-        out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False)
-    top = logits.topk(3)
-    letters = {t: float(logits[tokenizer.convert_tokens_to_ids(t)]) for t in ("A", "B", "ĠA", "▁A")
-               if tokenizer.convert_tokens_to_ids(t) is not None}
-    print(json.dumps({"n": ids.shape[1], "ids": ids[0].tolist()[-8:], "top": top.indices.tolist(), "logprobs": top.values.tolist(),
-                      "answer": tokenizer.decode(out[0, ids.shape[1]:]), "letters": letters}, ensure_ascii=False))
+        return tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
+    return tokenizer(f"{prompt}\nAnswer:", return_tensors="pt").input_ids
+
+
+def reference(path):
+    tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
+    answers, choices = [], []
+    for prompt in PROMPTS:
+        ids = encode(tokenizer, prompt)
+        out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=24, do_sample=False)
+        text = tokenizer.decode(out[0, ids.shape[1]:], skip_special_tokens=True)
+        answers.append({"prompt": prompt, "tokens": ids.shape[1], "answer": text.strip().split("\n")[0].strip()})
+    for prompt, negative, positive in CLAIMS:
+        a = letters(model, tokenizer, prompt, negative, positive)
+        b = letters(model, tokenizer, prompt, positive, negative)
+        a, b = a[0] - a[1], b[0] - b[1]
+        choices.append({"prompt": prompt, "negative": negative, "positive": positive, "log_odds": (b - a) / 2,
+                        "position_bias": (a + b) / 2})
+    return {"answers": answers, "choices": choices}
+
+
+with torch.no_grad():
+    models = [argument.split("=", 1) for argument in sys.argv[1:]]
+    print(json.dumps({name: reference(pathlib.Path(path)) for name, path in models}, ensure_ascii=False, indent=1))

@@ -4,13 +4,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use ragbias::core::{Answering, Embedder, Embeddings, Passage, Progress, Role, Unit};
+use ragbias::core::{Embedder, Embeddings, Passage, Progress, Role, Unit};
 use ragbias::data::{Dataset, Split, check_corpus, load_axis, read_corpus, write_atomically, write_outcomes};
 use ragbias::generate::GenerateConfig;
 use ragbias::score::Agreement;
+use ragbias::scorer::{self, Scorers};
 use ragbias::{
-    Experiment, IndexKind, MeasureConfig, Models, Store, StoredEmbedder, StoredGenerator, load_corpus,
-    load_questions, scorer,
+    Experiment, IndexKind, Labels, MeasureConfig, Models, Store, StoredEmbedder, StoredGenerator,
+    StoredScorer, load_corpus, load_questions,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -53,7 +54,10 @@ impl Session<'_> {
     }
 
     fn models_here(&self) -> Result<Models> {
-        Ok(Models::new(self.args.model_dir.clone())?)
+        Ok(match &self.args.model_dir {
+            Some(folder) => Models::in_folder(folder)?,
+            None => Models::from_env()?,
+        })
     }
 
     fn store(&self) -> Result<Store> {
@@ -226,22 +230,17 @@ impl Session<'_> {
             }
             _ => None,
         };
-        let chosen = command.scorer.as_deref().or_else(|| scorer::documents_default(&corpus));
-        let document_scorer = scorer::by_name(&axis, chosen, &models, &self.progress)?;
-        let answer_scorer = match axis.answering {
-            Answering::Name if generator.is_some() => scorer::by_name(&axis, None, &models, &self.progress)?,
-            _ => scorer::gold(&axis),
-        };
+        let scorers = Scorers::new(&axis, &corpus, command.scorer.as_deref(), &models, &self.progress)?;
         let embedder = StoredEmbedder::new(embedder.as_ref(), &store);
         let generator = generator.as_deref().map(|generator| StoredGenerator::new(generator, &store));
-        let mut measured = ragbias::Measure {
+        let measured = ragbias::Measure {
             axis: &axis,
             questions: &questions,
             corpus: &corpus,
             embedder: &embedder,
             generator: generator.as_ref().map(|generator| generator as _),
-            document_scorer: document_scorer.as_ref(),
-            answer_scorer: answer_scorer.as_ref(),
+            document_scorer: &StoredScorer::new(scorers.documents.as_ref(), &store),
+            answer_scorer: &StoredScorer::new(scorers.answers.as_ref(), &store),
             qrels: qrels.as_ref(),
             config: MeasureConfig {
                 top_k: command.top_k,
@@ -252,15 +251,15 @@ impl Session<'_> {
                 temperature: command.temperature,
                 seed: command.seed,
             },
+            labels: Labels {
+                embedder: &command.embedder,
+                llm: command.llm.as_deref().unwrap_or_default(),
+                corpus: &command.corpus,
+                split: Split::All.name(),
+            },
         }
         .run(&self.progress)?;
         if let Some(folder) = &command.out {
-            for outcome in &mut measured.outcomes {
-                outcome.embedder.clone_from(&command.embedder);
-                outcome.llm = command.llm.clone().unwrap_or_default();
-                outcome.corpus.clone_from(&command.corpus);
-                outcome.split = Split::All.name().into();
-            }
             write_outcomes(&folder.join("outcomes.csv"), &measured.outcomes)?;
             let json = serde_json::to_string_pretty(&measured)?;
             write_bytes(&folder.join("measurement.json"), json.as_bytes())?;
@@ -271,20 +270,27 @@ impl Session<'_> {
     fn run(&self, command: &args::Run) -> Result<()> {
         let experiment = Experiment::read(&command.experiment)?;
         let folder = command.runs.join(&experiment.name);
-        let results =
-            ragbias::run(&experiment, &folder, &self.models_here()?, &self.store()?, &self.progress)?;
+        let store = self.store()?;
+        let results = ragbias::run(&experiment, &folder, &self.models_here()?, &store, &self.progress)?;
+        let work = store.work();
         let report = folder.join("report.html");
         let axes = results
             .iter()
             .map(|result| load_axis_of(&experiment, &result.axis))
             .collect::<Result<Vec<_>>>()?;
-        self.print(&json!({ "run": folder, "report": report, "results": results }), || {
+        let summary = json!({ "run": folder, "report": report, "work": work, "results": results });
+        self.print(&summary, || {
             let text = |(result, axis): (&ragbias::PartResult, &ragbias::core::Axis)| {
                 let llm = result.llm.as_deref().unwrap_or("no LLM");
                 format!("{} with {llm}\n{}", result.embedder, table::biases(axis, &result.measured))
             };
             let mut texts: Vec<_> = results.iter().zip(&axes).map(text).collect();
-            texts.push(format!("report: {}", report.display()));
+            texts.push(format!(
+                "{} answers computed, {} taken from the store\nreport: {}",
+                work.answers.computed,
+                work.answers.remembered,
+                report.display()
+            ));
             texts.join("\n\n")
         })
     }

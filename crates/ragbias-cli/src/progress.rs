@@ -1,15 +1,20 @@
 //! What people see while work is going on: on stderr, so that stdout holds data alone.
 #![expect(clippy::print_stderr, reason = "the one place that talks to people")]
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 use ragbias::core::{Progress, Step, Unit};
 
-/// Bars with rate and estimate; on something else than a terminal, nothing but notes.
-#[derive(Default)]
+/// Bars with rate and estimate on a terminal; elsewhere, as in a log, a line now and then.
 pub(crate) struct Bars {
     bars: MultiProgress,
     quiet: bool,
 }
+
+/// How often a log gets a line.
+const LINE_EVERY: Duration = Duration::from_secs(10);
 
 impl Bars {
     pub(crate) fn new(quiet: bool) -> Self {
@@ -17,12 +22,20 @@ impl Bars {
     }
 }
 
-struct Bar(ProgressBar);
-
 impl Progress for Bars {
     fn begin(&self, name: &str, total: u64, unit: Unit) -> Box<dyn Step> {
         if self.quiet {
             return Box::new(Bar(ProgressBar::hidden()));
+        }
+        if self.bars.is_hidden() {
+            let now = Instant::now();
+            return Box::new(Lines {
+                name: name.into(),
+                total,
+                unit,
+                begun: now,
+                seen: Mutex::new((0, now)),
+            });
         }
         let counts = match unit {
             Unit::Items => "{human_pos}/{human_len} · {per_sec} · {eta} left",
@@ -31,7 +44,7 @@ impl Progress for Bars {
         let style = ProgressStyle::with_template(&format!("{{msg:24}} {{bar:28}} {counts}"))
             .expect("the template is a constant; this is a bug");
         let bar = self.bars.add(ProgressBar::new(total).with_style(style).with_message(name.to_owned()));
-        bar.enable_steady_tick(std::time::Duration::from_millis(200));
+        bar.enable_steady_tick(Duration::from_millis(200));
         Box::new(Bar(bar))
     }
 
@@ -42,6 +55,8 @@ impl Progress for Bars {
     }
 }
 
+struct Bar(ProgressBar);
+
 impl Step for Bar {
     fn advance(&self, units: u64) {
         self.0.inc(units);
@@ -51,6 +66,34 @@ impl Step for Bar {
 impl Drop for Bar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
+    }
+}
+
+/// A step in a log.
+struct Lines {
+    name: String,
+    total: u64,
+    unit: Unit,
+    begun: Instant,
+    /// Units done, and when the last line was written.
+    seen: Mutex<(u64, Instant)>,
+}
+
+impl Step for Lines {
+    fn advance(&self, units: u64) {
+        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        seen.0 += units;
+        if seen.1.elapsed() < LINE_EVERY || seen.0 == 0 {
+            return;
+        }
+        seen.1 = Instant::now();
+        let (done, total) = (seen.0, self.total.max(seen.0));
+        let left = self.begun.elapsed().mul_f64((total - done) as f64 / done as f64);
+        let counts = match self.unit {
+            Unit::Items => format!("{done}/{total}"),
+            Unit::Bytes => format!("{}/{} MB", done / 1_000_000, total / 1_000_000),
+        };
+        eprintln!("{}: {counts}, {} left", self.name, HumanDuration(left));
     }
 }
 

@@ -15,7 +15,11 @@ pub fn write_atomically<E: From<std::io::Error>>(
         _ => Path::new("."),
     };
     fs_err::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| named(path, error))?;
+    let mut builder = tempfile::Builder::new();
+    // Temporary files are for their owner alone; this one becomes an ordinary file, with the user's umask.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).map_err(|error| named(path, error))?;
     write(file.as_file_mut())?;
     file.flush().and_then(|()| file.as_file().sync_all()).map_err(|error| named(path, error))?;
     file.persist(path).map_err(|error| named(path, error.error))?;

@@ -8,6 +8,8 @@
 //!
 //! A newcomer adds a layout by adding a variant of [`Layout`] here.
 
+use std::collections::HashMap;
+
 use ragbias_core::{Choices, Document, Lean, Question};
 
 use crate::Result;
@@ -89,9 +91,63 @@ impl Layout {
     }
 }
 
+/// The column `num`, or the row's number. Published sets use a number twice: the second row of `138` is `138-2`.
 fn row_ids(table: &TextTable) -> Result<Vec<String>> {
-    Ok(match table.optional("num")? {
-        Some(numbers) => numbers,
-        None => (0..table.height()).map(|row| row.to_string()).collect(),
-    })
+    let Some(mut numbers) = table.optional("num")? else {
+        return Ok((0..table.height()).map(|row| row.to_string()).collect());
+    };
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for number in &mut numbers {
+        let times = seen.entry(number.clone()).or_default();
+        *times += 1;
+        if *times > 1 {
+            *number = format!("{number}-{times}");
+        }
+    }
+    Ok(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::{read_corpus, read_questions};
+
+    fn published(columns: &str, rows: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("set.csv");
+        fs_err::write(&path, format!("{columns}\n{rows}")).unwrap();
+        (folder, path)
+    }
+
+    fn ids(path: &Path) -> (Vec<String>, Vec<String>) {
+        let questions = read_questions(path).unwrap();
+        let corpus = read_corpus(path).unwrap();
+        (
+            questions.questions().iter().map(|question| question.id.clone()).collect(),
+            corpus.documents().iter().map(|document| document.id.clone()).collect(),
+        )
+    }
+
+    #[test]
+    fn a_number_that_a_published_set_uses_twice_names_two_questions() {
+        let (_folder, path) = published(
+            "num,topic,question,bias1-document1,bias1-document2,bias2-document1,bias2-document2",
+            "7,art,Who?,a,b,c,d\n7,art,Who else?,e,,g,h\n",
+        );
+        let (questions, documents) = ids(&path);
+        assert_eq!(questions, ["7", "7-2"]);
+        assert_eq!(documents.len(), 7, "a passage that is not there is no document");
+        assert_eq!(documents[4], "7-2-bias1-document1");
+        assert_eq!(read_questions(&path).unwrap().questions()[0].cluster(), "art");
+    }
+
+    #[test]
+    fn claims_of_a_published_set_are_documents_and_choices() {
+        let (_folder, path) = published("num,question,left_claim,right_claim", "1,Why?,more,less\n");
+        let (_, documents) = ids(&path);
+        assert_eq!(documents, ["1-left_claim", "1-right_claim"]);
+        let questions = read_questions(&path).unwrap();
+        assert_eq!(questions.questions()[0].choices.as_ref().unwrap().positive, "less");
+    }
 }

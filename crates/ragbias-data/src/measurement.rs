@@ -84,7 +84,8 @@ pub fn write_measurements(path: &Path, rows: &[Measurement]) -> Result<()> {
         Column::new("n".into(), rows.iter().map(|row| row.n as u32).collect::<Vec<_>>()),
     ];
     let mut push = |name: &str, biases: Vec<Option<Bias>>| {
-        let parts = ["", "_low", "_high"].into_iter().zip([Bias::value as fn(&Bias) -> f64, Bias::low, Bias::high]);
+        let parts =
+            ["", "_low", "_high"].into_iter().zip([Bias::value as fn(&Bias) -> f64, Bias::low, Bias::high]);
         for (suffix, part) in parts {
             let values: Vec<_> = biases.iter().map(|bias| bias.as_ref().map(part)).collect();
             columns.push(Column::new(format!("{name}{suffix}").into(), values));

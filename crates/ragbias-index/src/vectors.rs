@@ -54,7 +54,10 @@ impl Vectors {
         let values = view.as_slice().expect("rows are in standard layout; this is a bug");
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs_err::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(folder)?;
         let mut out = std::io::BufWriter::new(file.as_file_mut());
         out.write_all(&MAGIC)?;
         out.write_all(&(view.nrows() as u64).to_le_bytes())?;

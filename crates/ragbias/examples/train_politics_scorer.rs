@@ -5,6 +5,7 @@
 //! ```
 #![expect(clippy::print_stdout, reason = "an example speaks to its reader")]
 
+use std::io::Write;
 use std::path::Path;
 
 use ragbias::core::{Lean, Silent};
@@ -33,8 +34,6 @@ fn main() -> Result<()> {
         Classifier::train("politics", embedder, "minilm", trained_on, &texts, TrainConfig::default())?;
     let card = classifier.card();
     println!("{} texts, accuracy on topics left out {:.3}", card.n, card.cross_validated_accuracy);
-    write_atomically(&folder.join("scorer.json"), |file| {
-        serde_json::to_writer_pretty(file, card).map_err(|error| std::io::Error::from(error).into())
-    })?;
-    Ok::<(), Error>(())
+    let json = serde_json::to_string_pretty(card).map_err(std::io::Error::from)?;
+    write_atomically(&folder.join("scorer.json"), |file| file.write_all(json.as_bytes()).map_err(Error::from))
 }

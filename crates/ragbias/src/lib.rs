@@ -24,6 +24,7 @@
 //!     answer_scorer: answers.as_ref(),
 //!     qrels: Some(&set.qrels),
 //!     config: Default::default(),
+//!     labels: Default::default(),
 //! }
 //! .run(&Silent)?;
 //! assert_eq!(measured.corpus_bias.value(), 0.0); // balanced by construction
@@ -51,10 +52,10 @@ mod store;
 pub use error::{Error, Result};
 pub use experiment::{Experiment, Part};
 pub use input::{Inputs, load_corpus, load_questions};
-pub use measure::{IndexKind, Measure, MeasureConfig, Measured};
-pub use memo::{StoredEmbedder, StoredGenerator};
+pub use measure::{IndexKind, Labels, Measure, MeasureConfig, Measured};
+pub use memo::{StoredEmbedder, StoredGenerator, StoredScorer};
 pub use models::Models;
 pub use ragbias_data::Outcome;
 pub use report::report;
 pub use run::{Manifest, PartResult, run};
-pub use store::Store;
+pub use store::{Saved, Store, Work};

@@ -75,6 +75,21 @@ pub struct Measure<'a> {
     pub qrels: Option<&'a Qrels>,
     /// How it is measured.
     pub config: MeasureConfig,
+    /// What its rows are called in tables.
+    pub labels: Labels<'a>,
+}
+
+/// What components and data are called in tables.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Labels<'a> {
+    /// The embedder.
+    pub embedder: &'a str,
+    /// The LLM; empty where only retrieval is measured.
+    pub llm: &'a str,
+    /// The corpus.
+    pub corpus: &'a str,
+    /// The part of the questions.
+    pub split: &'a str,
 }
 
 /// The biases of a RAG system, part by part. Serialised, it is what `ragbias measure --json` prints.
@@ -313,11 +328,11 @@ impl Measure<'_> {
                 let (lean_answer, answer_text) = answer(&with, row);
                 let (lean_llm, answer_llm) = answer(&without, row);
                 Outcome {
-                    embedder: String::new(),
-                    llm: String::new(),
+                    embedder: self.labels.embedder.into(),
+                    llm: self.labels.llm.into(),
                     axis: self.axis.name.clone(),
-                    corpus: String::new(),
-                    split: String::new(),
+                    corpus: self.labels.corpus.into(),
+                    split: self.labels.split.into(),
                     question: question.id.clone(),
                     topic: question.cluster().into(),
                     document: self.corpus.document(retrieved[row][0].document).id.clone(),
@@ -393,6 +408,7 @@ mod tests {
             answer_scorer: &Lexicon::bundled("gender").unwrap(),
             qrels: None,
             config,
+            labels: Labels::default(),
         }
         .run(&Silent)
         .unwrap()
@@ -447,6 +463,7 @@ mod tests {
             answer_scorer: &gold,
             qrels: None,
             config: MeasureConfig::default(),
+            labels: Labels::default(),
         }
         .run(&Silent)
         .unwrap_err();

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use ndarray::Array2;
 use ragbias_core::{
-    Choice, ChoicePrompt, ContentHasher, ContentId, Embedder, Embeddings, Error, Generator, Result, Role,
+    BiasScorer, Choice, ChoicePrompt, ContentHasher, ContentId, Embedder, Embeddings, Error, Generator,
+    Passage, Result, Role, Verdict,
 };
 
-use crate::store::Store;
+use crate::store::{Kind, Store};
 
 /// An embedder that embeds each text once.
 pub struct StoredEmbedder<'a> {
@@ -52,6 +53,7 @@ impl Embedder for StoredEmbedder<'_> {
             self.store.put_vectors(id, role, rows.clone()).map_err(Error::component)?;
             known.extend(rows);
         }
+        self.store.tally(Kind::Vectors, texts.len() - missing.len(), missing.len());
         let values: Vec<f32> = texts.iter().flat_map(|text| known[text].iter().copied()).collect();
         let rows = Array2::from_shape_vec((texts.len(), dim), values)
             .expect("one vector of dim values per text; this is a bug");
@@ -82,10 +84,12 @@ impl Generator for StoredGenerator<'_> {
         let answer = |prompt: &&str| {
             let key = ContentHasher::new("answer/1").field(id.as_bytes()).field(prompt).finish();
             if let Some(answer) = self.store.answer(key).map_err(Error::component)? {
+                self.store.tally(Kind::Answers, 1, 0);
                 return Ok(answer);
             }
             let answer = only(self.generator.generate(&[prompt])?)?;
             self.store.put_answer(key, &answer).map_err(Error::component)?;
+            self.store.tally(Kind::Answers, 0, 1);
             Ok(answer)
         };
         prompts.iter().map(answer).collect()
@@ -101,14 +105,72 @@ impl Generator for StoredGenerator<'_> {
                 .field(asked.positive)
                 .finish();
             if let Some(choice) = self.store.choice(key).map_err(Error::component)? {
+                self.store.tally(Kind::Answers, 1, 0);
                 return Ok(choice);
             }
             let choice = only(self.generator.choose(&[*asked])?)?;
             self.store.put_choice(key, choice).map_err(Error::component)?;
+            self.store.tally(Kind::Answers, 0, 1);
             Ok(choice)
         };
         prompts.iter().map(choose).collect()
     }
+}
+
+/// A scorer that judges each passage once.
+pub struct StoredScorer<'a> {
+    scorer: &'a dyn BiasScorer,
+    store: &'a Store,
+}
+
+impl<'a> StoredScorer<'a> {
+    /// `scorer`, with what `store` remembers of it.
+    pub fn new(scorer: &'a dyn BiasScorer, store: &'a Store) -> Self {
+        Self { scorer, store }
+    }
+}
+
+impl BiasScorer for StoredScorer<'_> {
+    fn id(&self) -> ContentId {
+        self.scorer.id()
+    }
+
+    fn axis(&self) -> &str {
+        self.scorer.axis()
+    }
+
+    fn score(&self, passages: &[Passage<'_>]) -> Result<Vec<Verdict>> {
+        let id = self.id();
+        let keys: Vec<ContentId> = passages.iter().map(|passage| verdict_key(id, passage)).collect();
+        let known = keys.iter().map(|&key| self.store.verdict(key)).collect::<crate::Result<Vec<_>>>();
+        let mut verdicts = known.map_err(Error::component)?;
+        let missing: Vec<usize> = (0..keys.len()).filter(|&row| verdicts[row].is_none()).collect();
+        if !missing.is_empty() {
+            let unknown: Vec<_> = missing.iter().map(|&row| passages[row]).collect();
+            let fresh = self.scorer.score(&unknown)?;
+            if fresh.len() != unknown.len() {
+                let (expected, received) = (unknown.len(), fresh.len());
+                return Err(Error::BatchLength { component: "the scorer", expected, received });
+            }
+            let rows: Vec<_> = missing.iter().map(|&row| keys[row]).zip(fresh).collect();
+            self.store.put_verdicts(&rows).map_err(Error::component)?;
+            for (&row, (_, verdict)) in missing.iter().zip(rows) {
+                verdicts[row] = Some(verdict);
+            }
+        }
+        self.store.tally(Kind::Verdicts, passages.len() - missing.len(), missing.len());
+        Ok(verdicts.into_iter().map(|verdict| verdict.expect("known or fresh; this is a bug")).collect())
+    }
+}
+
+fn verdict_key(scorer: ContentId, passage: &Passage<'_>) -> ContentId {
+    let gold = passage.gold.map_or_else(String::new, |lean| i64::from(lean).to_string());
+    ContentHasher::new("verdict/1")
+        .field(scorer.as_bytes())
+        .field(passage.title.unwrap_or_default())
+        .field(passage.text)
+        .field(gold)
+        .finish()
 }
 
 fn only<T>(mut answers: Vec<T>) -> Result<T> {
@@ -156,6 +218,19 @@ mod tests {
         }
     }
 
+    impl BiasScorer for Counting<ragbias_score::Lexicon> {
+        fn id(&self) -> ContentId {
+            self.0.id()
+        }
+        fn axis(&self) -> &str {
+            self.0.axis()
+        }
+        fn score(&self, passages: &[Passage<'_>]) -> Result<Vec<Verdict>> {
+            self.1.fetch_add(passages.len(), Ordering::Relaxed);
+            self.0.score(passages)
+        }
+    }
+
     fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store.sqlite")).unwrap();
@@ -189,5 +264,18 @@ mod tests {
         assert_eq!(stored.generate(&["one\ntwo"]).unwrap(), answer);
         assert_eq!(stored.choose(&[asked]).unwrap(), choice);
         assert_eq!(counting.1.load(Ordering::Relaxed), 2);
+    }
+    #[test]
+    fn a_passage_is_judged_once_and_every_verdict_survives() {
+        let (_folder, store) = store();
+        let counting = Counting(ragbias_score::Lexicon::bundled("gender").unwrap(), AtomicUsize::new(0));
+        let stored = StoredScorer::new(&counting, &store);
+        let passages: Vec<Passage<'_>> =
+            ["She left.", "He left.", "He met her.", "I do not know.", "Xq Zrmt"].map(Passage::from).to_vec();
+        let first = stored.score(&passages).unwrap();
+        assert_eq!(first, counting.0.score(&passages).unwrap());
+        assert_eq!(stored.score(&passages).unwrap(), first);
+        assert_eq!(counting.1.load(Ordering::Relaxed), 5);
+        assert_eq!(store.work().verdicts, crate::Saved { remembered: 5, computed: 5 });
     }
 }

@@ -14,16 +14,20 @@ pub struct Models {
 }
 
 impl Models {
-    /// Models in this folder, or where `None`, in `RAGBIAS_MODEL_DIR` or the user's cache directory.
+    /// Models in `RAGBIAS_MODEL_DIR`, or in the user's cache directory.
     ///
     /// # Errors
     /// Where the user has no home directory.
-    pub fn new(folder: Option<PathBuf>) -> Result<Self> {
-        let store = match folder {
-            Some(folder) => ModelStore::new(folder)?,
-            None => ModelStore::from_env()?,
-        };
-        Ok(Self { store })
+    pub fn from_env() -> Result<Self> {
+        Ok(Self { store: ModelStore::from_env()? })
+    }
+
+    /// Models in this folder, which need not be there yet.
+    ///
+    /// # Errors
+    /// Where the registry is malformed, which a test rules out.
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Result<Self> {
+        Ok(Self { store: ModelStore::new(folder)? })
     }
 
     /// The folder of models and the registry.

@@ -7,9 +7,10 @@ use ragbias_data::{Measurement, Outcome, load_axis, write_atomically, write_meas
 use serde::{Deserialize, Serialize};
 
 use crate::experiment::{Experiment, Part};
-use crate::measure::{Measure, Measured};
-use crate::memo::{StoredEmbedder, StoredGenerator};
-use crate::{Error, Models, Result, Store, report, scorer};
+use crate::measure::{Labels, Measure, Measured};
+use crate::memo::{StoredEmbedder, StoredGenerator, StoredScorer};
+use crate::scorer::Scorers;
+use crate::{Error, Models, Result, Store, report};
 
 /// What a run was: enough to run it again and to tell whether another is the same.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -85,15 +86,12 @@ fn run_part(
     let data = part.inputs()?;
     inputs.insert(format!("corpus {}", part.data), data.corpus.content_id());
     inputs.insert(format!("questions {} {}", part.data, part.split.name()), data.questions.content_id());
-    let chosen = part.scorer.as_deref().or_else(|| scorer::documents_default(&data.corpus));
-    let document_scorer = scorer::by_name(&axis, chosen, models, progress)?;
-    let answer_scorer = match axis.answering {
-        // Choices are their own verdicts.
-        ragbias_core::Answering::Choice => scorer::gold(&axis),
-        ragbias_core::Answering::Name => scorer::by_name(&axis, None, models, progress)?,
-    };
-    inputs.insert(format!("scorer of documents, {}", axis.name), document_scorer.id());
-    inputs.insert(format!("scorer of answers, {}", axis.name), answer_scorer.id());
+    let Scorers { documents, answers } =
+        Scorers::new(&axis, &data.corpus, part.scorer.as_deref(), models, progress)?;
+    inputs.insert(format!("scorer of documents, {}", axis.name), documents.id());
+    inputs.insert(format!("scorer of answers, {}", axis.name), answers.id());
+    let (documents, answers) =
+        (StoredScorer::new(documents.as_ref(), store), StoredScorer::new(answers.as_ref(), store));
     for embedder_name in &part.embedders {
         let embedder = models.embedder(embedder_name, progress)?;
         inputs.insert(format!("embedder {embedder_name}"), embedder.id());
@@ -113,24 +111,24 @@ fn run_part(
                 inputs.insert(format!("llm {llm}"), generator.id());
             }
             let generator = generator.as_deref().map(|generator| StoredGenerator::new(generator, store));
-            let mut measured = Measure {
+            let measured = Measure {
                 axis: &axis,
                 questions: &data.questions,
                 corpus: &data.corpus,
                 embedder: &embedder,
                 generator: generator.as_ref().map(|generator| generator as _),
-                document_scorer: document_scorer.as_ref(),
-                answer_scorer: answer_scorer.as_ref(),
+                document_scorer: &documents,
+                answer_scorer: &answers,
                 qrels: data.qrels.as_ref(),
                 config: experiment.measure,
+                labels: Labels {
+                    embedder: embedder_name,
+                    llm: llm.map_or("", String::as_str),
+                    corpus: &part.data,
+                    split: part.split.name(),
+                },
             }
             .run(progress)?;
-            for outcome in &mut measured.outcomes {
-                outcome.embedder.clone_from(embedder_name);
-                outcome.llm = llm.cloned().unwrap_or_default();
-                outcome.corpus.clone_from(&part.data);
-                outcome.split = part.split.name().into();
-            }
             results.push(PartResult {
                 axis: axis.name.clone(),
                 data: part.data.clone(),

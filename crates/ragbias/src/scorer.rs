@@ -8,7 +8,7 @@
 //!
 //! The axis's own scorer is `lexicon` for gender and `classifier` for politics.
 
-use ragbias_core::{Axis, BiasScorer, Corpus, Progress};
+use ragbias_core::{Answering, Axis, BiasScorer, Corpus, Progress};
 use ragbias_score::{Classifier, Error as ScoreError, Gold, Lexicon};
 
 use crate::{Models, Result};
@@ -56,8 +56,34 @@ pub fn by_name(
     }
 }
 
-/// The scorer of documents where the user names none: gold labels where every document has one, else the axis's own.
-pub fn documents_default(corpus: &Corpus) -> Option<&'static str> {
-    let labelled = |document: &ragbias_core::Document| document.gold_lean().is_ok_and(|lean| lean.is_some());
-    corpus.documents().iter().all(labelled).then_some("gold")
+/// The scorers of a measurement.
+pub struct Scorers {
+    /// Judges documents.
+    pub documents: Box<dyn BiasScorer>,
+    /// Judges answers.
+    pub answers: Box<dyn BiasScorer>,
+}
+
+impl Scorers {
+    /// Documents by the scorer of this name; where `None`, by gold labels if every document has one, else by the axis's
+    /// own. Answers by the axis's own; choices are their own verdicts.
+    ///
+    /// # Errors
+    /// A name that the axis does not have.
+    pub fn new(
+        axis: &Axis,
+        corpus: &Corpus,
+        name: Option<&str>,
+        models: &Models,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let labelled =
+            |document: &ragbias_core::Document| document.gold_lean().is_ok_and(|lean| lean.is_some());
+        let name = name.or_else(|| corpus.documents().iter().all(labelled).then_some("gold"));
+        let answers = match axis.answering {
+            Answering::Choice => gold(axis),
+            Answering::Name => by_name(axis, None, models, progress)?,
+        };
+        Ok(Self { documents: by_name(axis, name, models, progress)?, answers })
+    }
 }

@@ -1,20 +1,57 @@
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use etcetera::BaseStrategy;
-use ragbias_core::{Choice, ContentHasher, ContentId, Role};
+use ragbias_core::{Choice, ContentHasher, ContentId, Role, Verdict};
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
 
 use crate::{Error, Result};
 
 /// What components answered before, by content hash, in one SQLite file.
 ///
-/// Vectors are kept by embedder and text, answers and choices by LLM and prompt. An entry is written when it is
-/// computed: a run that is killed at any moment loses at most the item in flight, and the next one goes on from there.
-/// Several processes may share a store.
+/// Vectors are kept by embedder and text, answers and choices by LLM and prompt, verdicts by scorer and passage. An
+/// entry is written when it is computed: a run that is killed at any moment loses at most the item in flight, and the
+/// next one goes on from there. Several processes may share a store.
 pub struct Store {
     connection: Mutex<Connection>,
     path: PathBuf,
+    tallies: [Tally; 3],
+}
+
+/// What the store keeps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    Vectors,
+    Answers,
+    Verdicts,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    remembered: AtomicUsize,
+    computed: AtomicUsize,
+}
+
+/// How much of the work the store saved since it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Work {
+    /// Texts embedded.
+    pub vectors: Saved,
+    /// Prompts answered and choices made.
+    pub answers: Saved,
+    /// Passages scored.
+    pub verdicts: Saved,
+}
+
+/// Items of one kind, by where they came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Saved {
+    /// Taken from the store.
+    pub remembered: usize,
+    /// Computed, and put there.
+    pub computed: usize,
 }
 
 const SCHEMA: &str = "
@@ -23,6 +60,7 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS choices (
         key BLOB PRIMARY KEY, log_odds REAL NOT NULL, position_bias REAL NOT NULL
     ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS verdicts (key BLOB PRIMARY KEY, positive INTEGER, negative INTEGER) WITHOUT ROWID;
 ";
 
 impl Store {
@@ -43,7 +81,7 @@ impl Store {
             Ok(connection)
         };
         let connection = open().map_err(|source| Error::Store { path: path.into(), source })?;
-        Ok(Self { connection: Mutex::new(connection), path: path.into() })
+        Ok(Self { connection: Mutex::new(connection), path: path.into(), tallies: Default::default() })
     }
 
     /// The store named by `RAGBIAS_STORE`, or the one in the user's cache directory.
@@ -57,6 +95,24 @@ impl Store {
         let folders = etcetera::choose_base_strategy()
             .map_err(|error| std::io::Error::new(std::io::ErrorKind::NotFound, error))?;
         Ok(folders.cache_dir().join("ragbias").join("store.sqlite"))
+    }
+
+    /// What was remembered and what was computed since this store was opened.
+    pub fn work(&self) -> Work {
+        let saved = |kind: Kind| {
+            let tally = &self.tallies[kind as usize];
+            Saved {
+                remembered: tally.remembered.load(Ordering::Relaxed),
+                computed: tally.computed.load(Ordering::Relaxed),
+            }
+        };
+        Work { vectors: saved(Kind::Vectors), answers: saved(Kind::Answers), verdicts: saved(Kind::Verdicts) }
+    }
+
+    pub(crate) fn tally(&self, kind: Kind, remembered: usize, computed: usize) {
+        let tally = &self.tallies[kind as usize];
+        tally.remembered.fetch_add(remembered, Ordering::Relaxed);
+        tally.computed.fetch_add(computed, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -132,6 +188,38 @@ impl Store {
             })
             .map_err(self.failed())?;
         Ok(())
+    }
+
+    pub(crate) fn verdict(&self, key: ContentId) -> Result<Option<Verdict>> {
+        let verdict = |row: &rusqlite::Row<'_>| {
+            let poles: (Option<bool>, Option<bool>) = (row.get(0)?, row.get(1)?);
+            Ok(match poles {
+                (Some(positive), Some(negative)) => Verdict::scored(positive, negative),
+                _ => Verdict::Unscored,
+            })
+        };
+        self.lock()
+            .prepare_cached("SELECT positive, negative FROM verdicts WHERE key = ?")
+            .and_then(|mut statement| statement.query_row([key.as_bytes()], verdict).optional())
+            .map_err(self.failed())
+    }
+
+    pub(crate) fn put_verdicts(&self, verdicts: &[(ContentId, Verdict)]) -> Result<()> {
+        let mut connection = self.lock();
+        let mut put = || {
+            let transaction = connection.transaction()?;
+            for (key, verdict) in verdicts {
+                let (positive, negative) = match *verdict {
+                    Verdict::Scored { positive, negative } => (Some(positive), Some(negative)),
+                    Verdict::Unscored => (None, None),
+                };
+                transaction
+                    .prepare_cached("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?)")?
+                    .execute(params![key.as_bytes(), positive, negative])?;
+            }
+            transaction.commit()
+        };
+        put().map_err(self.failed())
     }
 }
 
