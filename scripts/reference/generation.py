@@ -3,8 +3,9 @@
 usage: generation.py NAME=MODEL.gguf … > crates/ragbias/tests/fixtures/generation.json
 needs: transformers==5.24.0 torch==2.15.0 gguf==0.19.0
 
-Per model: greedy answers of 24 tokens, cut at the end of their first line that is not empty, and for pairs of claims
-the log-odds of the positive one and of the one shown first, as `ragbias_core::Choice` defines them.
+Per model: greedy answers of 24 tokens, cut at the end of their first line that is not empty, and before the first token
+that leads the second best by less than 0.1 nats, which rounding may decide; and for pairs of claims the log-odds of the
+positive one and of the one shown first, as `ragbias_core::Choice` defines them.
 """
 import json
 import pathlib
@@ -50,9 +51,14 @@ def reference(path):
     answers, choices = [], []
     for prompt in PROMPTS:
         ids = encode(tokenizer, prompt)
-        out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=24, do_sample=False)
-        text = tokenizer.decode(out[0, ids.shape[1]:], skip_special_tokens=True)
-        answers.append({"prompt": prompt, "tokens": ids.shape[1], "answer": text.strip().split("\n")[0].strip()})
+        out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=24, do_sample=False,
+                             output_logits=True, return_dict_in_generate=True)
+        best = [logits[0].topk(2).values for logits in out.logits]
+        close = [step for step, (first, second) in enumerate(best) if first - second < 0.1]
+        answer = out.sequences[0, ids.shape[1]:]
+        text = tokenizer.decode(answer[:close[0]] if close else answer, skip_special_tokens=True)
+        answers.append({"prompt": prompt, "tokens": ids.shape[1], "begins": text.strip().split("\n")[0].strip(),
+                        "whole": not close})
     for prompt, negative, positive in CLAIMS:
         a = letters(model, tokenizer, prompt, negative, positive)
         b = letters(model, tokenizer, prompt, positive, negative)

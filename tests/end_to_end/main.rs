@@ -1,1 +1,11 @@
-fn main() {}
+//! The whole program as a user runs it, on the real default models and data.
+//!
+//! `published` reads data sets that are not part of the repository, from the folder `RAGBIAS_DATA_DIR`; where it is not
+//! set, those tests say so and pass.
+
+mod bad_input;
+mod commands;
+mod harness;
+mod published;
+mod resume;
+mod workspace;

@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use ragbias::core::{Embedder, Embeddings, Passage, Progress, Role, Unit};
-use ragbias::data::{Dataset, Split, check_corpus, load_axis, read_corpus, write_atomically, write_outcomes};
+use ragbias::data::{Dataset, Split, check_corpus, load_axis, read_corpus, write_file, write_outcomes};
 use ragbias::generate::GenerateConfig;
 use ragbias::score::Agreement;
 use ragbias::scorer::{self, Scorers};
@@ -262,7 +262,7 @@ impl Session<'_> {
         if let Some(folder) = &command.out {
             write_outcomes(&folder.join("outcomes.csv"), &measured.outcomes)?;
             let json = serde_json::to_string_pretty(&measured)?;
-            write_bytes(&folder.join("measurement.json"), json.as_bytes())?;
+            write_file(&folder.join("measurement.json"), json)?;
         }
         self.print(&measured, || table::biases(&axis, &measured))
     }
@@ -307,11 +307,6 @@ fn load_axis_of(experiment: &Experiment, name: &str) -> Result<ragbias::core::Ax
     bail!("no part of the experiment has the axis `{name}`; this is a bug")
 }
 
-fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_atomically(path, |file| std::io::Write::write_all(file, bytes))
-        .with_context(|| format!("writing {}", path.display()))
-}
-
 /// NumPy's format, version 1.0: magic, a padded header, the rows as little-endian f32.
 fn write_npy(path: &Path, vectors: &Embeddings) -> Result<()> {
     let shape = format!("({}, {})", vectors.len(), vectors.dim());
@@ -322,5 +317,5 @@ fn write_npy(path: &Path, vectors: &Embeddings) -> Result<()> {
     bytes.extend(u16::try_from(padded)?.to_le_bytes());
     bytes.extend(format!("{header:<width$}\n", width = padded - 1).as_bytes());
     bytes.extend(vectors.as_slice().iter().flat_map(|value| value.to_le_bytes()));
-    write_bytes(path, &bytes)
+    Ok(write_file(path, bytes)?)
 }

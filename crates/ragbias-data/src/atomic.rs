@@ -5,11 +5,8 @@ use std::path::Path;
 /// the old file or the new one, never half of it.
 ///
 /// # Errors
-/// Whatever `write` returns, and failures of the file system.
-pub fn write_atomically<E: From<std::io::Error>>(
-    path: &Path,
-    write: impl FnOnce(&mut std::fs::File) -> Result<(), E>,
-) -> Result<(), E> {
+/// Failures of the file system, with the file's name.
+pub fn write_file(path: &Path, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -19,15 +16,24 @@ pub fn write_atomically<E: From<std::io::Error>>(
     // Temporary files are for their owner alone; this one becomes an ordinary file, with the user's umask.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder).map_err(|error| named(path, error))?;
-    write(file.as_file_mut())?;
-    file.flush().and_then(|()| file.as_file().sync_all()).map_err(|error| named(path, error))?;
-    file.persist(path).map_err(|error| named(path, error.error))?;
-    Ok(())
+    let write = || {
+        let mut file = builder.tempfile_in(folder)?;
+        file.write_all(bytes.as_ref())?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)
+    };
+    write().map(drop).map_err(|error| named(path, error))
 }
 
 fn named(path: &Path, error: std::io::Error) -> std::io::Error {
-    std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let hint = match error.kind() {
+        FileTooLarge | QuotaExceeded | StorageFull => {
+            "\nhint: make room, or write elsewhere; nothing was left behind"
+        }
+        _ => "",
+    };
+    std::io::Error::new(error.kind(), format!("{}: {error}{hint}", path.display()))
 }
 
 #[cfg(test)]
@@ -37,14 +43,15 @@ mod tests {
     #[test]
     fn a_write_that_fails_leaves_the_old_file_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("table.csv");
-        write_atomically(&path, |file| file.write_all(b"old")).unwrap();
-        let failed = write_atomically(&path, |file| {
-            file.write_all(b"half of the ne")?;
-            Err(std::io::Error::other("no space left on device"))
-        });
-        assert!(failed.is_err());
-        assert_eq!(fs_err::read_to_string(&path).unwrap(), "old");
+        let path = folder.path().join("new/table.csv");
+        write_file(&path, "old").unwrap();
+        write_file(&path, "newer").unwrap();
+        assert_eq!(fs_err::read_to_string(&path).unwrap(), "newer");
+        // A folder cannot be replaced by a file: the rename fails, when everything is written.
+        let occupied = folder.path().join("new");
+        let error = write_file(&occupied, "x").unwrap_err().to_string();
+        assert!(error.contains("new: "), "{error}");
+        assert_eq!(fs_err::read_to_string(&path).unwrap(), "newer");
         assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -150,7 +150,7 @@ mod tests {
     fn bad_json_is_reported_with_its_line() {
         let (_folder, path) =
             file("c.jsonl", "{\"_id\":\"a\",\"text\":\"x\"}\n\n{\"_id\":\"b\",\"text\":}\n");
-        assert_eq!(message(read_corpus(&path), &path), "FILE:3: expected value (column 18)");
+        assert_eq!(message(read_corpus(&path), &path), "FILE:3: expected value (column 19)");
     }
 
     #[test]

@@ -153,9 +153,7 @@ impl Dataset {
             ("README.md", bundle.card),
         ];
         for (file, text) in files {
-            crate::write_atomically(&folder.join(file), |out| {
-                std::io::Write::write_all(out, text.as_bytes()).map_err(Error::from)
-            })?;
+            crate::write_file(&folder.join(file), text)?;
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ mod questions;
 mod sample;
 mod table;
 
-pub use atomic::write_atomically;
+pub use atomic::write_file;
 pub use axis::{axis_names, load_axis};
 pub use corpus::{check_corpus, read_corpus};
 pub use dataset::{Dataset, DatasetInfo, Split, Splits};

@@ -66,14 +66,14 @@ fn read_frame(path: &Path) -> Result<DataFrame> {
 
 /// Writes `.csv` or `.parquet`, whole or not at all.
 pub(crate) fn write_frame(path: &Path, frame: &mut DataFrame) -> Result<()> {
-    let fail = |source| Error::Table { path: path.into(), source };
-    match extension(path) {
-        "csv" => crate::write_atomically(path, |file| CsvWriter::new(file).finish(frame).map_err(fail)),
-        "parquet" => crate::write_atomically(path, |file| {
-            ParquetWriter::new(file).finish(frame).map(|_| ()).map_err(fail)
-        }),
-        _ => Err(Error::Extension { path: path.into(), expected: ".csv or .parquet" }),
-    }
+    let mut bytes = Vec::new();
+    let written = match extension(path) {
+        "csv" => CsvWriter::new(&mut bytes).finish(frame),
+        "parquet" => ParquetWriter::new(&mut bytes).finish(frame).map(drop),
+        _ => return Err(Error::Extension { path: path.into(), expected: ".csv or .parquet" }),
+    };
+    written.map_err(|source| Error::Table { path: path.into(), source })?;
+    Ok(crate::write_file(path, bytes)?)
 }
 
 /// The ending of a file name, in lower case as written; empty where there is none.

@@ -5,7 +5,7 @@ use ragbias_core::{Choice, ChoicePrompt, ContentHasher, ContentId, Generator};
 use crate::choice::{LETTERS, log_sum_exp, render};
 use crate::config::GenerateConfig;
 use crate::file::GgufFile;
-use crate::model::Model;
+use crate::model::{Architecture, Model};
 use crate::sample::Sampler;
 use crate::template::Template;
 use crate::tokenizer::Tokens;
@@ -37,6 +37,7 @@ impl Gguf {
     pub fn load(path: &Path, config: &GenerateConfig) -> Result<Self> {
         config.check()?;
         let file = GgufFile::open(path)?;
+        let architecture = Architecture::of(&file)?;
         let tokens = Tokens::load(&file)?;
         let template = match file.text("tokenizer.chat_template") {
             Some(source) => {
@@ -49,10 +50,10 @@ impl Gguf {
             }
             None => Template::Plain,
         };
-        let architecture = file.text("general.architecture").unwrap_or_default();
-        let context = file.number(&format!("{architecture}.context_length")).unwrap_or(DEFAULT_CONTEXT);
+        let context =
+            file.number(&format!("{}.context_length", architecture.name())).unwrap_or(DEFAULT_CONTEXT);
         let context = context.min(LONGEST_CONTEXT) as usize;
-        let model = Model::load(&file, context)?;
+        let model = Model::load(architecture, &file, context)?;
         let id = ContentHasher::new("gguf/1")
             .field(file.content_id().as_bytes())
             .field(config.fingerprint())

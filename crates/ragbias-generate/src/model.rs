@@ -14,10 +14,36 @@ pub(crate) enum Model {
     Gemma3(Gemma3),
 }
 
+/// The families that are run here.
+#[derive(Clone, Copy)]
+pub(crate) enum Architecture {
+    Llama,
+    Gemma3,
+}
+
+impl Architecture {
+    /// What the file says it is.
+    pub(crate) fn of(file: &GgufFile) -> Result<Self> {
+        match file.text("general.architecture").unwrap_or("unknown") {
+            "llama" => Ok(Self::Llama),
+            "gemma3" => Ok(Self::Gemma3),
+            other => Err(Error::Architecture { path: file.path().into(), received: other.into() }),
+        }
+    }
+
+    /// The prefix of its keys in the file's metadata.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Llama => "llama",
+            Self::Gemma3 => "gemma3",
+        }
+    }
+}
+
 impl Model {
-    pub(crate) fn load(file: &GgufFile, context: usize) -> Result<Self> {
-        match file.text("general.architecture") {
-            Some("llama") => {
+    pub(crate) fn load(architecture: Architecture, file: &GgufFile, context: usize) -> Result<Self> {
+        match architecture {
+            Architecture::Llama => {
                 let (content, mut reader) = file.dense()?;
                 let model = quantized_llama::ModelWeights::from_gguf(content, &mut reader, &Device::Cpu);
                 let reason = |error: candle_core::Error| {
@@ -26,11 +52,7 @@ impl Model {
                 let broken = |error| Error::File { path: file.path().into(), reason: reason(error) };
                 Ok(Self::Llama(Box::new(model.map_err(broken)?), 0))
             }
-            Some("gemma3") => Ok(Self::Gemma3(Gemma3::load(file, context)?)),
-            other => {
-                let received = other.unwrap_or("unknown").into();
-                Err(Error::Architecture { path: file.path().into(), received })
-            }
+            Architecture::Gemma3 => Ok(Self::Gemma3(Gemma3::load(file, context)?)),
         }
     }
 

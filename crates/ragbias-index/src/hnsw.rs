@@ -135,8 +135,8 @@ impl HnswIndex {
         let parent = folder.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs_err::create_dir_all(parent)?;
         let staging = tempfile::tempdir_in(parent)?;
-        let damaged = |error: anyhow::Error| std::io::Error::other(error.to_string());
-        self.graph.file_dump(staging.path(), GRAPH).map_err(damaged)?;
+        let dumped = self.graph.file_dump(staging.path(), GRAPH);
+        dumped.map_err(|error| std::io::Error::other(error.to_string()))?;
         self.vectors.save(&staging.path().join(VECTORS))?;
         let [graph, data] = graph_files(staging.path())?;
         let meta = Meta { version: 1, config: self.config, graph, data };

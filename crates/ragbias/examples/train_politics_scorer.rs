@@ -5,13 +5,12 @@
 //! ```
 #![expect(clippy::print_stdout, reason = "an example speaks to its reader")]
 
-use std::io::Write;
 use std::path::Path;
 
 use ragbias::core::{Lean, Silent};
-use ragbias::data::{Dataset, read_corpus, write_atomically};
+use ragbias::data::{Dataset, read_corpus, write_file};
 use ragbias::score::{Classifier, TrainConfig};
-use ragbias::{Error, Models, Result};
+use ragbias::{Models, Result};
 
 fn main() -> Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../corpora/politics");
@@ -35,5 +34,5 @@ fn main() -> Result<()> {
     let card = classifier.card();
     println!("{} texts, accuracy on topics left out {:.3}", card.n, card.cross_validated_accuracy);
     let json = serde_json::to_string_pretty(card).map_err(std::io::Error::from)?;
-    write_atomically(&folder.join("scorer.json"), |file| file.write_all(json.as_bytes()).map_err(Error::from))
+    Ok(write_file(&folder.join("scorer.json"), json)?)
 }

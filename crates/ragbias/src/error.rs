@@ -29,7 +29,7 @@ pub enum Error {
     #[error(transparent)]
     Score(#[from] ragbias_score::Error),
     /// The store failed.
-    #[error("the store {}: {source}", path.display())]
+    #[error("the store {}: {source}\nhint: `--store FILE` names another file, on a disk that has room", path.display())]
     Store {
         /// The store's file.
         path: PathBuf,

@@ -3,8 +3,10 @@ use std::path::{Path, PathBuf};
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, context};
 
+use ragbias_data::write_file;
+
 use crate::Result;
-use crate::run::{Manifest, PartResult, read, write_text};
+use crate::run::{Manifest, PartResult, read};
 
 /// Renders `report.html` of a run folder again, from its JSON files, and gives its path.
 ///
@@ -13,7 +15,7 @@ use crate::run::{Manifest, PartResult, read, write_text};
 pub fn report(folder: &Path) -> Result<PathBuf> {
     let (manifest, results) = read(folder)?;
     let path = folder.join("report.html");
-    write_text(&path, &page(&Value::from(Serde(manifest)), &Value::from(Serde(results)))?)?;
+    write_file(&path, page(&Value::from(Serde(manifest)), &Value::from(Serde(results)))?)?;
     Ok(path)
 }
 

@@ -1,9 +1,8 @@
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ragbias_core::{ContentId, Progress};
-use ragbias_data::{Measurement, Outcome, load_axis, write_atomically, write_measurements, write_outcomes};
+use ragbias_data::{Measurement, Outcome, load_axis, write_file, write_measurements, write_outcomes};
 use serde::{Deserialize, Serialize};
 
 use crate::experiment::{Experiment, Part};
@@ -151,7 +150,7 @@ fn write(folder: &Path, manifest: &Manifest, results: &[PartResult]) -> Result<(
     write_outcomes(&folder.join("outcomes.parquet"), &outcomes)?;
     write_json(&folder.join("manifest.json"), manifest)?;
     write_json(&folder.join("results.json"), &results)?;
-    write_text(&folder.join("report.html"), &report::render(manifest, results)?)
+    Ok(write_file(&folder.join("report.html"), report::render(manifest, results)?)?)
 }
 
 fn measurement(result: &PartResult) -> Measurement {
@@ -174,11 +173,7 @@ fn measurement(result: &PartResult) -> Measurement {
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let json = serde_json::to_string_pretty(value).map_err(std::io::Error::from)?;
-    write_text(path, &json)
-}
-
-pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
-    write_atomically(path, |file| file.write_all(text.as_bytes()).map_err(Error::from))
+    Ok(write_file(path, json)?)
 }
 
 /// The JSON files of a run folder, as values.

@@ -1,0 +1,197 @@
+use serde_json::Value;
+
+use crate::harness::{Scratch, root, some_questions};
+
+/// Value within its range, interval in order, rates that sum to 1.
+fn assert_is_bias(bias: &Value, n: u64) {
+    let number = |key: &str| bias[key].as_f64().unwrap_or_else(|| panic!("no number `{key}` in {bias}"));
+    assert!((-1.0..=1.0).contains(&number("value")), "{bias}");
+    assert!(-1.0 <= number("low") && number("low") <= number("high") && number("high") <= 1.0, "{bias}");
+    assert_eq!(bias["n"].as_u64().unwrap() + bias["unscored"].as_u64().unwrap(), n, "{bias}");
+    let rate = |key: &str| bias["rates"][key].as_f64().unwrap();
+    let sum: f64 = ["positive", "negative", "both", "neither"].into_iter().map(rate).sum();
+    assert!((sum - 1.0).abs() < 1e-9, "{bias}");
+    assert!((rate("positive") - rate("negative") - number("value")).abs() < 1e-9, "{bias}");
+}
+
+#[test]
+fn measure_gives_four_biases_and_a_row_per_question() {
+    let scratch = Scratch::new();
+    let questions = some_questions(&scratch, "gender", 15);
+    let measured = scratch.json(&[
+        "measure",
+        "--axis",
+        "gender",
+        "--questions",
+        &questions,
+        "--corpus",
+        "gender",
+        "--embedder",
+        "minilm",
+        "--llm",
+        "smollm2-135m",
+        "--out",
+        "out",
+    ]);
+    for (part, n) in [("llm_bias", 8), ("corpus_bias", 192), ("embedder_bias", 8), ("rag_bias", 8)] {
+        assert_is_bias(&measured[part], n);
+    }
+    assert_eq!(measured["corpus_bias"]["value"], 0.0, "balanced by construction");
+    let outcomes = fs_err::read_to_string(scratch.path("out/outcomes.csv")).unwrap();
+    assert_eq!(outcomes.lines().count(), 9);
+    assert!(outcomes.starts_with("embedder,llm,axis,corpus,split,question,topic,document,lean_document"));
+    assert!(
+        outcomes.contains("minilm,smollm2-135m,gender,gender,all,physics-q1,physics,physics-"),
+        "{outcomes}"
+    );
+}
+
+#[test]
+fn measure_asks_for_choices_in_politics() {
+    let scratch = Scratch::new();
+    let questions = some_questions(&scratch, "politics", 40);
+    let args = [
+        "measure",
+        "--axis",
+        "politics",
+        "--questions",
+        &questions,
+        "--corpus",
+        "politics",
+        "--embedder",
+        "minilm",
+        "--llm",
+        "smollm2-135m",
+    ];
+    let measured = scratch.json(&args);
+    assert_is_bias(&measured["rag_bias"], 4);
+    assert!(measured["position_bias"].is_number());
+    assert_eq!(scratch.json(&args), measured, "the store gives back what was computed");
+}
+
+#[test]
+fn knobs_of_retrieval_change_what_is_retrieved() {
+    let scratch = Scratch::new();
+    let measure = |more: &[&str]| {
+        let mut args = vec![
+            "measure",
+            "--axis",
+            "gender",
+            "--questions",
+            "gender",
+            "--corpus",
+            "gender",
+            "--embedder",
+            "minilm",
+            "--retrieve-only",
+        ];
+        args.extend(more);
+        scratch.json(&args)
+    };
+    let value = |measured: &Value| measured["embedder_bias"]["value"].as_f64().unwrap();
+    let plain = measure(&[]);
+    assert!(plain["llm_bias"].is_null() && plain["ndcg10"].as_f64().unwrap() > 0.5, "{plain}");
+    assert_eq!(measure(&["--index", "hnsw"]), plain, "the graph finds what the exact index finds");
+    assert_eq!(measure(&["--project", "woman=1"]), plain);
+    let (towards, away) = (measure(&["--project", "woman=4"]), measure(&["--project", "woman=-4"]));
+    assert!(value(&towards) > value(&plain) && value(&plain) > value(&away), "{towards} {plain} {away}");
+    assert_ne!(measure(&["--temperature", "0.1"])["embedder_bias"], plain["embedder_bias"]);
+    assert_eq!(measure(&["--top-k", "500"])["embedder_bias"]["value"], 0.0, "all of a balanced corpus");
+}
+
+#[test]
+fn score_agrees_with_gold_labels() {
+    let scratch = Scratch::new();
+    let corpus = root().join("corpora/gender/corpus.jsonl");
+    let corpus = corpus.to_str().unwrap();
+    let agreement = scratch.json(&["score", "--axis", "gender", "--scorer", "lexicon", "--input", corpus]);
+    assert_eq!(agreement["n"], 192);
+    assert!(agreement["accuracy"].as_f64().unwrap() >= 0.98, "{agreement}");
+    assert_eq!(agreement["coverage"], 1.0);
+    assert_eq!(agreement["confusion"].as_array().unwrap().len(), 3);
+    let done = scratch.run(&["score", "--axis", "gender", "--scorer", "gold", "--input", corpus]);
+    assert!(done.stdout.starts_with("physics-1\t1\n"), "{}", done.stdout.lines().next().unwrap_or_default());
+}
+
+#[test]
+fn the_lexicon_reads_bare_names_of_many_countries() {
+    let scratch = Scratch::new();
+    let corpus = fs_err::read_to_string(root().join("corpora/gender/corpus.jsonl")).unwrap();
+    let names: Vec<String> = corpus
+        .lines()
+        .map(|line| {
+            let mut document: Value = serde_json::from_str(line).unwrap();
+            document["text"] = document["title"].take();
+            document.to_string()
+        })
+        .collect();
+    let input = scratch.write("names.jsonl", names.join("\n"));
+    let agreement = scratch.json(&["score", "--axis", "gender", "--scorer", "lexicon", "--input", &input]);
+    assert!(agreement["accuracy"].as_f64().unwrap() >= 0.93, "{agreement}");
+    assert!(agreement["coverage"].as_f64().unwrap() >= 0.65, "{agreement}");
+}
+
+#[test]
+fn embed_writes_one_unit_row_per_record() {
+    let scratch = Scratch::new();
+    let input = scratch
+        .write("a.jsonl", "{\"_id\":\"a\",\"text\":\"radium\"}\n{\"_id\":\"b\",\"text\":\"polonium\"}\n");
+    let summary = scratch.json(&["embed", "--embedder", "minilm", "--input", &input, "--out", "a.npy"]);
+    assert_eq!((summary["rows"].as_u64(), summary["dim"].as_u64()), (Some(2), Some(384)));
+    let bytes = fs_err::read(scratch.path("a.npy")).unwrap();
+    assert!(bytes.starts_with(b"\x93NUMPY\x01\x00"));
+    assert_eq!(bytes.len(), 128 + 2 * 384 * 4);
+    let row: Vec<f32> = bytes[128..128 + 384 * 4]
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+        .collect();
+    assert!((row.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5);
+}
+
+#[test]
+fn a_bundled_data_set_can_be_pulled_edited_and_checked() {
+    let scratch = Scratch::new();
+    let listed = scratch.json(&["data", "list"]);
+    assert_eq!(listed["data"].as_array().unwrap().len(), 2);
+    scratch.json(&["data", "pull", "gender", "--out", "mine"]);
+    assert_eq!(scratch.json(&["data", "check", "mine/corpus.jsonl"])["problems"], serde_json::json!([]));
+    let measured = scratch.json(&[
+        "measure",
+        "--axis",
+        "gender",
+        "--questions",
+        "mine",
+        "--corpus",
+        "mine",
+        "--embedder",
+        "minilm",
+        "--retrieve-only",
+    ]);
+    assert_is_bias(&measured["embedder_bias"], 120);
+    let text = fs_err::read_to_string(scratch.path("mine/corpus.jsonl")).unwrap();
+    scratch.write("mine/corpus.jsonl", format!("{text}not json\n"));
+    let done = scratch.run(&["data", "check", "mine/corpus.jsonl"]);
+    assert_eq!(done.code, 1);
+    assert!(done.stdout.contains("mine/corpus.jsonl:193: expected"), "{}", done.stdout);
+}
+
+#[test]
+fn models_are_listed_and_found() {
+    let scratch = Scratch::new();
+    let listed = scratch.json(&["models", "list"]);
+    assert!(listed["models"].as_array().unwrap().iter().any(|model| model["name"] == "gemma3-270m"));
+    let pulled = scratch.json(&["models", "pull", "minilm"]);
+    assert_eq!(scratch.json(&["models", "path", "minilm"])["path"], pulled["path"]);
+}
+
+#[test]
+fn help_has_examples_and_wrong_usage_ends_with_2() {
+    let scratch = Scratch::new();
+    for command in ["measure", "score", "embed", "run"] {
+        let done = scratch.run(&[command, "--help"]);
+        assert_eq!(done.code, 0);
+        assert!(done.stdout.contains("Example"), "{command}");
+    }
+    assert_eq!(scratch.run(&["measure", "--axis", "gender"]).code, 2);
+    assert_eq!(scratch.run(&["no-such-command"]).code, 2);
+}

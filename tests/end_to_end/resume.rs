@@ -1,0 +1,86 @@
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::harness::Scratch;
+
+const EXPERIMENT: &str = r#"
+name = "small"
+
+[[part]]
+axis = "gender"
+data = "gender"
+limit = 6
+embedders = ["minilm"]
+llms = ["smollm2-135m"]
+
+[[part]]
+axis = "politics"
+data = "politics"
+limit = 3
+embedders = ["minilm"]
+llms = ["smollm2-135m"]
+"#;
+
+/// Prompts of the experiment: every question without and with context.
+const PROMPTS: u64 = 2 * (6 + 3);
+
+fn answers_in(store: &std::path::Path) -> u64 {
+    let count = || -> rusqlite::Result<i64> {
+        let connection = rusqlite::Connection::open(store)?;
+        connection.query_row(
+            "SELECT (SELECT count(*) FROM answers) + (SELECT count(*) FROM choices)",
+            [],
+            |row| row.get(0),
+        )
+    };
+    // Not there yet, or without tables.
+    count().unwrap_or(0).unsigned_abs()
+}
+
+fn answers(run: &Value, what: &str) -> u64 {
+    run["work"]["answers"][what].as_u64().unwrap()
+}
+
+#[test]
+fn a_run_that_was_killed_goes_on_generates_nothing_twice_and_gives_the_same_results() {
+    let killed = Scratch::new();
+    killed.write("small.toml", EXPERIMENT);
+    let mut child =
+        killed.command(&["run", "small.toml"]).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while answers_in(&killed.store()) < 4 {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before it could be killed");
+        assert!(begun.elapsed() < Duration::from_secs(300), "no answer within five minutes");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // SIGKILL: nothing can be tidied up.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = answers_in(&killed.store());
+    assert!(before < PROMPTS);
+    assert!(!killed.path("runs/small/results.json").exists());
+
+    let resumed = killed.json(&["run", "small.toml"]);
+    assert_eq!(answers(&resumed, "computed"), PROMPTS - before, "{}", resumed["work"]);
+    assert_eq!(answers(&resumed, "remembered"), before, "{}", resumed["work"]);
+
+    let whole = Scratch::new();
+    whole.write("small.toml", EXPERIMENT);
+    let uninterrupted = whole.json(&["run", "small.toml"]);
+    assert_eq!(answers(&uninterrupted, "computed"), PROMPTS);
+    assert_eq!(resumed["results"], uninterrupted["results"]);
+
+    let again = whole.json(&["run", "small.toml"]);
+    assert_eq!(answers(&again, "computed"), 0);
+    assert_eq!(again["work"]["vectors"]["computed"], 0);
+    for file in
+        ["manifest.json", "measurements.parquet", "measurements.csv", "outcomes.parquet", "report.html"]
+    {
+        assert!(whole.path("runs/small").join(file).is_file(), "{file}");
+    }
+    let report = whole.json(&["report", "runs/small"]);
+    let html = fs_err::read_to_string(whole.path(report["report"].as_str().unwrap())).unwrap();
+    assert!(html.contains("smollm2-135m") && !html.contains("http://"), "one file, without network");
+}

@@ -1,0 +1,65 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::harness::root;
+
+/// Dependencies of every crate, without those of its tests.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    packages
+        .map(|package| {
+            let dependencies = package["dependencies"].as_array().unwrap().iter();
+            (name(package), dependencies.filter(|d| d["kind"].is_null()).map(name).collect())
+        })
+        .collect()
+}
+
+#[test]
+fn dependencies_between_crates_are_those_of_the_architecture() {
+    let edges: BTreeMap<_, Vec<String>> = dependencies()
+        .into_iter()
+        .map(|(package, all)| (package, all.into_iter().filter(|name| name.starts_with("ragbias")).collect()))
+        .collect();
+    let parts = ["data", "embed", "generate", "index", "score", "stats"];
+    let mut expected: BTreeMap<_, Vec<String>> =
+        parts.map(|part| (format!("ragbias-{part}"), vec!["ragbias-core".to_owned()])).into();
+    expected.insert("ragbias-core".into(), vec![]);
+    let all = ["core"].into_iter().chain(parts).map(|part| format!("ragbias-{part}"));
+    let mut all: Vec<String> = all.collect();
+    all.sort();
+    expected.insert("ragbias".into(), all);
+    expected.insert("ragbias-cli".into(), vec!["ragbias".into()]);
+    assert_eq!(edges, expected);
+}
+
+#[test]
+fn each_heavy_dependency_has_one_home() {
+    let all = dependencies();
+    for (heavy, homes) in [
+        ("polars", &["ragbias-data"][..]),
+        ("candle-core", &["ragbias-embed", "ragbias-generate"]),
+        ("candle-transformers", &["ragbias-generate"]),
+        ("hnsw_rs", &["ragbias-index"]),
+        ("linfa-logistic", &["ragbias-score"]),
+        ("ureq", &["ragbias-generate"]),
+        ("rusqlite", &["ragbias"]),
+        ("clap", &["ragbias-cli"]),
+        ("anyhow", &["ragbias-cli"]),
+    ] {
+        let found: Vec<&str> = all
+            .iter()
+            .filter(|(_, names)| names.contains(heavy))
+            .map(|(package, _)| package.as_str())
+            .collect();
+        assert_eq!(found, homes, "{heavy}");
+    }
+}
