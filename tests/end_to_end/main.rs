@@ -2,6 +2,7 @@
 //!
 //! `published` reads data sets that are not part of the repository, from the folder `RAGBIAS_DATA_DIR`; where it is not
 //! set, those tests say so and pass.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test says what went wrong by panicking")]
 
 mod bad_input;
 mod commands;

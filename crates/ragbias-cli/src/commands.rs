@@ -264,7 +264,9 @@ impl Session<'_> {
             let json = serde_json::to_string_pretty(&measured)?;
             write_file(&folder.join("measurement.json"), json)?;
         }
-        self.print(&measured, || table::biases(&axis, &measured))
+        self.print(&measured, || {
+            table::biases(&axis.name, &axis.negative.name, &axis.positive.name, &measured)
+        })
     }
 
     fn run(&self, command: &args::Run) -> Result<()> {
@@ -274,17 +276,14 @@ impl Session<'_> {
         let results = ragbias::run(&experiment, &folder, &self.models_here()?, &store, &self.progress)?;
         let work = store.work();
         let report = folder.join("report.html");
-        let axes = results
-            .iter()
-            .map(|result| load_axis_of(&experiment, &result.axis))
-            .collect::<Result<Vec<_>>>()?;
         let summary = json!({ "run": folder, "report": report, "work": work, "results": results });
         self.print(&summary, || {
-            let text = |(result, axis): (&ragbias::PartResult, &ragbias::core::Axis)| {
+            let text = |result: &ragbias::PartResult| {
                 let llm = result.llm.as_deref().unwrap_or("no LLM");
-                format!("{} with {llm}\n{}", result.embedder, table::biases(axis, &result.measured))
+                let table = table::biases(&result.axis, &result.negative, &result.positive, &result.measured);
+                format!("{} with {llm}\n{table}", result.embedder)
             };
-            let mut texts: Vec<_> = results.iter().zip(&axes).map(text).collect();
+            let mut texts: Vec<_> = results.iter().map(text).collect();
             texts.push(format!(
                 "{} answers computed, {} taken from the store\nreport: {}",
                 work.answers.computed,
@@ -294,17 +293,6 @@ impl Session<'_> {
             texts.join("\n\n")
         })
     }
-}
-
-/// The axis of a result, by the name that a part of the experiment gave it.
-fn load_axis_of(experiment: &Experiment, name: &str) -> Result<ragbias::core::Axis> {
-    for part in &experiment.parts {
-        let axis = load_axis(&part.axis)?;
-        if axis.name == name {
-            return Ok(axis);
-        }
-    }
-    bail!("no part of the experiment has the axis `{name}`; this is a bug")
 }
 
 /// NumPy's format, version 1.0: magic, a padded header, the rows as little-endian f32.

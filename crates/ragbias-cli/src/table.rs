@@ -3,11 +3,10 @@
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use ragbias::Measured;
-use ragbias::core::{Axis, Bias};
+use ragbias::core::Bias;
 
 /// One row per part of the system: value, interval, rates.
-pub(crate) fn biases(axis: &Axis, measured: &Measured) -> String {
-    let (negative, positive) = (axis.negative.name.as_str(), axis.positive.name.as_str());
+pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Measured) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["", "bias", "95% interval", negative, positive, "both", "neither", "n", "unscored"]);
@@ -36,14 +35,14 @@ pub(crate) fn biases(axis: &Axis, measured: &Measured) -> String {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    let mut text = format!("{}: −1 is {negative}, +1 is {positive}\n{table}", axis.name);
+    let mut lines = vec![format!("{axis}: −1 is {negative}, +1 is {positive}"), table.to_string()];
     if let Some(ndcg) = measured.ndcg10 {
-        text += &format!("\nnDCG@10 {ndcg:.3}");
+        lines.push(format!("nDCG@10 {ndcg:.3}"));
     }
     if let Some(bias) = measured.position_bias {
-        text += &format!(
-            "\nposition bias {bias:+.2} nats towards the claim shown first; both orders are asked, so it cancels"
-        );
+        lines.push(format!(
+            "position bias {bias:+.2} nats towards the claim shown first; both orders are asked, so it cancels"
+        ));
     }
-    text
+    lines.join("\n")
 }

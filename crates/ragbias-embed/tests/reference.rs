@@ -1,4 +1,5 @@
 //! The encoder against sentence-transformers, on the real MiniLM (pulled where it is missing).
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
 use std::path::{Path, PathBuf};
 

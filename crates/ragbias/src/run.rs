@@ -29,6 +29,10 @@ pub struct Manifest {
 pub struct PartResult {
     /// The axis.
     pub axis: String,
+    /// The pole of lean −1.
+    pub negative: String,
+    /// The pole of lean +1.
+    pub positive: String,
     /// The data set.
     pub data: String,
     /// Which questions.
@@ -130,6 +134,8 @@ fn run_part(
             .run(progress)?;
             results.push(PartResult {
                 axis: axis.name.clone(),
+                negative: axis.negative.name.clone(),
+                positive: axis.positive.name.clone(),
                 data: part.data.clone(),
                 split: part.split.name().into(),
                 questions: data.questions.len(),

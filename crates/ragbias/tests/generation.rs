@@ -1,4 +1,5 @@
 //! Answers and choices of the real models against transformers in float32 (`scripts/reference/generation.py`).
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
 use std::collections::BTreeMap;
 
