@@ -1,19 +1,23 @@
-//! The transformer: one definition, over sequences that are packed without padding.
+//! The transformer: one definition, for inference and for training, over sequences that are packed without padding.
 //!
 //! A batch is one `(tokens, hidden)` matrix: the tokens of all sequences, one after the other. Linear maps, the MLP
 //! and the LayerNorms work on the whole matrix; attention works on one sequence at a time, so that no token ever sees
 //! another text, nothing is computed for padding, and a text's vector does not depend on its batch.
 
 use candle_core::{D, Device, Tensor};
-use candle_nn::ops::{layer_norm, softmax_last_dim};
+use candle_nn::ops::{layer_norm, layer_norm_slow, softmax, softmax_last_dim};
 
 use crate::Result;
 use crate::config::{Activation, BertConfig, Pooling};
-use crate::weights::Tensors;
+use crate::parameters::Parameters;
 
 /// A BERT encoder (Devlin et al., 2019, <https://arxiv.org/abs/1810.04805>), post-LayerNorm, absolute positions.
+///
+/// It is a function of its [`Parameters`]. Where one of them is being trained, or depends on one that is, everything
+/// above it is differentiable: candle's fused LayerNorm and softmax, which have no backward pass, give way to their
+/// plain forms there.
 #[derive(Debug, Clone)]
-pub(crate) struct Bert {
+pub struct Bert {
     words: Tensor,
     positions: Tensor,
     /// The first segment's embedding, `(hidden,)`: texts have one segment.
@@ -24,50 +28,92 @@ pub(crate) struct Bert {
 }
 
 /// Token ids of several texts, packed.
-pub(crate) struct Packed {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packed {
     /// Ids of all tokens.
-    pub(crate) ids: Vec<u32>,
+    pub ids: Vec<u32>,
     /// Length of each sequence, in order; none is 0.
-    pub(crate) lengths: Vec<usize>,
+    pub lengths: Vec<usize>,
+}
+
+impl Packed {
+    /// These sequences, one after the other.
+    pub fn new(sequences: &[impl AsRef<[u32]>]) -> Self {
+        Self {
+            ids: sequences.iter().flat_map(|sequence| sequence.as_ref().iter().copied()).collect(),
+            lengths: sequences.iter().map(|sequence| sequence.as_ref().len()).collect(),
+        }
+    }
 }
 
 impl Bert {
-    pub(crate) fn load(config: &BertConfig, tensors: &Tensors<'_>, device: &Device) -> Result<Self> {
-        let hidden = config.hidden_size;
-        let get = |name: &str, shape: &[usize]| tensors.get(name, shape, device);
+    /// The encoder of these weights, on the device where they are.
+    ///
+    /// # Errors
+    /// A weight that is not there.
+    pub fn new(config: &BertConfig, parameters: &Parameters) -> Result<Self> {
         let layers = (0..config.num_hidden_layers)
-            .map(|layer| Layer::load(config, layer, &get))
+            .map(|layer| Layer::new(config, layer, parameters))
             .collect::<Result<Vec<_>>>()?;
-        let segments = get("embeddings.token_type_embeddings.weight", &[config.type_vocab_size, hidden])?;
+        let words = parameters.get("embeddings.word_embeddings.weight")?.clone();
         Ok(Self {
-            words: get("embeddings.word_embeddings.weight", &[config.vocab_size, hidden])?,
-            positions: get(
-                "embeddings.position_embeddings.weight",
-                &[config.max_position_embeddings, hidden],
-            )?,
-            segment: segments.get(0)?,
-            norm: LayerNorm::load("embeddings.LayerNorm", config, &get)?,
+            device: words.device().clone(),
+            words,
+            positions: parameters.get("embeddings.position_embeddings.weight")?.clone(),
+            segment: parameters.get("embeddings.token_type_embeddings.weight")?.get(0)?,
+            norm: LayerNorm::new("embeddings.LayerNorm", config, parameters)?,
             layers,
-            device: device.clone(),
         })
     }
 
-    /// Hidden states after the last layer, `(tokens, hidden)`.
-    pub(crate) fn forward(&self, batch: &Packed) -> Result<Tensor> {
+    /// How many layers there are.
+    pub fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Hidden states under the first layer, `(tokens, hidden)`.
+    ///
+    /// # Errors
+    /// A token that the vocabulary does not have.
+    pub fn embed_tokens(&self, batch: &Packed) -> Result<Tensor> {
         let ids = Tensor::from_slice(&batch.ids, batch.ids.len(), &self.device)?;
         let positions: Vec<u32> = batch.lengths.iter().flat_map(|&length| 0..length as u32).collect();
         let positions = Tensor::from_vec(positions, batch.ids.len(), &self.device)?;
         let words = self.words.index_select(&ids, 0)?;
         let states = (words + self.positions.index_select(&positions, 0)?)?.broadcast_add(&self.segment)?;
-        let mut states = self.norm.forward(&states)?;
-        for layer in &self.layers {
-            states = layer.forward(&states, &batch.lengths)?;
+        self.norm.forward(&states)
+    }
+
+    /// Hidden states after a range of layers from those under it, `(tokens, hidden)` both.
+    ///
+    /// # Errors
+    /// States of another width.
+    pub fn run_layers(
+        &self,
+        states: &Tensor,
+        lengths: &[usize],
+        layers: std::ops::Range<usize>,
+    ) -> Result<Tensor> {
+        let mut states = states.clone();
+        for layer in &self.layers[layers] {
+            states = layer.forward(&states, lengths)?;
         }
         Ok(states)
     }
 
+    /// Hidden states after the last layer, `(tokens, hidden)`.
+    ///
+    /// # Errors
+    /// As [`Bert::embed_tokens`].
+    pub fn forward(&self, batch: &Packed) -> Result<Tensor> {
+        self.run_layers(&self.embed_tokens(batch)?, &batch.lengths, 0..self.layers())
+    }
+
     /// One vector per text, `(texts, hidden)`, not normalised.
-    pub(crate) fn pool(states: &Tensor, lengths: &[usize], pooling: Pooling) -> Result<Tensor> {
+    ///
+    /// # Errors
+    /// Lengths that do not add up to the number of states.
+    pub fn pool(states: &Tensor, lengths: &[usize], pooling: Pooling) -> Result<Tensor> {
         let mut start = 0;
         let rows = lengths
             .iter()
@@ -98,22 +144,17 @@ struct Layer {
 }
 
 impl Layer {
-    fn load(
-        config: &BertConfig,
-        layer: usize,
-        get: &impl Fn(&str, &[usize]) -> Result<Tensor>,
-    ) -> Result<Self> {
+    fn new(config: &BertConfig, layer: usize, parameters: &Parameters) -> Result<Self> {
         let at = |part: &str| format!("encoder.layer.{layer}.{part}");
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let parts = ["query", "key", "value"]
-            .map(|part| Linear::load(&at(&format!("attention.self.{part}")), hidden, hidden, get));
+        let linear = |part: &str| Linear::new(&at(part), parameters);
+        let parts = ["query", "key", "value"].map(|part| linear(&format!("attention.self.{part}")));
         Ok(Self {
             query_key_value: Linear::stacked(parts)?,
-            attention_output: Linear::load(&at("attention.output.dense"), hidden, hidden, get)?,
-            attention_norm: LayerNorm::load(&at("attention.output.LayerNorm"), config, get)?,
-            up: Linear::load(&at("intermediate.dense"), hidden, inner, get)?,
-            down: Linear::load(&at("output.dense"), inner, hidden, get)?,
-            output_norm: LayerNorm::load(&at("output.LayerNorm"), config, get)?,
+            attention_output: linear("attention.output.dense")?,
+            attention_norm: LayerNorm::new(&at("attention.output.LayerNorm"), config, parameters)?,
+            up: linear("intermediate.dense")?,
+            down: linear("output.dense")?,
+            output_norm: LayerNorm::new(&at("output.LayerNorm"), config, parameters)?,
             activation: config.hidden_act,
             heads: config.num_attention_heads,
         })
@@ -146,7 +187,9 @@ impl Layer {
             .map(|&length| {
                 let [q, k, v] = [&query, &key, &value].map(|all| all.narrow(1, start, length));
                 start += length;
-                let weights = softmax_last_dim(&q?.contiguous()?.matmul(&k?.contiguous()?.t()?)?)?;
+                let scores = q?.contiguous()?.matmul(&k?.contiguous()?.t()?)?;
+                let weights =
+                    if scores.track_op() { softmax(&scores, D::Minus1)? } else { softmax_last_dim(&scores)? };
                 // (heads, length, width) → (length, hidden)
                 Ok(weights.matmul(&v?.contiguous()?)?.transpose(0, 1)?.reshape((length, hidden))?)
             })
@@ -174,15 +217,10 @@ struct Linear {
 }
 
 impl Linear {
-    fn load(
-        name: &str,
-        inputs: usize,
-        outputs: usize,
-        get: &impl Fn(&str, &[usize]) -> Result<Tensor>,
-    ) -> Result<Self> {
+    fn new(name: &str, parameters: &Parameters) -> Result<Self> {
         Ok(Self {
-            weight: get(&format!("{name}.weight"), &[outputs, inputs])?,
-            bias: get(&format!("{name}.bias"), &[outputs])?,
+            weight: parameters.get(&format!("{name}.weight"))?.clone(),
+            bias: parameters.get(&format!("{name}.bias"))?.clone(),
         })
     }
 
@@ -207,20 +245,18 @@ struct LayerNorm {
 }
 
 impl LayerNorm {
-    fn load(
-        name: &str,
-        config: &BertConfig,
-        get: &impl Fn(&str, &[usize]) -> Result<Tensor>,
-    ) -> Result<Self> {
+    fn new(name: &str, config: &BertConfig, parameters: &Parameters) -> Result<Self> {
         Ok(Self {
-            weight: get(&format!("{name}.weight"), &[config.hidden_size])?,
-            bias: get(&format!("{name}.bias"), &[config.hidden_size])?,
+            weight: parameters.get(&format!("{name}.weight"))?.clone(),
+            bias: parameters.get(&format!("{name}.bias"))?.clone(),
             eps: config.layer_norm_eps as f32,
         })
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         debug_assert_eq!(x.dim(D::Minus1)?, self.weight.elem_count());
-        Ok(layer_norm(x, &self.weight, &self.bias, self.eps)?)
+        let trained = x.track_op() || self.weight.track_op() || self.bias.track_op();
+        let norm = if trained { layer_norm_slow } else { layer_norm };
+        Ok(norm(x, &self.weight, &self.bias, self.eps)?)
     }
 }

@@ -201,16 +201,21 @@ fn read_pooling(folder: &Path) -> Result<Pooling> {
     }
 }
 
-fn unsupported(path: PathBuf, what: &'static str, expected: impl Into<String>, received: String) -> Error {
+pub(crate) fn unsupported(
+    path: PathBuf,
+    what: &'static str,
+    expected: impl Into<String>,
+    received: String,
+) -> Error {
     Error::Unsupported { path, what, expected: expected.into(), received }
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = fs_err::read_to_string(path)?;
     serde_json::from_str(&text).map_err(|source| Error::Json { path: path.into(), source })
 }
 
-fn read_optional_json<T: DeserializeOwned + Default>(path: &Path) -> Result<T> {
+pub(crate) fn read_optional_json<T: DeserializeOwned + Default>(path: &Path) -> Result<T> {
     if path.is_file() { read_json(path) } else { Ok(T::default()) }
 }
 

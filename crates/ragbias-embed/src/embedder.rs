@@ -1,13 +1,14 @@
 use std::path::Path;
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use ndarray::Array2;
 use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Role};
 use tokenizers::{Tokenizer, TruncationParams};
 
 use crate::bert::{Bert, Packed};
 use crate::config::{CheckpointConfig, Prefixes};
-use crate::weights::Weights;
+use crate::head::Head;
+use crate::parameters::Parameters;
 use crate::{Error, Result};
 
 /// Tokens of one pass through the encoder. Large enough for the matrix products to run at full rate, small enough for
@@ -30,6 +31,8 @@ pub struct TextEmbedderConfig {
 #[derive(Clone)]
 pub struct TextEmbedder {
     bert: Bert,
+    /// A linear map after pooling, where the checkpoint has one.
+    head: Option<Head>,
     tokenizer: Tokenizer,
     config: CheckpointConfig,
     id: ContentId,
@@ -49,22 +52,33 @@ impl TextEmbedder {
             config.prefixes = prefixes.clone();
         }
         let tokenizer_path = folder.join("tokenizer.json");
-        let weights_path = folder.join("model.safetensors");
-        for (path, file) in [(&tokenizer_path, "tokenizer.json"), (&weights_path, "model.safetensors")] {
-            if !path.is_file() {
-                return Err(Error::MissingFile { folder: folder.into(), file });
-            }
+        if !tokenizer_path.is_file() {
+            return Err(Error::MissingFile { folder: folder.into(), file: "tokenizer.json" });
         }
         let tokenizer_json = fs_err::read(&tokenizer_path)?;
         let tokenizer = load_tokenizer(&tokenizer_path, &tokenizer_json, config.max_tokens)?;
-        let weights = Weights::open(&weights_path)?;
-        let bert = Bert::load(&config.bert, &weights.tensors()?, &Device::Cpu)?;
-        let id = ContentHasher::new("text-embedder/1")
-            .field(weights.content_id().as_bytes())
+        let (parameters, weights_id) = Parameters::read(folder, &config.bert, &Device::Cpu)?;
+        let bert = Bert::new(&config.bert, &parameters)?;
+        let head = Head::read(folder, config.bert.hidden_size, &Device::Cpu)?;
+        let mut id = ContentHasher::new("text-embedder/1")
+            .field(weights_id.as_bytes())
             .field(tokenizer_json)
-            .field(format!("{config:?}"))
-            .finish();
-        Ok(Self { bert, tokenizer, config, id })
+            .field(format!("{config:?}"));
+        if let Some((_, head_id)) = &head {
+            id = id.field(head_id.as_bytes());
+        }
+        Ok(Self { bert, head: head.map(|(head, _)| head), tokenizer, config, id: id.finish() })
+    }
+
+    /// The same checkpoint with other weights, and with a head (`(dim, dim)`, W of y = x·Wᵀ) or without one.
+    ///
+    /// `id` tells it from every other embedder: the hash of what made the weights.
+    ///
+    /// # Errors
+    /// Weights that are not those of this encoder.
+    pub fn with(&self, parameters: &Parameters, head: Option<Tensor>, id: ContentId) -> Result<Self> {
+        let bert = Bert::new(&self.config.bert, parameters)?;
+        Ok(Self { bert, head: head.map(Head::new), id, ..self.clone() })
     }
 
     /// What the checkpoint's files and the settings say.
@@ -98,9 +112,12 @@ impl TextEmbedder {
         let dim = self.dim();
         let mut values = Vec::with_capacity(texts.len() * dim);
         for batch in passes(&sequences) {
-            let packed = Packed { ids: batch.concat(), lengths: batch.iter().map(Vec::len).collect() };
+            let packed = Packed::new(batch);
             let states = self.bert.forward(&packed)?;
-            let pooled = Bert::pool(&states, &packed.lengths, self.config.pooling)?;
+            let mut pooled = Bert::pool(&states, &packed.lengths, self.config.pooling)?;
+            if let Some(head) = &self.head {
+                pooled = head.forward(&pooled)?;
+            }
             values.extend(pooled.flatten_all()?.to_vec1::<f32>()?);
         }
         let rows = Array2::from_shape_vec((texts.len(), dim), values)
@@ -124,7 +141,7 @@ impl Embedder for TextEmbedder {
     }
 
     fn dim(&self) -> usize {
-        self.config.bert.hidden_size
+        self.head.as_ref().map_or(self.config.bert.hidden_size, Head::dim)
     }
 
     fn embed(&self, texts: &[&str], role: Role) -> ragbias_core::Result<Embeddings> {

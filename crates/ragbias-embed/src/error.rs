@@ -84,6 +84,12 @@ pub enum Error {
         /// The value.
         value: f32,
     },
+    /// An encoder without one of its weights, or a weight that no encoder of this shape has.
+    #[error("the encoder has no parameter `{name}`")]
+    NoParameter {
+        /// The parameter.
+        name: String,
+    },
     /// The tokenizer file could not be read.
     #[error("{}: {source}", path.display())]
     Tokenizer {

@@ -5,6 +5,9 @@
 //! a [`ModelStore`] holds their files and pulls missing ones, from the Hugging Face hub or from a package that ships
 //! the same bytes, each file checked against its SHA-256.
 //!
+//! [`Bert`], [`Parameters`] and [`Checkpoint`] are for those who train: an encoder is a function of its parameters, and
+//! differentiable in those that are variables; a checkpoint is saved as a folder that sentence-transformers loads.
+//!
 //! ```no_run
 //! use ragbias_core::{Embedder, Role, Silent};
 //! use ragbias_embed::{ModelKind, ModelStore, TextEmbedder};
@@ -18,16 +21,22 @@
 //! ```
 
 mod bert;
+mod checkpoint;
 mod config;
 mod embedder;
 mod error;
+mod head;
 mod mmap;
 mod model;
+mod parameters;
 mod projection;
 mod weights;
 
+pub use bert::{Bert, Packed};
+pub use checkpoint::Checkpoint;
 pub use config::{Activation, BertConfig, CheckpointConfig, Pooling, Prefixes};
 pub use embedder::{TextEmbedder, TextEmbedderConfig};
 pub use error::{Error, Result};
 pub use model::{Model, ModelFile, ModelKind, ModelStore, Package, Registry};
+pub use parameters::Parameters;
 pub use projection::Projected;

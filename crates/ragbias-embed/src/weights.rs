@@ -1,10 +1,12 @@
 //! Safetensors files by memory map, every value checked once.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use memmap2::Mmap;
 use ragbias_core::ContentId;
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::{Error, Result};
@@ -29,6 +31,10 @@ impl Weights {
         ContentId::of(&self.map)
     }
 
+    fn broken(&self, source: safetensors::SafeTensorError) -> Error {
+        Error::Weights { path: self.path.clone(), source }
+    }
+
     pub(crate) fn tensors(&self) -> Result<Tensors<'_>> {
         Ok(Tensors { weights: self, tensors: parse(&self.path, &self.map)? })
     }
@@ -36,6 +42,47 @@ impl Weights {
 
 fn parse<'m>(path: &Path, map: &'m Mmap) -> Result<SafeTensors<'m>> {
     SafeTensors::deserialize(map).map_err(|source| Error::Weights { path: path.into(), source })
+}
+
+impl Tensors<'_> {
+    /// The bytes of the file with other values in the place of some tensors; `values` knows names without prefix.
+    ///
+    /// # Errors
+    /// A failure to take values off their device.
+    pub(crate) fn with(&self, values: &dyn Fn(&str) -> Option<Tensor>) -> Result<Vec<u8>> {
+        let mut changed = Vec::new();
+        for name in self.tensors.names() {
+            let own = name.strip_prefix(self.weights.prefix).unwrap_or(name);
+            if let Some(tensor) = values(own) {
+                changed.push((name, tensor.shape().dims().to_vec(), little_endian(&tensor)?));
+            }
+        }
+        let views = changed.iter().map(|(name, shape, bytes)| {
+            Ok((
+                *name,
+                TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(|e| self.weights.broken(e))?,
+            ))
+        });
+        let changed: BTreeMap<&str, TensorView<'_>> = views.collect::<Result<_>>()?;
+        let all = self.tensors.iter().map(|(name, view)| match changed.get(name) {
+            Some(other) => (name, other.clone()),
+            None => (name, view),
+        });
+        safetensors::serialize(all, None).map_err(|error| self.weights.broken(error))
+    }
+}
+
+/// One tensor as a safetensors file.
+pub(crate) fn single(name: &str, tensor: &Tensor) -> Result<Vec<u8>> {
+    let bytes = little_endian(tensor)?;
+    let fail = |source| Error::Weights { path: name.into(), source };
+    let view = TensorView::new(Dtype::F32, tensor.dims().to_vec(), &bytes).map_err(fail)?;
+    safetensors::serialize([(name, view)], None).map_err(fail)
+}
+
+fn little_endian(tensor: &Tensor) -> Result<Vec<u8>> {
+    let values = tensor.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect())
 }
 
 /// The tensors of a mapped file.

@@ -1,0 +1,101 @@
+//! The weights of an encoder by name.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use ragbias_core::ContentId;
+
+use crate::config::BertConfig;
+use crate::weights::Weights;
+use crate::{Error, Result};
+
+/// The weights of a [`Bert`](crate::Bert), by the names of its checkpoint without a `bert.` prefix.
+///
+/// A tensor may be the result of operations on variables that are being trained: an encoder made of it is
+/// differentiable in them.
+#[derive(Debug, Clone)]
+pub struct Parameters(BTreeMap<String, Tensor>);
+
+impl Parameters {
+    /// Reads the weights of a checkpoint folder as f32, each of the shape that `config` asks for, and finite.
+    ///
+    /// # Errors
+    /// A missing, cut or damaged file, by tensor.
+    pub fn load(folder: &Path, config: &BertConfig, device: &Device) -> Result<Self> {
+        Ok(Self::read(folder, config, device)?.0)
+    }
+
+    /// The weights and the hash of their file.
+    pub(crate) fn read(folder: &Path, config: &BertConfig, device: &Device) -> Result<(Self, ContentId)> {
+        let path = folder.join("model.safetensors");
+        if !path.is_file() {
+            return Err(Error::MissingFile { folder: folder.into(), file: "model.safetensors" });
+        }
+        let weights = Weights::open(&path)?;
+        let tensors = weights.tensors()?;
+        let named = shapes(config).into_iter().map(|(name, shape)| {
+            let tensor = tensors.get(&name, &shape, device)?;
+            Ok((name, tensor))
+        });
+        Ok((Self(named.collect::<Result<_>>()?), weights.content_id()))
+    }
+
+    /// The tensor of this name.
+    ///
+    /// # Errors
+    /// [`Error::NoParameter`].
+    pub fn get(&self, name: &str) -> Result<&Tensor> {
+        self.0.get(name).ok_or_else(|| Error::NoParameter { name: name.into() })
+    }
+
+    /// Puts another tensor in the place of one.
+    ///
+    /// # Errors
+    /// [`Error::NoParameter`] where there is none of this name.
+    pub fn set(&mut self, name: &str, tensor: Tensor) -> Result<()> {
+        let place = self.0.get_mut(name).ok_or_else(|| Error::NoParameter { name: name.into() })?;
+        *place = tensor;
+        Ok(())
+    }
+
+    /// All names and tensors, in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+}
+
+/// Name and shape of every weight of an encoder of this configuration.
+fn shapes(config: &BertConfig) -> Vec<(String, Vec<usize>)> {
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let mut all = Vec::new();
+    let mut add = |name: String, shape: &[usize]| all.push((name, shape.to_vec()));
+    for (table, rows) in [
+        ("word", config.vocab_size),
+        ("position", config.max_position_embeddings),
+        ("token_type", config.type_vocab_size),
+    ] {
+        add(format!("embeddings.{table}_embeddings.weight"), &[rows, hidden]);
+    }
+    add("embeddings.LayerNorm.weight".into(), &[hidden]);
+    add("embeddings.LayerNorm.bias".into(), &[hidden]);
+    for layer in 0..config.num_hidden_layers {
+        let maps = [
+            ("attention.self.query", hidden, hidden),
+            ("attention.self.key", hidden, hidden),
+            ("attention.self.value", hidden, hidden),
+            ("attention.output.dense", hidden, hidden),
+            ("intermediate.dense", hidden, inner),
+            ("output.dense", inner, hidden),
+        ];
+        for (part, inputs, outputs) in maps {
+            add(format!("encoder.layer.{layer}.{part}.weight"), &[outputs, inputs]);
+            add(format!("encoder.layer.{layer}.{part}.bias"), &[outputs]);
+        }
+        for part in ["attention.output.LayerNorm", "output.LayerNorm"] {
+            add(format!("encoder.layer.{layer}.{part}.weight"), &[hidden]);
+            add(format!("encoder.layer.{layer}.{part}.bias"), &[hidden]);
+        }
+    }
+    all
+}

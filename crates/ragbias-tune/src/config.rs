@@ -1,0 +1,282 @@
+//! What is trained, and how.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Which parameters are trained; all others stay as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Scope {
+    /// Every parameter.
+    Full,
+    /// The MLPs of the top N layers, with their LayerNorms; attention stays frozen.
+    MlpTop(usize),
+    /// The top N layers, attention included.
+    LayersTop(usize),
+    /// Low-rank additions to query and value maps of all layers, merged into them when saved.
+    Lora,
+    /// A linear map of the pooled vector that starts at the identity.
+    Head,
+}
+
+impl Scope {
+    /// Checks the scope against an encoder of this many layers.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for more layers than there are, or none.
+    pub fn check(self, layers: usize) -> Result<()> {
+        match self {
+            Self::MlpTop(n) | Self::LayersTop(n) if n == 0 || n > layers => Err(Error::Setting {
+                setting: "scope",
+                expected: format!("1 to {layers} top layers"),
+                received: self.to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("full"),
+            Self::MlpTop(n) => write!(f, "mlp-top-{n}"),
+            Self::LayersTop(n) => write!(f, "layers-top-{n}"),
+            Self::Lora => f.write_str("lora"),
+            Self::Head => f.write_str("head"),
+        }
+    }
+}
+
+impl FromStr for Scope {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let numbered = |prefix: &str| text.strip_prefix(prefix).and_then(|n| n.parse().ok());
+        match text {
+            "full" => Ok(Self::Full),
+            "lora" => Ok(Self::Lora),
+            "head" => Ok(Self::Head),
+            _ => numbered("mlp-top-")
+                .map(Self::MlpTop)
+                .or_else(|| numbered("layers-top-").map(Self::LayersTop))
+                .ok_or_else(|| Error::Setting {
+                    setting: "scope",
+                    expected: "full, mlp-top-N, layers-top-N, lora or head".into(),
+                    received: text.into(),
+                }),
+        }
+    }
+}
+
+impl TryFrom<String> for Scope {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Scope> for String {
+    fn from(scope: Scope) -> Self {
+        scope.to_string()
+    }
+}
+
+/// How an embedder is trained.
+///
+/// Loss of a question q with documents d⁺ that lean to the pole and d⁻ that do not, averaged over a batch:
+/// −log( Σe^{τ·cos(q,d⁺)} / (Σe^{τ·cos(q,d⁺)} + Σe^{τ·cos(q,d⁻)}) ), τ = `scale`. Source: Kim, Springer, Raghunathan, Sap,
+/// *Mitigating Bias in RAG: Controlling the Embedder*, Findings of ACL 2025. The optimiser is AdamW (Loshchilov & Hutter,
+/// 2019, <https://arxiv.org/abs/1711.05101>), β = (0.9, 0.999), ε = 1e-8, with a linear warm-up and a linear decay to 0
+/// over all steps; weight decay spares biases and LayerNorms.
+///
+/// | parameter | default | purpose | range |
+/// | --- | --- | --- | --- |
+/// | `scope` | | which parameters are trained | `full`, `mlp-top-N`, `layers-top-N`, `lora`, `head` |
+/// | `learning_rate` | | peak step size | above 0 |
+/// | `epochs` | | passes over all questions | ≥ 1 |
+/// | `batch` | 8 | questions of one step | ≥ 1 |
+/// | `accumulate` | 1 | parts that a batch is computed in, for less memory | 1 to `batch` |
+/// | `warmup` | 10 | steps until the peak | ≥ 0 |
+/// | `weight_decay` | 0.01 | pull towards 0 | ≥ 0 |
+/// | `clip` | 1.0 | longest gradient | above 0 |
+/// | `scale` | 50 | τ | above 0 |
+/// | `sam` | 0 | radius ρ of sharpness-aware minimisation (Foret et al., 2021, <https://arxiv.org/abs/2010.01412>); 0 for none | ≥ 0 |
+/// | `anchor` | 0 | weight of 1 − cos between new and old vectors of unrelated texts | ≥ 0 |
+/// | `patience` | none | epochs without a better validation loss after which training stops | ≥ 1 |
+/// | `lora_rank`, `lora_alpha` | 8, 16 | shape and scale of `lora` | ≥ 1, above 0 |
+/// | `seed` | 0 | order of questions, first values of `lora` | any |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TrainConfig {
+    /// Which parameters are trained.
+    pub scope: Scope,
+    /// Peak step size.
+    pub learning_rate: f64,
+    /// Passes over all questions.
+    pub epochs: usize,
+    /// Questions of one step.
+    #[serde(default = "defaults::batch")]
+    pub batch: usize,
+    /// Parts that a batch is computed in.
+    #[serde(default = "defaults::one")]
+    pub accumulate: usize,
+    /// Steps until the peak.
+    #[serde(default = "defaults::warmup")]
+    pub warmup: usize,
+    /// Pull towards 0.
+    #[serde(default = "defaults::weight_decay")]
+    pub weight_decay: f64,
+    /// Longest gradient.
+    #[serde(default = "defaults::clip")]
+    pub clip: f64,
+    /// τ.
+    #[serde(default = "defaults::scale")]
+    pub scale: f64,
+    /// ρ.
+    #[serde(default)]
+    pub sam: f64,
+    /// Weight of the anchor term.
+    #[serde(default)]
+    pub anchor: f64,
+    /// Epochs without a better validation loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+    /// Rank of `lora`.
+    #[serde(default = "defaults::lora_rank")]
+    pub lora_rank: usize,
+    /// Scale of `lora`: additions are multiplied by alpha / rank.
+    #[serde(default = "defaults::lora_alpha")]
+    pub lora_alpha: f64,
+    /// Order of questions, first values of `lora`.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+mod defaults {
+    pub(super) fn batch() -> usize {
+        8
+    }
+    pub(super) fn one() -> usize {
+        1
+    }
+    pub(super) fn warmup() -> usize {
+        10
+    }
+    pub(super) fn weight_decay() -> f64 {
+        0.01
+    }
+    pub(super) fn clip() -> f64 {
+        1.0
+    }
+    pub(super) fn scale() -> f64 {
+        50.0
+    }
+    pub(super) fn lora_rank() -> usize {
+        8
+    }
+    pub(super) fn lora_alpha() -> f64 {
+        16.0
+    }
+}
+
+impl TrainConfig {
+    /// The defaults for a scope, a learning rate and a number of epochs.
+    pub fn new(scope: Scope, learning_rate: f64, epochs: usize) -> Self {
+        Self {
+            scope,
+            learning_rate,
+            epochs,
+            batch: defaults::batch(),
+            accumulate: 1,
+            warmup: defaults::warmup(),
+            weight_decay: defaults::weight_decay(),
+            clip: defaults::clip(),
+            scale: defaults::scale(),
+            sam: 0.0,
+            anchor: 0.0,
+            patience: None,
+            lora_rank: defaults::lora_rank(),
+            lora_alpha: defaults::lora_alpha(),
+            seed: 0,
+        }
+    }
+
+    /// Checks every range for an encoder of this many layers.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for the first value outside its own.
+    pub fn check(&self, layers: usize) -> Result<()> {
+        self.scope.check(layers)?;
+        let positive = [
+            ("learning-rate", self.learning_rate),
+            ("clip", self.clip),
+            ("scale", self.scale),
+            ("lora-alpha", self.lora_alpha),
+        ];
+        for (setting, value) in positive {
+            if !(value > 0.0 && value.is_finite()) {
+                return Err(wrong(setting, "a finite number above 0", value));
+            }
+        }
+        for (setting, value) in
+            [("weight-decay", self.weight_decay), ("sam", self.sam), ("anchor", self.anchor)]
+        {
+            if !(value >= 0.0 && value.is_finite()) {
+                return Err(wrong(setting, "a finite number of at least 0", value));
+            }
+        }
+        for (setting, value) in
+            [("epochs", self.epochs), ("batch", self.batch), ("lora-rank", self.lora_rank)]
+        {
+            if value == 0 {
+                return Err(wrong(setting, "at least 1", value));
+            }
+        }
+        if !(1..=self.batch).contains(&self.accumulate) {
+            return Err(wrong("accumulate", "1 to `batch`", self.accumulate));
+        }
+        if self.patience == Some(0) {
+            return Err(wrong("patience", "at least 1", 0));
+        }
+        Ok(())
+    }
+}
+
+fn wrong(setting: &'static str, expected: &str, received: impl ToString) -> Error {
+    Error::Setting { setting, expected: expected.into(), received: received.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_written_as_it_is_read() {
+        for text in ["full", "mlp-top-3", "layers-top-1", "lora", "head"] {
+            assert_eq!(text.parse::<Scope>().unwrap().to_string(), text);
+        }
+        let error = "mlp-top".parse::<Scope>().unwrap_err().to_string();
+        assert_eq!(error, "scope is mlp-top, expected full, mlp-top-N, layers-top-N, lora or head");
+        assert!("mlp-top-7".parse::<Scope>().unwrap().check(6).is_err());
+    }
+
+    #[test]
+    fn settings_outside_their_range_are_refused() {
+        let good = TrainConfig::new(Scope::Head, 1e-3, 5);
+        good.check(6).unwrap();
+        for bad in [
+            TrainConfig { learning_rate: f64::NAN, ..good.clone() },
+            TrainConfig { epochs: 0, ..good.clone() },
+            TrainConfig { accumulate: 9, ..good.clone() },
+            TrainConfig { sam: -0.1, ..good },
+        ] {
+            assert!(bad.check(6).is_err(), "{bad:?}");
+        }
+    }
+}

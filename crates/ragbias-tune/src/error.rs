@@ -1,0 +1,62 @@
+use std::path::PathBuf;
+
+/// The result of everything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong between a question set and a tuned embedder.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written; the error names it.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// An operation on tensors failed.
+    #[error("training failed: {0}")]
+    Candle(#[from] candle_core::Error),
+    /// The encoder failed.
+    #[error(transparent)]
+    Embed(#[from] ragbias_embed::Error),
+    /// A component failed, or a value of the vocabulary was refused.
+    #[error(transparent)]
+    Core(#[from] ragbias_core::Error),
+    /// A setting outside its range.
+    #[error("{setting} is {received}, expected {expected}")]
+    Setting {
+        /// The setting.
+        setting: &'static str,
+        /// Its range.
+        expected: String,
+        /// The value.
+        received: String,
+    },
+    /// No question has anything to learn from.
+    #[error(
+        "none of the {questions} questions has both a document that leans to `{towards}` and one that does not among \
+         its mined documents\nhint: are the poles the right way round, and does the corpus hold documents of both?"
+    )]
+    NoExamples {
+        /// Questions that were mined.
+        questions: usize,
+        /// The pole that was asked for.
+        towards: String,
+    },
+    /// The state of a member that another training wrote.
+    #[error(
+        "{}: {reason}\nhint: delete the file to train this member from its beginning", path.display()
+    )]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl From<Error> for ragbias_core::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Core(error) => error,
+            other => Self::component(other),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! A family of differently biased embedders from one base.
+//!
+//! [`mine()`] takes the documents near each question and near the question behind each pole's instruction, and sorts them by a
+//! scorer's verdict; [`examples`] turns that into what draws questions [towards](Towards) a pole. A [`Training`] changes the
+//! parameters of a [`Scope`] (everything, the MLPs of the top layers, a linear head, …) by a contrastive loss, and gives
+//! [`Weights`], which [`merge`](Weights::merged) with the base's at any ratio and are saved as a checkpoint that
+//! sentence-transformers loads. [`Texts`] holds what all members share, so that hidden states below the trained layers are
+//! computed once.
+//!
+//! ```no_run
+//! use ragbias_core::{Role, Silent};
+//! use ragbias_tune::{Base, Scope, Texts, TrainConfig, Training};
+//! # fn prepared() -> (ragbias_core::Corpus, Vec<ragbias_tune::Example>) { unimplemented!() }
+//!
+//! let base = Base::load("models/minilm".as_ref())?;
+//! let (corpus, examples) = prepared(); // from mine() and examples()
+//! let questions = examples.iter().map(|example| (Role::Question, example.question.text.clone()));
+//! let documents = corpus.documents().iter().map(|document| (Role::Document, document.full_text()));
+//! let texts = Texts::prepare(&base, Scope::Head, questions.chain(documents), "cache".as_ref(), &Silent)?;
+//! let config = TrainConfig::new(Scope::Head, 1e-3, 10);
+//! let training = Training {
+//!     base: &base, config: &config, examples: &examples, validation: &[], corpus: &corpus, anchors: &[], texts: &texts,
+//! };
+//! let trained = training.run(None, &Silent)?;
+//! trained.weights.merged(&base, 0.3)?.save(&base, "family/female-0.3".as_ref(), serde_json::json!({}))?;
+//! # Ok::<(), ragbias_tune::Error>(())
+//! ```
+
+mod activations;
+mod base;
+mod config;
+mod error;
+mod loss;
+mod mine;
+mod optimiser;
+mod texts;
+mod train;
+mod trainable;
+mod weights;
+
+pub use base::Base;
+pub use config::{Scope, TrainConfig};
+pub use error::{Error, Result};
+pub use mine::{Example, MineConfig, Mined, Towards, examples, judge, mine};
+pub use texts::Texts;
+pub use train::{Diverged, Epoch, Trained, Training};
+pub use weights::{Tuned, Weights};

@@ -1,0 +1,651 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use ragbias_core::{ContentHasher, ContentId, Corpus, Progress, Role, Unit};
+use ragbias_embed::Bert;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::base::Base;
+use crate::config::TrainConfig;
+use crate::loss::{anchor, contrastive};
+use crate::mine::Example;
+use crate::optimiser::{AdamW, Gradients, clip, collect, norm, rate};
+use crate::texts::Texts;
+use crate::trainable::Trainable;
+use crate::weights::Weights;
+use crate::{Error, Result};
+
+/// A training: what is learnt from, and how.
+pub struct Training<'a> {
+    /// Where it starts.
+    pub base: &'a Base,
+    /// What is trained, and how.
+    pub config: &'a TrainConfig,
+    /// What is learnt from.
+    pub examples: &'a [Example],
+    /// What the loss is watched on; without it, every epoch counts as better than the one before.
+    pub validation: &'a [Example],
+    /// The documents of all examples.
+    pub corpus: &'a Corpus,
+    /// Unrelated texts that the anchor term keeps in place; without them there is none.
+    pub anchors: &'a [String],
+    /// The questions and documents of all examples and the anchors, prepared for the scope.
+    pub texts: &'a Texts,
+}
+
+/// What one pass over the questions came to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// Mean loss of its steps.
+    pub loss: f64,
+    /// Loss on the validation examples after it, where there are any.
+    pub validation: Option<f64>,
+}
+
+/// A loss that is no number: training ended there, with the weights of the last good epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diverged {
+    /// From 1.
+    pub epoch: usize,
+    /// From 1.
+    pub batch: usize,
+}
+
+/// What a training came to.
+#[derive(Debug, Clone)]
+pub struct Trained {
+    /// The trained weights: those of the epoch with the best validation loss.
+    pub weights: Weights,
+    /// The loss by epoch.
+    pub curve: Vec<Epoch>,
+    /// Where the loss stopped being a number, if it did.
+    pub diverged: Option<Diverged>,
+}
+
+/// An example whose texts are places in [`Texts`].
+struct Placed {
+    question: usize,
+    near: Vec<usize>,
+    away: Vec<usize>,
+}
+
+/// Anchor texts of one step.
+const ANCHORS_PER_STEP: usize = 16;
+
+impl Training<'_> {
+    /// Trains; where `state` names a file, it is written after every epoch, and gone on from where it is there.
+    ///
+    /// # Errors
+    /// Settings out of range, before any work; a state of another training; failures of the encoder.
+    pub fn run(&self, state: Option<&Path>, progress: &dyn Progress) -> Result<Trained> {
+        self.config.check(self.base.layers())?;
+        let trainable = Trainable::new(&self.base.parameters, self.base.shape(), self.config)?;
+        let (examples, validation) = (self.place(self.examples)?, self.place(self.validation)?);
+        let anchors = self.anchors()?;
+        let mut run = Run {
+            training: self,
+            optimiser: AdamW::new(trainable.vars(), self.config.weight_decay)?,
+            trainable,
+            anchors,
+            curve: Vec::new(),
+            best: None,
+        };
+        if let Some(path) = state.filter(|path| path.is_file()) {
+            run.load(path)?;
+        }
+        let batches = examples.len().div_ceil(self.config.batch);
+        let steps = self.config.epochs * batches;
+        let step = progress.begin("training", steps as u64, Unit::Items);
+        step.advance((run.curve.len() * batches) as u64);
+        let mut diverged = None;
+        'epochs: for epoch in run.curve.len()..self.config.epochs {
+            if run.is_out_of_patience() {
+                break;
+            }
+            let mut order: Vec<usize> = (0..examples.len()).collect();
+            let seed = ContentHasher::new("epoch/1")
+                .field(self.config.seed.to_le_bytes())
+                .field((epoch as u64).to_le_bytes())
+                .finish();
+            order.shuffle(&mut ChaCha8Rng::from_seed(*seed.as_bytes()));
+            let before = run.trainable.snapshot()?;
+            let mut losses = 0.0;
+            for (number, batch) in order.chunks(self.config.batch).enumerate() {
+                let batch: Vec<&Placed> = batch.iter().map(|&place| &examples[place]).collect();
+                let done = epoch * batches + number;
+                let loss = run.step(&batch, done, rate(self.config, done, steps))?;
+                if !loss.is_finite() {
+                    run.trainable.restore(&before)?;
+                    diverged = Some(Diverged { epoch: epoch + 1, batch: number + 1 });
+                    break 'epochs;
+                }
+                losses += loss;
+                step.advance(1);
+            }
+            let watched = if validation.is_empty() { None } else { Some(run.loss(&validation)?) };
+            run.end_epoch(Epoch { loss: losses / batches as f64, validation: watched })?;
+            if let Some(path) = state {
+                run.save(path)?;
+            }
+        }
+        if let Some((_, best)) = &run.best {
+            run.trainable.restore(best)?;
+        }
+        Ok(Trained { weights: Weights::of(&run.trainable)?, curve: run.curve, diverged })
+    }
+
+    fn place(&self, examples: &[Example]) -> Result<Vec<Placed>> {
+        let document =
+            |id: &ragbias_core::DocId| self.prepared(Role::Document, &self.corpus.document(*id).full_text());
+        examples
+            .iter()
+            .map(|example| {
+                Ok(Placed {
+                    question: self.prepared(Role::Question, &example.question.text)?,
+                    near: example.near.iter().map(document).collect::<Result<_>>()?,
+                    away: example.away.iter().map(document).collect::<Result<_>>()?,
+                })
+            })
+            .collect()
+    }
+
+    fn prepared(&self, role: Role, text: &str) -> Result<usize> {
+        self.texts.place(role, text).ok_or_else(|| Error::Setting {
+            setting: "texts",
+            expected: "every text of the examples".into(),
+            received: format!("none for `{}`", text.chars().take(60).collect::<String>()),
+        })
+    }
+
+    /// Places and old vectors of the anchor texts.
+    fn anchors(&self) -> Result<Option<(Vec<usize>, Tensor)>> {
+        if self.config.anchor == 0.0 || self.anchors.is_empty() {
+            return Ok(None);
+        }
+        let places: Vec<usize> =
+            self.anchors.iter().map(|text| self.prepared(Role::Document, text)).collect::<Result<_>>()?;
+        let bert = Bert::new(self.base.shape(), &self.base.parameters)?;
+        let old = places
+            .chunks(32)
+            .map(|places| self.texts.vectors(self.base, &bert, None, places))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Some((places, Tensor::cat(&old, 0)?)))
+    }
+
+    /// What a state belongs to.
+    fn id(&self) -> Result<ContentId> {
+        let config = serde_json::to_vec(self.config).map_err(std::io::Error::from)?;
+        let mut id = ContentHasher::new("training/1").field(self.base.id().as_bytes()).field(config);
+        for example in self.examples.iter().chain(self.validation) {
+            id = id.field(&example.question.text).field(format!("{:?} {:?}", example.near, example.away));
+        }
+        Ok(id.field(self.corpus.content_id().as_bytes()).finish())
+    }
+}
+
+/// A training under way.
+struct Run<'a> {
+    training: &'a Training<'a>,
+    trainable: Trainable,
+    optimiser: AdamW,
+    anchors: Option<(Vec<usize>, Tensor)>,
+    curve: Vec<Epoch>,
+    /// The epoch with the best validation loss, from 0, and its variables.
+    best: Option<(usize, BTreeMap<String, Tensor>)>,
+}
+
+impl Run<'_> {
+    /// One step; gives the loss before it.
+    fn step(&mut self, batch: &[&Placed], number: usize, rate: f64) -> Result<f64> {
+        let config = self.training.config;
+        let (loss, mut gradients) = self.gradients(batch, number)?;
+        if !loss.is_finite() {
+            return Ok(loss);
+        }
+        if config.sam > 0.0 {
+            // Up to the edge of the ball of radius ρ, where the loss is about largest; the gradient there is taken.
+            let here = self.trainable.snapshot()?;
+            let factor = config.sam / (norm(&gradients)? + 1e-12);
+            for (name, gradient) in &gradients {
+                let var = &self.trainable.vars()[name];
+                var.set(&(var.as_tensor() + (gradient * factor)?)?)?;
+            }
+            gradients = self.gradients(batch, number)?.1;
+            self.trainable.restore(&here)?;
+        }
+        let gradients = clip(gradients, config.clip)?;
+        self.optimiser.step(self.trainable.vars(), &gradients, rate)?;
+        Ok(loss)
+    }
+
+    /// Loss and gradients of a batch, computed in `accumulate` parts.
+    fn gradients(&self, batch: &[&Placed], number: usize) -> Result<(f64, Gradients)> {
+        let training = self.training;
+        let mut total = 0.0;
+        let mut sum = Gradients::new();
+        for part in batch.chunks(batch.len().div_ceil(training.config.accumulate)) {
+            let bert = Bert::new(training.base.shape(), &self.trainable.parameters()?)?;
+            let mut loss = self.contrastive(&bert, self.trainable.head(), part)?;
+            if let Some((places, old)) = &self.anchors {
+                let first = number * ANCHORS_PER_STEP;
+                let rows: Vec<u32> = (first..first + ANCHORS_PER_STEP.min(places.len()))
+                    .map(|i| (i % places.len()) as u32)
+                    .collect();
+                let places: Vec<usize> = rows.iter().map(|&row| places[row as usize]).collect();
+                let new = training.texts.vectors(training.base, &bert, self.trainable.head(), &places)?;
+                let old = old.index_select(&Tensor::new(rows, &Device::Cpu)?, 0)?;
+                loss = (loss + (anchor(&new, &old)? * training.config.anchor)?)?;
+            }
+            let share = part.len() as f64 / batch.len() as f64;
+            let loss = (loss * share)?;
+            total += f64::from(loss.to_scalar::<f32>()?);
+            for (name, gradient) in collect(self.trainable.vars(), &loss.backward()?) {
+                let added = match sum.remove(&name) {
+                    Some(before) => (before + gradient)?,
+                    None => gradient,
+                };
+                sum.insert(name, added.detach());
+            }
+        }
+        Ok((total, sum))
+    }
+
+    /// The loss of some examples; a text that several of them share is embedded once.
+    fn contrastive(&self, bert: &Bert, head: Option<&Tensor>, examples: &[&Placed]) -> Result<Tensor> {
+        let documents: BTreeSet<usize> =
+            examples.iter().flat_map(|example| example.near.iter().chain(&example.away)).copied().collect();
+        let columns: HashMap<usize, usize> =
+            documents.iter().enumerate().map(|(column, &place)| (place, column)).collect();
+        let mut places: Vec<usize> = examples.iter().map(|example| example.question).collect();
+        places.extend(&documents);
+        let training = self.training;
+        let vectors = training.texts.vectors(training.base, bert, head, &places)?;
+        let mask = |of: fn(&Placed) -> &[usize]| -> Result<Tensor> {
+            let mut values = vec![0_f32; examples.len() * documents.len()];
+            for (row, example) in examples.iter().enumerate() {
+                for place in of(example) {
+                    values[row * documents.len() + columns[place]] = 1.0;
+                }
+            }
+            Ok(Tensor::from_vec(values, (examples.len(), documents.len()), &Device::Cpu)?)
+        };
+        contrastive(
+            &vectors.narrow(0, 0, examples.len())?,
+            &vectors.narrow(0, examples.len(), documents.len())?,
+            &mask(|example| &example.near)?,
+            &mask(|example| &example.away)?,
+            training.config.scale,
+        )
+    }
+
+    /// The mean loss of examples, without gradients.
+    fn loss(&self, examples: &[Placed]) -> Result<f64> {
+        let weights = Weights::of(&self.trainable)?;
+        let base = self.training.base;
+        let bert = Bert::new(base.shape(), weights.parameters.as_ref().unwrap_or(&base.parameters))?;
+        let mut total = 0.0;
+        for batch in examples.chunks(self.training.config.batch) {
+            let batch: Vec<&Placed> = batch.iter().collect();
+            let loss = self.contrastive(&bert, weights.head.as_ref(), &batch)?;
+            total += f64::from(loss.to_scalar::<f32>()?) * batch.len() as f64;
+        }
+        Ok(total / examples.len() as f64)
+    }
+
+    fn end_epoch(&mut self, epoch: Epoch) -> Result<()> {
+        let best = self.best.as_ref().and_then(|(number, _)| self.curve[*number].validation);
+        if best.is_none_or(|best| epoch.validation.is_some_and(|loss| loss < best)) {
+            self.best = Some((self.curve.len(), self.trainable.snapshot()?));
+        }
+        self.curve.push(epoch);
+        Ok(())
+    }
+
+    fn is_out_of_patience(&self) -> bool {
+        match (self.training.config.patience, &self.best) {
+            (Some(patience), Some((best, _))) => self.curve.len() - 1 - best >= patience,
+            _ => false,
+        }
+    }
+
+    /// Writes everything that the training goes on from, whole or not at all.
+    fn save(&self, path: &Path) -> Result<()> {
+        let device = &Device::Cpu;
+        let mut tensors: HashMap<String, Tensor> = HashMap::new();
+        let prefixed = |prefix: &str, all: BTreeMap<String, Tensor>| {
+            all.into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)).collect::<Vec<_>>()
+        };
+        tensors.extend(prefixed("variable", self.trainable.snapshot()?));
+        let (steps, moments) = self.optimiser.state();
+        tensors.extend(prefixed("moment", moments));
+        let mut best_epoch = -1;
+        if let Some((epoch, best)) = &self.best {
+            best_epoch = *epoch as i64;
+            tensors.extend(prefixed("best", best.clone()));
+        }
+        let curve: Vec<f64> =
+            self.curve.iter().flat_map(|epoch| [epoch.loss, epoch.validation.unwrap_or(f64::NAN)]).collect();
+        tensors.insert("curve".into(), Tensor::new(curve, device)?);
+        tensors.insert("steps".into(), Tensor::new(&[i64::from(steps), best_epoch], device)?);
+        tensors.insert("id".into(), Tensor::new(self.training.id()?.as_bytes().as_slice(), device)?);
+        let folder = path.parent().unwrap_or(Path::new("."));
+        fs_err::create_dir_all(folder)?;
+        let staging = tempfile::NamedTempFile::new_in(folder)?.into_temp_path();
+        candle_core::safetensors::save(&tensors, &staging)?;
+        staging.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    fn load(&mut self, path: &Path) -> Result<()> {
+        let wrong = |reason: &str| Error::State { path: path.into(), reason: reason.into() };
+        let tensors = candle_core::safetensors::load(path, &Device::Cpu)
+            .map_err(|_| wrong("not a whole file of a training's state"))?;
+        let get = |name: &str| tensors.get(name).ok_or_else(|| wrong("not a training's state"));
+        if get("id")?.to_vec1::<u8>()? != self.training.id()?.as_bytes() {
+            return Err(wrong("the state of another training: its base, settings or examples differ"));
+        }
+        let under = |prefix: &str| -> BTreeMap<String, Tensor> {
+            let names = tensors.iter().filter_map(|(name, tensor)| {
+                Some((name.strip_prefix(prefix)?.strip_prefix('.')?.to_owned(), tensor.clone()))
+            });
+            names.collect()
+        };
+        let variables = under("variable");
+        if self.trainable.vars().keys().any(|name| !variables.contains_key(name)) {
+            return Err(wrong("a variable is missing"));
+        }
+        self.trainable.restore(&variables)?;
+        let steps = get("steps")?.to_vec1::<i64>()?;
+        let &[steps, best] = steps.as_slice() else { return Err(wrong("no count of steps")) };
+        let restored = self.optimiser.restore(steps as i32, &under("moment"));
+        restored.ok_or_else(|| wrong("a moment is missing"))?;
+        self.curve = get("curve")?
+            .to_vec1::<f64>()?
+            .chunks_exact(2)
+            .map(|pair| Epoch { loss: pair[0], validation: Some(pair[1]).filter(|loss| !loss.is_nan()) })
+            .collect();
+        self.best = usize::try_from(best).ok().map(|epoch| (epoch, under("best")));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use ragbias_core::{Document, Question, Silent};
+    use ragbias_embed::{ModelKind, ModelStore};
+
+    use super::*;
+    use crate::config::Scope;
+
+    /// What `scripts/reference/training.py` wrote.
+    #[derive(Deserialize)]
+    struct Reference {
+        examples: Vec<ReferenceExample>,
+        full: ReferenceRun,
+        #[serde(rename = "mlp-top-1")]
+        mlp_top_1: ReferenceRun,
+    }
+
+    #[derive(Deserialize)]
+    struct ReferenceExample {
+        question: String,
+        near: Vec<String>,
+        away: Vec<String>,
+    }
+
+    #[derive(Deserialize)]
+    struct ReferenceRun {
+        gradients: BTreeMap<String, [f64; 2]>,
+        losses: Vec<f64>,
+    }
+
+    static MINILM: LazyLock<Base> = LazyLock::new(|| {
+        let store = ModelStore::from_env().unwrap();
+        Base::load(&store.resolve("minilm", ModelKind::Embedder, &Silent).unwrap()).unwrap()
+    });
+
+    static REFERENCE: LazyLock<Reference> =
+        LazyLock::new(|| serde_json::from_str(include_str!("../tests/fixtures/training.json")).unwrap());
+
+    fn lines<T: for<'d> Deserialize<'d>>(text: &str) -> Vec<T> {
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    static CORPUS: LazyLock<Corpus> = LazyLock::new(|| {
+        let documents: Vec<Document> = lines(include_str!("../../../corpora/gender/corpus.jsonl"));
+        Corpus::new(documents).unwrap()
+    });
+
+    static EXAMPLES: LazyLock<Vec<Example>> = LazyLock::new(|| {
+        let questions: Vec<Question> = lines(include_str!("../../../corpora/gender/questions.jsonl"));
+        let ids = |names: &[String]| names.iter().map(|name| CORPUS.position(name).unwrap()).collect();
+        let example = |example: &ReferenceExample| Example {
+            question: questions.iter().find(|question| question.id == example.question).unwrap().clone(),
+            near: ids(&example.near),
+            away: ids(&example.away),
+        };
+        REFERENCE.examples.iter().map(example).collect()
+    });
+
+    fn texts(scope: Scope, cache: &Path) -> Texts {
+        let of = |example: &Example| {
+            let documents = example.near.iter().chain(&example.away);
+            let documents = documents.map(|&id| (Role::Document, CORPUS.document(id).full_text()));
+            std::iter::once((Role::Question, example.question.text.clone()))
+                .chain(documents)
+                .collect::<Vec<_>>()
+        };
+        Texts::prepare(&MINILM, scope, EXAMPLES.iter().flat_map(of), cache, &Silent).unwrap()
+    }
+
+    fn training<'a>(config: &'a TrainConfig, texts: &'a Texts) -> Training<'a> {
+        Training {
+            base: &MINILM,
+            config,
+            examples: &EXAMPLES,
+            validation: &[],
+            corpus: &CORPUS,
+            anchors: &[],
+            texts,
+        }
+    }
+
+    /// Loss and gradients of the first step, over all examples.
+    fn first_gradients(config: &TrainConfig) -> (f64, Gradients, usize) {
+        let folder = tempfile::tempdir().unwrap();
+        let texts = texts(config.scope, folder.path());
+        let training = training(config, &texts);
+        let trainable = Trainable::new(&MINILM.parameters, MINILM.shape(), config).unwrap();
+        let placed = training.place(&EXAMPLES).unwrap();
+        let run = Run {
+            training: &training,
+            optimiser: AdamW::new(trainable.vars(), 0.0).unwrap(),
+            trainable,
+            anchors: training.anchors().unwrap(),
+            curve: Vec::new(),
+            best: None,
+        };
+        let (loss, gradients) = run.gradients(&placed.iter().collect::<Vec<_>>(), 0).unwrap();
+        (loss, gradients, run.trainable.vars().len())
+    }
+
+    fn assert_gradients(scope: Scope, reference: &ReferenceRun, tolerance: f64) {
+        let (loss, gradients, _) = first_gradients(&TrainConfig::new(scope, 3e-5, 1));
+        assert!((loss - reference.losses[0]).abs() < tolerance, "{loss} {}", reference.losses[0]);
+        assert!(gradients.keys().eq(reference.gradients.keys()), "other parameters are trained");
+        let whole = norm(&gradients).unwrap();
+        for (name, &[length, product]) in &reference.gradients {
+            let gradient = gradients[name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let ours: f64 = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+            let probe: f64 = gradient.iter().enumerate().map(|(i, &g)| f64::from(g) * (i as f64).cos()).sum();
+            // The gradient of a key's bias is 0 but for rounding: a softmax does not see what all scores share.
+            let allowed = tolerance * length.max(1e-4 * whole);
+            assert!((ours - length).abs() <= allowed, "{name}: length {ours}, expected {length}");
+            // A probe adds up entries of both signs: its rounding is that of their length.
+            assert!((probe - product).abs() <= 3.0 * allowed, "{name}: product {probe}, expected {product}");
+        }
+    }
+
+    #[test]
+    fn gradients_of_all_parameters_are_those_of_pytorch() {
+        assert_gradients(Scope::Full, &REFERENCE.full, 1e-4);
+    }
+
+    #[test]
+    fn gradients_above_cached_states_are_those_of_pytorch() {
+        // Half precision states: 3 digits.
+        assert_gradients(Scope::MlpTop(1), &REFERENCE.mlp_top_1, 5e-3);
+    }
+
+    #[test]
+    fn twenty_steps_have_the_losses_of_pytorch() {
+        let config = TrainConfig::new(Scope::Full, 3e-5, 20);
+        let folder = tempfile::tempdir().unwrap();
+        let texts = texts(config.scope, folder.path());
+        let trained = training(&config, &texts).run(None, &Silent).unwrap();
+        assert_eq!(trained.curve.len(), 20);
+        for (step, (epoch, expected)) in trained.curve.iter().zip(&REFERENCE.full.losses).enumerate() {
+            assert!(
+                (epoch.loss - expected).abs() <= 1e-3 * expected + 1e-5,
+                "step {step}: {} {expected}",
+                epoch.loss
+            );
+        }
+    }
+
+    #[test]
+    fn the_gradient_is_the_slope_of_the_loss() {
+        let config = TrainConfig::new(Scope::LayersTop(1), 3e-5, 1);
+        let folder = tempfile::tempdir().unwrap();
+        let texts = texts(config.scope, folder.path());
+        let training = training(&config, &texts);
+        let trainable = Trainable::new(&MINILM.parameters, MINILM.shape(), &config).unwrap();
+        let placed = training.place(&EXAMPLES).unwrap();
+        let batch: Vec<&Placed> = placed.iter().collect();
+        let optimiser = AdamW::new(trainable.vars(), 0.0).unwrap();
+        let run =
+            Run { training: &training, optimiser, trainable, anchors: None, curve: Vec::new(), best: None };
+        let gradients = run.gradients(&batch, 0).unwrap().1;
+        let (here, length) = (run.trainable.snapshot().unwrap(), norm(&gradients).unwrap());
+        let at = |distance: f64| {
+            for (name, gradient) in &gradients {
+                let moved = (&here[name] + (gradient * (distance / length)).unwrap()).unwrap();
+                run.trainable.vars()[name].set(&moved).unwrap();
+            }
+            run.gradients(&batch, 0).unwrap().0
+        };
+        let slope = (at(1e-2) - at(-1e-2)) / 2e-2;
+        assert!((slope / length - 1.0).abs() < 0.01, "slope {slope}, gradient {length}");
+    }
+
+    #[test]
+    fn every_variable_has_a_gradient_whatever_the_scope() {
+        for scope in [Scope::MlpTop(2), Scope::LayersTop(1), Scope::Lora, Scope::Head] {
+            let (_, gradients, variables) = first_gradients(&TrainConfig::new(scope, 1e-3, 1));
+            assert_eq!(gradients.len(), variables, "{scope}");
+            for (name, gradient) in &gradients {
+                let length = gradient.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+                // A stays where it is until B, at first 0, has moved.
+                assert!(length > 0.0 || name.ends_with(".lora_a"), "{scope}: {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn parts_of_a_batch_add_up_to_its_gradient() {
+        let whole = TrainConfig::new(Scope::Head, 1e-3, 1);
+        let parts = TrainConfig { accumulate: 4, batch: 4, ..whole.clone() };
+        let ((a, x, _), (b, y, _)) = (first_gradients(&whole), first_gradients(&parts));
+        assert!((a - b).abs() < 1e-5);
+        let difference = (&x["head"] - &y["head"]).unwrap().abs().unwrap().max_all().unwrap();
+        assert!(difference.to_scalar::<f32>().unwrap() < 1e-4);
+    }
+
+    fn head_run(config: &TrainConfig, state: Option<&Path>) -> Trained {
+        let folder = tempfile::tempdir().unwrap();
+        let texts = texts(config.scope, folder.path());
+        training(config, &texts).run(state, &Silent).unwrap()
+    }
+
+    fn difference(a: &Trained, b: &Trained) -> f32 {
+        let [a, b] = [a, b].map(|trained| trained.weights.head.clone().unwrap());
+        (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap()
+    }
+
+    #[test]
+    fn a_training_that_was_stopped_goes_on_from_its_last_epoch() {
+        let config = TrainConfig { batch: 2, ..TrainConfig::new(Scope::Head, 1e-3, 4) };
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state.safetensors");
+        let whole = head_run(&config, Some(&state));
+        // The state after the last epoch: nothing is left to do.
+        let again = head_run(&config, Some(&state));
+        assert_eq!(again.curve, whole.curve);
+        assert_eq!(difference(&again, &whole), 0.0);
+        // The state of another training is refused.
+        let other = TrainConfig { seed: 1, ..config };
+        let texts = texts(other.scope, folder.path());
+        let error = training(&other, &texts).run(Some(&state), &Silent).unwrap_err().to_string();
+        assert!(error.contains("the state of another training") && error.contains("hint:"), "{error}");
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_weights_and_sam_other_ones() {
+        let config = TrainConfig { batch: 2, ..TrainConfig::new(Scope::Head, 1e-3, 2) };
+        let first = head_run(&config, None);
+        assert_eq!(difference(&first, &head_run(&config, None)), 0.0);
+        assert!(difference(&first, &head_run(&TrainConfig { seed: 1, ..config.clone() }, None)) > 0.0);
+        let sharp = head_run(&TrainConfig { sam: 0.05, ..config }, None);
+        assert!(difference(&first, &sharp) > 0.0 && sharp.curve[1].loss < sharp.curve[0].loss);
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_ends_training_with_the_weights_before() {
+        let config = TrainConfig { warmup: 0, clip: 1e30, ..TrainConfig::new(Scope::Head, 1e30, 5) };
+        let trained = head_run(&config, None);
+        let diverged = trained.diverged.unwrap();
+        assert!(diverged.epoch >= 2 && diverged.batch == 1, "{diverged:?}");
+        assert_eq!(trained.curve.len(), diverged.epoch - 1);
+    }
+
+    #[test]
+    fn merging_interpolates_and_both_ends_are_exact() {
+        let config = TrainConfig::new(Scope::Head, 1e-3, 2);
+        let trained = head_run(&config, None);
+        let at = |w: f64| trained.weights.merged(&MINILM, w).unwrap().head.unwrap();
+        let largest = |tensor: Tensor| tensor.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        assert_eq!(largest(at(0.0)), 0.0);
+        assert_eq!(largest((at(1.0) - trained.weights.head.clone().unwrap()).unwrap()), 0.0);
+        assert!(largest((at(2.0) + at(-2.0)).unwrap()) < 1e-9);
+    }
+
+    #[test]
+    fn the_anchor_holds_unrelated_texts_in_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let anchors: Vec<String> = CORPUS.documents()[100..120].iter().map(Document::full_text).collect();
+        let moved = |weight: f64| {
+            let config = TrainConfig { anchor: weight, warmup: 0, ..TrainConfig::new(Scope::Head, 3e-3, 6) };
+            let questions = EXAMPLES.iter().map(|example| (Role::Question, example.question.text.clone()));
+            let documents = CORPUS.documents().iter().map(|document| (Role::Document, document.full_text()));
+            let texts =
+                Texts::prepare(&MINILM, config.scope, questions.chain(documents), folder.path(), &Silent)
+                    .unwrap();
+            let training = Training { anchors: &anchors, ..training(&config, &texts) };
+            let trained = training.run(None, &Silent).unwrap();
+            let bert = Bert::new(MINILM.shape(), &MINILM.parameters).unwrap();
+            let places: Vec<usize> =
+                anchors.iter().map(|text| texts.place(Role::Document, text).unwrap()).collect();
+            let vectors = |head| texts.vectors(&MINILM, &bert, head, &places).unwrap();
+            let distance = anchor(&vectors(trained.weights.head.as_ref()), &vectors(None)).unwrap();
+            distance.to_scalar::<f32>().unwrap()
+        };
+        let (free, held) = (moved(0.0), moved(20.0));
+        assert!(held < 0.5 * free, "moved by {free} without and {held} with the anchor");
+    }
+}

@@ -1,0 +1,140 @@
+use std::path::Path;
+
+use candle_core::Tensor;
+use ragbias_core::{ContentId, Embedder, Embeddings, Role};
+use ragbias_embed::{Bert, Checkpoint, Parameters, TextEmbedder};
+
+use crate::Result;
+use crate::base::Base;
+use crate::texts::Texts;
+use crate::trainable::Trainable;
+
+/// What a training changed: weights of the encoder, or a head.
+#[derive(Debug, Clone)]
+pub struct Weights {
+    /// All weights of the encoder, where some were trained.
+    pub(crate) parameters: Option<Parameters>,
+    /// M of y = x + x·Mᵀ, where a head was trained.
+    pub(crate) head: Option<Tensor>,
+}
+
+impl Weights {
+    /// The values of the variables, cut off from them.
+    pub(crate) fn of(trainable: &Trainable) -> Result<Self> {
+        if let Some(head) = trainable.head() {
+            return Ok(Self { parameters: None, head: Some(head.copy()?.detach()) });
+        }
+        let mut parameters = trainable.parameters()?;
+        let names: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
+        for name in names {
+            let tensor = parameters.get(&name)?;
+            if tensor.track_op() {
+                let value = tensor.copy()?.detach();
+                parameters.set(&name, value)?;
+            }
+        }
+        Ok(Self { parameters: Some(parameters), head: None })
+    }
+
+    /// θ = (1 − w)·θ_base + w·θ_tuned, for any w: 0 is the base, 1 the tuned one, beyond them is extrapolation.
+    ///
+    /// # Errors
+    /// Weights of another base.
+    pub fn merged(&self, base: &Base, w: f64) -> Result<Self> {
+        let parameters = match &self.parameters {
+            Some(tuned) => {
+                let mut merged = base.parameters.clone();
+                for (name, from) in base.parameters.iter() {
+                    let to = tuned.get(name)?;
+                    // Frozen parameters are the base's own.
+                    if to.id() != from.id() {
+                        merged.set(name, (from + ((to - from)? * w)?)?)?;
+                    }
+                }
+                Some(merged)
+            }
+            None => None,
+        };
+        let head = self.head.as_ref().map(|head| head * w).transpose()?;
+        Ok(Self { parameters, head })
+    }
+
+    /// W = I + M, `(dim, dim)`.
+    fn head_weight(&self) -> Result<Option<Tensor>> {
+        let Some(head) = &self.head else { return Ok(None) };
+        let identity = Tensor::eye(head.dim(0)?, head.dtype(), head.device())?;
+        Ok(Some((identity + head)?))
+    }
+
+    /// Saves them as a folder that sentence-transformers loads; `card` becomes its `ragbias.json`.
+    ///
+    /// # Errors
+    /// Failures of the file system.
+    pub fn save(&self, base: &Base, folder: &Path, card: serde_json::Value) -> Result<()> {
+        let head = self.head_weight()?;
+        let checkpoint = Checkpoint {
+            base: base.folder(),
+            parameters: self.parameters.as_ref(),
+            head: head.as_ref(),
+            card,
+        };
+        Ok(checkpoint.save(folder)?)
+    }
+}
+
+/// An embedder with tuned weights. Texts that were prepared start from their shared hidden states, all others from
+/// their tokens.
+pub struct Tuned<'a> {
+    base: &'a Base,
+    texts: &'a Texts,
+    bert: Bert,
+    head: Option<Tensor>,
+    any: TextEmbedder,
+}
+
+impl<'a> Tuned<'a> {
+    /// The embedder of these weights; `id` is the hash of what made them.
+    ///
+    /// # Errors
+    /// Weights of another base.
+    pub fn new(base: &'a Base, texts: &'a Texts, weights: &Weights, id: ContentId) -> Result<Self> {
+        let parameters = weights.parameters.as_ref().unwrap_or(&base.parameters);
+        Ok(Self {
+            base,
+            texts,
+            bert: Bert::new(base.shape(), parameters)?,
+            any: base.embedder.with(parameters, weights.head_weight()?, id)?,
+            head: weights.head.clone(),
+        })
+    }
+
+    /// Unit vectors of prepared texts.
+    fn prepared(&self, places: &[usize]) -> Result<Vec<Vec<f32>>> {
+        let mut rows = Vec::with_capacity(places.len());
+        for places in places.chunks(32) {
+            rows.extend(
+                self.texts.vectors(self.base, &self.bert, self.head.as_ref(), places)?.to_vec2::<f32>()?,
+            );
+        }
+        Ok(rows)
+    }
+}
+
+impl Embedder for Tuned<'_> {
+    fn id(&self) -> ContentId {
+        self.any.id()
+    }
+
+    fn dim(&self) -> usize {
+        self.any.dim()
+    }
+
+    fn embed(&self, texts: &[&str], role: Role) -> ragbias_core::Result<Embeddings> {
+        let places: Option<Vec<usize>> = texts.iter().map(|text| self.texts.place(role, text)).collect();
+        let Some(places) = places else { return self.any.embed(texts, role) };
+        let values: Vec<f32> = self.prepared(&places)?.into_iter().flatten().collect();
+        let rows = ndarray::Array2::from_shape_vec((texts.len(), self.dim()), values)
+            .expect("one vector of dim values per text; this is a bug");
+        Embeddings::new(rows)?.normalised()
+    }
+}
