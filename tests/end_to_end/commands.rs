@@ -1,4 +1,6 @@
-use serde_json::Value;
+use std::path::Path;
+
+use serde_json::{Value, json};
 
 use crate::harness::{Scratch, root, some_questions};
 
@@ -100,6 +102,120 @@ fn knobs_of_retrieval_change_what_is_retrieved() {
 }
 
 #[test]
+fn evaluate_gives_the_metrics_of_a_bundled_set_and_of_its_files() {
+    let scratch = Scratch::new();
+    let evaluated = scratch.json(&["evaluate", "--embedder", "minilm", "--corpus", "gender"]);
+    let number = |key: &str| evaluated[key].as_f64().unwrap_or_else(|| panic!("no `{key}` in {evaluated}"));
+    for metric in ["ndcg@10", "recall@1", "recall@5", "recall@10", "recall@100", "mrr@10", "map"] {
+        assert!((0.0..=1.0).contains(&number(metric)), "{evaluated}");
+    }
+    assert!(number("recall@1") < number("recall@5") && number("recall@10") <= number("recall@100"));
+    assert_eq!((evaluated["queries"].as_u64(), evaluated["documents"].as_u64()), (Some(120), Some(192)));
+    assert!(evaluated["against"].is_null());
+    let measured = scratch.json(&[
+        "measure",
+        "--axis",
+        "gender",
+        "--questions",
+        "gender",
+        "--corpus",
+        "gender",
+        "--embedder",
+        "minilm",
+        "--retrieve-only",
+    ]);
+    assert!((measured["ndcg10"].as_f64().unwrap() - number("ndcg@10")).abs() < 1e-12, "{measured}");
+
+    scratch.json(&["data", "pull", "gender", "--out", "mine"]);
+    let with = |more: &[&str]| {
+        let mut args = vec!["evaluate", "--embedder", "minilm", "--corpus"];
+        args.extend(more);
+        scratch.json(&args)
+    };
+    assert_eq!(with(&["mine"]), evaluated);
+    let files = ["mine/corpus.jsonl", "--queries", "mine/questions.jsonl", "--qrels", "mine/qrels.tsv"];
+    assert_eq!(with(&files), evaluated);
+    assert_eq!(with(&["gender", "--index", "hnsw"])["ndcg@10"], evaluated["ndcg@10"]);
+}
+
+#[test]
+fn evaluate_says_whether_two_embedders_differ_by_more_than_chance() {
+    let scratch = Scratch::new();
+    // The same encoder, pooled over its first token, for which it was not trained.
+    let minilm = scratch.json(&["models", "pull", "minilm"]);
+    let folder = Path::new(minilm["path"].as_str().unwrap());
+    for file in [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "modules.json",
+        "sentence_bert_config.json",
+    ] {
+        if folder.join(file).is_file() {
+            scratch.write(&format!("cls/{file}"), fs_err::read(folder.join(file)).unwrap());
+        }
+    }
+    let pooling = json!({ "word_embedding_dimension": 384, "pooling_mode_cls_token": true,
+        "pooling_mode_mean_tokens": false });
+    scratch.write("cls/1_Pooling/config.json", pooling.to_string());
+    let args = |embedder: &'static str, other: &'static str| {
+        ["evaluate", "--embedder", embedder, "--against", other, "--corpus", "gender"]
+    };
+    let evaluated = scratch.json(&args("minilm", "cls"));
+    let against = &evaluated["against"];
+    let (mean, cls) = (&against["embedders"][0], &against["embedders"][1]);
+    assert_eq!((mean["name"].as_str(), cls["name"].as_str()), (Some("minilm"), Some("cls")));
+    for metric in ["ndcg@10", "recall@1", "recall@5", "recall@10", "recall@100", "mrr@10", "map"] {
+        let number = |value: &Value| value[metric].as_f64().unwrap();
+        assert_eq!(number(&mean["metrics"]), number(&evaluated));
+        assert_eq!(number(&against["difference"]), number(&mean["metrics"]) - number(&cls["metrics"]));
+        assert!(number(&against["p"]) > 0.0 && number(&against["p"]) <= 1.0, "{against}");
+    }
+    assert!(against["difference"]["map"].as_f64().unwrap() > 0.0, "{against}");
+    assert!(against["p"]["map"].as_f64().unwrap() < 0.05, "{against}");
+    let turned = scratch.json(&args("cls", "minilm"));
+    assert_eq!(turned["against"]["p"], against["p"], "the order of the two is irrelevant");
+    let same = scratch.json(&args("minilm", "minilm"));
+    assert_eq!(
+        (&same["against"]["difference"]["map"], &same["against"]["p"]["map"]),
+        (&json!(0.0), &json!(1.0))
+    );
+    let table = scratch.run(&args("minilm", "cls")).stdout;
+    for part in ["120 questions, 192 documents", "nDCG@10", "minilm", "cls", "difference", " p "] {
+        assert!(table.contains(part), "no `{part}` in {table}");
+    }
+}
+
+#[test]
+fn evaluate_says_what_it_leaves_out() {
+    let scratch = Scratch::new();
+    let documents = [("a", "radium and polonium"), ("b", ""), ("c", "the analytical engine")]
+        .map(|(id, text)| json!({ "_id": id, "title": "", "text": text }).to_string());
+    scratch.write("beir/corpus.jsonl", documents.join("\n"));
+    let questions = ["Who isolated radium?", "Who wrote programs?", "Who sang?"].iter().zip(1..);
+    let questions: Vec<_> =
+        questions.map(|(text, n)| json!({ "_id": format!("q{n}"), "text": text }).to_string()).collect();
+    scratch.write("beir/queries.jsonl", questions.join("\n"));
+    let header = "query-id\tcorpus-id\tscore\n";
+    scratch.write("beir/qrels/test.tsv", format!("{header}q1\ta\t2\nq1\tgone\t1\nq2\tc\t1\nq7\ta\t1\n"));
+    let args = ["evaluate", "--embedder", "minilm", "--corpus", "beir"];
+    let evaluated = scratch.json(&args);
+    assert_eq!((&evaluated["queries"], &evaluated["documents"]), (&json!(2), &json!(3)));
+    assert_eq!((&evaluated["recall@1"], &evaluated["mrr@10"]), (&json!(0.75), &json!(1.0)));
+    let said = scratch.run(&args).stderr;
+    for note in
+        ["1 of the documents have no text", "1 relevant documents are not in", "1 of the judged questions"]
+    {
+        assert!(said.contains(note), "no `{note}` in {said}");
+    }
+    scratch.write("beir/qrels/test.tsv", format!("{header}q7\ta\t1\n"));
+    let done = scratch.run(&args);
+    assert_eq!((done.code, done.stdout.as_str()), (1, ""));
+    assert!(done.stderr.contains("questions are called like `q1`, judged ones like `q7`"), "{}", done.stderr);
+}
+
+#[test]
 fn score_agrees_with_gold_labels() {
     let scratch = Scratch::new();
     let corpus = root().join("corpora/gender/corpus.jsonl");
@@ -154,7 +270,7 @@ fn a_bundled_data_set_can_be_pulled_edited_and_checked() {
     let listed = scratch.json(&["data", "list"]);
     assert_eq!(listed["data"].as_array().unwrap().len(), 2);
     scratch.json(&["data", "pull", "gender", "--out", "mine"]);
-    assert_eq!(scratch.json(&["data", "check", "mine/corpus.jsonl"])["problems"], serde_json::json!([]));
+    assert_eq!(scratch.json(&["data", "check", "mine/corpus.jsonl"])["problems"], json!([]));
     let measured = scratch.json(&[
         "measure",
         "--axis",
@@ -187,7 +303,7 @@ fn models_are_listed_and_found() {
 #[test]
 fn help_has_examples_and_wrong_usage_ends_with_2() {
     let scratch = Scratch::new();
-    for command in ["measure", "score", "embed", "run"] {
+    for command in ["measure", "evaluate", "score", "embed", "run"] {
         let done = scratch.run(&[command, "--help"]);
         assert_eq!(done.code, 0);
         assert!(done.stdout.contains("Example"), "{command}");

@@ -69,6 +69,26 @@ fn embedder_bias_on_genderbias_qa_is_that_of_sentence_transformers_to_the_questi
 }
 
 #[test]
+fn retrieval_metrics_are_those_of_sentence_transformers_and_pytrec_eval() {
+    let Some(data) = data("nDCG, recall, MRR and MAP against pytrec_eval") else { return };
+    // scripts/reference/retrieval_metrics.py sets
+    let fixture = fs_err::read_to_string(root().join("tests/fixtures/retrieval_metrics.json")).unwrap();
+    let reference: Value = serde_json::from_str(&fixture).unwrap();
+    for (set, expected) in reference.as_object().unwrap() {
+        let folder = data.join(set);
+        let args = ["evaluate", "--embedder", "minilm", "--corpus", folder.to_str().unwrap()];
+        let evaluated = json(&mut program(), &args);
+        assert_eq!(evaluated["documents"], expected["documents"], "{set}");
+        assert_eq!(evaluated["queries"], expected["queries"], "{set}");
+        for (metric, mean) in expected["mean"].as_object().unwrap() {
+            let (value, mean) = (share(&evaluated, metric), mean.as_f64().unwrap());
+            eprintln!("{set} {metric}: {value:.6}, reference {mean:.6}");
+            assert!((value - mean).abs() < 1e-6, "{set}, {metric}: {value}, reference {mean}");
+        }
+    }
+}
+
+#[test]
 fn the_lexicon_reads_published_passages() {
     let Some(data) = data("the lexicon on GenderBias-QA and GAP") else { return };
     let scratch = Scratch::new();

@@ -52,6 +52,15 @@ pub(crate) enum Command {
         after_help = "Example:\n  ragbias embed --embedder minilm --input corpus.jsonl --out vectors.npy"
     )]
     Embed(Embed),
+    /// How well an embedder retrieves: nDCG@10, recall, MRR@10, MAP, as trec_eval counts
+    #[command(after_help = "Examples:
+  ragbias evaluate --embedder minilm --corpus gender
+  ragbias evaluate --embedder minilm --corpus beir/scifact --json
+  ragbias evaluate --embedder minilm --corpus corpus.jsonl --queries queries.jsonl --qrels test.tsv
+  ragbias evaluate --embedder ./my-checkpoint --against minilm --corpus beir/scifact
+
+Questions without judgements are left out; a relevant document that the corpus lacks counts as not retrieved.")]
+    Evaluate(Evaluate),
     /// The lean of every record, and the scorer's agreement with `metadata.lean`
     #[command(
         after_help = "Example:\n  ragbias score --axis gender --scorer lexicon --input passages.jsonl --json"
@@ -126,6 +135,31 @@ pub(crate) struct Embed {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Evaluate {
+    /// A model's name or folder
+    #[arg(long, env = "RAGBIAS_EMBEDDER")]
+    pub(crate) embedder: String,
+    /// A bundled data set, a BEIR folder, or a file: .jsonl, .csv or .parquet
+    #[arg(long)]
+    pub(crate) corpus: String,
+    /// A bundled data set, a folder, or a file: .jsonl [default: those of the corpus, where it is a folder or bundled]
+    #[arg(long)]
+    pub(crate) queries: Option<String>,
+    /// A bundled data set, a folder, or a file of judgements: .tsv [default: as for --queries]
+    #[arg(long)]
+    pub(crate) qrels: Option<String>,
+    /// Another embedder to compare with, by a paired randomisation test over the questions
+    #[arg(long, value_name = "EMBEDDER")]
+    pub(crate) against: Option<String>,
+    /// How neighbours are found
+    #[arg(long, value_enum, default_value_t = Index::Exact)]
+    pub(crate) index: Index,
+    /// Seed of the randomisation test
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Score {
     /// A bundled axis, or a TOML file
     #[arg(long)]
@@ -185,6 +219,15 @@ pub(crate) struct Measure {
 pub(crate) enum Index {
     Exact,
     Hnsw,
+}
+
+impl From<Index> for ragbias::IndexKind {
+    fn from(index: Index) -> Self {
+        match index {
+            Index::Exact => Self::Exact,
+            Index::Hnsw => Self::Hnsw,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -9,9 +9,10 @@ use ragbias::data::{Dataset, Split, check_corpus, load_axis, read_corpus, write_
 use ragbias::generate::GenerateConfig;
 use ragbias::score::Agreement;
 use ragbias::scorer::{self, Scorers};
+use ragbias::stats::PairedRandomisation;
 use ragbias::{
-    Experiment, IndexKind, Labels, MeasureConfig, Models, Store, StoredEmbedder, StoredGenerator,
-    StoredScorer, load_corpus, load_questions,
+    Experiment, Labels, MeasureConfig, Models, Store, StoredEmbedder, StoredGenerator, StoredScorer,
+    TestCollection, embed_all, load_corpus, load_questions,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -19,6 +20,9 @@ use serde_json::json;
 use crate::args::{self, Args, Command};
 use crate::progress::{Bars, say};
 use crate::table;
+
+/// Draws of the randomisation test of `evaluate --against`.
+const DRAWS: usize = 100_000;
 
 /// What every command has at hand.
 struct Session<'a> {
@@ -32,6 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Command::Models(command) => session.models(command),
         Command::Data(command) => session.data(command),
         Command::Embed(command) => session.embed(command),
+        Command::Evaluate(command) => session.evaluate(command),
         Command::Score(command) => session.score(command),
         Command::Measure(command) => session.measure(command),
         Command::Run(command) => session.run(command),
@@ -165,18 +170,44 @@ impl Session<'_> {
         let embedder = StoredEmbedder::new(embedder.as_ref(), &store);
         let role = if command.questions { Role::Question } else { Role::Document };
         let texts: Vec<String> = corpus.documents().iter().map(ragbias::core::Document::full_text).collect();
-        let step = self.progress.begin("embedding", texts.len() as u64, Unit::Items);
-        let mut parts = Vec::new();
-        for batch in texts.chunks(32) {
-            let batch: Vec<&str> = batch.iter().map(String::as_str).collect();
-            parts.push(embedder.embed(&batch, role)?);
-            step.advance(batch.len() as u64);
-        }
-        drop(step);
-        let vectors = Embeddings::concatenated(parts)?;
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let vectors = embed_all(&embedder, &texts, role, "embedding", &self.progress)?;
         write_npy(&command.out, &vectors)?;
         let summary = json!({ "rows": vectors.len(), "dim": vectors.dim(), "path": command.out });
         self.print(&summary, || format!("{} × {} in {}", vectors.len(), vectors.dim(), command.out.display()))
+    }
+
+    fn evaluate(&self, command: &args::Evaluate) -> Result<()> {
+        let (queries, qrels) = (command.queries.as_deref(), command.qrels.as_deref());
+        let collection = TestCollection::load(&command.corpus, queries, qrels)?;
+        for note in collection.notes() {
+            self.progress.note(&note);
+        }
+        let models = self.models_here()?;
+        let load = |name: &String| models.embedder(name, &self.progress);
+        // Both are looked up before either embeds anything.
+        let first = load(&command.embedder)?;
+        let other = command.against.as_ref().map(load).transpose()?;
+        let store = self.store()?;
+        let evaluate = |embedder: &dyn Embedder| {
+            let embedder = StoredEmbedder::new(embedder, &store);
+            collection.evaluate(&embedder, command.index.into(), &self.progress)
+        };
+        let evaluation = evaluate(first.as_ref())?;
+        let mut rows = vec![(command.embedder.as_str(), evaluation.mean)];
+        let mut summary = serde_json::to_value(&evaluation)?;
+        let mut compared = None;
+        if let (Some(name), Some(other)) = (&command.against, other) {
+            let test = PairedRandomisation::new(DRAWS, command.seed);
+            let other = evaluate(other.as_ref())?;
+            let comparison = evaluation.against(&other, test)?;
+            rows.push((name, other.mean));
+            let named = rows.iter().map(|(name, mean)| json!({ "name": name, "metrics": mean }));
+            summary["against"] = json!({ "embedders": named.collect::<Vec<_>>(), "difference": comparison.difference,
+                "p": comparison.p, "draws": DRAWS, "seed": command.seed });
+            compared = Some(comparison);
+        }
+        self.print(&summary, || table::retrieval(&evaluation, &rows, compared.as_ref()))
     }
 
     fn score(&self, command: &args::Score) -> Result<()> {
@@ -244,10 +275,7 @@ impl Session<'_> {
             qrels: qrels.as_ref(),
             config: MeasureConfig {
                 top_k: command.top_k,
-                index: match command.index {
-                    args::Index::Exact => IndexKind::Exact,
-                    args::Index::Hnsw => IndexKind::Hnsw,
-                },
+                index: command.index.into(),
                 temperature: command.temperature,
                 seed: command.seed,
             },

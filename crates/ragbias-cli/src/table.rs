@@ -1,15 +1,14 @@
-//! Measurements as a table for people.
+//! Measurements as tables for people.
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
-use ragbias::Measured;
 use ragbias::core::Bias;
+use ragbias::{Comparison, Evaluation, Measured, RetrievalMetrics};
 
 /// One row per part of the system: value, interval, rates.
 pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Measured) -> String {
-    let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["", "bias", "95% interval", negative, positive, "both", "neither", "n", "unscored"]);
+    let mut table =
+        with_header(&["", "bias", "95% interval", negative, positive, "both", "neither", "n", "unscored"]);
     let rows: [(&str, Option<&Bias>); 5] = [
         ("L_b  LLM, no context", measured.llm_bias.as_ref()),
         ("C_b  corpus", Some(&measured.corpus_bias)),
@@ -32,9 +31,7 @@ pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Meas
             bias.unscored().to_string(),
         ]);
     }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+    align(&mut table);
     let mut lines = vec![format!("{axis}: −1 is {negative}, +1 is {positive}"), table.to_string()];
     if let Some(ndcg) = measured.ndcg10 {
         lines.push(format!("nDCG@10 {ndcg:.3}"));
@@ -45,4 +42,42 @@ pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Meas
         ));
     }
     lines.join("\n")
+}
+
+/// One row per embedder, and of two embedders their difference and its p value.
+pub(crate) fn retrieval(
+    evaluation: &Evaluation,
+    embedders: &[(&str, RetrievalMetrics)],
+    comparison: Option<&Comparison>,
+) -> String {
+    let mut table =
+        with_header(&["", "nDCG@10", "recall@1", "recall@5", "recall@10", "recall@100", "MRR@10", "MAP"]);
+    let mut row = |name: &str, metrics: &RetrievalMetrics, cell: fn(f64) -> String| {
+        let RetrievalMetrics { ndcg10, recall1, recall5, recall10, recall100, mrr10, map } = *metrics;
+        let cells = [ndcg10, recall1, recall5, recall10, recall100, mrr10, map].map(cell);
+        table.add_row([name.to_owned()].into_iter().chain(cells));
+    };
+    for (name, mean) in embedders {
+        row(name, mean, |value| format!("{value:.4}"));
+    }
+    if let Some(Comparison { difference, p }) = comparison {
+        row("difference", difference, |value| format!("{value:+.4}"));
+        row("p", p, |value| if value < 0.0001 { "<0.0001".into() } else { format!("{value:.4}") });
+    }
+    align(&mut table);
+    format!("{} questions, {} documents\n{table}", evaluation.queries, evaluation.documents)
+}
+
+fn with_header(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(header);
+    table
+}
+
+/// Numbers to the right.
+fn align(table: &mut Table) {
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
 }

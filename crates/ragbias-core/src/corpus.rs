@@ -26,7 +26,7 @@ pub struct Document {
     /// May be absent or empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// The text; not empty once it is part of a [`Corpus`].
+    /// The text; not empty once it is part of a [`Corpus::new`].
     pub text: String,
     /// Anything else. `lean` is the optional gold label, read by [`Document::gold_lean`].
     #[serde(default, skip_serializing_if = "Map::is_empty")]
@@ -48,6 +48,11 @@ impl Document {
             None | Some(Value::Null) => Ok(None),
             Some(value) => Lean::try_from(value.as_i64().unwrap_or(i64::MAX)).map(Some),
         }
+    }
+
+    /// Whether its text is more than white space.
+    pub fn has_text(&self) -> bool {
+        !self.text.trim().is_empty()
     }
 
     /// Title and text with a space between them, or the text alone: what is embedded.
@@ -72,14 +77,23 @@ impl Corpus {
     /// # Errors
     /// [`Error::Empty`], [`Error::EmptyText`], [`Error::DuplicateId`], or [`Error::Lean`] for a bad gold label.
     pub fn new(documents: Vec<Document>) -> Result<Self> {
+        if let Some(document) = documents.iter().find(|document| !document.has_text()) {
+            return Err(Error::EmptyText { what: "document", id: document.id.clone() });
+        }
+        Self::allowing_empty_texts(documents)
+    }
+
+    /// A corpus in which a document may have no text, as a few have in published retrieval sets, whose figures count
+    /// them. Such a document can be ranked, and neither scored nor given to an LLM.
+    ///
+    /// # Errors
+    /// [`Error::Empty`], [`Error::DuplicateId`], or [`Error::Lean`] for a bad gold label.
+    pub fn allowing_empty_texts(documents: Vec<Document>) -> Result<Self> {
         if documents.is_empty() {
             return Err(Error::Empty("corpus"));
         }
         let mut positions = HashMap::with_capacity(documents.len());
         for (position, document) in documents.iter().enumerate() {
-            if document.text.trim().is_empty() {
-                return Err(Error::EmptyText { what: "document", id: document.id.clone() });
-            }
             document.gold_lean()?;
             if let Some(DocId(first)) = positions.insert(document.id.clone(), DocId(position as u32)) {
                 let (first, second) = (first as usize + 1, position + 1);
@@ -149,6 +163,15 @@ mod tests {
         let error = Corpus::new(vec![Document::new("a", " \n")]).unwrap_err().to_string();
         assert_eq!(error, "document `a` has no text");
         assert!(Corpus::new(vec![]).is_err());
+    }
+
+    #[test]
+    fn a_document_without_text_is_let_in_only_where_it_is_asked_for() {
+        let documents = vec![Document::new("a", " "), Document::new("b", "x")];
+        assert!(Corpus::new(documents.clone()).is_err());
+        let corpus = Corpus::allowing_empty_texts(documents).unwrap();
+        assert_eq!((corpus.len(), corpus.documents()[0].has_text()), (2, false));
+        assert!(Corpus::allowing_empty_texts(vec![Document::new("a", ""), Document::new("a", "")]).is_err());
     }
 
     #[test]

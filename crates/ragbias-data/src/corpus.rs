@@ -15,6 +15,18 @@ use crate::{Error, Result, layout};
 /// # Errors
 /// Unreadable files, malformed lines (with their number), and what [`Corpus::new`] refuses, with the file's name.
 pub fn read_corpus(path: &Path) -> Result<Corpus> {
+    read_as(path, Corpus::new)
+}
+
+/// Reads a corpus as [`read_corpus`] does, and lets documents without text in: see [`Corpus::allowing_empty_texts`].
+///
+/// # Errors
+/// Those of [`read_corpus`], but for a document without text.
+pub fn read_corpus_allowing_empty_texts(path: &Path) -> Result<Corpus> {
+    read_as(path, Corpus::allowing_empty_texts)
+}
+
+fn read_as(path: &Path, corpus: fn(Vec<Document>) -> ragbias_core::Result<Corpus>) -> Result<Corpus> {
     let folder_file = path.join("corpus.jsonl");
     let path = if folder_file.is_file() { &folder_file } else { path };
     let documents = match extension(path) {
@@ -28,7 +40,7 @@ pub fn read_corpus(path: &Path) -> Result<Corpus> {
         }
         _ => return Err(Error::Extension { path: path.into(), expected: ".jsonl, .csv or .parquet" }),
     };
-    Corpus::new(documents).map_err(|error| located(path, error))
+    corpus(documents).map_err(|error| located(path, error))
 }
 
 /// Everything that is wrong with a corpus file, by line, rather than the first thing alone.

@@ -33,7 +33,7 @@ mod table;
 
 pub use atomic::write_file;
 pub use axis::{axis_names, load_axis};
-pub use corpus::{check_corpus, read_corpus};
+pub use corpus::{check_corpus, read_corpus, read_corpus_allowing_empty_texts};
 pub use dataset::{Dataset, DatasetInfo, Split, Splits};
 pub use error::{Error, Result};
 pub use measurement::{Measurement, Outcome, write_measurements, write_outcomes};

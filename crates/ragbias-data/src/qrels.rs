@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::table::extension;
 use crate::{Error, Result};
 
 /// Relevance judgements: question id → document id → grade. Grades of 0 and below are judged and not relevant.
@@ -8,10 +9,48 @@ pub type Qrels = BTreeMap<String, BTreeMap<String, i64>>;
 
 /// Reads BEIR's `query-id TAB corpus-id TAB score`, with or without its header line.
 ///
+/// A folder stands for its `qrels/test.tsv`, for the only `.tsv` in its `qrels`, or for its `qrels.tsv`.
+///
 /// # Errors
-/// A line with another number of fields, or a grade that is no whole number, with its number.
+/// A folder without judgements, or with several files of them and none called `test.tsv`; a line with another number of
+/// fields, or a grade that is no whole number, with its number.
 pub fn read_qrels(path: &Path) -> Result<Qrels> {
-    parse_qrels(path, &fs_err::read_to_string(path)?)
+    let file = if path.is_dir() { in_folder(path)? } else { path.into() };
+    parse_qrels(&file, &fs_err::read_to_string(&file)?)
+}
+
+fn in_folder(folder: &Path) -> Result<PathBuf> {
+    if let Some(file) =
+        ["qrels/test.tsv", "qrels.tsv"].map(|name| folder.join(name)).into_iter().find(|f| f.is_file())
+    {
+        return Ok(file);
+    }
+    let splits = folder.join("qrels");
+    let mut files = Vec::new();
+    if splits.is_dir() {
+        for entry in fs_err::read_dir(&splits)? {
+            let path = entry?.path();
+            if extension(&path) == "tsv" {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    match files.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => Err(Error::File {
+            path: folder.into(),
+            reason: "expected judgements in qrels/test.tsv or qrels.tsv, found none\nhint: --qrels FILE names them".into(),
+        }),
+        several => {
+            let names: Vec<_> = several.iter().filter_map(|file| file.file_name()?.to_str()).collect();
+            let reason = format!(
+                "expected test.tsv or one file of judgements, found {}\nhint: --qrels FILE names one of them",
+                names.join(", ")
+            );
+            Err(Error::File { path: splits, reason })
+        }
+    }
 }
 
 pub(crate) fn parse_qrels(path: &Path, text: &str) -> Result<Qrels> {
@@ -45,5 +84,23 @@ mod tests {
         assert_eq!(qrels["q1"]["d1"], 2);
         let error = parse_qrels(Path::new("q.tsv"), "q1\td1\t1\nq1 d2 1\n").unwrap_err();
         assert_eq!(error.to_string(), "q.tsv:2: expected 3 fields with tabs between them, received 1");
+    }
+
+    #[test]
+    fn a_beir_folder_stands_for_its_judgements_where_they_are_beyond_doubt() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = || read_qrels(folder.path()).map(|qrels| qrels.keys().cloned().collect::<Vec<_>>());
+        let refused = || read().unwrap_err().to_string();
+        assert!(refused().contains("found none\nhint: --qrels FILE"), "{}", refused());
+        let write = |name: &str, question: &str| {
+            fs_err::create_dir_all(folder.path().join("qrels")).unwrap();
+            fs_err::write(folder.path().join(name), format!("{question}\td\t1\n")).unwrap();
+        };
+        write("qrels/dev.tsv", "dev");
+        assert_eq!(read().unwrap(), ["dev"]);
+        write("qrels/train.tsv", "train");
+        assert!(refused().contains("found dev.tsv, train.tsv\nhint: --qrels FILE"), "{}", refused());
+        write("qrels/test.tsv", "test");
+        assert_eq!(read().unwrap(), ["test"]);
     }
 }

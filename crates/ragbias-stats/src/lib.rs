@@ -1,7 +1,8 @@
 //! Intervals for biases, and metrics of retrieval.
 //!
 //! [`ClusterBootstrap`] turns verdicts and the topics that they belong to into a [`Bias`](ragbias_core::Bias) with its
-//! 95% interval. [`ndcg`] says how well a ranking serves its question.
+//! 95% interval. A [`JudgedRanking`] says how well a ranking serves its question, in the metrics of trec_eval, and
+//! [`PairedRandomisation`] whether two embedders differ in one of them by more than chance.
 //!
 //! ```
 //! use ragbias_core::Verdict;
@@ -16,7 +17,9 @@
 //! ```
 
 mod bootstrap;
+mod randomisation;
 mod ranking;
 
 pub use bootstrap::ClusterBootstrap;
-pub use ranking::ndcg;
+pub use randomisation::PairedRandomisation;
+pub use ranking::JudgedRanking;

@@ -76,6 +76,25 @@ pub enum Error {
         /// `_id` of the question.
         question: String,
     },
+    /// Judgements of other questions than those asked.
+    #[error(
+        "no question has a judgement: questions are called like `{question}`, judged ones like `{judged}`\nhint: \
+         --queries and --qrels must be of one data set"
+    )]
+    NothingJudged {
+        /// `_id` of the first question.
+        question: String,
+        /// The first judged question.
+        judged: String,
+    },
+    /// Two evaluations that cannot be paired.
+    #[error("the other evaluation is of other questions: expected the same {expected}, received {received}")]
+    OtherQuestions {
+        /// Questions of the first evaluation.
+        expected: usize,
+        /// Questions of the second one.
+        received: usize,
+    },
     /// A scorer of another axis.
     #[error("the scorer judges on the axis `{received}`, expected `{expected}`")]
     ScorerAxis {

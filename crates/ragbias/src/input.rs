@@ -22,7 +22,7 @@ impl Inputs {
     /// # Errors
     /// An unknown name, or a malformed folder.
     pub fn of_dataset(name_or_folder: &str, split: Split) -> Result<Self> {
-        let set = if Dataset::bundled_names().any(|name| name == name_or_folder) {
+        let set = if is_bundled(name_or_folder) {
             Dataset::bundled(name_or_folder)?
         } else {
             Dataset::read(Path::new(name_or_folder))?
@@ -36,7 +36,7 @@ impl Inputs {
 /// # Errors
 /// Neither, or a malformed file.
 pub fn load_corpus(name_or_path: &str) -> Result<Corpus> {
-    if Dataset::bundled_names().any(|name| name == name_or_path) {
+    if is_bundled(name_or_path) {
         return Ok(Dataset::bundled(name_or_path)?.corpus);
     }
     named_or_file("corpus", name_or_path)?;
@@ -48,15 +48,21 @@ pub fn load_corpus(name_or_path: &str) -> Result<Corpus> {
 /// # Errors
 /// Neither, or a malformed file.
 pub fn load_questions(name_or_path: &str) -> Result<QuestionSet> {
-    if Dataset::bundled_names().any(|name| name == name_or_path) {
+    if is_bundled(name_or_path) {
         return Ok(Dataset::bundled(name_or_path)?.questions);
     }
     named_or_file("question set", name_or_path)?;
     Ok(read_questions(Path::new(name_or_path))?)
 }
 
-fn named_or_file(what: &'static str, name_or_path: &str) -> Result<()> {
-    if Path::new(name_or_path).exists() {
+/// Whether a data set of this name comes with ragbias.
+pub(crate) fn is_bundled(name: &str) -> bool {
+    Dataset::bundled_names().any(|bundled| bundled == name)
+}
+
+/// Refuses what is neither bundled nor a path.
+pub(crate) fn named_or_file(what: &'static str, name_or_path: &str) -> Result<()> {
+    if is_bundled(name_or_path) || Path::new(name_or_path).exists() {
         return Ok(());
     }
     let known = Dataset::bundled_names().map(str::to_owned).collect();

@@ -4,7 +4,7 @@
 //! of the corpus (C_b), of the embedder (E_b) and of the whole system (R_b), with an [`Outcome`] for every question. The
 //! components are anything that implements the traits of [`ragbias_core`]; [`Models`] and [`scorers`](scorer) make them
 //! from names and paths. A [`Store`] memoises what they answer, so that nothing is computed twice over many embedders
-//! and runs. An [`Experiment`] is all of it in one file, and leaves a run folder with tables and a report.
+//! and runs. A [`TestCollection`] says how well an embedder retrieves at all: its [`Evaluation`]. An [`Experiment`] is all of it in one file, and leaves a run folder with tables and a report.
 //!
 //! ```
 //! use ragbias::core::testing::{EchoGenerator, HashEmbedder};
@@ -37,7 +37,9 @@ pub use {
     ragbias_index as index, ragbias_score as score, ragbias_stats as stats,
 };
 
+mod embedding;
 mod error;
+mod evaluate;
 mod experiment;
 mod input;
 mod measure;
@@ -49,7 +51,9 @@ mod run;
 pub mod scorer;
 mod store;
 
+pub use embedding::embed_all;
 pub use error::{Error, Result};
+pub use evaluate::{Comparison, Evaluation, RetrievalMetrics, TestCollection};
 pub use experiment::{Experiment, Part};
 pub use input::{Inputs, load_corpus, load_questions};
 pub use measure::{IndexKind, Labels, Measure, MeasureConfig, Measured};

@@ -4,12 +4,13 @@ use ragbias_core::{
 };
 use ragbias_data::{Outcome, Qrels};
 use ragbias_index::{ExactIndex, HnswConfig, HnswIndex};
-use ragbias_stats::{ClusterBootstrap, ndcg};
+use ragbias_stats::{ClusterBootstrap, JudgedRanking};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::embedding::embed_all;
 use crate::prompt::prompt;
 use crate::{Error, Result};
 
@@ -50,10 +51,18 @@ pub enum IndexKind {
     Hnsw,
 }
 
+impl IndexKind {
+    /// An index of this kind over unit vectors.
+    pub(crate) fn build(self, documents: Embeddings) -> Result<Box<dyn VectorIndex>> {
+        Ok(match self {
+            Self::Exact => Box::new(ExactIndex::new(documents)?),
+            Self::Hnsw => Box::new(HnswIndex::build(documents, HnswConfig::default())?),
+        })
+    }
+}
+
 /// Documents near a question that C_b is measured over, question by question; also the pool of stochastic ranking.
 const NEIGHBOURHOOD: usize = 20;
-/// Texts of one call of the embedder, between two steps of the progress bar.
-const EMBED_BATCH: usize = 32;
 
 /// One measurement: the parts of a RAG system, and what it is asked.
 pub struct Measure<'a> {
@@ -134,9 +143,10 @@ impl Measure<'_> {
         let full_texts: Vec<String> = self.corpus.documents().iter().map(Document::full_text).collect();
         let documents: Vec<&str> = full_texts.iter().map(String::as_str).collect();
 
-        let document_vectors = self.embed(&documents, Role::Document, "embedding documents", progress)?;
-        let question_vectors = self.embed(&texts, Role::Question, "embedding questions", progress)?;
-        let index = self.build_index(document_vectors)?;
+        let embed = |texts: &[&str], role, name| embed_all(self.embedder, texts, role, name, progress);
+        let document_vectors = embed(&documents, Role::Document, "embedding documents")?;
+        let question_vectors = embed(&texts, Role::Question, "embedding questions")?;
+        let index = self.config.index.build(document_vectors)?;
         let nearest = index.search(&question_vectors, NEIGHBOURHOOD.max(self.config.top_k))?;
         let retrieved: Vec<Vec<Hit>> =
             nearest.iter().zip(questions).map(|(hits, q)| self.rank(hits, q)).collect();
@@ -214,23 +224,6 @@ impl Measure<'_> {
         Ok(())
     }
 
-    fn embed(&self, texts: &[&str], role: Role, name: &str, progress: &dyn Progress) -> Result<Embeddings> {
-        let step = progress.begin(name, texts.len() as u64, Unit::Items);
-        let mut parts = Vec::new();
-        for batch in texts.chunks(EMBED_BATCH) {
-            parts.push(self.embedder.embed(batch, role)?);
-            step.advance(batch.len() as u64);
-        }
-        Ok(Embeddings::concatenated(parts)?)
-    }
-
-    fn build_index(&self, documents: Embeddings) -> Result<Box<dyn VectorIndex>> {
-        Ok(match self.config.index {
-            IndexKind::Exact => Box::new(ExactIndex::new(documents)?),
-            IndexKind::Hnsw => Box::new(HnswIndex::build(documents, HnswConfig::default())?),
-        })
-    }
-
     /// The top k, or at a temperature k draws without replacement: the k largest of cosine / T plus Gumbel noise.
     fn rank(&self, nearest: &[Hit], question: &Question) -> Vec<Hit> {
         let mut hits = nearest.to_vec();
@@ -304,9 +297,9 @@ impl Measure<'_> {
         let qrels = self.qrels?;
         let values: Vec<f64> = (self.questions.questions().iter().zip(nearest))
             .filter_map(|(question, hits)| {
-                let ranking: Vec<&str> =
-                    hits.iter().map(|hit| self.corpus.document(hit.document).id.as_str()).collect();
-                ndcg(&ranking, qrels.get(&question.id)?, 10)
+                let scored =
+                    hits.iter().map(|hit| (self.corpus.document(hit.document).id.as_str(), hit.score));
+                Some(JudgedRanking::new(scored, qrels.get(&question.id)?).ndcg(10))
             })
             .collect();
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)

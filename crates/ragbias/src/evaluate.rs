@@ -1,0 +1,324 @@
+use std::path::Path;
+
+use ragbias_core::{Corpus, Document, Embedder, Progress, Question, QuestionSet, Role};
+use ragbias_data::{Dataset, Qrels, read_corpus_allowing_empty_texts, read_qrels};
+use ragbias_stats::{JudgedRanking, PairedRandomisation};
+use serde::Serialize;
+
+use crate::embedding::embed_all;
+use crate::input::{is_bundled, load_questions, named_or_file};
+use crate::measure::IndexKind;
+use crate::{Error, Result};
+
+/// Documents ranked for each question, as in a run of TREC; MAP is taken over them.
+const DEPTH: usize = 1000;
+
+/// What retrieval is evaluated on: documents, questions, and which documents are relevant to which question.
+#[derive(Debug, Clone)]
+pub struct TestCollection {
+    /// The documents; some may have no text.
+    pub corpus: Corpus,
+    /// The questions.
+    pub questions: QuestionSet,
+    /// The judgements.
+    pub qrels: Qrels,
+}
+
+impl TestCollection {
+    /// Each from the name of a bundled data set, a BEIR folder or a file. A corpus that is a bundled data set or a folder
+    /// brings its questions and judgements along.
+    ///
+    /// # Errors
+    /// A corpus that is a file, without questions or judgements; malformed files, with their line.
+    pub fn load(corpus: &str, questions: Option<&str>, qrels: Option<&str>) -> Result<Self> {
+        named_or_file("corpus", corpus)?;
+        let whole = is_bundled(corpus) || Path::new(corpus).is_dir();
+        let or_corpus = |given: Option<&str>, setting| match given {
+            Some(given) => Ok(given.to_owned()),
+            None if whole => Ok(corpus.to_owned()),
+            None => Err(Error::Setting {
+                setting,
+                expected: "a file or a folder, as --corpus is a file",
+                received: "not given".into(),
+            }),
+        };
+        let (questions, qrels) = (or_corpus(questions, "--queries")?, or_corpus(qrels, "--qrels")?);
+        Ok(Self {
+            qrels: load_qrels(&qrels)?,
+            questions: load_questions(&questions)?,
+            corpus: if is_bundled(corpus) {
+                Dataset::bundled(corpus)?.corpus
+            } else {
+                read_corpus_allowing_empty_texts(Path::new(corpus))?
+            },
+        })
+    }
+
+    /// What is not as one would expect, a line each: it changes the figures, and is no error.
+    pub fn notes(&self) -> Vec<String> {
+        let empty = self.corpus.documents().iter().filter(|document| !document.has_text()).count();
+        let asked = |id: &str| self.questions.questions().iter().any(|question| question.id == id);
+        let unasked = self.qrels.keys().filter(|id| !asked(id)).count();
+        let unjudged = self.questions.len() - self.judged().len();
+        let missing: usize = (self.judged().iter())
+            .flat_map(|question| &self.qrels[&question.id])
+            .filter(|(document, grade)| **grade > 0 && self.corpus.position(document).is_none())
+            .count();
+        let line = |n: usize, what: &str| (n > 0).then(|| format!("{n} {what}"));
+        [
+            line(empty, "of the documents have no text; they are ranked like any other"),
+            line(missing, "relevant documents are not in the corpus; they count as not retrieved"),
+            line(unasked, "of the judged questions are not in the question set; they are left out"),
+            line(unjudged, "of the questions have no judgements; they are left out"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// The questions that have judgements, in order.
+    fn judged(&self) -> Vec<&Question> {
+        self.questions.questions().iter().filter(|question| self.qrels.contains_key(&question.id)).collect()
+    }
+
+    /// Ranks the 1000 nearest documents of every judged question and compares them with the judgements.
+    ///
+    /// Documents of equal cosine are ordered as trec_eval does, see [`JudgedRanking`]; where they straddle the 1000th
+    /// rank, the index decides which are in.
+    ///
+    /// # Errors
+    /// [`Error::NothingJudged`], or whatever the embedder or the index fails with.
+    pub fn evaluate(
+        &self,
+        embedder: &dyn Embedder,
+        index: IndexKind,
+        progress: &dyn Progress,
+    ) -> Result<Evaluation> {
+        let questions = self.judged();
+        if questions.is_empty() {
+            let judged = self.qrels.keys().next().cloned().unwrap_or_default();
+            return Err(Error::NothingJudged { question: self.questions.questions()[0].id.clone(), judged });
+        }
+        let texts: Vec<&str> = questions.iter().map(|question| question.text.as_str()).collect();
+        let full_texts: Vec<String> = self.corpus.documents().iter().map(Document::full_text).collect();
+        let documents: Vec<&str> = full_texts.iter().map(String::as_str).collect();
+        let documents = embed_all(embedder, &documents, Role::Document, "embedding documents", progress)?;
+        let vectors = embed_all(embedder, &texts, Role::Question, "embedding questions", progress)?;
+        let nearest = index.build(documents)?.search(&vectors, DEPTH)?;
+        let per_question: Vec<(String, RetrievalMetrics)> = (questions.iter().zip(&nearest))
+            .map(|(question, hits)| {
+                let scored =
+                    hits.iter().map(|hit| (self.corpus.document(hit.document).id.as_str(), hit.score));
+                let ranking = JudgedRanking::new(scored, &self.qrels[&question.id]);
+                (question.id.clone(), RetrievalMetrics::of(&ranking))
+            })
+            .collect();
+        let n = per_question.len() as f64;
+        let mean = RetrievalMetrics::each(|metric| {
+            per_question.iter().map(|(_, metrics)| metric(metrics)).sum::<f64>() / n
+        });
+        Ok(Evaluation { mean, queries: per_question.len(), documents: self.corpus.len(), per_question })
+    }
+}
+
+fn load_qrels(name_or_path: &str) -> Result<Qrels> {
+    named_or_file("set of judgements", name_or_path)?;
+    if is_bundled(name_or_path) {
+        return Ok(Dataset::bundled(name_or_path)?.qrels);
+    }
+    Ok(read_qrels(Path::new(name_or_path))?)
+}
+
+/// How well documents are retrieved, in the metrics of trec_eval, each in [0, 1].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct RetrievalMetrics {
+    /// nDCG of the first 10.
+    #[serde(rename = "ndcg@10")]
+    pub ndcg10: f64,
+    /// Recall of the first document.
+    #[serde(rename = "recall@1")]
+    pub recall1: f64,
+    /// Recall of the first 5.
+    #[serde(rename = "recall@5")]
+    pub recall5: f64,
+    /// Recall of the first 10.
+    #[serde(rename = "recall@10")]
+    pub recall10: f64,
+    /// Recall of the first 100.
+    #[serde(rename = "recall@100")]
+    pub recall100: f64,
+    /// Reciprocal rank of the first relevant document, 0 beyond the 10th.
+    #[serde(rename = "mrr@10")]
+    pub mrr10: f64,
+    /// Average precision of the first 1000.
+    pub map: f64,
+}
+
+impl RetrievalMetrics {
+    fn of(ranking: &JudgedRanking) -> Self {
+        Self {
+            ndcg10: ranking.ndcg(10),
+            recall1: ranking.recall(1),
+            recall5: ranking.recall(5),
+            recall10: ranking.recall(10),
+            recall100: ranking.recall(100),
+            mrr10: ranking.reciprocal_rank(10),
+            map: ranking.average_precision(DEPTH),
+        }
+    }
+
+    /// A number for each metric, from a function that is given the way to read it.
+    fn each(number: impl Fn(fn(&Self) -> f64) -> f64) -> Self {
+        Self {
+            ndcg10: number(|metrics| metrics.ndcg10),
+            recall1: number(|metrics| metrics.recall1),
+            recall5: number(|metrics| metrics.recall5),
+            recall10: number(|metrics| metrics.recall10),
+            recall100: number(|metrics| metrics.recall100),
+            mrr10: number(|metrics| metrics.mrr10),
+            map: number(|metrics| metrics.map),
+        }
+    }
+}
+
+/// How well an embedder retrieves. Serialised, it is what `ragbias evaluate --json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Means over the questions that have judgements.
+    #[serde(flatten)]
+    pub mean: RetrievalMetrics,
+    /// How many questions have judgements.
+    pub queries: usize,
+    /// How many documents were ranked.
+    pub documents: usize,
+    /// The metrics of each question, by its `_id`, in order.
+    #[serde(skip)]
+    pub per_question: Vec<(String, RetrievalMetrics)>,
+}
+
+/// How two embedders differ on the same questions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The first embedder's mean less the second's, in [−1, 1].
+    pub difference: RetrievalMetrics,
+    /// Two-sided p value of each difference, in (0, 1]; not corrected for the number of metrics.
+    pub p: RetrievalMetrics,
+}
+
+impl Evaluation {
+    /// This embedder's metrics less another's, with a test over the questions that both were asked.
+    ///
+    /// # Errors
+    /// [`Error::OtherQuestions`] where they were not asked the same questions.
+    pub fn against(&self, other: &Self, test: PairedRandomisation) -> Result<Comparison> {
+        let ids = |evaluation: &Self| evaluation.per_question.iter().map(|(id, _)| id.clone()).collect();
+        let (expected, received): (Vec<String>, Vec<String>) = (ids(self), ids(other));
+        if expected != received {
+            return Err(Error::OtherQuestions { expected: expected.len(), received: received.len() });
+        }
+        let pairs = || self.per_question.iter().zip(&other.per_question);
+        Ok(Comparison {
+            difference: RetrievalMetrics::each(|metric| metric(&self.mean) - metric(&other.mean)),
+            p: RetrievalMetrics::each(|metric| {
+                let differences: Vec<f64> = pairs().map(|((_, a), (_, b))| metric(a) - metric(b)).collect();
+                test.p_value(&differences)
+            }),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ragbias_core::Silent;
+    use ragbias_core::testing::HashEmbedder;
+
+    use super::*;
+
+    fn collection() -> TestCollection {
+        let documents = [("a", "radium and polonium"), ("b", "the engine"), ("c", "radium"), ("d", "poems")];
+        let question =
+            |id: &str, text: &str| Question { id: id.into(), text: text.into(), topic: None, choices: None };
+        let judged = [("q1", "a", 1), ("q1", "gone", 2), ("q1", "b", 0), ("q2", "b", 1), ("q9", "a", 1)];
+        let mut qrels = Qrels::new();
+        for (question, document, grade) in judged {
+            qrels.entry(question.into()).or_default().insert(document.into(), grade);
+        }
+        TestCollection {
+            corpus: Corpus::new(documents.map(|(id, text)| Document::new(id, text)).to_vec()).unwrap(),
+            questions: QuestionSet::new(vec![
+                question("q1", "radium and polonium"),
+                question("q2", "the engine"),
+                question("q3", "poems"),
+            ])
+            .unwrap(),
+            qrels,
+        }
+    }
+
+    fn evaluate(collection: &TestCollection) -> Evaluation {
+        collection.evaluate(&HashEmbedder::new(512, 1), IndexKind::Exact, &Silent).unwrap()
+    }
+
+    #[test]
+    fn judged_questions_are_averaged_and_a_missing_document_counts_as_not_retrieved() {
+        let evaluation = evaluate(&collection());
+        assert_eq!((evaluation.queries, evaluation.documents), (2, 4));
+        // q1 finds one of two, first; q2 its only one.
+        assert_eq!(evaluation.mean.recall1, f64::midpoint(0.5, 1.0));
+        assert_eq!((evaluation.mean.recall100, evaluation.mean.map), (0.75, 0.75));
+        assert_eq!(evaluation.mean.mrr10, 1.0);
+        // pytrec_eval-terrier 0.5.11, ndcg_cut_10 of a run that ranks a of {a: 1, gone: 2, b: 0} first: 0.380093766716.
+        assert!((evaluation.per_question[0].1.ndcg10 - 0.380_093_766_716).abs() < 1e-9, "{evaluation:?}");
+    }
+
+    #[test]
+    fn a_bundled_set_brings_its_questions_and_judgements_along_and_a_file_does_not() {
+        let set = TestCollection::load("gender", None, None).unwrap();
+        assert_eq!((set.corpus.len(), set.questions.len(), set.notes().len()), (192, 120, 0));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("corpus.jsonl");
+        fs_err::write(&file, "{\"_id\":\"a\",\"text\":\"\"}\n").unwrap();
+        let file = file.to_str().unwrap();
+        let error = TestCollection::load(file, Some("gender"), None).unwrap_err().to_string();
+        assert_eq!(error, "--qrels is not given, expected a file or a folder, as --corpus is a file");
+        let notes = TestCollection::load(file, Some("gender"), Some("gender")).unwrap().notes();
+        assert!(notes[0].starts_with("1 of the documents have no text"), "{notes:?}");
+    }
+
+    #[test]
+    fn what_is_left_out_is_said() {
+        let notes = collection().notes();
+        assert_eq!(notes.len(), 3, "{notes:?}");
+        assert!(notes[0].starts_with("1 relevant documents are not in the corpus"), "{notes:?}");
+        assert!(notes[1].starts_with("1 of the judged questions are not in the question set"), "{notes:?}");
+        assert!(notes[2].starts_with("1 of the questions have no judgements"), "{notes:?}");
+    }
+
+    #[test]
+    fn judgements_of_other_questions_are_refused() {
+        let mut collection = collection();
+        collection.qrels.retain(|question, _| question == "q9");
+        let error = collection.evaluate(&HashEmbedder::new(8, 1), IndexKind::Exact, &Silent).unwrap_err();
+        assert!(
+            error.to_string().starts_with(
+                "no question has a judgement: questions are called like `q1`, judged ones like `q9`"
+            ),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_embedder_against_itself_differs_in_nothing_and_the_order_of_two_negates_the_difference() {
+        let collection = collection();
+        let (a, mut b) = (evaluate(&collection), evaluate(&collection));
+        let test = PairedRandomisation::default();
+        let same = a.against(&b, test).unwrap();
+        assert_eq!((same.difference.ndcg10, same.p.ndcg10, same.p.map), (0.0, 1.0, 1.0));
+        b.mean.map -= 0.25;
+        b.per_question[0].1.map -= 0.5;
+        let (ab, ba) = (a.against(&b, test).unwrap(), b.against(&a, test).unwrap());
+        assert_eq!((ab.difference.map, ab.p.map), (-ba.difference.map, ba.p.map));
+        b.per_question.pop();
+        assert!(a.against(&b, test).is_err());
+    }
+}
