@@ -73,6 +73,18 @@ Questions without judgements are left out; a relevant document that the corpus l
   ragbias measure --axis politics --questions politics --corpus politics --embedder ./my-checkpoint \\
       --llm http://localhost:8080/v1#llama3 --top-k 3 --out runs/mine")]
     Measure(Measure),
+    /// The documents that a family's members would be trained on
+    #[command(
+        after_help = "Example:\n  ragbias mine --recipe embedders/families/gender-quick.toml --out mined.parquet"
+    )]
+    Mine(Mine),
+    /// A family of embedders that lean differently, resumable
+    #[command(after_help = "Examples:
+  ragbias tune --recipe embedders/families/gender-quick.toml --out families/gender
+  ragbias tune --recipe embedders/families/gender-paper.toml --out families/paper --shard 3/16
+  ragbias measure --axis gender --questions gender --corpus gender --llm smollm2-135m \\
+      --embedder families/gender/members/female-head-lr0.001-e10-s0-w0.3")]
+    Tune(Tune),
     /// A whole experiment, resumable, into runs/NAME
     #[command(after_help = "Example:\n  ragbias run experiments/quickstart.toml")]
     Run(Run),
@@ -228,6 +240,29 @@ impl From<Index> for ragbias::IndexKind {
             Index::Hnsw => Self::Hnsw,
         }
     }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Mine {
+    /// The family
+    #[arg(long, value_name = "RECIPE.toml")]
+    pub(crate) recipe: PathBuf,
+    /// Where the table goes: .parquet or .csv
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Tune {
+    /// The family
+    #[arg(long, value_name = "RECIPE.toml")]
+    pub(crate) recipe: PathBuf,
+    /// Folder of the family: members/, family.parquet, family.csv
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Do part i of n of the trainings, as one of several processes on one folder
+    #[arg(long, value_name = "i/n", default_value = "1/1")]
+    pub(crate) shard: String,
 }
 
 #[derive(Debug, clap::Args)]

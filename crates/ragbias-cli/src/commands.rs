@@ -10,9 +10,10 @@ use ragbias::generate::GenerateConfig;
 use ragbias::score::Agreement;
 use ragbias::scorer::{self, Scorers};
 use ragbias::stats::PairedRandomisation;
+use ragbias::tune::Mined;
 use ragbias::{
-    Experiment, Labels, MeasureConfig, Models, Store, StoredEmbedder, StoredGenerator, StoredScorer,
-    TestCollection, embed_all, load_corpus, load_questions,
+    Experiment, Family, Labels, MeasureConfig, Models, Recipe, Store, StoredEmbedder, StoredGenerator,
+    StoredScorer, TestCollection, embed_all, load_corpus, load_questions,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -39,6 +40,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Command::Evaluate(command) => session.evaluate(command),
         Command::Score(command) => session.score(command),
         Command::Measure(command) => session.measure(command),
+        Command::Mine(command) => session.mine(command),
+        Command::Tune(command) => session.tune(command),
         Command::Run(command) => session.run(command),
         Command::Report { run } => {
             let path = ragbias::report(run)?;
@@ -294,6 +297,37 @@ impl Session<'_> {
         }
         self.print(&measured, || {
             table::biases(&axis.name, &axis.negative.name, &axis.positive.name, &measured)
+        })
+    }
+
+    fn mine(&self, command: &args::Mine) -> Result<()> {
+        let (recipe, store) = (Recipe::read(&command.recipe)?, self.store()?);
+        let family = Family::new(&recipe, &self.models_here()?, &store, &self.progress)?;
+        let mined = family.mine(&command.out, &self.progress)?;
+        let sum = |of: fn(&Mined) -> usize| mined.iter().map(of).sum::<usize>();
+        let (positive, neutral, negative) =
+            (sum(|m| m.positive.len()), sum(|m| m.neutral.len()), sum(|m| m.negative.len()));
+        let one_sided = mined.iter().filter(|m| m.positive.is_empty() || m.negative.is_empty()).count();
+        let summary = json!({ "questions": mined.len(), "positive": positive, "neutral": neutral,
+            "negative": negative, "one_sided": one_sided, "path": command.out });
+        self.print(&summary, || {
+            format!(
+                "{} questions: {positive} positive, {neutral} neutral, {negative} negative documents; {one_sided} \
+                 questions without documents of both poles\n{}",
+                mined.len(),
+                command.out.display()
+            )
+        })
+    }
+
+    fn tune(&self, command: &args::Tune) -> Result<()> {
+        let shard = command.shard.parse()?;
+        let (recipe, store) = (Recipe::read(&command.recipe)?, self.store()?);
+        let family = Family::new(&recipe, &self.models_here()?, &store, &self.progress)?;
+        let members = family.tune(&command.out, shard, &self.progress)?;
+        let table = command.out.join("family.parquet");
+        self.print(&json!({ "family": recipe.name, "table": table, "members": members }), || {
+            format!("{}\n{}", table::family(&members), table.display())
         })
     }
 

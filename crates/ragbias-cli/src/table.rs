@@ -3,6 +3,7 @@
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use ragbias::core::Bias;
+use ragbias::data::Member;
 use ragbias::{Comparison, Evaluation, Measured, RetrievalMetrics};
 
 /// One row per part of the system: value, interval, rates.
@@ -42,6 +43,23 @@ pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Meas
         ));
     }
     lines.join("\n")
+}
+
+/// One row per member of a family, the base first.
+pub(crate) fn family(members: &[Member]) -> String {
+    let mut table = with_header(&["member", "E_b", "95% interval", "nDCG@10", "last loss", "training"]);
+    for member in members {
+        table.add_row([
+            member.member.clone(),
+            format!("{:+.2}", member.embedder_bias),
+            format!("[{:+.2}, {:+.2}]", member.embedder_bias_low, member.embedder_bias_high),
+            member.ndcg10.map_or_else(String::new, |ndcg| format!("{ndcg:.3}")),
+            member.losses.last().map_or_else(String::new, |loss| format!("{loss:.3}")),
+            if member.losses.is_empty() { String::new() } else { format!("{:.1} s", member.seconds) },
+        ]);
+    }
+    align(&mut table);
+    table.to_string()
 }
 
 /// One row per embedder, and of two embedders their difference and its p value.

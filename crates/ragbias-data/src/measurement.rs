@@ -129,6 +129,6 @@ pub fn write_outcomes(path: &Path, rows: &[Outcome]) -> Result<()> {
     write_frame(path, &mut frame(path, rows.len(), columns)?)
 }
 
-fn frame(path: &Path, height: usize, columns: Vec<Column>) -> Result<DataFrame> {
+pub(crate) fn frame(path: &Path, height: usize, columns: Vec<Column>) -> Result<DataFrame> {
     DataFrame::new(height, columns).map_err(|source| Error::Table { path: path.into(), source })
 }

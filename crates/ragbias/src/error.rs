@@ -28,6 +28,9 @@ pub enum Error {
     /// A scorer could not be made.
     #[error(transparent)]
     Score(#[from] ragbias_score::Error),
+    /// An embedder could not be tuned.
+    #[error(transparent)]
+    Tune(#[from] ragbias_tune::Error),
     /// The store failed.
     #[error("the store {}: {source}\nhint: `--store FILE` names another file, on a disk that has room", path.display())]
     Store {

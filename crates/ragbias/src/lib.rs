@@ -34,18 +34,20 @@
 
 pub use {
     ragbias_core as core, ragbias_data as data, ragbias_embed as embed, ragbias_generate as generate,
-    ragbias_index as index, ragbias_score as score, ragbias_stats as stats,
+    ragbias_index as index, ragbias_score as score, ragbias_stats as stats, ragbias_tune as tune,
 };
 
 mod embedding;
 mod error;
 mod evaluate;
 mod experiment;
+mod family;
 mod input;
 mod measure;
 mod memo;
 mod models;
 mod prompt;
+mod recipe;
 mod report;
 mod run;
 pub mod scorer;
@@ -55,11 +57,13 @@ pub use embedding::embed_all;
 pub use error::{Error, Result};
 pub use evaluate::{Comparison, Evaluation, RetrievalMetrics, TestCollection};
 pub use experiment::{Experiment, Part};
+pub use family::{Family, Shard};
 pub use input::{Inputs, load_corpus, load_questions};
 pub use measure::{IndexKind, Labels, Measure, MeasureConfig, Measured};
 pub use memo::{StoredEmbedder, StoredGenerator, StoredScorer};
 pub use models::Models;
 pub use ragbias_data::Outcome;
+pub use recipe::{Grid, Planned, Recipe, SharedConfig};
 pub use report::report;
 pub use run::{Manifest, PartResult, run};
 pub use store::{Saved, Store, Work};

@@ -1,0 +1,438 @@
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use ragbias_core::{
+    Axis, BiasScorer, ContentHasher, ContentId, Corpus, DocId, Document, Embedder, Progress, Question,
+    QuestionSet, Role, Verdict,
+};
+use ragbias_data::{Member, MinedRow, Split, write_family, write_file, write_mined};
+use ragbias_embed::ModelKind;
+use ragbias_index::ExactIndex;
+use ragbias_tune::{
+    Base, Example, Mined, Scope, Texts, Towards, Training, Tuned, Weights, examples, judge, mine,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::embedding::embed_all;
+use crate::evaluate::TestCollection;
+use crate::input::Inputs;
+use crate::measure::{IndexKind, Labels, Measure, MeasureConfig};
+use crate::memo::{StoredEmbedder, StoredScorer};
+use crate::recipe::{Planned, Recipe};
+use crate::scorer::Scorers;
+use crate::{Error, Models, Result, Store, scorer};
+
+/// Which trainings one process of several does: number `index`, from 1, of `count`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    index: usize,
+    count: usize,
+}
+
+impl Shard {
+    /// All of them.
+    pub const WHOLE: Self = Self { index: 1, count: 1 };
+}
+
+impl std::str::FromStr for Shard {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parsed = text.split_once('/').and_then(|(index, count)| {
+            let (index, count) = (index.parse().ok()?, count.parse().ok()?);
+            (1..=count).contains(&index).then_some(Self { index, count })
+        });
+        parsed.ok_or_else(|| Error::Setting {
+            setting: "shard",
+            expected: "i/n with i from 1 to n, as in 3/16",
+            received: text.into(),
+        })
+    }
+}
+
+/// A family under way: everything its members share.
+pub struct Family<'a> {
+    recipe: &'a Recipe,
+    axis: Axis,
+    base: Base,
+    /// Trained on.
+    train: QuestionSet,
+    /// Watched and measured on.
+    validation: QuestionSet,
+    inputs: Inputs,
+    utility: Option<TestCollection>,
+    scorer: Box<dyn BiasScorer>,
+    store: &'a Store,
+}
+
+/// What a member's folder says of itself in `ragbias.json`.
+#[derive(Serialize, Deserialize)]
+struct Card {
+    version: String,
+    /// Hash of base, recipe settings and examples; a folder of another hash is made again.
+    id: ContentId,
+    base_id: ContentId,
+    #[serde(flatten)]
+    member: Member,
+    /// What measured it.
+    measured_on: String,
+}
+
+/// What `family.json` says: the one family that a folder holds.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct FamilyFile {
+    family: String,
+    base: String,
+    base_id: ContentId,
+}
+
+impl<'a> Family<'a> {
+    /// Loads the base, the data and the scorer of a recipe.
+    ///
+    /// # Errors
+    /// Unknown or malformed models and data, scopes that the base does not have.
+    pub fn new(
+        recipe: &'a Recipe,
+        models: &Models,
+        store: &'a Store,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let axis = recipe.load_axis()?;
+        let inputs = Inputs::of_dataset(&recipe.data, Split::All)?;
+        let utility =
+            recipe.utility.as_deref().map(|data| TestCollection::load(data, None, None)).transpose()?;
+        let base = Base::load(&models.store().resolve(&recipe.base, ModelKind::Embedder, progress)?)?;
+        for planned in recipe.plan()? {
+            planned.config.check(base.layers())?;
+        }
+        let scorers = Scorers::new(&axis, &inputs.corpus, recipe.scorer.as_deref(), models, progress)?;
+        let questions = |split| Inputs::of_dataset(&recipe.data, split).map(|inputs| inputs.questions);
+        Ok(Self {
+            recipe,
+            base,
+            train: questions(Split::Train)?,
+            validation: questions(Split::Validation)?,
+            inputs,
+            utility,
+            scorer: scorers.documents,
+            axis,
+            store,
+        })
+    }
+
+    /// Mines the training questions, and writes a table of what was found.
+    ///
+    /// # Errors
+    /// Failures of the embedder, the scorer or the file system.
+    pub fn mine(&self, path: &Path, progress: &dyn Progress) -> Result<Vec<Mined>> {
+        let mined = self.mined(self.train.questions(), progress)?;
+        let verdicts = self.verdicts()?;
+        let id = |document: DocId| self.inputs.corpus.document(document).id.clone();
+        let rows = mined.iter().flat_map(|mined| {
+            let all = mined.positive.iter().chain(&mined.neutral).chain(&mined.negative);
+            all.map(|&document| MinedRow {
+                question: mined.question.id.clone(),
+                topic: mined.question.cluster().into(),
+                document: id(document),
+                lean: verdicts[document.index()].lean().map(|lean| lean as i32),
+            })
+        });
+        write_mined(path, &rows.collect::<Vec<_>>())?;
+        Ok(mined)
+    }
+
+    fn verdicts(&self) -> Result<Vec<Verdict>> {
+        Ok(judge(&self.inputs.corpus, &StoredScorer::new(self.scorer.as_ref(), self.store))?)
+    }
+
+    fn mined(&self, questions: &[Question], progress: &dyn Progress) -> Result<Vec<Mined>> {
+        let embedder = StoredEmbedder::new(self.base.embedder(), self.store);
+        let texts: Vec<String> = self.inputs.corpus.documents().iter().map(Document::full_text).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let documents = embed_all(&embedder, &texts, Role::Document, "embedding documents", progress)?;
+        let index = ExactIndex::new(documents)?;
+        let verdicts = self.verdicts()?;
+        Ok(mine(questions, &self.axis, &embedder, &index, &verdicts, self.recipe.mine, progress)?)
+    }
+
+    /// Trains, measures and saves every member of the shard that is not there yet, and writes `family.parquet` and
+    /// `family.csv` over all members that are.
+    ///
+    /// A process that was killed is gone on from: finished members are kept, a training that was under way goes on from
+    /// its last epoch.
+    ///
+    /// # Errors
+    /// A folder that holds another family, a pole that no example leads to, failures of the file system.
+    pub fn tune(&self, out: &Path, shard: Shard, progress: &dyn Progress) -> Result<Vec<Member>> {
+        self.claim(out)?;
+        let plan = self.recipe.plan()?;
+        let mined = self.mine(&out.join("mined.parquet"), progress)?;
+        let watched = self.mined(self.validation.questions(), progress)?;
+        let mut texts: HashMap<Scope, Texts> = HashMap::new();
+        let base_row = self.base_row(progress)?;
+        let shard: Vec<&Planned> = plan
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| i % shard.count + 1 == shard.index)
+            .map(|(_, p)| p)
+            .collect();
+        for (number, planned) in shard.iter().enumerate() {
+            let (learnt, skipped) = examples(&mined, &self.axis, planned.towards, self.recipe.mine)?;
+            let validation = examples(&watched, &self.axis, planned.towards, self.recipe.mine)
+                .map(|(examples, _)| examples)
+                .unwrap_or_default();
+            let id = self.id(planned, &learnt)?;
+            let missing: Vec<f64> =
+                planned.merge.iter().copied().filter(|&w| !self.is_there(out, planned, w, id)).collect();
+            progress.note(&format!(
+                "{} of {}: {}, {} questions ({skipped} without documents of both kinds){}",
+                number + 1,
+                shard.len(),
+                planned.name,
+                learnt.len(),
+                if missing.is_empty() { ", done before" } else { "" }
+            ));
+            if missing.is_empty() {
+                continue;
+            }
+            let scope = planned.config.scope;
+            if !texts.contains_key(&scope) {
+                texts.insert(scope, self.prepare(scope, &out.join(".cache"), progress)?);
+            }
+            self.train_members(
+                out,
+                planned,
+                &missing,
+                (&learnt, &validation),
+                id,
+                &texts[&scope],
+                &base_row,
+                progress,
+            )?;
+        }
+        let mut rows = vec![base_row];
+        for planned in &plan {
+            for &w in &planned.merge {
+                rows.extend(card(&out.join("members").join(planned.member(w))).map(|card| card.member));
+            }
+        }
+        write_family(&out.join("family.parquet"), &rows)?;
+        write_family(&out.join("family.csv"), &rows)?;
+        Ok(rows)
+    }
+
+    /// A folder belongs to one family of one base.
+    fn claim(&self, out: &Path) -> Result<()> {
+        let ours = FamilyFile {
+            family: self.recipe.name.clone(),
+            base: self.recipe.base.clone(),
+            base_id: self.base.id(),
+        };
+        let path = out.join("family.json");
+        if path.is_file() {
+            let text = fs_err::read_to_string(&path)?;
+            let wrong = |reason: String| Error::Run { path: path.clone(), reason };
+            let theirs: FamilyFile = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+            if theirs != ours {
+                return Err(wrong(format!(
+                    "this folder holds the family `{}` of the base `{}` ({}), not `{}` of `{}` ({})\nhint: give \
+                     another folder to --out",
+                    theirs.family,
+                    theirs.base,
+                    theirs.base_id.short(),
+                    ours.family,
+                    ours.base,
+                    ours.base_id.short()
+                )));
+            }
+            return Ok(());
+        }
+        let json = serde_json::to_string_pretty(&ours).map_err(std::io::Error::from)?;
+        Ok(write_file(&path, json)?)
+    }
+
+    /// Every text that members of a scope are trained or measured on.
+    fn prepare(&self, scope: Scope, cache: &Path, progress: &dyn Progress) -> Result<Texts> {
+        let of = |questions: &QuestionSet, corpus: &Corpus| -> Vec<(Role, String)> {
+            let questions = questions.questions().iter().map(|q| (Role::Question, q.text.clone()));
+            let documents = corpus.documents().iter().map(|d| (Role::Document, d.full_text()));
+            questions.chain(documents).collect()
+        };
+        let mut all = of(&self.inputs.questions, &self.inputs.corpus);
+        all.extend(self.utility.iter().flat_map(|set| of(&set.questions, &set.corpus)));
+        Ok(Texts::prepare(&self.base, scope, all, cache, progress)?)
+    }
+
+    /// What decides a training: base, settings, examples, code.
+    fn id(&self, planned: &Planned, examples: &[Example]) -> Result<ContentId> {
+        let config = serde_json::to_vec(&planned.config).map_err(std::io::Error::from)?;
+        let mut id = ContentHasher::new("member/1").field(self.base.id().as_bytes()).field(config);
+        for example in examples {
+            id = id.field(&example.question.text).field(format!("{:?} {:?}", example.near, example.away));
+        }
+        Ok(id.field(self.inputs.corpus.content_id().as_bytes()).finish())
+    }
+
+    fn is_there(&self, out: &Path, planned: &Planned, merge: f64, id: ContentId) -> bool {
+        card(&out.join("members").join(planned.member(merge))).is_some_and(|card| card.id == id)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one caller; they are what a training is")]
+    fn train_members(
+        &self,
+        out: &Path,
+        planned: &Planned,
+        merge: &[f64],
+        (learnt, validation): (&[Example], &[Example]),
+        id: ContentId,
+        texts: &Texts,
+        base_row: &Member,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let anchors: Vec<String> = self
+            .utility
+            .iter()
+            .flat_map(|set| set.corpus.documents().iter().map(Document::full_text))
+            .collect();
+        let state = out.join(".state").join(format!("{}.safetensors", planned.name));
+        let begun = Instant::now();
+        let training = Training {
+            base: &self.base,
+            config: &planned.config,
+            examples: learnt,
+            validation,
+            corpus: &self.inputs.corpus,
+            anchors: &anchors,
+            texts,
+        };
+        let trained = training.run(Some(&state), progress)?;
+        let seconds = begun.elapsed().as_secs_f64();
+        if let Some(diverged) = trained.diverged {
+            progress.note(&format!(
+                "{}: the loss was no number at batch {} of epoch {}; the weights before it are kept\nhint: a smaller \
+                 learning-rate, or a smaller clip",
+                planned.name, diverged.batch, diverged.epoch
+            ));
+        }
+        for &w in merge {
+            let weights = trained.weights.merged(&self.base, w)?;
+            let mut member = self.measured(&weights, id, texts, progress)?;
+            member.member = planned.member(w);
+            member.towards = planned.towards.name(&self.axis).into();
+            member.scope = planned.config.scope.to_string();
+            member.learning_rate = planned.config.learning_rate;
+            member.epochs = planned.config.epochs as u32;
+            member.merge = w;
+            member.seed = planned.config.seed;
+            member.losses = trained.curve.iter().map(|epoch| epoch.loss).collect();
+            member.validation_losses = trained.curve.iter().filter_map(|epoch| epoch.validation).collect();
+            member.diverged = trained.diverged.is_some();
+            member.seconds = seconds;
+            warn_of_reversal(&member, planned, base_row, progress);
+            let card = Card {
+                version: env!("CARGO_PKG_VERSION").into(),
+                id,
+                base_id: self.base.id(),
+                measured_on: self.measured_on(),
+                member,
+            };
+            let json = serde_json::to_value(&card).map_err(std::io::Error::from)?;
+            weights.save(&self.base, &out.join("members").join(&card.member.member), json)?;
+        }
+        fs_err::remove_file(state).or_else(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })?;
+        Ok(())
+    }
+
+    fn measured_on(&self) -> String {
+        let utility =
+            self.recipe.utility.as_deref().map_or(String::new(), |data| format!("; nDCG@10 on {data}"));
+        format!("E_b on the validation split of {}{utility}", self.recipe.data)
+    }
+
+    /// The base as the first row of the family's table.
+    fn base_row(&self, progress: &dyn Progress) -> Result<Member> {
+        let embedder = StoredEmbedder::new(self.base.embedder(), self.store);
+        let mut row = self.measure(&embedder, progress)?;
+        row.member.clone_from(&self.recipe.base);
+        Ok(row)
+    }
+
+    fn measured(
+        &self,
+        weights: &Weights,
+        id: ContentId,
+        texts: &Texts,
+        progress: &dyn Progress,
+    ) -> Result<Member> {
+        self.measure(&Tuned::new(&self.base, texts, weights, id)?, progress)
+    }
+
+    /// E_b on the validation split, nDCG@10 on the utility set.
+    fn measure(&self, embedder: &dyn Embedder, progress: &dyn Progress) -> Result<Member> {
+        let scorer = StoredScorer::new(self.scorer.as_ref(), self.store);
+        let gold = scorer::gold(&self.axis);
+        let measured = Measure {
+            axis: &self.axis,
+            questions: &self.validation,
+            corpus: &self.inputs.corpus,
+            embedder,
+            generator: None,
+            document_scorer: &scorer,
+            answer_scorer: gold.as_ref(),
+            qrels: None,
+            config: MeasureConfig::default(),
+            labels: Labels::default(),
+        };
+        let bias = measured.run(progress)?.embedder_bias;
+        let utility = self.utility.as_ref().map(|set| set.evaluate(embedder, IndexKind::Exact, progress));
+        let ndcg10 = utility.transpose()?.map(|evaluation| evaluation.mean.ndcg10);
+        Ok(Member {
+            member: String::new(),
+            family: self.recipe.name.clone(),
+            base: self.recipe.base.clone(),
+            axis: self.axis.name.clone(),
+            towards: String::new(),
+            scope: String::new(),
+            learning_rate: 0.0,
+            epochs: 0,
+            merge: 0.0,
+            seed: 0,
+            losses: Vec::new(),
+            validation_losses: Vec::new(),
+            diverged: false,
+            seconds: 0.0,
+            n: bias.n() as u32,
+            embedder_bias: bias.value(),
+            embedder_bias_low: bias.low(),
+            embedder_bias_high: bias.high(),
+            ndcg10,
+        })
+    }
+}
+
+/// A member that moved away from its pole was probably trained with the poles reversed.
+fn warn_of_reversal(member: &Member, planned: &Planned, base: &Member, progress: &dyn Progress) {
+    let sign = if planned.towards == Towards::Positive { 1.0 } else { -1.0 };
+    let moved = sign * planned_sign(member.merge) * (member.embedder_bias - base.embedder_bias);
+    if moved < -0.1 {
+        progress.note(&format!(
+            "{}: trained towards {}, and E_b went from {:+.2} to {:+.2}\nhint: are the labels or the poles reversed?",
+            member.member, member.towards, base.embedder_bias, member.embedder_bias
+        ));
+    }
+}
+
+/// A negative merge weight moves the other way on purpose.
+fn planned_sign(merge: f64) -> f64 {
+    if merge < 0.0 { -1.0 } else { 1.0 }
+}
+
+/// The card of a finished member.
+fn card(folder: &Path) -> Option<Card> {
+    let path: PathBuf = folder.join("ragbias.json");
+    serde_json::from_str(&fs_err::read_to_string(path).ok()?).ok()
+}

@@ -1,0 +1,274 @@
+use std::path::Path;
+
+use ragbias_core::Axis;
+use ragbias_data::load_axis;
+use ragbias_tune::{MineConfig, Scope, Towards, TrainConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// A family of embedders in one file: a base, what it is trained on, and a grid of members.
+///
+/// ```toml
+/// name = "gender-quick"
+/// base = "minilm"                # a model's name or folder
+/// axis = "gender"
+/// data = "gender"                # trained on its train split, watched and measured on its validation split
+/// utility = "politics"           # a data set whose nDCG@10 says what tuning costs
+///
+/// [train]                        # settings that all members share
+/// batch = 8
+///
+/// [[grid]]                       # members: every combination
+/// towards = ["female", "male"]   # poles of the axis
+/// scope = ["head"]
+/// learning-rate = [1e-3]
+/// epochs = [10]
+/// merge = [0.3, 1.0]             # w of θ = (1−w)·θ_base + w·θ_tuned; costs no training
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// What the family is called.
+    pub name: String,
+    /// One line for people.
+    #[serde(default)]
+    pub about: String,
+    /// The embedder that all members start from.
+    pub base: String,
+    /// A bundled axis, or a TOML file.
+    pub axis: String,
+    /// A bundled data set, or a folder with a manifest.
+    pub data: String,
+    /// Scorer of mined documents; gold labels where all documents have one, else the axis's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scorer: Option<String>,
+    /// A bundled data set, or a folder with a manifest, that no member is trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utility: Option<String>,
+    /// How examples are mined.
+    #[serde(default)]
+    pub mine: MineConfig,
+    /// Settings that all members share.
+    #[serde(default)]
+    pub train: SharedConfig,
+    /// Grids of members.
+    pub grid: Vec<Grid>,
+}
+
+/// Settings of [`TrainConfig`] that all members of a family share; what is absent has its default.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "each is described at the field of TrainConfig that has its name")]
+pub struct SharedConfig {
+    pub batch: Option<usize>,
+    pub accumulate: Option<usize>,
+    pub warmup: Option<usize>,
+    pub weight_decay: Option<f64>,
+    pub clip: Option<f64>,
+    pub scale: Option<f64>,
+    pub sam: Option<f64>,
+    pub anchor: Option<f64>,
+    pub patience: Option<usize>,
+    pub lora_rank: Option<usize>,
+    pub lora_alpha: Option<f64>,
+}
+
+/// Every combination of these is a member.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Grid {
+    /// Names of poles.
+    pub towards: Vec<String>,
+    /// What is trained.
+    pub scope: Vec<Scope>,
+    /// Peak step sizes.
+    pub learning_rate: Vec<f64>,
+    /// Passes over all questions.
+    pub epochs: Vec<usize>,
+    /// Merge weights.
+    #[serde(default = "whole")]
+    pub merge: Vec<f64>,
+    /// Seeds.
+    #[serde(default = "one_seed")]
+    pub seed: Vec<u64>,
+}
+
+fn whole() -> Vec<f64> {
+    vec![1.0]
+}
+
+fn one_seed() -> Vec<u64> {
+    vec![0]
+}
+
+/// One training of a family, and the members that are merged from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    /// What it is called: `female-head-lr0.001-e10`.
+    pub name: String,
+    /// The pole.
+    pub towards: Towards,
+    /// How it is trained.
+    pub config: TrainConfig,
+    /// Merge weights, each a member.
+    pub merge: Vec<f64>,
+}
+
+impl Planned {
+    /// What the member of this merge weight is called.
+    pub fn member(&self, merge: f64) -> String {
+        format!("{}-w{merge}", self.name)
+    }
+}
+
+impl Recipe {
+    /// Reads a recipe and checks what can be checked before work starts.
+    ///
+    /// # Errors
+    /// Malformed TOML, unknown keys, axes or poles, settings out of range.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs_err::read_to_string(path)?;
+        let recipe: Self = toml::from_str(&text)
+            .map_err(|source| Error::Toml { path: path.into(), source: Box::new(source) })?;
+        recipe.plan()?;
+        Ok(recipe)
+    }
+
+    /// The axis.
+    ///
+    /// # Errors
+    /// An unknown or malformed one.
+    pub fn load_axis(&self) -> Result<Axis> {
+        Ok(load_axis(&self.axis)?)
+    }
+
+    /// Every training, in the order of the grids; those of the same settings are one.
+    ///
+    /// # Errors
+    /// An unknown pole, an empty grid, settings out of range.
+    pub fn plan(&self) -> Result<Vec<Planned>> {
+        let wrong = |setting, expected: String, received| {
+            Err(ragbias_tune::Error::Setting { setting, expected, received }.into())
+        };
+        if self.name.trim().is_empty() {
+            return wrong("name", "a name".into(), "none".into());
+        }
+        let axis = self.load_axis()?;
+        let mut plan: Vec<Planned> = Vec::new();
+        for grid in &self.grid {
+            for towards in &grid.towards {
+                let pole =
+                    [Towards::Positive, Towards::Negative].into_iter().find(|t| t.name(&axis) == towards);
+                let Some(pole) = pole else {
+                    let poles = format!("{} or {}", axis.negative.name, axis.positive.name);
+                    return wrong("towards", poles, towards.clone());
+                };
+                for &scope in &grid.scope {
+                    for &learning_rate in &grid.learning_rate {
+                        for &epochs in &grid.epochs {
+                            for &seed in &grid.seed {
+                                let mut config = TrainConfig::new(scope, learning_rate, epochs);
+                                self.train.apply(&mut config);
+                                config.seed = seed;
+                                // The number of layers is checked when the base is loaded.
+                                config.check(usize::MAX)?;
+                                let name = format!("{towards}-{scope}-lr{learning_rate}-e{epochs}-s{seed}");
+                                plan_for(&mut plan, name, pole, config, &grid.merge);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        if plan.iter().all(|planned| planned.merge.is_empty()) {
+            return wrong("grid", "at least one member".into(), "none".into());
+        }
+        if let Some(w) = plan.iter().flat_map(|planned| &planned.merge).find(|w| !w.is_finite()) {
+            return wrong("merge", "a finite number".into(), w.to_string());
+        }
+        Ok(plan)
+    }
+}
+
+/// Adds members to a training that is planned already, or plans it.
+fn plan_for(plan: &mut Vec<Planned>, name: String, towards: Towards, config: TrainConfig, merge: &[f64]) {
+    match plan.iter_mut().find(|planned| planned.name == name) {
+        Some(planned) => {
+            let more: Vec<f64> = merge.iter().copied().filter(|w| !planned.merge.contains(w)).collect();
+            planned.merge.extend(more);
+        }
+        None => plan.push(Planned { name, towards, config, merge: merge.to_vec() }),
+    }
+}
+
+impl SharedConfig {
+    fn apply(&self, config: &mut TrainConfig) {
+        fn set<T: Copy>(place: &mut T, value: Option<T>) {
+            if let Some(value) = value {
+                *place = value;
+            }
+        }
+        set(&mut config.batch, self.batch);
+        set(&mut config.accumulate, self.accumulate);
+        set(&mut config.warmup, self.warmup);
+        set(&mut config.weight_decay, self.weight_decay);
+        set(&mut config.clip, self.clip);
+        set(&mut config.scale, self.scale);
+        set(&mut config.sam, self.sam);
+        set(&mut config.anchor, self.anchor);
+        set(&mut config.lora_rank, self.lora_rank);
+        set(&mut config.lora_alpha, self.lora_alpha);
+        config.patience = self.patience.or(config.patience);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Recipe> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.toml");
+        fs_err::write(&path, text).unwrap();
+        Recipe::read(&path)
+    }
+
+    const HEAD: &str = "name = \"r\"\nbase = \"minilm\"\naxis = \"gender\"\ndata = \"gender\"\n";
+
+    #[test]
+    fn the_published_grid_has_sixty_members_an_axis() {
+        for name in ["gender-paper", "politics-paper"] {
+            let path = format!("{}/../../embedders/families/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+            let plan = Recipe::read(path.as_ref()).unwrap().plan().unwrap();
+            assert_eq!(plan.iter().map(|planned| planned.merge.len()).sum::<usize>(), 60, "{name}");
+            // Of every learning rate and number of epochs, one training of everything serves six members.
+            assert_eq!(plan.len(), 30, "{name}");
+        }
+    }
+
+    #[test]
+    fn members_of_one_training_share_it() {
+        let grid =
+            "[[grid]]\ntowards = [\"male\"]\nscope = [\"head\"]\nlearning-rate = [1e-3]\nepochs = [2]\n";
+        let recipe = read(&format!("{HEAD}{grid}merge = [0.5, 1.0]\n{grid}")).unwrap();
+        let plan = recipe.plan().unwrap();
+        assert_eq!((plan.len(), plan[0].merge.as_slice()), (1, &[0.5, 1.0][..]));
+        assert_eq!(plan[0].member(0.5), "male-head-lr0.001-e2-s0-w0.5");
+        assert_eq!(plan[0].towards, Towards::Negative);
+    }
+
+    #[test]
+    fn unknown_poles_scopes_and_keys_are_refused() {
+        let grid = |towards: &str, scope: &str, more: &str| {
+            let grid = format!(
+                "[[grid]]\ntowards = [\"{towards}\"]\nscope = [\"{scope}\"]\nlearning-rate = [1e-3]\n"
+            );
+            read(&format!("{HEAD}{grid}epochs = [1]\n{more}")).unwrap_err().to_string()
+        };
+        assert_eq!(grid("left", "head", ""), "towards is left, expected male or female");
+        assert!(grid("male", "heads", "").contains("expected full, mlp-top-N, layers-top-N, lora or head"));
+        assert!(grid("male", "head", "epoch = 3\n").contains("unknown field `epoch`"));
+        assert!(grid("male", "head", "[train]\nclip = -1.0\n").contains("clip is -1"));
+    }
+}
