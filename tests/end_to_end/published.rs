@@ -7,7 +7,7 @@ use std::process::Command;
 use ragbias::core::{Document, Embedder, Embeddings, Hit, Role, Silent, VectorIndex};
 use ragbias::data::read_corpus;
 use ragbias::index::{ExactIndex, HnswConfig, HnswIndex};
-use ragbias::{Models, Store, StoredEmbedder};
+use ragbias::{IndexKind, Models, Store, StoredEmbedder, TestCollection};
 use serde_json::{Value, json};
 
 use crate::harness::{Scratch, done, program, root};
@@ -74,6 +74,9 @@ fn retrieval_metrics_are_those_of_sentence_transformers_and_pytrec_eval() {
     // scripts/reference/retrieval_metrics.py sets
     let fixture = fs_err::read_to_string(root().join("tests/fixtures/retrieval_metrics.json")).unwrap();
     let reference: Value = serde_json::from_str(&fixture).unwrap();
+    let minilm = Models::from_env().unwrap().embedder("minilm", &Silent).unwrap();
+    let store = Store::open(&Store::default_path().unwrap()).unwrap();
+    let minilm = StoredEmbedder::new(minilm.as_ref(), &store);
     for (set, expected) in reference.as_object().unwrap() {
         let folder = data.join(set);
         let args = ["evaluate", "--embedder", "minilm", "--corpus", folder.to_str().unwrap()];
@@ -84,6 +87,17 @@ fn retrieval_metrics_are_those_of_sentence_transformers_and_pytrec_eval() {
             let (value, mean) = (share(&evaluated, metric), mean.as_f64().unwrap());
             eprintln!("{set} {metric}: {value:.6}, reference {mean:.6}");
             assert!((value - mean).abs() < 1e-6, "{set}, {metric}: {value}, reference {mean}");
+        }
+        let collection = TestCollection::load(folder.to_str().unwrap(), None, None).unwrap();
+        let evaluation = collection.evaluate(&minilm, IndexKind::Exact, &Silent).unwrap();
+        for (question, metrics) in &evaluation.per_question {
+            for (metric, value) in [("ndcg@10", metrics.ndcg10), ("map", metrics.map)] {
+                let reference = expected[metric][question].as_f64().unwrap();
+                assert!(
+                    (value - reference).abs() < 1e-6,
+                    "{set}, {question}, {metric}: {value}, reference {reference}"
+                );
+            }
         }
     }
 }

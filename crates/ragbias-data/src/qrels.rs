@@ -9,7 +9,7 @@ pub type Qrels = BTreeMap<String, BTreeMap<String, i64>>;
 
 /// Reads BEIR's `query-id TAB corpus-id TAB score`, with or without its header line.
 ///
-/// A folder stands for its `qrels/test.tsv`, for the only `.tsv` in its `qrels`, or for its `qrels.tsv`.
+/// A folder stands for its `qrels.tsv`, else for the `test.tsv` or the only `.tsv` in its `qrels`, or in itself.
 ///
 /// # Errors
 /// A folder without judgements, or with several files of them and none called `test.tsv`; a line with another number of
@@ -20,19 +20,21 @@ pub fn read_qrels(path: &Path) -> Result<Qrels> {
 }
 
 fn in_folder(folder: &Path) -> Result<PathBuf> {
-    if let Some(file) =
-        ["qrels/test.tsv", "qrels.tsv"].map(|name| folder.join(name)).into_iter().find(|f| f.is_file())
-    {
-        return Ok(file);
+    let own = folder.join("qrels.tsv");
+    if own.is_file() {
+        return Ok(own);
     }
-    let splits = folder.join("qrels");
+    let inner = folder.join("qrels");
+    let folder = if inner.is_dir() { &inner } else { folder };
+    let test = folder.join("test.tsv");
+    if test.is_file() {
+        return Ok(test);
+    }
     let mut files = Vec::new();
-    if splits.is_dir() {
-        for entry in fs_err::read_dir(&splits)? {
-            let path = entry?.path();
-            if extension(&path) == "tsv" {
-                files.push(path);
-            }
+    for entry in fs_err::read_dir(folder)? {
+        let path = entry?.path();
+        if extension(&path) == "tsv" {
+            files.push(path);
         }
     }
     files.sort();
@@ -48,7 +50,7 @@ fn in_folder(folder: &Path) -> Result<PathBuf> {
                 "expected test.tsv or one file of judgements, found {}\nhint: --qrels FILE names one of them",
                 names.join(", ")
             );
-            Err(Error::File { path: splits, reason })
+            Err(Error::File { path: folder.into(), reason })
         }
     }
 }
@@ -102,5 +104,6 @@ mod tests {
         assert!(refused().contains("found dev.tsv, train.tsv\nhint: --qrels FILE"), "{}", refused());
         write("qrels/test.tsv", "test");
         assert_eq!(read().unwrap(), ["test"]);
+        assert_eq!(read_qrels(&folder.path().join("qrels")).unwrap(), read_qrels(folder.path()).unwrap());
     }
 }
