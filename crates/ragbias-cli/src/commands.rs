@@ -12,8 +12,8 @@ use ragbias::scorer::{self, Scorers};
 use ragbias::stats::PairedRandomisation;
 use ragbias::tune::Mined;
 use ragbias::{
-    Experiment, Family, Labels, MeasureConfig, Models, Recipe, Store, StoredEmbedder, StoredGenerator,
-    StoredScorer, TestCollection, embed_all, load_corpus, load_questions,
+    BASE_FAMILY, Experiment, Family, Labels, MeasureConfig, Models, Recipe, Store, StoredEmbedder,
+    StoredGenerator, StoredScorer, TestCollection, embed_all, load_corpus, load_questions,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -323,7 +323,7 @@ impl Session<'_> {
     fn tune(&self, command: &args::Tune) -> Result<()> {
         let shard = command.shard.parse()?;
         let (recipe, store) = (Recipe::read(&command.recipe)?, self.store()?);
-        let family = Family::new(&recipe, &self.models_here()?, &store, &self.progress)?;
+        let mut family = Family::new(&recipe, &self.models_here()?, &store, &self.progress)?;
         let members = family.tune(&command.out, shard, &self.progress)?;
         let table = command.out.join("family.parquet");
         self.print(&json!({ "family": recipe.name, "table": table, "members": members }), || {
@@ -345,7 +345,13 @@ impl Session<'_> {
                 let table = table::biases(&result.axis, &result.negative, &result.positive, &result.measured);
                 format!("{} with {llm}\n{table}", result.embedder)
             };
-            let mut texts: Vec<_> = results.iter().map(text).collect();
+            let (members, others): (Vec<_>, Vec<_>) =
+                results.iter().partition(|result| result.family != BASE_FAMILY);
+            let mut texts: Vec<_> = others.into_iter().map(text).collect();
+            for members in members.chunk_by(|a, b| a.family == b.family) {
+                let (family, axis, split) = (&members[0].family, &members[0].axis, &members[0].split);
+                texts.push(format!("family {family}: {axis}, split {split}\n{}", table::members(members)));
+            }
             texts.push(format!(
                 "{} answers computed, {} taken from the store\nreport: {}",
                 work.answers.computed,

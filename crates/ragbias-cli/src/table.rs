@@ -4,7 +4,7 @@ use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use ragbias::core::Bias;
 use ragbias::data::Member;
-use ragbias::{Comparison, Evaluation, Measured, RetrievalMetrics};
+use ragbias::{Comparison, Evaluation, Measured, PartResult, RetrievalMetrics};
 
 /// One row per part of the system: value, interval, rates.
 pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Measured) -> String {
@@ -56,6 +56,31 @@ pub(crate) fn family(members: &[Member]) -> String {
             member.ndcg10.map_or_else(String::new, |ndcg| format!("{ndcg:.3}")),
             member.losses.last().map_or_else(String::new, |loss| format!("{loss:.3}")),
             if member.losses.is_empty() { String::new() } else { format!("{:.1} s", member.seconds) },
+        ]);
+    }
+    align(&mut table);
+    table.to_string()
+}
+
+/// One row per member of a run's families, in the order of E_b.
+pub(crate) fn members(results: &[&PartResult]) -> String {
+    let mut table = with_header(&["member", "LLM", "E_b", "95% interval", "R_b", "95% interval", "n"]);
+    let mut ordered = results.to_vec();
+    ordered.sort_by(|a, b| a.measured.embedder_bias.value().total_cmp(&b.measured.embedder_bias.value()));
+    let value = |bias: Option<&Bias>| bias.map_or_else(String::new, |bias| format!("{:+.2}", bias.value()));
+    let interval = |bias: Option<&Bias>| {
+        bias.map_or_else(String::new, |bias| format!("[{:+.2}, {:+.2}]", bias.low(), bias.high()))
+    };
+    for result in ordered {
+        let (embedder, rag) = (&result.measured.embedder_bias, result.measured.rag_bias.as_ref());
+        table.add_row([
+            result.embedder.clone(),
+            result.llm.clone().unwrap_or_default(),
+            value(Some(embedder)),
+            interval(Some(embedder)),
+            value(rag),
+            interval(rag),
+            embedder.n().to_string(),
         ]);
     }
     align(&mut table);

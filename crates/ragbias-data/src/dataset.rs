@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ragbias_core::{Corpus, Question, QuestionSet};
+use ragbias_core::{ContentId, Corpus, Question, QuestionSet};
 use serde::{Deserialize, Serialize};
 
 use crate::corpus::{located, parse_jsonl};
@@ -128,11 +128,45 @@ impl Dataset {
         Self::parse(at, bundle.manifest, bundle.corpus, bundle.questions, bundle.qrels)
     }
 
-    /// A data set in a folder.
+    /// A data set in a folder, or a published set with questions and documents in one `.csv` or `.parquet` file.
+    ///
+    /// A published set has no split of its own: its topics, in an order that their hashes decide, are divided 60 : 15 : 25
+    /// into train, validation and test. The documents of a question's row are the relevant ones.
     ///
     /// # Errors
     /// Missing or malformed files, and judgements or splits that name what is not there.
-    pub fn read(folder: &Path) -> Result<Self> {
+    pub fn read(path: &Path) -> Result<Self> {
+        if path.is_file() { Self::read_published(path) } else { Self::read_folder(path) }
+    }
+
+    fn read_published(path: &Path) -> Result<Self> {
+        let (corpus, questions) = (crate::read_corpus(path)?, crate::read_questions(path)?);
+        let mut qrels = Qrels::new();
+        for question in questions.questions() {
+            let prefix = format!("{}-", question.id);
+            // `138-2` is a question of its own: what follows the id is the name of a column.
+            let own = corpus.documents().iter().filter(|document| {
+                let column = document.id.strip_prefix(&prefix);
+                column.is_some_and(|column| !column.starts_with(|c: char| c.is_ascii_digit()))
+            });
+            qrels.insert(question.id.clone(), own.map(|document| (document.id.clone(), 1)).collect());
+        }
+        let mut topics: Vec<String> = questions.questions().iter().map(|q| q.cluster().to_owned()).collect();
+        topics.sort();
+        topics.dedup();
+        topics.sort_by_key(|topic| *ContentId::of(topic.as_bytes()).as_bytes());
+        let (test, validation) = (topics.len() / 4, topics.len() * 15 / 100);
+        let splits =
+            Splits { test: topics[..test].to_vec(), validation: topics[test..test + validation].to_vec() };
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let (about, licence) = (format!("published set {}", path.display()), "its own".to_owned());
+        let info = DatasetInfo { name, axis: String::new(), about, licence, splits };
+        let dataset = Self { info, corpus, questions, qrels };
+        dataset.check_links(path, path)?;
+        Ok(dataset)
+    }
+
+    fn read_folder(folder: &Path) -> Result<Self> {
         let at = |file: &str| folder.join(file);
         let text = |file: &str| fs_err::read_to_string(folder.join(file));
         let (manifest, corpus) = (text("manifest.toml")?, text("corpus.jsonl")?);

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
 
 use crate::config::{CheckpointConfig, Pooling, read_optional_json};
-use crate::head::{DenseFile, IDENTITY, Module};
+use crate::head::{DenseFile, Head, IDENTITY, Module};
 use crate::parameters::Parameters;
 use crate::weights::{Weights, single};
 use crate::{Error, Result};
@@ -80,7 +80,9 @@ impl Checkpoint<'_> {
                 fs_err::write(folder.join("model.safetensors"), bytes)?;
             }
             None => {
-                fs_err::copy(weights, folder.join("model.safetensors"))?;
+                // The same bytes in a second place: a link costs nothing where both are on one disk.
+                let own = folder.join("model.safetensors");
+                fs_err::hard_link(&weights, &own).or_else(|_| fs_err::copy(&weights, &own).map(drop))?;
             }
         }
         fs_err::create_dir(folder.join("1_Pooling"))?;
@@ -138,6 +140,16 @@ impl Checkpoint<'_> {
             .collect();
         write_json(&folder.join("modules.json"), &json!(modules))
     }
+}
+
+/// W of a checkpoint's head, `(dim, dim)`, where it has one that is a matrix alone.
+///
+/// # Errors
+/// A malformed head.
+pub fn read_head(folder: &Path) -> Result<Option<Tensor>> {
+    let config = CheckpointConfig::read(folder)?;
+    let head = Head::read(folder, config.bert.hidden_size, &Device::Cpu)?;
+    Ok(head.and_then(|(head, _)| head.weight().cloned()))
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<()> {

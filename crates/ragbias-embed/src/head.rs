@@ -85,6 +85,11 @@ impl Head {
         Ok(Some((Self { weight, bias }, weights.content_id())))
     }
 
+    /// W, where there is no bias.
+    pub(crate) fn weight(&self) -> Option<&Tensor> {
+        self.bias.is_none().then_some(&self.weight)
+    }
+
     /// Dimensions of its results.
     pub(crate) fn dim(&self) -> usize {
         self.weight.dims()[0]

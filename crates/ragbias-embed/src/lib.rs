@@ -33,7 +33,7 @@ mod projection;
 mod weights;
 
 pub use bert::{Bert, Packed};
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, read_head};
 pub use config::{Activation, BertConfig, CheckpointConfig, Pooling, Prefixes};
 pub use embedder::{TextEmbedder, TextEmbedderConfig};
 pub use error::{Error, Result};

@@ -45,6 +45,11 @@ impl Base {
         self.shape().num_hidden_layers
     }
 
+    /// Where its weights are.
+    pub(crate) fn device(&self) -> &Device {
+        &Device::Cpu
+    }
+
     pub(crate) fn shape(&self) -> &BertConfig {
         &self.embedder.config().bert
     }

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use candle_core::Tensor;
 use ragbias_core::{ContentId, Embedder, Embeddings, Role};
-use ragbias_embed::{Bert, Checkpoint, Parameters, TextEmbedder};
+use ragbias_embed::{Bert, Checkpoint, Parameters, TextEmbedder, read_head};
 
 use crate::Result;
 use crate::base::Base;
@@ -33,6 +33,24 @@ impl Weights {
                 parameters.set(&name, value)?;
             }
         }
+        Ok(Self { parameters: Some(parameters), head: None })
+    }
+
+    /// Nothing changed.
+    pub fn base() -> Self {
+        Self { parameters: None, head: None }
+    }
+
+    /// The weights of a member's checkpoint.
+    ///
+    /// # Errors
+    /// A checkpoint of another shape than the base's, or a damaged one.
+    pub fn load(base: &Base, folder: &Path) -> Result<Self> {
+        if let Some(weight) = read_head(folder)? {
+            let identity = Tensor::eye(weight.dim(0)?, weight.dtype(), weight.device())?;
+            return Ok(Self { parameters: None, head: Some((weight - identity)?) });
+        }
+        let parameters = Parameters::load(folder, base.shape(), base.device())?;
         Ok(Self { parameters: Some(parameters), head: None })
     }
 

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ragbias_core::QuestionSet;
 use ragbias_data::{Split, load_axis, sample};
@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::input::Inputs;
 use crate::measure::MeasureConfig;
+use crate::recipe::Recipe;
 use crate::{Error, Result};
 
 /// A study in one file: what is measured, with what, on what.
@@ -19,6 +20,7 @@ use crate::{Error, Result};
 /// data = "gender"                # a bundled data set, or a folder with a manifest
 /// split = "all"                  # train, validation, test or all
 /// embedders = ["minilm"]         # names or folders
+/// families = ["embedders/families/gender-quick.toml"]   # recipes: every member is tuned and measured
 /// llms = ["smollm2-135m"]        # names, .gguf files or addresses; none measures retrieval alone
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,7 +57,11 @@ pub struct Part {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Names or folders of embedders.
+    #[serde(default)]
     pub embedders: Vec<String>,
+    /// Recipes of families: every member is tuned, unless it was, and measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub families: Vec<PathBuf>,
     /// Names, `.gguf` files or addresses of LLMs; none measures retrieval alone.
     #[serde(default)]
     pub llms: Vec<String>,
@@ -88,8 +94,15 @@ impl Experiment {
         }
         self.generate.check()?;
         for part in &self.parts {
-            if part.embedders.is_empty() {
-                return wrong("embedders", "at least one", "none".into());
+            if part.embedders.is_empty() && part.families.is_empty() {
+                return wrong("embedders", "at least one, or a family", "none".into());
+            }
+            for family in &part.families {
+                let recipe = Recipe::read(family)?;
+                if recipe.axis != part.axis || recipe.data != part.data {
+                    let expected = "recipes of the part's own axis and data";
+                    return wrong("families", expected, family.display().to_string());
+                }
             }
             if part.limit == Some(0) {
                 return wrong("limit", "at least 1", "0".into());

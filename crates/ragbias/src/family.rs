@@ -64,6 +64,8 @@ pub struct Family<'a> {
     utility: Option<TestCollection>,
     scorer: Box<dyn BiasScorer>,
     store: &'a Store,
+    /// Texts of the members of each scope that was trained or loaded.
+    texts: HashMap<Scope, Texts>,
 }
 
 /// What a member's folder says of itself in `ragbias.json`.
@@ -118,7 +120,13 @@ impl<'a> Family<'a> {
             scorer: scorers.documents,
             axis,
             store,
+            texts: HashMap::new(),
         })
+    }
+
+    /// Hash of the base.
+    pub fn base_id(&self) -> ContentId {
+        self.base.id()
     }
 
     /// Mines the training questions, and writes a table of what was found.
@@ -164,12 +172,11 @@ impl<'a> Family<'a> {
     ///
     /// # Errors
     /// A folder that holds another family, a pole that no example leads to, failures of the file system.
-    pub fn tune(&self, out: &Path, shard: Shard, progress: &dyn Progress) -> Result<Vec<Member>> {
+    pub fn tune(&mut self, out: &Path, shard: Shard, progress: &dyn Progress) -> Result<Vec<Member>> {
         self.claim(out)?;
         let plan = self.recipe.plan()?;
         let mined = self.mine(&out.join("mined.parquet"), progress)?;
         let watched = self.mined(self.validation.questions(), progress)?;
-        let mut texts: HashMap<Scope, Texts> = HashMap::new();
         let base_row = self.base_row(progress)?;
         let shard: Vec<&Planned> = plan
             .iter()
@@ -196,20 +203,8 @@ impl<'a> Family<'a> {
             if missing.is_empty() {
                 continue;
             }
-            let scope = planned.config.scope;
-            if !texts.contains_key(&scope) {
-                texts.insert(scope, self.prepare(scope, &out.join(".cache"), progress)?);
-            }
-            self.train_members(
-                out,
-                planned,
-                &missing,
-                (&learnt, &validation),
-                id,
-                &texts[&scope],
-                &base_row,
-                progress,
-            )?;
+            self.prepare(planned.config.scope, out, progress)?;
+            self.train_members(out, planned, &missing, (&learnt, &validation), id, &base_row, progress)?;
         }
         let mut rows = vec![base_row];
         for planned in &plan {
@@ -252,8 +247,36 @@ impl<'a> Family<'a> {
         Ok(write_file(&path, json)?)
     }
 
-    /// Every text that members of a scope are trained or measured on.
-    fn prepare(&self, scope: Scope, cache: &Path, progress: &dyn Progress) -> Result<Texts> {
+    /// A member as an embedder, by its row of the family's table: the base's own row is the base.
+    ///
+    /// It starts from the hidden states that members share, kept in half precision, where it knows a text, so a cosine
+    /// may differ from that of the saved checkpoint in the fourth digit.
+    ///
+    /// # Errors
+    /// A member that is not in the folder, or a damaged one.
+    pub fn embedder(&mut self, out: &Path, member: &Member, progress: &dyn Progress) -> Result<Tuned<'_>> {
+        let scope = if member.scope.is_empty() { Scope::Head } else { member.scope.parse()? };
+        self.prepare(scope, out, progress)?;
+        let folder = out.join("members").join(&member.member);
+        let (weights, id) = if member.scope.is_empty() {
+            (Weights::base(), self.base.id())
+        } else {
+            let card = card(&folder).ok_or_else(|| Error::Run {
+                path: folder.clone(),
+                reason: "not a member of a family\nhint: `ragbias tune` makes one".into(),
+            })?;
+            let id =
+                ContentHasher::new("tuned/1").field(card.id.as_bytes()).field(member.merge.to_le_bytes());
+            (Weights::load(&self.base, &folder)?, id.finish())
+        };
+        Ok(Tuned::new(&self.base, &self.texts[&scope], &weights, id)?)
+    }
+
+    /// Prepares every text that members of a scope are trained or measured on, unless that was done.
+    fn prepare(&mut self, scope: Scope, out: &Path, progress: &dyn Progress) -> Result<()> {
+        if self.texts.contains_key(&scope) {
+            return Ok(());
+        }
         let of = |questions: &QuestionSet, corpus: &Corpus| -> Vec<(Role, String)> {
             let questions = questions.questions().iter().map(|q| (Role::Question, q.text.clone()));
             let documents = corpus.documents().iter().map(|d| (Role::Document, d.full_text()));
@@ -261,7 +284,9 @@ impl<'a> Family<'a> {
         };
         let mut all = of(&self.inputs.questions, &self.inputs.corpus);
         all.extend(self.utility.iter().flat_map(|set| of(&set.questions, &set.corpus)));
-        Ok(Texts::prepare(&self.base, scope, all, cache, progress)?)
+        let texts = Texts::prepare(&self.base, scope, all, &out.join(".cache"), progress)?;
+        self.texts.insert(scope, texts);
+        Ok(())
     }
 
     /// What decides a training: base, settings, examples, code.
@@ -286,10 +311,10 @@ impl<'a> Family<'a> {
         merge: &[f64],
         (learnt, validation): (&[Example], &[Example]),
         id: ContentId,
-        texts: &Texts,
         base_row: &Member,
         progress: &dyn Progress,
     ) -> Result<()> {
+        let texts = &self.texts[&planned.config.scope];
         let anchors: Vec<String> = self
             .utility
             .iter()

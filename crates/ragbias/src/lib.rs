@@ -65,5 +65,5 @@ pub use models::Models;
 pub use ragbias_data::Outcome;
 pub use recipe::{Grid, Planned, Recipe, SharedConfig};
 pub use report::report;
-pub use run::{Manifest, PartResult, run};
+pub use run::{BASE_FAMILY, Manifest, PartResult, run};
 pub use store::{Saved, Store, Work};

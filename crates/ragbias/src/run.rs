@@ -1,13 +1,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use ragbias_core::{ContentId, Progress};
+use ragbias_core::{Axis, ContentId, Embedder, Generator, Progress};
 use ragbias_data::{Measurement, Outcome, load_axis, write_file, write_measurements, write_outcomes};
 use serde::{Deserialize, Serialize};
 
 use crate::experiment::{Experiment, Part};
+use crate::family::{Family, Shard};
+use crate::input::Inputs;
 use crate::measure::{Labels, Measure, Measured};
 use crate::memo::{StoredEmbedder, StoredGenerator, StoredScorer};
+use crate::recipe::Recipe;
 use crate::scorer::Scorers;
 use crate::{Error, Models, Result, Store, report};
 
@@ -23,6 +27,9 @@ pub struct Manifest {
     /// blake3 of every input: corpora, question sets, embedders, LLMs, scorers.
     pub inputs: BTreeMap<String, ContentId>,
 }
+
+/// The family of an embedder that belongs to none.
+pub const BASE_FAMILY: &str = "base";
 
 /// One measurement of a run.
 #[derive(Debug, Clone, Serialize)]
@@ -41,6 +48,8 @@ pub struct PartResult {
     pub questions: usize,
     /// The embedder.
     pub embedder: String,
+    /// The family that it is a member of, or [`BASE_FAMILY`].
+    pub family: String,
     /// The LLM, where one answered.
     pub llm: Option<String>,
     /// What was measured.
@@ -64,7 +73,10 @@ pub fn run(
     let mut inputs = BTreeMap::new();
     let mut results = Vec::new();
     for part in &experiment.parts {
-        run_part(experiment, part, models, store, progress, &mut inputs, &mut results)?;
+        let mut run = PartRun::new(experiment, part, models, store, progress)?;
+        run.measure_all(&folder.join("embedders"), models)?;
+        inputs.append(&mut run.inputs);
+        results.append(&mut run.results);
     }
     let manifest = Manifest {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -76,76 +88,113 @@ pub fn run(
     Ok(results)
 }
 
-fn run_part(
-    experiment: &Experiment,
-    part: &Part,
-    models: &Models,
-    store: &Store,
-    progress: &dyn Progress,
-    inputs: &mut BTreeMap<String, ContentId>,
-    results: &mut Vec<PartResult>,
-) -> Result<()> {
-    let axis = load_axis(&part.axis)?;
-    let data = part.inputs()?;
-    inputs.insert(format!("corpus {}", part.data), data.corpus.content_id());
-    inputs.insert(format!("questions {} {}", part.data, part.split.name()), data.questions.content_id());
-    let Scorers { documents, answers } =
-        Scorers::new(&axis, &data.corpus, part.scorer.as_deref(), models, progress)?;
-    inputs.insert(format!("scorer of documents, {}", axis.name), documents.id());
-    inputs.insert(format!("scorer of answers, {}", axis.name), answers.id());
-    let (documents, answers) =
-        (StoredScorer::new(documents.as_ref(), store), StoredScorer::new(answers.as_ref(), store));
-    for embedder_name in &part.embedders {
-        let embedder = models.embedder(embedder_name, progress)?;
-        inputs.insert(format!("embedder {embedder_name}"), embedder.id());
-        let embedder = StoredEmbedder::new(embedder.as_ref(), store);
-        let llms = if part.llms.is_empty() { vec![None] } else { part.llms.iter().map(Some).collect() };
-        for llm in llms {
-            progress.note(&format!(
-                "{}: {} questions, {} documents, {embedder_name}, {}",
-                axis.name,
-                data.questions.len(),
-                data.corpus.len(),
-                llm.map_or("retrieval only", String::as_str)
-            ));
-            let generator =
-                llm.map(|llm| models.generator(llm, &experiment.generate, progress)).transpose()?;
-            if let (Some(llm), Some(generator)) = (llm, &generator) {
-                inputs.insert(format!("llm {llm}"), generator.id());
+/// One part of an experiment: what all of its embedders are measured with.
+struct PartRun<'a> {
+    experiment: &'a Experiment,
+    part: &'a Part,
+    axis: Axis,
+    data: Inputs,
+    scorers: Scorers,
+    /// LLMs by name; one without a name and a model where only retrieval is measured.
+    llms: Vec<(&'a str, Option<Arc<dyn Generator>>)>,
+    store: &'a Store,
+    progress: &'a dyn Progress,
+    inputs: BTreeMap<String, ContentId>,
+    results: Vec<PartResult>,
+}
+
+impl<'a> PartRun<'a> {
+    fn new(
+        experiment: &'a Experiment,
+        part: &'a Part,
+        models: &Models,
+        store: &'a Store,
+        progress: &'a dyn Progress,
+    ) -> Result<Self> {
+        let (axis, data) = (load_axis(&part.axis)?, part.inputs()?);
+        let scorers = Scorers::new(&axis, &data.corpus, part.scorer.as_deref(), models, progress)?;
+        let mut inputs = BTreeMap::from([
+            (format!("corpus {}", part.data), data.corpus.content_id()),
+            (format!("questions {} {}", part.data, part.split.name()), data.questions.content_id()),
+            (format!("scorer of documents, {}", axis.name), scorers.documents.id()),
+            (format!("scorer of answers, {}", axis.name), scorers.answers.id()),
+        ]);
+        let mut llms = Vec::new();
+        for name in &part.llms {
+            let llm = models.generator(name, &experiment.generate, progress)?;
+            inputs.insert(format!("llm {name}"), llm.id());
+            llms.push((name.as_str(), Some(llm)));
+        }
+        if llms.is_empty() {
+            llms.push(("", None));
+        }
+        Ok(Self { experiment, part, axis, data, scorers, llms, store, progress, inputs, results: Vec::new() })
+    }
+
+    /// Measures every embedder, and every member of every family, which is tuned into a folder of `families` first.
+    fn measure_all(&mut self, families: &Path, models: &Models) -> Result<()> {
+        for name in &self.part.embedders {
+            let embedder = models.embedder(name, self.progress)?;
+            self.inputs.insert(format!("embedder {name}"), embedder.id());
+            self.measure(name, BASE_FAMILY, &StoredEmbedder::new(embedder.as_ref(), self.store))?;
+        }
+        for path in &self.part.families {
+            let recipe = Recipe::read(path)?;
+            let folder = families.join(&recipe.name);
+            let mut family = Family::new(&recipe, models, self.store, self.progress)?;
+            self.inputs.insert(format!("base of family {}", recipe.name), family.base_id());
+            // The base's own row is first: it is measured where the part names it as an embedder.
+            for member in family.tune(&folder, Shard::WHOLE, self.progress)?.iter().skip(1) {
+                let embedder = family.embedder(&folder, member, self.progress)?;
+                self.measure(&member.member, &recipe.name, &embedder)?;
             }
-            let generator = generator.as_deref().map(|generator| StoredGenerator::new(generator, store));
+        }
+        Ok(())
+    }
+
+    fn measure(&mut self, name: &str, family: &str, embedder: &dyn Embedder) -> Result<()> {
+        for (llm, generator) in &self.llms {
+            self.progress.note(&format!(
+                "{}: {} questions, {} documents, {name}, {}",
+                self.axis.name,
+                self.data.questions.len(),
+                self.data.corpus.len(),
+                if llm.is_empty() { "retrieval only" } else { llm }
+            ));
+            let generator = generator.as_deref().map(|generator| StoredGenerator::new(generator, self.store));
             let measured = Measure {
-                axis: &axis,
-                questions: &data.questions,
-                corpus: &data.corpus,
-                embedder: &embedder,
+                axis: &self.axis,
+                questions: &self.data.questions,
+                corpus: &self.data.corpus,
+                embedder,
                 generator: generator.as_ref().map(|generator| generator as _),
-                document_scorer: &documents,
-                answer_scorer: &answers,
-                qrels: data.qrels.as_ref(),
-                config: experiment.measure,
+                document_scorer: &StoredScorer::new(self.scorers.documents.as_ref(), self.store),
+                answer_scorer: &StoredScorer::new(self.scorers.answers.as_ref(), self.store),
+                qrels: self.data.qrels.as_ref(),
+                config: self.experiment.measure,
                 labels: Labels {
-                    embedder: embedder_name,
-                    llm: llm.map_or("", String::as_str),
-                    corpus: &part.data,
-                    split: part.split.name(),
+                    embedder: name,
+                    llm,
+                    corpus: &self.part.data,
+                    split: self.part.split.name(),
                 },
             }
-            .run(progress)?;
-            results.push(PartResult {
-                axis: axis.name.clone(),
-                negative: axis.negative.name.clone(),
-                positive: axis.positive.name.clone(),
-                data: part.data.clone(),
-                split: part.split.name().into(),
-                questions: data.questions.len(),
-                embedder: embedder_name.clone(),
-                llm: llm.cloned(),
+            .run(self.progress)?;
+            self.results.push(PartResult {
+                axis: self.axis.name.clone(),
+                negative: self.axis.negative.name.clone(),
+                positive: self.axis.positive.name.clone(),
+                data: self.part.data.clone(),
+                split: self.part.split.name().into(),
+                questions: self.data.questions.len(),
+                embedder: name.into(),
+                family: family.into(),
+                llm: (!llm.is_empty()).then(|| (*llm).to_owned()),
                 measured,
             });
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn write(folder: &Path, manifest: &Manifest, results: &[PartResult]) -> Result<()> {
@@ -163,7 +212,7 @@ fn measurement(result: &PartResult) -> Measurement {
     let measured = &result.measured;
     Measurement {
         embedder: result.embedder.clone(),
-        family: "base".into(),
+        family: result.family.clone(),
         llm: result.llm.clone().unwrap_or_default(),
         axis: result.axis.clone(),
         corpus: result.data.clone(),
