@@ -73,17 +73,14 @@ impl Checkpoint<'_> {
             }
         }
         let weights = self.base.join("model.safetensors");
-        match self.parameters {
-            Some(parameters) => {
-                let base = Weights::open(&weights)?;
-                let bytes = base.tensors()?.with(&|name| parameters.get(name).ok().cloned())?;
-                fs_err::write(folder.join("model.safetensors"), bytes)?;
-            }
-            None => {
-                // The same bytes in a second place: a link costs nothing where both are on one disk.
-                let own = folder.join("model.safetensors");
-                fs_err::hard_link(&weights, &own).or_else(|_| fs_err::copy(&weights, &own).map(drop))?;
-            }
+        let own = folder.join("model.safetensors");
+        if let Some(parameters) = self.parameters {
+            let base = Weights::open(&weights)?;
+            let bytes = base.tensors()?.with(&|name| parameters.get(name).ok().cloned())?;
+            fs_err::write(own, bytes)?;
+        } else {
+            // The same bytes in a second place: a link costs nothing where both are on one disk.
+            fs_err::hard_link(&weights, &own).or_else(|_| fs_err::copy(&weights, &own).map(drop))?;
         }
         fs_err::create_dir(folder.join("1_Pooling"))?;
         write_json(

@@ -12,6 +12,8 @@ pub struct Base {
     folder: PathBuf,
     pub(crate) embedder: TextEmbedder,
     pub(crate) parameters: Parameters,
+    /// Where its weights are, and its members are trained.
+    pub(crate) device: Device,
 }
 
 impl Base {
@@ -21,8 +23,9 @@ impl Base {
     /// Whatever is missing, malformed or of another architecture, with its file.
     pub fn load(folder: &Path) -> Result<Self> {
         let embedder = TextEmbedder::load(folder, &TextEmbedderConfig::default())?;
-        let parameters = Parameters::load(folder, &embedder.config().bert, &Device::Cpu)?;
-        Ok(Self { folder: folder.into(), embedder, parameters })
+        let device = Device::Cpu;
+        let parameters = Parameters::load(folder, &embedder.config().bert, &device)?;
+        Ok(Self { folder: folder.into(), embedder, parameters, device })
     }
 
     /// The checkpoint folder.
@@ -43,11 +46,6 @@ impl Base {
     /// How many layers its encoder has.
     pub fn layers(&self) -> usize {
         self.shape().num_hidden_layers
-    }
-
-    /// Where its weights are.
-    pub(crate) fn device(&self) -> &Device {
-        &Device::Cpu
     }
 
     pub(crate) fn shape(&self) -> &BertConfig {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use ragbias_core::{Progress, Role};
 use ragbias_embed::{Bert, Packed};
 
@@ -49,15 +49,14 @@ impl Texts {
             Scope::MlpTop(n) | Scope::LayersTop(n) => Some(Cut::Layer(base.layers().saturating_sub(n))),
             Scope::Head => Some(Cut::Pooled),
         };
-        let source = match cut {
-            Some(cut) => Source::States(Activations::of(base, &ordered, cut, cache, progress)?),
-            None => {
-                let mut tokens = Vec::with_capacity(ordered.len());
-                for (role, text) in &ordered {
-                    tokens.extend(base.embedder.tokenise(&[text], *role)?);
-                }
-                Source::Tokens(tokens)
+        let source = if let Some(cut) = cut {
+            Source::States(Activations::of(base, &ordered, cut, cache, progress)?)
+        } else {
+            let mut tokens = Vec::with_capacity(ordered.len());
+            for (role, text) in &ordered {
+                tokens.extend(base.embedder.tokenise(&[text], *role)?);
             }
+            Source::Tokens(tokens)
         };
         Ok(Self { places, source })
     }
@@ -84,7 +83,7 @@ impl Texts {
                 Bert::pool(&bert.forward(&packed)?, &packed.lengths, pooling)?
             }
             Source::States(activations) => {
-                let (states, lengths) = activations.gather(places, &Device::Cpu)?;
+                let (states, lengths) = activations.gather(places, &base.device)?;
                 match activations.cut {
                     Cut::Pooled => states,
                     Cut::Layer(layer) => {

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use ragbias_core::{ContentHasher, ContentId, Corpus, Progress, Role, Unit};
 use ragbias_embed::Bert;
 use rand::SeedableRng;
@@ -237,7 +237,7 @@ impl Run<'_> {
                     .collect();
                 let places: Vec<usize> = rows.iter().map(|&row| places[row as usize]).collect();
                 let new = training.texts.vectors(training.base, &bert, self.trainable.head(), &places)?;
-                let old = old.index_select(&Tensor::new(rows, &Device::Cpu)?, 0)?;
+                let old = old.index_select(&Tensor::new(rows, &training.base.device)?, 0)?;
                 loss = (loss + (anchor(&new, &old)? * training.config.anchor)?)?;
             }
             let share = part.len() as f64 / batch.len() as f64;
@@ -271,7 +271,7 @@ impl Run<'_> {
                     values[row * documents.len() + columns[place]] = 1.0;
                 }
             }
-            Ok(Tensor::from_vec(values, (examples.len(), documents.len()), &Device::Cpu)?)
+            Ok(Tensor::from_vec(values, (examples.len(), documents.len()), &training.base.device)?)
         };
         contrastive(
             &vectors.narrow(0, 0, examples.len())?,
@@ -314,7 +314,7 @@ impl Run<'_> {
 
     /// Writes everything that the training goes on from, whole or not at all.
     fn save(&self, path: &Path) -> Result<()> {
-        let device = &Device::Cpu;
+        let device = &self.training.base.device;
         let mut tensors: HashMap<String, Tensor> = HashMap::new();
         let prefixed = |prefix: &str, all: BTreeMap<String, Tensor>| {
             all.into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)).collect::<Vec<_>>()
@@ -324,7 +324,7 @@ impl Run<'_> {
         tensors.extend(prefixed("moment", moments));
         let mut best_epoch = -1;
         if let Some((epoch, best)) = &self.best {
-            best_epoch = *epoch as i64;
+            best_epoch = i64::try_from(*epoch).unwrap_or(-1);
             tensors.extend(prefixed("best", best.clone()));
         }
         let curve: Vec<f64> =
@@ -342,7 +342,7 @@ impl Run<'_> {
 
     fn load(&mut self, path: &Path) -> Result<()> {
         let wrong = |reason: &str| Error::State { path: path.into(), reason: reason.into() };
-        let tensors = candle_core::safetensors::load(path, &Device::Cpu)
+        let tensors = candle_core::safetensors::load(path, &self.training.base.device)
             .map_err(|_| wrong("not a whole file of a training's state"))?;
         let get = |name: &str| tensors.get(name).ok_or_else(|| wrong("not a training's state"));
         if get("id")?.to_vec1::<u8>()? != self.training.id()?.as_bytes() {

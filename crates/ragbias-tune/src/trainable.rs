@@ -129,7 +129,8 @@ fn trains(scope: Scope, name: &str, layers: usize) -> bool {
 
 /// Weight decay pulls matrices towards 0, not biases and LayerNorms.
 pub(crate) fn decays(name: &str) -> bool {
-    !(name.ends_with(".bias") || name.contains("LayerNorm"))
+    let is_bias = name.rsplit('.').next() == Some("bias");
+    !is_bias && !name.contains("LayerNorm")
 }
 
 #[cfg(test)]

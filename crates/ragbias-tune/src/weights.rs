@@ -50,7 +50,7 @@ impl Weights {
             let identity = Tensor::eye(weight.dim(0)?, weight.dtype(), weight.device())?;
             return Ok(Self { parameters: None, head: Some((weight - identity)?) });
         }
-        let parameters = Parameters::load(folder, base.shape(), base.device())?;
+        let parameters = Parameters::load(folder, base.shape(), &base.device)?;
         Ok(Self { parameters: Some(parameters), head: None })
     }
 

@@ -186,12 +186,12 @@ impl<'a> Family<'a> {
             .collect();
         for (number, planned) in shard.iter().enumerate() {
             let (learnt, skipped) = examples(&mined, &self.axis, planned.towards, self.recipe.mine)?;
-            let validation = examples(&watched, &self.axis, planned.towards, self.recipe.mine)
-                .map(|(examples, _)| examples)
-                .unwrap_or_default();
+            // Validation questions without documents of both kinds have no loss to watch.
+            let watched = examples(&watched, &self.axis, planned.towards, self.recipe.mine);
+            let watched = watched.map(|(examples, _)| examples).unwrap_or_default();
             let id = self.id(planned, &learnt)?;
             let missing: Vec<f64> =
-                planned.merge.iter().copied().filter(|&w| !self.is_there(out, planned, w, id)).collect();
+                planned.merge.iter().copied().filter(|&w| !is_there(out, planned, w, id)).collect();
             progress.note(&format!(
                 "{} of {}: {}, {} questions ({skipped} without documents of both kinds){}",
                 number + 1,
@@ -204,7 +204,8 @@ impl<'a> Family<'a> {
                 continue;
             }
             self.prepare(planned.config.scope, out, progress)?;
-            self.train_members(out, planned, &missing, (&learnt, &validation), id, &base_row, progress)?;
+            let lesson = Lesson { planned, learnt, watched, id };
+            self.train_members(out, &lesson, &missing, &base_row, progress)?;
         }
         let mut rows = vec![base_row];
         for planned in &plan {
@@ -299,21 +300,16 @@ impl<'a> Family<'a> {
         Ok(id.field(self.inputs.corpus.content_id().as_bytes()).finish())
     }
 
-    fn is_there(&self, out: &Path, planned: &Planned, merge: f64, id: ContentId) -> bool {
-        card(&out.join("members").join(planned.member(merge))).is_some_and(|card| card.id == id)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one caller; they are what a training is")]
+    /// Trains, and measures and saves the members of these merge weights.
     fn train_members(
         &self,
         out: &Path,
-        planned: &Planned,
+        lesson: &Lesson<'_>,
         merge: &[f64],
-        (learnt, validation): (&[Example], &[Example]),
-        id: ContentId,
         base_row: &Member,
         progress: &dyn Progress,
     ) -> Result<()> {
+        let &Lesson { planned, id, .. } = lesson;
         let texts = &self.texts[&planned.config.scope];
         let anchors: Vec<String> = self
             .utility
@@ -325,8 +321,8 @@ impl<'a> Family<'a> {
         let training = Training {
             base: &self.base,
             config: &planned.config,
-            examples: learnt,
-            validation,
+            examples: &lesson.learnt,
+            validation: &lesson.watched,
             corpus: &self.inputs.corpus,
             anchors: &anchors,
             texts,
@@ -437,6 +433,20 @@ impl<'a> Family<'a> {
             ndcg10,
         })
     }
+}
+
+/// One training of the plan, and what it learns from.
+struct Lesson<'p> {
+    planned: &'p Planned,
+    learnt: Vec<Example>,
+    /// What its loss is watched on.
+    watched: Vec<Example>,
+    id: ContentId,
+}
+
+/// Whether a member was made by this very training.
+fn is_there(out: &Path, planned: &Planned, merge: f64, id: ContentId) -> bool {
+    card(&out.join("members").join(planned.member(merge))).is_some_and(|card| card.id == id)
 }
 
 /// A member that moved away from its pole was probably trained with the poles reversed.
