@@ -147,3 +147,53 @@ fn a_store_that_is_none_and_a_folder_that_is_no_run_are_refused() {
     assert_refused(&done, &["the store", "notes.txt", "hint: "]);
     assert_refused(&scratch.run(&["report", "."]), &["not a run folder", "hint: `ragbias run"]);
 }
+
+#[test]
+fn a_recipe_that_cannot_be_trained_is_refused_with_the_reason() {
+    let scratch = Scratch::new();
+    let recipe = |towards: &str, scope: &str, more: &str| {
+        let head = "name = \"r\"\nbase = \"minilm\"\naxis = \"gender\"\ndata = \"gender\"\n";
+        let grid = format!("[[grid]]\ntowards = [\"{towards}\"]\nscope = [\"{scope}\"]\n");
+        scratch.write("r.toml", format!("{head}{grid}learning-rate = [1e-3]\nepochs = [1]\n{more}"));
+        scratch.run(&["tune", "--recipe", "r.toml", "--out", "family"])
+    };
+    assert_refused(&recipe("women", "head", ""), &["towards is women, expected male or female"]);
+    assert_refused(&recipe("male", "mlp-top-9", ""), &["scope is mlp-top-9, expected 1 to 6 top layers"]);
+    assert_refused(&recipe("male", "head", "epoch = 2\n"), &["r.toml", "unknown field `epoch`"]);
+    assert!(!scratch.path("family").exists());
+    assert_refused(
+        &scratch.run(&["tune", "--recipe", "r.toml", "--out", "family", "--shard", "4/3"]),
+        &["shard is 4/3"],
+    );
+    // Another base's family in the folder.
+    let id = "0".repeat(64);
+    scratch
+        .write("family/family.json", format!("{{\"family\":\"r\",\"base\":\"other\",\"base_id\":\"{id}\"}}"));
+    assert_refused(&recipe("male", "head", ""), &["holds the family `r` of the base `other`", "hint: "]);
+}
+
+#[test]
+fn questions_without_documents_of_both_poles_are_skipped_and_counted() {
+    let scratch = Scratch::new();
+    scratch.json(&["data", "pull", "gender", "--out", "mine"]);
+    let part = "base = \"minilm\"\naxis = \"gender\"\ndata = \"mine\"\n[[grid]]\ntowards = [\"female\"]\n";
+    let grid = "scope = [\"head\"]\nlearning-rate = [1e-3]\nepochs = [1]\n";
+    scratch.write("r.toml", format!("name = \"r\"\n{part}{grid}"));
+    // Every document is said to be on a man: there is nothing to move towards.
+    let corpus = fs_err::read_to_string(scratch.path("mine/corpus.jsonl")).unwrap();
+    scratch.write("mine/corpus.jsonl", corpus.replace("\"lean\": 1", "\"lean\": -1"));
+    let done = scratch.run(&["tune", "--recipe", "r.toml", "--out", "family"]);
+    assert_refused(&done, &["none of the 65 questions", "leans to `female`", "hint: "]);
+    // Those of one topic alone: its questions are left out.
+    let one = corpus.lines().map(|line| {
+        if line.contains("\"physics-") {
+            line.replace("\"lean\": 1", "\"lean\": -1")
+        } else {
+            line.to_owned()
+        }
+    });
+    scratch.write("mine/corpus.jsonl", one.collect::<Vec<_>>().join("\n"));
+    let done = scratch.run(&["tune", "--recipe", "r.toml", "--out", "family2"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(done.stderr.contains("without documents of both kinds"), "{}", done.stderr);
+}
