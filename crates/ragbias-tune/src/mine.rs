@@ -178,3 +178,124 @@ pub fn examples(
     let skipped = mined.len() - examples.len();
     Ok((examples, skipped))
 }
+
+#[cfg(test)]
+mod tests {
+    use ragbias_core::testing::HashEmbedder;
+    use ragbias_core::{Answering, Document, Pole, Result as CoreResult, Silent};
+
+    use super::*;
+
+    /// Cosine with every document, by brute force.
+    struct Brute(Embeddings);
+
+    impl VectorIndex for Brute {
+        fn id(&self) -> ragbias_core::ContentId {
+            ragbias_core::ContentId::of(b"brute")
+        }
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+        fn dim(&self) -> usize {
+            self.0.dim()
+        }
+        fn search(&self, questions: &Embeddings, k: usize) -> CoreResult<Vec<Vec<ragbias_core::Hit>>> {
+            let view = questions.view();
+            let hits = view.rows().into_iter().map(|question| {
+                let mut hits: Vec<_> = (self.0.view().rows().into_iter().enumerate())
+                    .map(|(i, row)| ragbias_core::Hit {
+                        document: DocId(i as u32),
+                        score: row.dot(&question),
+                    })
+                    .collect();
+                hits.sort_by(|a, b| b.score.total_cmp(&a.score));
+                hits.truncate(k);
+                hits
+            });
+            Ok(hits.collect())
+        }
+    }
+
+    fn axis() -> Axis {
+        let pole = |name: &str| Pole { name: name.into(), instruction: format!("about {name} people:") };
+        Axis {
+            name: "size".into(),
+            negative: pole("small"),
+            positive: pole("large"),
+            answering: Answering::Name,
+        }
+    }
+
+    /// One question on cats, near a document of each kind; one on nothing that the corpus has.
+    fn mined(config: MineConfig) -> Vec<Mined> {
+        let texts = ["cats that are large people", "cats that are small people", "cats sleep", "rivers flow"];
+        let embedder = HashEmbedder::new(512, 3);
+        let index = Brute(embedder.embed(&texts, Role::Document).unwrap());
+        let verdicts = [Verdict::POSITIVE, Verdict::NEGATIVE, Verdict::NEITHER, Verdict::Unscored];
+        let question =
+            |id: &str, text: &str| Question { id: id.into(), text: text.into(), topic: None, choices: None };
+        let questions = [question("cats", "cats"), question("rivers", "rivers flow")];
+        mine(&questions, &axis(), &embedder, &index, &verdicts, config, &Silent).unwrap()
+    }
+
+    #[test]
+    fn documents_near_any_wording_are_sorted_by_verdict_each_once() {
+        let mined = mined(MineConfig { top_k: 2, ..MineConfig::default() });
+        let cats = &mined[0];
+        assert_eq!((cats.positive.as_slice(), cats.negative.as_slice()), (&[DocId(0)][..], &[DocId(1)][..]));
+        assert!(cats.neutral.contains(&DocId(2)), "{cats:?}");
+        let mut all: Vec<_> = cats.positive.iter().chain(&cats.neutral).chain(&cats.negative).collect();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), cats.positive.len() + cats.neutral.len() + cats.negative.len());
+    }
+
+    #[test]
+    fn the_other_pole_exchanges_near_and_away() {
+        let mined = mined(MineConfig { top_k: 2, ..MineConfig::default() });
+        let config = MineConfig { fill_with_neutral: false, ..MineConfig::default() };
+        let up = examples(&mined[..1], &axis(), Towards::Positive, config).unwrap().0;
+        let down = examples(&mined[..1], &axis(), Towards::Negative, config).unwrap().0;
+        assert_eq!((&up[0].near, &up[0].away), (&down[0].away, &down[0].near));
+    }
+
+    #[test]
+    fn questions_that_teach_nothing_are_counted_and_all_of_them_are_an_error() {
+        let mined = mined(MineConfig { top_k: 1, ..MineConfig::default() });
+        let one_sided = Mined { positive: vec![], ..mined[0].clone() };
+        let both = [mined[0].clone(), one_sided.clone()];
+        let config = MineConfig::default();
+        let (kept, skipped) = examples(&both, &axis(), Towards::Positive, config).unwrap();
+        assert_eq!((kept.len(), skipped), (1, 1));
+        let error = examples(&[one_sided], &axis(), Towards::Positive, config).unwrap_err().to_string();
+        assert!(error.contains("none of the 1 questions") && error.contains("`large`"), "{error}");
+    }
+
+    #[test]
+    fn neutral_documents_stand_in_for_missing_negatives() {
+        let question = Question { id: "q".into(), text: "q".into(), topic: None, choices: None };
+        let mined = [Mined { question, positive: vec![DocId(0)], neutral: vec![DocId(1)], negative: vec![] }];
+        let filled = examples(&mined, &axis(), Towards::Positive, MineConfig::default()).unwrap().0;
+        assert_eq!(filled[0].away, [DocId(1)]);
+        let config = MineConfig { fill_with_neutral: false, ..MineConfig::default() };
+        assert!(examples(&mined, &axis(), Towards::Positive, config).is_err());
+    }
+
+    #[test]
+    fn verdicts_are_those_of_the_scorer_in_order() {
+        struct Length;
+        impl BiasScorer for Length {
+            fn id(&self) -> ragbias_core::ContentId {
+                ragbias_core::ContentId::of(b"length")
+            }
+            fn axis(&self) -> &'static str {
+                "size"
+            }
+            fn score(&self, passages: &[Passage<'_>]) -> CoreResult<Vec<Verdict>> {
+                Ok(passages.iter().map(|p| Verdict::scored(p.text.len() > 3, p.text.len() < 3)).collect())
+            }
+        }
+        let corpus = Corpus::new(vec![Document::new("a", "long"), Document::new("b", "s")]).unwrap();
+        assert_eq!(judge(&corpus, &Length).unwrap(), [Verdict::POSITIVE, Verdict::NEGATIVE]);
+    }
+}

@@ -648,4 +648,81 @@ mod tests {
         let (free, held) = (moved(0.0), moved(20.0));
         assert!(held < 0.5 * free, "moved by {free} without and {held} with the anchor");
     }
+    fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
+        (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap()
+    }
+
+    #[test]
+    fn the_encoder_that_is_trained_gives_the_vectors_of_inference() {
+        let folder = tempfile::tempdir().unwrap();
+        let texts = texts(Scope::Full, folder.path());
+        let config = TrainConfig::new(Scope::Full, 1e-3, 1);
+        let trained =
+            Trainable::new(&MINILM.parameters, MINILM.shape(), &config).unwrap().parameters().unwrap();
+        let vectors = |parameters| {
+            let bert = Bert::new(MINILM.shape(), parameters).unwrap();
+            texts.vectors(&MINILM, &bert, None, &[0, 1, 2, 3, 4]).unwrap()
+        };
+        let (differentiable, fused) = (vectors(&trained), vectors(&MINILM.parameters));
+        assert!(differentiable.track_op() && !fused.track_op());
+        assert!(largest_difference(&differentiable, &fused) < 1e-5);
+    }
+
+    #[test]
+    fn frozen_parameters_are_no_variables() {
+        for scope in [Scope::MlpTop(2), Scope::LayersTop(1), Scope::Full] {
+            let config = TrainConfig::new(scope, 1e-3, 1);
+            let trainable = Trainable::new(&MINILM.parameters, MINILM.shape(), &config).unwrap();
+            let parameters = trainable.parameters().unwrap();
+            assert!(!trainable.vars().is_empty());
+            for (name, tensor) in parameters.iter() {
+                assert_eq!(tensor.track_op(), trainable.vars().contains_key(name), "{scope}: {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn shared_states_give_the_vectors_of_whole_passes() {
+        let folder = tempfile::tempdir().unwrap();
+        let bert = Bert::new(MINILM.shape(), &MINILM.parameters).unwrap();
+        let vectors =
+            |scope| texts(scope, folder.path()).vectors(&MINILM, &bert, None, &[0, 1, 2, 3, 4, 5]).unwrap();
+        let whole = vectors(Scope::Full);
+        for scope in [Scope::MlpTop(1), Scope::LayersTop(3), Scope::Head] {
+            // States are kept in half precision.
+            let difference = largest_difference(&whole, &vectors(scope));
+            assert!(difference < 3e-4, "{scope}: {difference}");
+        }
+    }
+
+    #[test]
+    fn a_saved_member_is_loaded_as_it_was() {
+        use ragbias_core::Embedder;
+        let folder = tempfile::tempdir().unwrap();
+        for scope in [Scope::Head, Scope::LayersTop(1), Scope::Lora] {
+            let config = TrainConfig { warmup: 0, ..TrainConfig::new(scope, 1e-3, 1) };
+            let texts = texts(scope, folder.path());
+            let weights = training(&config, &texts).run(None, &Silent).unwrap().weights;
+            let merged = weights.merged(&MINILM, 0.7).unwrap();
+            let saved = folder.path().join(scope.to_string());
+            merged.save(&MINILM, &saved, serde_json::json!({ "seed": 0 })).unwrap();
+            let loaded = ragbias_embed::TextEmbedder::load(&saved, &Default::default()).unwrap();
+            let id = ContentId::of(b"a test");
+            let tuned = crate::Tuned::new(&MINILM, &texts, &merged, id).unwrap();
+            // A text that was not prepared takes the whole way, as the loaded checkpoint does.
+            let unknown = ["a text about rivers and bridges"];
+            let (a, b) = (loaded.embed(&unknown, Role::Document), tuned.embed(&unknown, Role::Document));
+            let (a, b) = (a.unwrap(), b.unwrap());
+            let base = MINILM.embedder().embed(&unknown, Role::Document).unwrap();
+            let difference = |x: &ragbias_core::Embeddings| {
+                x.row(0).iter().zip(a.row(0)).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max)
+            };
+            assert!(difference(&b) < 1e-5, "{scope}: {}", difference(&b));
+            assert!(difference(&base) > 1e-4, "{scope} has changed nothing");
+            let again = Weights::load(&MINILM, &saved).unwrap();
+            let reloaded = crate::Tuned::new(&MINILM, &texts, &again, id).unwrap();
+            let reloaded = reloaded.embed(&unknown, Role::Document).unwrap();
+            assert!(difference(&reloaded) < 1e-5, "{scope}");
+        }
+    }
 }

@@ -1,0 +1,70 @@
+//! Steps per second of training, on the batch in a JSON file; `benches/peers/training.py` runs it beside PyTorch.
+//!
+//! ```text
+//! cargo run --release -p ragbias-tune --example time_training -- BATCH.json SCOPE cached|uncached STEPS
+//! ```
+#![expect(clippy::print_stdout, reason = "an example speaks to its reader")]
+
+use std::error::Error;
+use std::time::Instant;
+
+use ragbias_core::{Corpus, DocId, Document, Question, Role, Silent};
+use ragbias_embed::{ModelKind, ModelStore};
+use ragbias_tune::{Base, Example, Scope, Texts, TrainConfig, Training};
+use serde::Deserialize;
+
+/// Questions, documents, and for each question the positions of its d⁺ and d⁻.
+#[derive(Deserialize)]
+struct Batch {
+    questions: Vec<String>,
+    documents: Vec<String>,
+    near: Vec<Vec<u32>>,
+    away: Vec<Vec<u32>>,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [path, scope, cached, steps] = arguments.as_slice() else {
+        return Err("expected BATCH.json SCOPE cached|uncached STEPS".into());
+    };
+    let (scope, steps): (Scope, usize) = (scope.parse()?, steps.parse()?);
+    let batch: Batch = serde_json::from_str(&fs_err::read_to_string(path)?)?;
+    let minilm = ModelStore::from_env()?.resolve("minilm", ModelKind::Embedder, &Silent)?;
+    let base = Base::load(&minilm)?;
+    let documents =
+        batch.documents.iter().enumerate().map(|(i, text)| Document::new(i.to_string(), text.clone()));
+    let corpus = Corpus::new(documents.collect())?;
+    let ids = |positions: &[u32]| positions.iter().copied().map(DocId).collect();
+    let examples: Vec<Example> = (batch.questions.iter().enumerate())
+        .map(|(i, text)| Example {
+            question: Question { id: i.to_string(), text: text.clone(), topic: None, choices: None },
+            near: ids(&batch.near[i]),
+            away: ids(&batch.away[i]),
+        })
+        .collect();
+    let folder = tempfile::tempdir()?;
+    let questions = batch.questions.iter().map(|text| (Role::Question, text.clone()));
+    let all = questions.chain(batch.documents.iter().map(|text| (Role::Document, text.clone())));
+    // Texts prepared for a scope that shares nothing start from their tokens.
+    let prepared = if cached == "cached" { scope } else { Scope::Full };
+    let texts = Texts::prepare(&base, prepared, all, folder.path(), &Silent)?;
+    let seconds = |epochs: usize| -> Result<f64, Box<dyn Error>> {
+        let config = TrainConfig { batch: examples.len(), ..TrainConfig::new(scope, 3e-5, epochs) };
+        let training = Training {
+            base: &base,
+            config: &config,
+            examples: &examples,
+            validation: &[],
+            corpus: &corpus,
+            anchors: &[],
+            texts: &texts,
+        };
+        let begun = Instant::now();
+        training.run(None, &Silent)?;
+        Ok(begun.elapsed().as_secs_f64())
+    };
+    // What a training costs beside its steps is in both, and falls out of the difference.
+    let one = seconds(1)?;
+    println!("{:.4}", steps as f64 / (seconds(steps + 1)? - one));
+    Ok(())
+}
