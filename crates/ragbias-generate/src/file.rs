@@ -103,26 +103,20 @@ impl GgufFile {
         Error::File { path: self.path.clone(), reason }
     }
 
-    /// The weights with the matrices of the layers in f32, as a GGUF in memory, without the tokenizer.
+    /// The weights in f32, as a GGUF in memory, without the tokenizer.
     ///
     /// Prompts are matrix products: through candle's f32 kernels they run several times faster than through its
-    /// quantised ones, for four bytes a weight. The embedding and the output matrix stay as they are: one is looked up,
-    /// the other is applied to a single position.
+    /// quantised ones, for four bytes a weight. And they are exact: the quantised kernels round activations to 8 bits,
+    /// which moves log-probabilities by up to 0.05 nats and with them the choice between two claims.
     pub(crate) fn dense(&self) -> Result<(Content, Cursor<Vec<u8>>)> {
         let mut data = Vec::new();
         let mut tensor_infos = HashMap::with_capacity(self.content.tensor_infos.len());
         for (name, info) in &self.content.tensor_infos {
             let values = self.dense_tensor(name)?.flatten_all()?.to_vec1::<f32>()?;
             let offset = data.len() as u64;
-            let ggml_dtype = if name.starts_with("blk.") {
-                data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-                GgmlDType::F32
-            } else {
-                let start = (self.content.tensor_data_offset + info.offset) as usize;
-                data.extend_from_slice(&self.map[start..start + bytes_of(info)]);
-                info.ggml_dtype
-            };
-            tensor_infos.insert(name.clone(), TensorInfo { ggml_dtype, shape: info.shape.clone(), offset });
+            data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            let shape = info.shape.clone();
+            tensor_infos.insert(name.clone(), TensorInfo { ggml_dtype: GgmlDType::F32, shape, offset });
         }
         let metadata = self.content.metadata.iter();
         let metadata = metadata

@@ -290,14 +290,20 @@ impl<'a> Family<'a> {
         Ok(())
     }
 
-    /// What decides a training: base, settings, examples, code.
+    /// What decides a training and what its members are measured on: base, settings, examples, data.
     fn id(&self, planned: &Planned, examples: &[Example]) -> Result<ContentId> {
         let config = serde_json::to_vec(&planned.config).map_err(std::io::Error::from)?;
         let mut id = ContentHasher::new("member/1").field(self.base.id().as_bytes()).field(config);
         for example in examples {
             id = id.field(&example.question.text).field(format!("{:?} {:?}", example.near, example.away));
         }
-        Ok(id.field(self.inputs.corpus.content_id().as_bytes()).finish())
+        let mut id = id
+            .field(self.inputs.corpus.content_id().as_bytes())
+            .field(self.validation.content_id().as_bytes());
+        if let Some(set) = &self.utility {
+            id = id.field(set.corpus.content_id().as_bytes()).field(set.questions.content_id().as_bytes());
+        }
+        Ok(id.finish())
     }
 
     /// Trains, and measures and saves the members of these merge weights.

@@ -32,11 +32,8 @@ struct Choice {
     position_bias: f64,
 }
 
-/// How far a log-probability may be from the reference, in nats: candle rounds activations to 8 bits where it
-/// multiplies by the quantised output matrix.
-const TOLERANCE: f64 = 0.05;
-
-fn assert_agrees(name: &str) {
+/// `tolerance` is how far log-odds may be from the reference, in nats.
+fn assert_agrees(name: &str, tolerance: f64) {
     let text = include_str!("fixtures/generation.json");
     let mut all: BTreeMap<String, Reference> = serde_json::from_str(text).unwrap();
     let Reference { answers, choices } = all.remove(name).unwrap();
@@ -52,18 +49,19 @@ fn assert_agrees(name: &str) {
         .map(|c| ChoicePrompt { prompt: &c.prompt, negative: &c.negative, positive: &c.positive })
         .collect();
     for (choice, expected) in llm.choose(&prompts).unwrap().iter().zip(&choices) {
-        assert!((choice.log_odds - expected.log_odds).abs() < TOLERANCE, "{choice:?} {}", expected.log_odds);
+        assert!((choice.log_odds - expected.log_odds).abs() < tolerance, "{choice:?} {}", expected.log_odds);
         let difference = choice.position_bias - expected.position_bias;
-        assert!(difference.abs() < TOLERANCE, "{choice:?} {}", expected.position_bias);
+        assert!(difference.abs() < tolerance, "{choice:?} {}", expected.position_bias);
     }
 }
 
 #[test]
 fn smollm2_answers_as_in_transformers() {
-    assert_agrees("smollm2-135m");
+    assert_agrees("smollm2-135m", 0.002);
 }
 
 #[test]
 fn gemma3_answers_as_in_transformers() {
-    assert_agrees("gemma3-270m");
+    // The output matrix stays quantised, and candle rounds activations to 8 bits there.
+    assert_agrees("gemma3-270m", 0.05);
 }
