@@ -706,7 +706,9 @@ mod tests {
             let merged = weights.merged(&MINILM, 0.7).unwrap();
             let saved = folder.path().join(scope.to_string());
             merged.save(&MINILM, &saved, serde_json::json!({ "seed": 0 })).unwrap();
-            let loaded = ragbias_embed::TextEmbedder::load(&saved, &Default::default()).unwrap();
+            let loaded =
+                ragbias_embed::TextEmbedder::load(&saved, &ragbias_embed::TextEmbedderConfig::default())
+                    .unwrap();
             let id = ContentId::of(b"a test");
             let tuned = crate::Tuned::new(&MINILM, &texts, &merged, id).unwrap();
             // A text that was not prepared takes the whole way, as the loaded checkpoint does.
