@@ -1,35 +1,17 @@
-//! Whether this CPU can run the instructions that the binary was compiled to.
+//! Whether this CPU can run the instructions that the program was compiled to.
+//!
+//! Candle's quantised kernels choose AVX2 when they are compiled, so all of the program is compiled for it
+//! (`.cargo/config.toml`), this file included: a check in Rust would be an illegal instruction itself. It is in `cpu.c`,
+//! and runs before `main`.
+#![allow(unsafe_code, reason = "an entry in a table of the loader")]
 
-/// Refuses a CPU without AVX2, FMA and BMI2, in words rather than by an illegal instruction.
-///
-/// `is_x86_feature_detected!` would be answered by the compiler, which takes these features for granted here; the CPU
-/// itself is asked.
-#[cfg(target_arch = "x86_64")]
-pub(crate) fn check() -> Result<(), String> {
-    use std::arch::x86_64::{__cpuid, __cpuid_count};
-    let has = |register: u32, bit: u32| register >> bit & 1 == 1;
-    let basic = __cpuid(1);
-    let extended = if __cpuid(0).eax >= 7 { __cpuid_count(7, 0) } else { __cpuid(0x8000_0000) };
-    let known = __cpuid(0).eax >= 7;
-    let features = [
-        ("FMA", has(basic.ecx, 12)),
-        ("AVX", has(basic.ecx, 28)),
-        ("AVX2", known && has(extended.ebx, 5)),
-        ("BMI2", known && has(extended.ebx, 8)),
-    ];
-    let missing: Vec<_> = features.iter().filter(|(_, there)| !there).map(|(name, _)| *name).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(format!(
-        "this CPU lacks {}, which this build of ragbias needs\nhint: build it with `RUSTFLAGS='-C \
-         target-cpu=native' cargo build --release`; LLMs will answer more slowly",
-        missing.join(", ")
-    ))
+#[cfg(all(target_arch = "x86_64", target_os = "linux", target_feature = "avx2"))]
+unsafe extern "C" {
+    fn ragbias_check_cpu();
 }
 
-/// Other architectures are compiled to their baseline.
-#[cfg(not(target_arch = "x86_64"))]
-pub(crate) fn check() -> Result<(), String> {
-    Ok(())
-}
+/// The loader calls what this section points to, before `main`.
+#[cfg(all(target_arch = "x86_64", target_os = "linux", target_feature = "avx2"))]
+#[used]
+#[unsafe(link_section = ".init_array")]
+static CHECK: unsafe extern "C" fn() = ragbias_check_cpu;

@@ -13,10 +13,6 @@ use clap::Parser;
 use crate::args::Args;
 
 fn main() -> ExitCode {
-    if let Err(missing) = cpu::check() {
-        progress::error(&missing);
-        return ExitCode::FAILURE;
-    }
     let args = Args::parse();
     match commands::run(&args) {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,22 +8,22 @@
 //! computed once.
 //!
 //! ```no_run
-//! use ragbias_core::{Role, Silent};
-//! use ragbias_tune::{Base, Scope, Texts, TrainConfig, Training};
-//! # fn prepared() -> (ragbias_core::Corpus, Vec<ragbias_tune::Example>) { unimplemented!() }
+//! use ragbias_core::{Corpus, Role, Silent};
+//! use ragbias_tune::{Base, Example, Result, Scope, Texts, TrainConfig, Training};
 //!
-//! let base = Base::load("models/minilm".as_ref())?;
-//! let (corpus, examples) = prepared(); // from mine() and examples()
-//! let questions = examples.iter().map(|example| (Role::Question, example.question.text.clone()));
-//! let documents = corpus.documents().iter().map(|document| (Role::Document, document.full_text()));
-//! let texts = Texts::prepare(&base, Scope::Head, questions.chain(documents), "cache".as_ref(), &Silent)?;
-//! let config = TrainConfig::new(Scope::Head, 1e-3, 10);
-//! let training = Training {
-//!     base: &base, config: &config, examples: &examples, validation: &[], corpus: &corpus, anchors: &[], texts: &texts,
-//! };
-//! let trained = training.run(None, &Silent)?;
-//! trained.weights.merged(&base, 0.3)?.save(&base, "family/female-0.3".as_ref(), serde_json::json!({}))?;
-//! # Ok::<(), ragbias_tune::Error>(())
+//! /// `examples` come from `mine` and `examples`.
+//! fn tune(corpus: &Corpus, examples: &[Example]) -> Result<()> {
+//!     let base = Base::load("models/minilm".as_ref())?;
+//!     let questions = examples.iter().map(|example| (Role::Question, example.question.text.clone()));
+//!     let documents = corpus.documents().iter().map(|document| (Role::Document, document.full_text()));
+//!     let texts = Texts::prepare(&base, Scope::Head, questions.chain(documents), "cache".as_ref(), &Silent)?;
+//!     let config = TrainConfig::new(Scope::Head, 1e-3, 10);
+//!     let training = Training {
+//!         base: &base, config: &config, examples, validation: &[], corpus, anchors: &[], texts: &texts,
+//!     };
+//!     let trained = training.run(None, &Silent)?;
+//!     trained.weights.merged(&base, 0.3)?.save(&base, "family/female-0.3".as_ref(), serde_json::json!({}))
+//! }
 //! ```
 
 mod activations;
