@@ -67,3 +67,8 @@ pub use recipe::{Grid, Planned, Recipe, SharedConfig};
 pub use report::report;
 pub use run::{BASE_FAMILY, Manifest, PartResult, run};
 pub use store::{Saved, Store, Work};
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
