@@ -458,7 +458,7 @@ fn is_there(out: &Path, planned: &Planned, merge: f64, id: ContentId) -> bool {
 /// A member that moved away from its pole was probably trained with the poles reversed.
 fn warn_of_reversal(member: &Member, planned: &Planned, base: &Member, progress: &dyn Progress) {
     let sign = if planned.towards == Towards::Positive { 1.0 } else { -1.0 };
-    let moved = sign * planned_sign(member.merge) * (member.embedder_bias - base.embedder_bias);
+    let moved = sign * direction(member.merge) * (member.embedder_bias - base.embedder_bias);
     if moved < -0.1 {
         progress.note(&format!(
             "{}: trained towards {}, and E_b went from {:+.2} to {:+.2}\nhint: are the labels or the poles reversed?",
@@ -468,7 +468,7 @@ fn warn_of_reversal(member: &Member, planned: &Planned, base: &Member, progress:
 }
 
 /// A negative merge weight moves the other way on purpose.
-fn planned_sign(merge: f64) -> f64 {
+fn direction(merge: f64) -> f64 {
     if merge < 0.0 { -1.0 } else { 1.0 }
 }
 
