@@ -1,14 +1,15 @@
-//! The transformer: one definition, for inference and for training, over sequences that are packed without padding.
+//! The encoder out of candle's operators: on devices other than the CPU, and the plain twin of what runs there.
 //!
 //! A batch is one `(tokens, hidden)` matrix: the tokens of all sequences, one after the other. Linear maps, the MLP
 //! and the LayerNorms work on the whole matrix; attention works on one sequence at a time, so that no token ever sees
 //! another text, nothing is computed for padding, and a text's vector does not depend on its batch.
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::{layer_norm, layer_norm_slow, softmax, softmax_last_dim};
 
 use crate::Result;
 use crate::config::{Activation, BertConfig, Pooling};
+use crate::encoder::{Input, Packed};
 use crate::parameters::Parameters;
 
 /// A BERT encoder (Devlin et al., 2019, <https://arxiv.org/abs/1810.04805>), post-LayerNorm, absolute positions.
@@ -27,55 +28,29 @@ pub struct Bert {
     device: Device,
 }
 
-/// Token ids of several texts, packed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packed {
-    /// Ids of all tokens.
-    pub ids: Vec<u32>,
-    /// Length of each sequence, in order; none is 0.
-    pub lengths: Vec<usize>,
-}
-
-impl Packed {
-    /// These sequences, one after the other.
-    pub fn new(sequences: &[impl AsRef<[u32]>]) -> Self {
-        Self {
-            ids: sequences.iter().flat_map(|sequence| sequence.as_ref().iter().copied()).collect(),
-            lengths: sequences.iter().map(|sequence| sequence.as_ref().len()).collect(),
-        }
-    }
-}
-
 impl Bert {
-    /// The encoder of these weights, on the device where they are.
+    /// The encoder of these weights, on the device where they are, that computes in this type.
     ///
     /// # Errors
     /// A weight that is not there.
-    pub fn new(config: &BertConfig, parameters: &Parameters) -> Result<Self> {
+    pub fn new(config: &BertConfig, parameters: &Parameters, dtype: DType) -> Result<Self> {
+        let weights = Weights { parameters, dtype };
         let layers = (0..config.num_hidden_layers)
-            .map(|layer| Layer::new(config, layer, parameters))
+            .map(|layer| Layer::new(config, layer, &weights))
             .collect::<Result<Vec<_>>>()?;
-        let words = parameters.get("embeddings.word_embeddings.weight")?.clone();
+        let words = weights.get("embeddings.word_embeddings.weight")?;
         Ok(Self {
             device: words.device().clone(),
             words,
-            positions: parameters.get("embeddings.position_embeddings.weight")?.clone(),
-            segment: parameters.get("embeddings.token_type_embeddings.weight")?.get(0)?,
-            norm: LayerNorm::new("embeddings.LayerNorm", config, parameters)?,
+            positions: weights.get("embeddings.position_embeddings.weight")?,
+            segment: weights.get("embeddings.token_type_embeddings.weight")?.get(0)?,
+            norm: LayerNorm::new("embeddings.LayerNorm", config, &weights)?,
             layers,
         })
     }
 
-    /// How many layers there are.
-    pub fn layers(&self) -> usize {
-        self.layers.len()
-    }
-
     /// Hidden states under the first layer, `(tokens, hidden)`.
-    ///
-    /// # Errors
-    /// A token that the vocabulary does not have.
-    pub fn embed_tokens(&self, batch: &Packed) -> Result<Tensor> {
+    fn embed_tokens(&self, batch: &Packed) -> Result<Tensor> {
         let ids = Tensor::from_slice(&batch.ids, batch.ids.len(), &self.device)?;
         let positions: Vec<u32> = batch.lengths.iter().flat_map(|&length| 0..length as u32).collect();
         let positions = Tensor::from_vec(positions, batch.ids.len(), &self.device)?;
@@ -84,49 +59,57 @@ impl Bert {
         self.norm.forward(&states)
     }
 
-    /// Hidden states after a range of layers from those under it, `(tokens, hidden)` both.
+    /// Hidden states under a half layer, `(tokens, hidden)`, f32.
     ///
     /// # Errors
-    /// States of another width.
-    pub fn run_layers(
-        &self,
-        states: &Tensor,
-        lengths: &[usize],
-        layers: std::ops::Range<usize>,
-    ) -> Result<Tensor> {
-        let mut states = states.clone();
-        for layer in &self.layers[layers] {
-            states = layer.forward(&states, lengths)?;
+    /// A token that the vocabulary does not have, states of another width.
+    pub(crate) fn states(&self, input: Input<'_>, until: usize) -> Result<Tensor> {
+        let mut states = match input {
+            Input::Tokens(batch) => self.embed_tokens(batch)?,
+            Input::States { rows, lengths, .. } => {
+                let shape = (lengths.iter().sum::<usize>(), self.words.dim(1)?);
+                Tensor::from_slice(rows, shape, &self.device)?.to_dtype(self.words.dtype())?
+            }
+        };
+        for half in input.half()..until {
+            let layer = &self.layers[half / 2];
+            states = if half % 2 == 0 {
+                layer.attend(&states, input.lengths())?
+            } else {
+                layer.transform(&states)?
+            };
         }
-        Ok(states)
+        Ok(states.to_dtype(DType::F32)?)
     }
 
-    /// Hidden states after the last layer, `(tokens, hidden)`.
+    /// One vector per text, `(texts, hidden)`, f32, not normalised.
     ///
     /// # Errors
-    /// As [`Bert::embed_tokens`].
-    pub fn forward(&self, batch: &Packed) -> Result<Tensor> {
-        self.run_layers(&self.embed_tokens(batch)?, &batch.lengths, 0..self.layers())
-    }
-
-    /// One vector per text, `(texts, hidden)`, not normalised.
-    ///
-    /// # Errors
-    /// Lengths that do not add up to the number of states.
-    pub fn pool(states: &Tensor, lengths: &[usize], pooling: Pooling) -> Result<Tensor> {
+    /// A token that the vocabulary does not have, states of another width.
+    pub fn vectors(&self, input: Input<'_>, pooling: Pooling) -> Result<Tensor> {
+        let states = self.states(input, 2 * self.layers.len())?;
         let mut start = 0;
-        let rows = lengths
-            .iter()
-            .map(|&length| {
-                let row = match pooling {
-                    Pooling::Mean => states.narrow(0, start, length)?.mean(0)?,
-                    Pooling::Cls => states.get(start)?,
-                };
-                start += length;
-                Ok(row)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Tensor::stack(&rows, 0)?)
+        let rows = input.lengths().iter().map(|&length| {
+            let row = match pooling {
+                Pooling::Mean => states.narrow(0, start, length)?.mean(0)?,
+                Pooling::Cls => states.get(start)?,
+            };
+            start += length;
+            Ok(row)
+        });
+        Ok(Tensor::stack(&rows.collect::<Result<Vec<_>>>()?, 0)?)
+    }
+}
+
+/// Weights in the type that is computed in.
+struct Weights<'a> {
+    parameters: &'a Parameters,
+    dtype: DType,
+}
+
+impl Weights<'_> {
+    fn get(&self, name: &str) -> Result<Tensor> {
+        Ok(self.parameters.get(name)?.to_dtype(self.dtype)?)
     }
 }
 
@@ -144,31 +127,34 @@ struct Layer {
 }
 
 impl Layer {
-    fn new(config: &BertConfig, layer: usize, parameters: &Parameters) -> Result<Self> {
+    fn new(config: &BertConfig, layer: usize, weights: &Weights<'_>) -> Result<Self> {
         let at = |part: &str| format!("encoder.layer.{layer}.{part}");
-        let linear = |part: &str| Linear::new(&at(part), parameters);
+        let linear = |part: &str| Linear::new(&at(part), weights);
         let parts = ["query", "key", "value"].map(|part| linear(&format!("attention.self.{part}")));
         Ok(Self {
             query_key_value: Linear::stacked(parts)?,
             attention_output: linear("attention.output.dense")?,
-            attention_norm: LayerNorm::new(&at("attention.output.LayerNorm"), config, parameters)?,
+            attention_norm: LayerNorm::new(&at("attention.output.LayerNorm"), config, weights)?,
             up: linear("intermediate.dense")?,
             down: linear("output.dense")?,
-            output_norm: LayerNorm::new(&at("output.LayerNorm"), config, parameters)?,
+            output_norm: LayerNorm::new(&at("output.LayerNorm"), config, weights)?,
             activation: config.hidden_act,
             heads: config.num_attention_heads,
         })
     }
 
-    fn forward(&self, states: &Tensor, lengths: &[usize]) -> Result<Tensor> {
-        let attended = self.attention_output.forward(&self.attend(states, lengths)?)?;
-        let states = self.attention_norm.forward(&(attended + states)?)?;
-        let inner = self.activation.apply(&self.up.forward(&states)?)?;
+    fn attend(&self, states: &Tensor, lengths: &[usize]) -> Result<Tensor> {
+        let attended = self.attention_output.forward(&self.contexts(states, lengths)?)?;
+        self.attention_norm.forward(&(attended + states)?)
+    }
+
+    fn transform(&self, states: &Tensor) -> Result<Tensor> {
+        let inner = self.activation.apply(&self.up.forward(states)?)?;
         self.output_norm.forward(&(self.down.forward(&inner)? + states)?)
     }
 
     /// softmax(QKᵀ/√d)·V of each sequence, `(tokens, hidden)`.
-    fn attend(&self, states: &Tensor, lengths: &[usize]) -> Result<Tensor> {
+    fn contexts(&self, states: &Tensor, lengths: &[usize]) -> Result<Tensor> {
         let (tokens, hidden) = states.dims2()?;
         let width = hidden / self.heads;
         let scale = 1.0 / (width as f64).sqrt();
@@ -188,8 +174,10 @@ impl Layer {
                 let [q, k, v] = [&query, &key, &value].map(|all| all.narrow(1, start, length));
                 start += length;
                 let scores = q?.contiguous()?.matmul(&k?.contiguous()?.t()?)?;
+                let scores = scores.to_dtype(DType::F32)?;
                 let weights =
                     if scores.track_op() { softmax(&scores, D::Minus1)? } else { softmax_last_dim(&scores)? };
+                let weights = weights.to_dtype(projected.dtype())?;
                 // (heads, length, width) → (length, hidden)
                 Ok(weights.matmul(&v?.contiguous()?)?.transpose(0, 1)?.reshape((length, hidden))?)
             })
@@ -217,10 +205,10 @@ struct Linear {
 }
 
 impl Linear {
-    fn new(name: &str, parameters: &Parameters) -> Result<Self> {
+    fn new(name: &str, weights: &Weights<'_>) -> Result<Self> {
         Ok(Self {
-            weight: parameters.get(&format!("{name}.weight"))?.clone(),
-            bias: parameters.get(&format!("{name}.bias"))?.clone(),
+            weight: weights.get(&format!("{name}.weight"))?,
+            bias: weights.get(&format!("{name}.bias"))?,
         })
     }
 
@@ -245,10 +233,10 @@ struct LayerNorm {
 }
 
 impl LayerNorm {
-    fn new(name: &str, config: &BertConfig, parameters: &Parameters) -> Result<Self> {
+    fn new(name: &str, config: &BertConfig, weights: &Weights<'_>) -> Result<Self> {
         Ok(Self {
-            weight: parameters.get(&format!("{name}.weight"))?.clone(),
-            bias: parameters.get(&format!("{name}.bias"))?.clone(),
+            weight: weights.get(&format!("{name}.weight"))?,
+            bias: weights.get(&format!("{name}.bias"))?,
             eps: config.layer_norm_eps as f32,
         })
     }

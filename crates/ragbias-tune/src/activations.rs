@@ -4,20 +4,20 @@
 use std::io::Write;
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
 use half::f16;
+use half::slice::HalfFloatSliceExt;
 use memmap2::Mmap;
 use ragbias_core::{ContentHasher, Progress, Role, Unit};
-use ragbias_embed::{Bert, Packed};
+use ragbias_embed::{Input, Packed, Under};
 
 use crate::base::Base;
 use crate::{Error, Result};
 
-/// Below what the shared part of the encoder ends.
+/// Where the shared part of the encoder ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// Under this layer, from 0: `(tokens, hidden)` of each text.
-    Layer(usize),
+    /// Within it: `(tokens, hidden)` of each text.
+    Under(Under),
     /// After pooling: `(1, hidden)` of each text.
     Pooled,
 }
@@ -45,7 +45,7 @@ impl Activations {
         progress: &dyn Progress,
     ) -> Result<Self> {
         let mut id =
-            ContentHasher::new("activations/1").field(base.id().as_bytes()).field(format!("{cut:?}"));
+            ContentHasher::new("activations/2").field(base.id().as_bytes()).field(format!("{cut:?}"));
         for (role, text) in texts {
             id = id.field(format!("{role:?}")).field(text);
         }
@@ -84,25 +84,33 @@ impl Activations {
         Ok(Self { cut, map, rows, hidden })
     }
 
-    /// States of some texts, `(rows, hidden)`, and the rows of each.
-    pub(crate) fn gather(&self, texts: &[usize], device: &Device) -> Result<(Tensor, Vec<usize>)> {
+    /// States of some texts, `(rows, hidden)`, row by row, and the rows of each.
+    pub(crate) fn gather(&self, texts: &[usize]) -> (Vec<f32>, Vec<usize>) {
         let data = HEADER + 4 * self.rows.len();
-        let mut values: Vec<f32> = Vec::new();
-        let mut lengths = Vec::with_capacity(texts.len());
+        let lengths: Vec<usize> = texts.iter().map(|&text| self.rows[text].1).collect();
+        let mut values = vec![0.0; lengths.iter().sum::<usize>() * self.hidden];
+        let mut rest = values.as_mut_slice();
         for &text in texts {
             let (start, count) = self.rows[text];
             let from = data + start * self.hidden * 2;
-            let bytes = &self.map[from..from + count * self.hidden * 2];
-            values.extend(bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()));
-            lengths.push(count);
+            let (rows, after) = rest.split_at_mut(count * self.hidden);
+            let bytes = &self.map[from..from + rows.len() * 2];
+            // By a buffer of the size of a vector register or two: the file's halves need not be aligned.
+            for (values, bytes) in rows.chunks_mut(32).zip(bytes.chunks(64)) {
+                let mut halves = [f16::ZERO; 32];
+                for (half, b) in halves.iter_mut().zip(bytes.chunks_exact(2)) {
+                    *half = f16::from_le_bytes([b[0], b[1]]);
+                }
+                halves[..values.len()].convert_to_f32_slice(values);
+            }
+            rest = after;
         }
-        let rows = values.len() / self.hidden;
-        Ok((Tensor::from_vec(values, (rows, self.hidden), device)?, lengths))
+        (values, lengths)
     }
 }
 
 /// Texts of one pass.
-const BATCH: usize = 32;
+const BATCH: usize = 128;
 
 fn compute(
     base: &Base,
@@ -113,7 +121,7 @@ fn compute(
 ) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs_err::create_dir_all(folder)?;
-    let bert = Bert::new(base.shape(), &base.parameters)?;
+    let encoder = base.embedder.encoder();
     let step = progress.begin("computing hidden states", texts.len() as u64, Unit::Items);
     let mut counts = Vec::new();
     let mut states = tempfile::NamedTempFile::new_in(folder)?;
@@ -123,15 +131,16 @@ fn compute(
             sequences.extend(base.embedder.tokenise(&[text], *role)?);
         }
         let packed = Packed::new(&sequences);
-        let until = if let Cut::Layer(layer) = cut { layer } else { bert.layers() };
-        let mut rows = bert.run_layers(&bert.embed_tokens(&packed)?, &packed.lengths, 0..until)?;
-        if cut == Cut::Pooled {
-            rows = Bert::pool(&rows, &packed.lengths, base.embedder.config().pooling)?;
-            counts.extend(batch.iter().map(|_| 1));
-        } else {
-            counts.extend(packed.lengths.iter().map(|&length| length as u32));
-        }
-        let values = rows.flatten_all()?.to_vec1::<f32>()?;
+        let values = match cut {
+            Cut::Under(place) => {
+                counts.extend(packed.lengths.iter().map(|&length| length as u32));
+                encoder.states(Input::Tokens(&packed), place)?
+            }
+            Cut::Pooled => {
+                counts.extend(batch.iter().map(|_| 1));
+                encoder.vectors(Input::Tokens(&packed))?.flatten_all()?.to_vec1::<f32>()?
+            }
+        };
         let bytes: Vec<u8> = values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect();
         states.write_all(&bytes)?;
         step.advance(batch.len() as u64);

@@ -1,11 +1,11 @@
 //! The texts of a family: tokens or shared hidden states, computed once, and vectors of any member's encoder from there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use ragbias_core::{Progress, Role};
-use ragbias_embed::{Bert, Packed};
+use ragbias_embed::{Encoder, Input, Packed, Tape, Under};
 
 use crate::Result;
 use crate::activations::{Activations, Cut};
@@ -46,7 +46,8 @@ impl Texts {
         }
         let cut = match scope {
             Scope::Full | Scope::Lora => None,
-            Scope::MlpTop(n) | Scope::LayersTop(n) => Some(Cut::Layer(base.layers().saturating_sub(n))),
+            Scope::MlpTop(n) => Some(Cut::Under(Under::Mlp(base.layers().saturating_sub(n)))),
+            Scope::LayersTop(n) => Some(Cut::Under(Under::Layer(base.layers().saturating_sub(n)))),
             Scope::Head => Some(Cut::Pooled),
         };
         let source = if let Some(cut) = cut {
@@ -66,36 +67,62 @@ impl Texts {
         self.places.get(&(role, text.to_owned())).copied()
     }
 
-    /// Vectors of some texts by an encoder, and by the head's M (y = x + x·Mᵀ) where there is one: `(texts, dim)`, unit
-    /// rows, differentiable in whatever the encoder and M are.
-    pub(crate) fn vectors(
+    /// Vectors of some texts by an encoder, before any head: `(texts, hidden)`, not normalised.
+    pub(crate) fn vectors(&self, encoder: &Encoder, device: &Device, places: &[usize]) -> Result<Tensor> {
+        self.with(device, places, |input| Ok(encoder.vectors(input)?))
+    }
+
+    /// The same, and the tape of the encoder where any of it is trained.
+    pub(crate) fn record(
         &self,
-        base: &Base,
-        bert: &Bert,
-        head: Option<&Tensor>,
+        encoder: &Encoder,
+        device: &Device,
         places: &[usize],
+        trained: &BTreeSet<String>,
+    ) -> Result<(Tensor, Option<Tape>)> {
+        if trained.is_empty() {
+            return Ok((self.vectors(encoder, device, places)?, None));
+        }
+        let mut tape = None;
+        let vectors = self.with(device, places, |input| {
+            let (vectors, recorded) = encoder.record(input, trained)?;
+            tape = Some(recorded);
+            Ok(vectors)
+        })?;
+        Ok((vectors, tape))
+    }
+
+    /// What `work` makes of the tokens or states of some texts; vectors that are there already pass by.
+    fn with(
+        &self,
+        device: &Device,
+        places: &[usize],
+        work: impl FnOnce(Input<'_>) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        let pooling = base.embedder.config().pooling;
-        let mut pooled = match &self.source {
+        match &self.source {
             Source::Tokens(tokens) => {
                 let sequences: Vec<&Vec<u32>> = places.iter().map(|&place| &tokens[place]).collect();
-                let packed = Packed::new(&sequences);
-                Bert::pool(&bert.forward(&packed)?, &packed.lengths, pooling)?
+                work(Input::Tokens(&Packed::new(&sequences)))
             }
             Source::States(activations) => {
-                let (states, lengths) = activations.gather(places, &base.device)?;
+                let (rows, lengths) = activations.gather(places);
                 match activations.cut {
-                    Cut::Pooled => states,
-                    Cut::Layer(layer) => {
-                        let states = bert.run_layers(&states, &lengths, layer..bert.layers())?;
-                        Bert::pool(&states, &lengths, pooling)?
+                    Cut::Under(under) => work(Input::States { under, rows: &rows, lengths: &lengths }),
+                    Cut::Pooled => {
+                        let shape = (places.len(), rows.len() / places.len().max(1));
+                        Ok(Tensor::from_vec(rows, shape, device)?)
                     }
                 }
             }
-        };
-        if let Some(head) = head {
-            pooled = (&pooled + pooled.matmul(&head.t()?)?)?;
         }
-        normalised(&pooled)
+    }
+}
+
+/// Unit vectors from an encoder's, through the head's M (y = x + x·Mᵀ) where there is one: `(texts, dim)`, differentiable
+/// in both.
+pub(crate) fn finish(vectors: &Tensor, head: Option<&Tensor>) -> Result<Tensor> {
+    match head {
+        Some(head) => normalised(&(vectors + vectors.matmul(&head.t()?)?)?),
+        None => normalised(vectors),
     }
 }

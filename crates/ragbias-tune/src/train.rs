@@ -1,9 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 use ragbias_core::{ContentHasher, ContentId, Corpus, Progress, Role, Unit};
-use ragbias_embed::Bert;
+use ragbias_embed::Encoder;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -13,9 +13,9 @@ use crate::base::Base;
 use crate::config::TrainConfig;
 use crate::loss::{anchor, contrastive};
 use crate::mine::Example;
-use crate::optimiser::{AdamW, Gradients, clip, collect, norm, rate};
-use crate::texts::Texts;
-use crate::trainable::Trainable;
+use crate::optimiser::{AdamW, clip, norm, rate};
+use crate::texts::{Texts, finish};
+use crate::trainable::{HEAD, Trainable, Values};
 use crate::weights::Weights;
 use crate::{Error, Result};
 
@@ -73,6 +73,25 @@ struct Placed {
     away: Vec<usize>,
 }
 
+/// Some examples, and where their texts are; a text that several of them share is there once.
+struct Batch<'a> {
+    examples: Vec<&'a Placed>,
+    /// The questions in order, then the documents.
+    places: Vec<usize>,
+    /// The number of a document among the documents, by its place.
+    columns: HashMap<usize, usize>,
+}
+
+impl<'a> Batch<'a> {
+    fn new(examples: &[&'a Placed]) -> Self {
+        let documents: BTreeSet<usize> =
+            examples.iter().flat_map(|example| example.near.iter().chain(&example.away)).copied().collect();
+        let columns = documents.iter().enumerate().map(|(column, &place)| (place, column)).collect();
+        let places = examples.iter().map(|example| example.question).chain(documents).collect();
+        Self { examples: examples.to_vec(), places, columns }
+    }
+}
+
 /// Anchor texts of one step.
 const ANCHORS_PER_STEP: usize = 16;
 
@@ -88,7 +107,7 @@ impl Training<'_> {
         let anchors = self.anchors()?;
         let mut run = Run {
             training: self,
-            optimiser: AdamW::new(trainable.vars(), self.config.weight_decay)?,
+            optimiser: AdamW::new(trainable.values(), self.config.weight_decay)?,
             trainable,
             anchors,
             curve: Vec::new(),
@@ -112,14 +131,14 @@ impl Training<'_> {
                 .field((epoch as u64).to_le_bytes())
                 .finish();
             order.shuffle(&mut ChaCha8Rng::from_seed(*seed.as_bytes()));
-            let before = run.trainable.snapshot()?;
+            let before = run.trainable.values().clone();
             let mut losses = 0.0;
             for (number, batch) in order.chunks(self.config.batch).enumerate() {
                 let batch: Vec<&Placed> = batch.iter().map(|&place| &examples[place]).collect();
                 let done = epoch * batches + number;
                 let loss = run.step(&batch, done, rate(self.config, done, steps))?;
                 if !loss.is_finite() {
-                    run.trainable.restore(&before)?;
+                    run.trainable.set(before);
                     diverged = Some(Diverged { epoch: epoch + 1, batch: number + 1 });
                     break 'epochs;
                 }
@@ -127,13 +146,13 @@ impl Training<'_> {
                 step.advance(1);
             }
             let watched = if validation.is_empty() { None } else { Some(run.loss(&validation)?) };
-            run.end_epoch(Epoch { loss: losses / batches as f64, validation: watched })?;
+            run.end_epoch(Epoch { loss: losses / batches as f64, validation: watched });
             if let Some(path) = state {
                 run.save(path)?;
             }
         }
-        if let Some((_, best)) = &run.best {
-            run.trainable.restore(best)?;
+        if let Some((_, best)) = run.best.take() {
+            run.trainable.set(best);
         }
         Ok(Trained { weights: Weights::of(&run.trainable)?, curve: run.curve, diverged })
     }
@@ -168,12 +187,9 @@ impl Training<'_> {
         }
         let places: Vec<usize> =
             self.anchors.iter().map(|text| self.prepared(Role::Document, text)).collect::<Result<_>>()?;
-        let bert = Bert::new(self.base.shape(), &self.base.parameters)?;
-        let old = places
-            .chunks(32)
-            .map(|places| self.texts.vectors(self.base, &bert, None, places))
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Some((places, Tensor::cat(&old, 0)?)))
+        let encoder = self.base.embedder.encoder();
+        let old = finish(&self.texts.vectors(encoder, &self.base.device, &places)?, None)?;
+        Ok(Some((places, old)))
     }
 
     /// What a state belongs to.
@@ -195,7 +211,7 @@ struct Run<'a> {
     anchors: Option<(Vec<usize>, Tensor)>,
     curve: Vec<Epoch>,
     /// The epoch with the best validation loss, from 0, and its variables.
-    best: Option<(usize, BTreeMap<String, Tensor>)>,
+    best: Option<(usize, Values)>,
 }
 
 impl Run<'_> {
@@ -208,42 +224,58 @@ impl Run<'_> {
         }
         if config.sam > 0.0 {
             // Up to the edge of the ball of radius ρ, where the loss is about largest; the gradient there is taken.
-            let here = self.trainable.snapshot()?;
+            let here = self.trainable.values().clone();
             let factor = config.sam / (norm(&gradients)? + 1e-12);
+            let mut there = here.clone();
             for (name, gradient) in &gradients {
-                let var = &self.trainable.vars()[name];
-                var.set(&(var.as_tensor() + (gradient * factor)?)?)?;
+                there.insert(name.clone(), (&here[name] + (gradient * factor)?)?);
             }
+            self.trainable.set(there);
             gradients = self.gradients(batch, number)?.1;
-            self.trainable.restore(&here)?;
+            self.trainable.set(here);
         }
-        let gradients = clip(gradients, config.clip)?;
-        self.optimiser.step(self.trainable.vars(), &gradients, rate)?;
+        let scale = clip(norm(&gradients)?, config.clip);
+        let after = self.optimiser.step(self.trainable.values(), &gradients, scale, rate)?;
+        self.trainable.set(after);
         Ok(loss)
     }
 
     /// Loss and gradients of a batch, computed in `accumulate` parts.
-    fn gradients(&self, batch: &[&Placed], number: usize) -> Result<(f64, Gradients)> {
+    fn gradients(&self, batch: &[&Placed], number: usize) -> Result<(f64, Values)> {
         let training = self.training;
+        let encoder = self.encoder()?;
+        let needed = self.trainable.needed();
         let mut total = 0.0;
-        let mut sum = Gradients::new();
+        let mut sum = Values::new();
         for part in batch.chunks(batch.len().div_ceil(training.config.accumulate)) {
-            let bert = Bert::new(training.base.shape(), &self.trainable.parameters()?)?;
-            let mut loss = self.contrastive(&bert, self.trainable.head(), part)?;
-            if let Some((places, old)) = &self.anchors {
-                let first = number * ANCHORS_PER_STEP;
-                let rows: Vec<u32> = (first..first + ANCHORS_PER_STEP.min(places.len()))
-                    .map(|i| (i % places.len()) as u32)
-                    .collect();
-                let places: Vec<usize> = rows.iter().map(|&row| places[row as usize]).collect();
-                let new = training.texts.vectors(training.base, &bert, self.trainable.head(), &places)?;
-                let old = old.index_select(&Tensor::new(rows, &training.base.device)?, 0)?;
-                loss = (loss + (anchor(&new, &old)? * training.config.anchor)?)?;
+            let part = Batch::new(part);
+            let mut places = part.places.clone();
+            let anchors = self.anchors_of_step(number)?;
+            if let Some((anchors, _)) = &anchors {
+                places.extend(anchors);
             }
-            let share = part.len() as f64 / batch.len() as f64;
+            // The encoder ends at a leaf of the loss's graph; its tape goes on from the gradient there.
+            let (vectors, tape) = training.texts.record(&encoder, &training.base.device, &places, &needed)?;
+            let leaf = Var::from_tensor(&vectors)?;
+            let head = self.trainable.head().map(Var::from_tensor).transpose()?;
+            let unit = finish(leaf.as_tensor(), head.as_ref().map(Var::as_tensor))?;
+            let mut loss = self.contrastive(&unit.narrow(0, 0, part.places.len())?, &part)?;
+            if let Some((anchors, old)) = &anchors {
+                let new = unit.narrow(0, part.places.len(), anchors.len())?;
+                loss = (loss + (anchor(&new, old)? * training.config.anchor)?)?;
+            }
+            let share = part.examples.len() as f64 / batch.len() as f64;
             let loss = (loss * share)?;
             total += f64::from(loss.to_scalar::<f32>()?);
-            for (name, gradient) in collect(self.trainable.vars(), &loss.backward()?) {
+            let mut store = loss.backward()?;
+            let mut gradients = match (tape, store.remove(&leaf)) {
+                (Some(tape), Some(gradient)) => self.trainable.gradients(tape.backward(&gradient)?)?,
+                _ => Values::new(),
+            };
+            if let Some(gradient) = head.and_then(|head| store.remove(&head)) {
+                gradients.insert(HEAD.to_owned(), gradient);
+            }
+            for (name, gradient) in gradients {
                 let added = match sum.remove(&name) {
                     Some(before) => (before + gradient)?,
                     None => gradient,
@@ -254,55 +286,66 @@ impl Run<'_> {
         Ok((total, sum))
     }
 
-    /// The loss of some examples; a text that several of them share is embedded once.
-    fn contrastive(&self, bert: &Bert, head: Option<&Tensor>, examples: &[&Placed]) -> Result<Tensor> {
-        let documents: BTreeSet<usize> =
-            examples.iter().flat_map(|example| example.near.iter().chain(&example.away)).copied().collect();
-        let columns: HashMap<usize, usize> =
-            documents.iter().enumerate().map(|(column, &place)| (place, column)).collect();
-        let mut places: Vec<usize> = examples.iter().map(|example| example.question).collect();
-        places.extend(&documents);
-        let training = self.training;
-        let vectors = training.texts.vectors(training.base, bert, head, &places)?;
+    /// The encoder at the present values.
+    fn encoder(&self) -> Result<Encoder> {
+        let base = self.training.base.embedder.encoder();
+        if self.trainable.head().is_some() {
+            Ok(base.clone())
+        } else {
+            Ok(base.with(&self.trainable.parameters()?)?)
+        }
+    }
+
+    /// The anchor texts of a step, and their old vectors.
+    fn anchors_of_step(&self, number: usize) -> Result<Option<(Vec<usize>, Tensor)>> {
+        let Some((places, old)) = &self.anchors else { return Ok(None) };
+        let first = number * ANCHORS_PER_STEP;
+        let rows: Vec<u32> =
+            (first..first + ANCHORS_PER_STEP.min(places.len())).map(|i| (i % places.len()) as u32).collect();
+        let places = rows.iter().map(|&row| places[row as usize]).collect();
+        Ok(Some((places, old.index_select(&Tensor::new(rows, &self.training.base.device)?, 0)?)))
+    }
+
+    /// The loss of a batch, from the unit vectors of its questions and documents.
+    fn contrastive(&self, vectors: &Tensor, batch: &Batch<'_>) -> Result<Tensor> {
+        let (questions, documents) = (batch.examples.len(), batch.places.len() - batch.examples.len());
         let mask = |of: fn(&Placed) -> &[usize]| -> Result<Tensor> {
-            let mut values = vec![0_f32; examples.len() * documents.len()];
-            for (row, example) in examples.iter().enumerate() {
+            let mut values = vec![0_f32; questions * documents];
+            for (row, example) in batch.examples.iter().enumerate() {
                 for place in of(example) {
-                    values[row * documents.len() + columns[place]] = 1.0;
+                    values[row * documents + batch.columns[place]] = 1.0;
                 }
             }
-            Ok(Tensor::from_vec(values, (examples.len(), documents.len()), &training.base.device)?)
+            Ok(Tensor::from_vec(values, (questions, documents), &self.training.base.device)?)
         };
         contrastive(
-            &vectors.narrow(0, 0, examples.len())?,
-            &vectors.narrow(0, examples.len(), documents.len())?,
+            &vectors.narrow(0, 0, questions)?,
+            &vectors.narrow(0, questions, documents)?,
             &mask(|example| &example.near)?,
             &mask(|example| &example.away)?,
-            training.config.scale,
+            self.training.config.scale,
         )
     }
 
     /// The mean loss of examples, without gradients.
     fn loss(&self, examples: &[Placed]) -> Result<f64> {
-        let weights = Weights::of(&self.trainable)?;
-        let base = self.training.base;
-        let bert = Bert::new(base.shape(), weights.parameters.as_ref().unwrap_or(&base.parameters))?;
+        let encoder = self.encoder()?;
         let mut total = 0.0;
         for batch in examples.chunks(self.training.config.batch) {
-            let batch: Vec<&Placed> = batch.iter().collect();
-            let loss = self.contrastive(&bert, weights.head.as_ref(), &batch)?;
-            total += f64::from(loss.to_scalar::<f32>()?) * batch.len() as f64;
+            let batch = Batch::new(&batch.iter().collect::<Vec<_>>());
+            let vectors = self.training.texts.vectors(&encoder, &self.training.base.device, &batch.places)?;
+            let loss = self.contrastive(&finish(&vectors, self.trainable.head())?, &batch)?;
+            total += f64::from(loss.to_scalar::<f32>()?) * batch.examples.len() as f64;
         }
         Ok(total / examples.len() as f64)
     }
 
-    fn end_epoch(&mut self, epoch: Epoch) -> Result<()> {
+    fn end_epoch(&mut self, epoch: Epoch) {
         let best = self.best.as_ref().and_then(|(number, _)| self.curve[*number].validation);
         if best.is_none_or(|best| epoch.validation.is_some_and(|loss| loss < best)) {
-            self.best = Some((self.curve.len(), self.trainable.snapshot()?));
+            self.best = Some((self.curve.len(), self.trainable.values().clone()));
         }
         self.curve.push(epoch);
-        Ok(())
     }
 
     fn is_out_of_patience(&self) -> bool {
@@ -319,7 +362,7 @@ impl Run<'_> {
         let prefixed = |prefix: &str, all: BTreeMap<String, Tensor>| {
             all.into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)).collect::<Vec<_>>()
         };
-        tensors.extend(prefixed("variable", self.trainable.snapshot()?));
+        tensors.extend(prefixed("variable", self.trainable.values().clone()));
         let (steps, moments) = self.optimiser.state();
         tensors.extend(prefixed("moment", moments));
         let mut best_epoch = -1;
@@ -355,10 +398,10 @@ impl Run<'_> {
             names.collect()
         };
         let variables = under("variable");
-        if self.trainable.vars().keys().any(|name| !variables.contains_key(name)) {
-            return Err(wrong("a variable is missing"));
+        if !self.trainable.values().keys().eq(variables.keys()) {
+            return Err(wrong("its variables are not those that are trained"));
         }
-        self.trainable.restore(&variables)?;
+        self.trainable.set(variables);
         let steps = get("steps")?.to_vec1::<i64>()?;
         let &[steps, best] = steps.as_slice() else { return Err(wrong("no count of steps")) };
         let restored = self.optimiser.restore(steps as i32, &under("moment"));
@@ -457,7 +500,7 @@ mod tests {
     }
 
     /// Loss and gradients of the first step, over all examples.
-    fn first_gradients(config: &TrainConfig) -> (f64, Gradients, usize) {
+    fn first_gradients(config: &TrainConfig) -> (f64, Values, usize) {
         let folder = tempfile::tempdir().unwrap();
         let texts = texts(config.scope, folder.path());
         let training = training(config, &texts);
@@ -465,14 +508,14 @@ mod tests {
         let placed = training.place(&EXAMPLES).unwrap();
         let run = Run {
             training: &training,
-            optimiser: AdamW::new(trainable.vars(), 0.0).unwrap(),
+            optimiser: AdamW::new(trainable.values(), 0.0).unwrap(),
             trainable,
             anchors: training.anchors().unwrap(),
             curve: Vec::new(),
             best: None,
         };
         let (loss, gradients) = run.gradients(&placed.iter().collect::<Vec<_>>(), 0).unwrap();
-        (loss, gradients, run.trainable.vars().len())
+        (loss, gradients, run.trainable.values().len())
     }
 
     fn assert_gradients(scope: Scope, reference: &ReferenceRun, tolerance: f64) {
@@ -528,16 +571,18 @@ mod tests {
         let trainable = Trainable::new(&MINILM.parameters, MINILM.shape(), &config).unwrap();
         let placed = training.place(&EXAMPLES).unwrap();
         let batch: Vec<&Placed> = placed.iter().collect();
-        let optimiser = AdamW::new(trainable.vars(), 0.0).unwrap();
-        let run =
+        let optimiser = AdamW::new(trainable.values(), 0.0).unwrap();
+        let mut run =
             Run { training: &training, optimiser, trainable, anchors: None, curve: Vec::new(), best: None };
         let gradients = run.gradients(&batch, 0).unwrap().1;
-        let (here, length) = (run.trainable.snapshot().unwrap(), norm(&gradients).unwrap());
-        let at = |distance: f64| {
+        let (here, length) = (run.trainable.values().clone(), norm(&gradients).unwrap());
+        let mut at = |distance: f64| {
+            let mut there = here.clone();
             for (name, gradient) in &gradients {
-                let moved = (&here[name] + (gradient * (distance / length)).unwrap()).unwrap();
-                run.trainable.vars()[name].set(&moved).unwrap();
+                there
+                    .insert(name.clone(), (&here[name] + (gradient * (distance / length)).unwrap()).unwrap());
             }
+            run.trainable.set(there);
             run.gradients(&batch, 0).unwrap().0
         };
         let slope = (at(1e-2) - at(-1e-2)) / 2e-2;
@@ -638,10 +683,12 @@ mod tests {
                     .unwrap();
             let training = Training { anchors: &anchors, ..training(&config, &texts) };
             let trained = training.run(None, &Silent).unwrap();
-            let bert = Bert::new(MINILM.shape(), &MINILM.parameters).unwrap();
             let places: Vec<usize> =
                 anchors.iter().map(|text| texts.place(Role::Document, text).unwrap()).collect();
-            let vectors = |head| texts.vectors(&MINILM, &bert, head, &places).unwrap();
+            let vectors = |head| {
+                let vectors = texts.vectors(MINILM.embedder.encoder(), &MINILM.device, &places).unwrap();
+                finish(&vectors, head).unwrap()
+            };
             let distance = anchor(&vectors(trained.weights.head.as_ref()), &vectors(None)).unwrap();
             distance.to_scalar::<f32>().unwrap()
         };
@@ -653,42 +700,37 @@ mod tests {
     }
 
     #[test]
-    fn the_encoder_that_is_trained_gives_the_vectors_of_inference() {
+    fn a_recorded_pass_gives_the_vectors_of_inference() {
         let folder = tempfile::tempdir().unwrap();
         let texts = texts(Scope::Full, folder.path());
-        let config = TrainConfig::new(Scope::Full, 1e-3, 1);
-        let trained =
-            Trainable::new(&MINILM.parameters, MINILM.shape(), &config).unwrap().parameters().unwrap();
-        let vectors = |parameters| {
-            let bert = Bert::new(MINILM.shape(), parameters).unwrap();
-            texts.vectors(&MINILM, &bert, None, &[0, 1, 2, 3, 4]).unwrap()
-        };
-        let (differentiable, fused) = (vectors(&trained), vectors(&MINILM.parameters));
-        assert!(differentiable.track_op() && !fused.track_op());
-        assert!(largest_difference(&differentiable, &fused) < 1e-5);
+        let (encoder, device, places) = (MINILM.embedder.encoder(), &MINILM.device, [0, 1, 2, 3, 4]);
+        let trained = MINILM.parameters.iter().map(|(name, _)| name.to_owned()).collect();
+        let (recorded, tape) = texts.record(encoder, device, &places, &trained).unwrap();
+        assert!(tape.is_some());
+        assert!(largest_difference(&recorded, &texts.vectors(encoder, device, &places).unwrap()) < 1e-6);
     }
 
     #[test]
-    fn frozen_parameters_are_no_variables() {
-        for scope in [Scope::MlpTop(2), Scope::LayersTop(1), Scope::Full] {
-            let config = TrainConfig::new(scope, 1e-3, 1);
-            let trainable = Trainable::new(&MINILM.parameters, MINILM.shape(), &config).unwrap();
-            let parameters = trainable.parameters().unwrap();
-            assert!(!trainable.vars().is_empty());
-            for (name, tensor) in parameters.iter() {
-                assert_eq!(tensor.track_op(), trainable.vars().contains_key(name), "{scope}: {name}");
-            }
+    fn frozen_parameters_have_no_gradient() {
+        for (scope, trained) in [(Scope::MlpTop(2), 12), (Scope::LayersTop(1), 16), (Scope::Full, 101)] {
+            let (_, gradients, variables) = first_gradients(&TrainConfig::new(scope, 1e-3, 1));
+            assert_eq!((gradients.len(), variables), (trained, trained), "{scope}");
         }
     }
 
     #[test]
     fn shared_states_give_the_vectors_of_whole_passes() {
         let folder = tempfile::tempdir().unwrap();
-        let bert = Bert::new(MINILM.shape(), &MINILM.parameters).unwrap();
-        let vectors =
-            |scope| texts(scope, folder.path()).vectors(&MINILM, &bert, None, &[0, 1, 2, 3, 4, 5]).unwrap();
+        let vectors = |scope| {
+            let vectors = texts(scope, folder.path()).vectors(
+                MINILM.embedder.encoder(),
+                &MINILM.device,
+                &[0, 1, 2, 3, 4, 5],
+            );
+            finish(&vectors.unwrap(), None).unwrap()
+        };
         let whole = vectors(Scope::Full);
-        for scope in [Scope::MlpTop(1), Scope::LayersTop(3), Scope::Head] {
+        for scope in [Scope::MlpTop(1), Scope::MlpTop(4), Scope::LayersTop(3), Scope::Head] {
             // States are kept in half precision.
             let difference = largest_difference(&whole, &vectors(scope));
             assert!(difference < 3e-4, "{scope}: {difference}");

@@ -1,8 +1,8 @@
 //! The variables of a training, and the encoder that they make.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use candle_core::{DType, Tensor, Var};
+use candle_core::{DType, Tensor};
 use ragbias_embed::{BertConfig, Parameters};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -13,27 +13,30 @@ use crate::config::{Scope, TrainConfig};
 /// The maps that low-rank additions belong to.
 const LORA_TARGETS: [&str; 2] = ["attention.self.query", "attention.self.value"];
 
-/// What is trained: variables by name, in alphabetical order.
+/// What is trained: the values of variables by name, in alphabetical order.
 pub(crate) struct Trainable {
     base: Parameters,
     scope: Scope,
     /// alpha / rank.
     lora_scale: f64,
-    vars: BTreeMap<String, Var>,
+    values: Values,
 }
 
+/// Values, or gradients, of variables by name.
+pub(crate) type Values = BTreeMap<String, Tensor>;
+
 /// The name of the head's variable: M of y = x + x·Mᵀ.
-const HEAD: &str = "head";
+pub(crate) const HEAD: &str = "head";
 
 impl Trainable {
     /// The variables of a scope, at the base's values.
     pub(crate) fn new(base: &Parameters, shape: &BertConfig, config: &TrainConfig) -> Result<Self> {
-        let mut vars = BTreeMap::new();
+        let mut values = Values::new();
+        let device = base.device();
         match config.scope {
             Scope::Head => {
-                let device = base.get("embeddings.LayerNorm.weight")?.device();
                 let size = (shape.hidden_size, shape.hidden_size);
-                vars.insert(HEAD.to_owned(), Var::zeros(size, DType::F32, device)?);
+                values.insert(HEAD.to_owned(), Tensor::zeros(size, DType::F32, device)?);
             }
             Scope::Lora => {
                 let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
@@ -41,73 +44,91 @@ impl Trainable {
                     for target in LORA_TARGETS {
                         let name = format!("encoder.layer.{layer}.{target}.weight");
                         let (outputs, inputs) = base.get(&name)?.dims2()?;
-                        let device = base.get(&name)?.device();
                         // A small and random, B at 0: the encoder starts where the base is.
                         let bound = 1.0 / (inputs as f32).sqrt();
-                        let values: Vec<f32> =
+                        let random: Vec<f32> =
                             (0..config.lora_rank * inputs).map(|_| rng.random_range(-bound..bound)).collect();
-                        let a = Tensor::from_vec(values, (config.lora_rank, inputs), device)?;
-                        vars.insert(format!("{name}.lora_a"), Var::from_tensor(&a)?);
-                        let b = Var::zeros((outputs, config.lora_rank), DType::F32, device)?;
-                        vars.insert(format!("{name}.lora_b"), b);
+                        let a = Tensor::from_vec(random, (config.lora_rank, inputs), device)?;
+                        let b = Tensor::zeros((outputs, config.lora_rank), DType::F32, device)?;
+                        values.insert(format!("{name}.lora_a"), a);
+                        values.insert(format!("{name}.lora_b"), b);
                     }
                 }
             }
             scope => {
-                for (name, tensor) in
-                    base.iter().filter(|(name, _)| trains(scope, name, shape.num_hidden_layers))
-                {
-                    vars.insert(name.to_owned(), Var::from_tensor(tensor)?);
-                }
+                let trained = base.iter().filter(|(name, _)| trains(scope, name, shape.num_hidden_layers));
+                values.extend(trained.map(|(name, tensor)| (name.to_owned(), tensor.clone())));
             }
         }
         let lora_scale = config.lora_alpha / config.lora_rank as f64;
-        Ok(Self { base: base.clone(), scope: config.scope, lora_scale, vars })
+        Ok(Self { base: base.clone(), scope: config.scope, lora_scale, values })
     }
 
-    pub(crate) fn vars(&self) -> &BTreeMap<String, Var> {
-        &self.vars
+    pub(crate) fn values(&self) -> &Values {
+        &self.values
     }
 
-    /// The encoder's weights, differentiable in the variables.
+    /// Puts other values in the place of all.
+    pub(crate) fn set(&mut self, values: Values) {
+        debug_assert!(values.keys().eq(self.values.keys()));
+        self.values = values;
+    }
+
+    /// The encoder's weights at these values.
     pub(crate) fn parameters(&self) -> Result<Parameters> {
         let mut parameters = self.base.clone();
         match self.scope {
             Scope::Head => {}
             Scope::Lora => {
-                for (name, b) in &self.vars {
-                    if let Some(weight) = name.strip_suffix(".lora_b") {
-                        let a = &self.vars[&format!("{weight}.lora_a")];
-                        let addition = (b.as_tensor().matmul(a.as_tensor())? * self.lora_scale)?;
-                        parameters.set(weight, (self.base.get(weight)? + addition)?)?;
-                    }
+                for (weight, a, b) in self.lora() {
+                    parameters.set(weight, (self.base.get(weight)? + (b.matmul(a)? * self.lora_scale)?)?)?;
                 }
             }
             _ => {
-                for (name, var) in &self.vars {
-                    parameters.set(name, var.as_tensor().clone())?;
+                for (name, value) in &self.values {
+                    parameters.set(name, value.clone())?;
                 }
             }
         }
         Ok(parameters)
     }
 
-    /// The head's variable M, where the head is trained.
-    pub(crate) fn head(&self) -> Option<&Tensor> {
-        self.vars.get(HEAD).map(Var::as_tensor)
-    }
-
-    /// The values of all variables, cut off from them.
-    pub(crate) fn snapshot(&self) -> Result<BTreeMap<String, Tensor>> {
-        self.vars.iter().map(|(name, var)| Ok((name.clone(), var.as_tensor().copy()?.detach()))).collect()
-    }
-
-    /// Sets variables to these values.
-    pub(crate) fn restore(&self, values: &BTreeMap<String, Tensor>) -> Result<()> {
-        for (name, var) in &self.vars {
-            var.set(&values[name])?;
+    /// The parameters of the encoder whose gradients the variables' depend on.
+    pub(crate) fn needed(&self) -> BTreeSet<String> {
+        match self.scope {
+            Scope::Head => BTreeSet::new(),
+            Scope::Lora => self.lora().map(|(weight, ..)| weight.to_owned()).collect(),
+            _ => self.values.keys().cloned().collect(),
         }
-        Ok(())
+    }
+
+    /// The gradients of the variables, from those of the encoder's parameters. With W = W_base + s·B·A,
+    /// ∂A = s·Bᵀ·∂W and ∂B = s·∂W·Aᵀ.
+    pub(crate) fn gradients(&self, of_parameters: Values) -> Result<Values> {
+        if self.scope != Scope::Lora {
+            return Ok(of_parameters);
+        }
+        let mut gradients = Values::new();
+        for (weight, a, b) in self.lora() {
+            let Some(gradient) = of_parameters.get(weight) else { continue };
+            let gradient = (gradient * self.lora_scale)?;
+            gradients.insert(format!("{weight}.lora_a"), b.t()?.matmul(&gradient)?);
+            gradients.insert(format!("{weight}.lora_b"), gradient.matmul(&a.t()?)?);
+        }
+        Ok(gradients)
+    }
+
+    /// Each adapted weight with its A and B.
+    fn lora(&self) -> impl Iterator<Item = (&str, &Tensor, &Tensor)> {
+        self.values.iter().filter_map(|(name, b)| {
+            let weight = name.strip_suffix(".lora_b")?;
+            Some((weight, &self.values[&format!("{weight}.lora_a")], b))
+        })
+    }
+
+    /// The head's M, where the head is trained.
+    pub(crate) fn head(&self) -> Option<&Tensor> {
+        self.values.get(HEAD)
     }
 }
 

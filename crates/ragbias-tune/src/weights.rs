@@ -2,11 +2,11 @@ use std::path::Path;
 
 use candle_core::Tensor;
 use ragbias_core::{ContentId, Embedder, Embeddings, Role};
-use ragbias_embed::{Bert, Checkpoint, Parameters, TextEmbedder, read_head};
+use ragbias_embed::{Checkpoint, Parameters, TextEmbedder, read_head};
 
 use crate::Result;
 use crate::base::Base;
-use crate::texts::Texts;
+use crate::texts::{Texts, finish};
 use crate::trainable::Trainable;
 
 /// What a training changed: weights of the encoder, or a head.
@@ -19,21 +19,12 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// The values of the variables, cut off from them.
+    /// Those that the variables make.
     pub(crate) fn of(trainable: &Trainable) -> Result<Self> {
         if let Some(head) = trainable.head() {
-            return Ok(Self { parameters: None, head: Some(head.copy()?.detach()) });
+            return Ok(Self { parameters: None, head: Some(head.clone()) });
         }
-        let mut parameters = trainable.parameters()?;
-        let names: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
-        for name in names {
-            let tensor = parameters.get(&name)?;
-            if tensor.track_op() {
-                let value = tensor.copy()?.detach();
-                parameters.set(&name, value)?;
-            }
-        }
-        Ok(Self { parameters: Some(parameters), head: None })
+        Ok(Self { parameters: Some(trainable.parameters()?), head: None })
     }
 
     /// Nothing changed.
@@ -105,7 +96,6 @@ impl Weights {
 pub struct Tuned<'a> {
     base: &'a Base,
     texts: &'a Texts,
-    bert: Bert,
     head: Option<Tensor>,
     any: TextEmbedder,
 }
@@ -120,7 +110,6 @@ impl<'a> Tuned<'a> {
         Ok(Self {
             base,
             texts,
-            bert: Bert::new(base.shape(), parameters)?,
             any: base.embedder.with(parameters, weights.head_weight()?, id)?,
             head: weights.head.clone(),
         })
@@ -129,10 +118,9 @@ impl<'a> Tuned<'a> {
     /// Unit vectors of prepared texts.
     fn prepared(&self, places: &[usize]) -> Result<Vec<Vec<f32>>> {
         let mut rows = Vec::with_capacity(places.len());
-        for places in places.chunks(32) {
-            rows.extend(
-                self.texts.vectors(self.base, &self.bert, self.head.as_ref(), places)?.to_vec2::<f32>()?,
-            );
+        for places in places.chunks(256) {
+            let vectors = self.texts.vectors(self.any.encoder(), &self.base.device, places)?;
+            rows.extend(finish(&vectors, self.head.as_ref())?.to_vec2::<f32>()?);
         }
         Ok(rows)
     }

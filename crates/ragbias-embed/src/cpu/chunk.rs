@@ -1,0 +1,82 @@
+//! How a batch is spread over threads.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::matrix::Threads;
+
+/// Tokens of a chunk: enough for the matrix products to run at full rate, few enough for the widest intermediate result
+/// to stay in the cache.
+const TOKENS: usize = 512;
+
+/// Some sequences of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Chunk {
+    /// Their places in the batch.
+    pub(super) texts: Vec<usize>,
+    /// The first row of each in the batch.
+    pub(super) starts: Vec<usize>,
+    /// Their lengths.
+    pub(super) lengths: Vec<usize>,
+}
+
+impl Chunk {
+    pub(super) fn tokens(&self) -> usize {
+        self.lengths.iter().sum()
+    }
+}
+
+/// Sequences of these lengths in chunks of about one size, as many as fill the threads.
+pub(super) fn chunks(lengths: &[usize]) -> Vec<Chunk> {
+    let tokens: usize = lengths.iter().sum();
+    let threads = rayon::current_num_threads();
+    let wanted = if tokens > TOKENS { tokens.div_ceil(TOKENS).next_multiple_of(threads) } else { threads };
+    let starts: Vec<usize> = lengths
+        .iter()
+        .scan(0, |row, length| {
+            *row += length;
+            Some(*row - length)
+        })
+        .collect();
+    // The longest first, each to the chunk that has least.
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|&text| Reverse(lengths[text]));
+    let mut chunks: Vec<Chunk> =
+        std::iter::repeat_with(Chunk::default).take(wanted.min(lengths.len())).collect();
+    let mut loads: BinaryHeap<_> = (0..chunks.len()).map(|place| Reverse((0, place))).collect();
+    for text in order {
+        let Some(Reverse((load, place))) = loads.pop() else { break };
+        let chunk = &mut chunks[place];
+        chunk.texts.push(text);
+        chunk.starts.push(starts[text]);
+        chunk.lengths.push(lengths[text]);
+        loads.push(Reverse((load + lengths[text], place)));
+    }
+    chunks
+}
+
+/// Threads of the matrix products within a chunk: all of them where there is one chunk alone.
+pub(super) fn inner_threads(chunks: &[Chunk]) -> Threads {
+    if chunks.len() == 1 { Threads::Rayon(0) } else { Threads::None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sequence_is_in_one_chunk() {
+        for lengths in [vec![], vec![7], vec![9000], vec![3, 500, 3, 400, 20, 1, 1], vec![100; 57]] {
+            let chunks = chunks(&lengths);
+            let mut texts: Vec<usize> = chunks.iter().flat_map(|chunk| chunk.texts.clone()).collect();
+            texts.sort_unstable();
+            assert!(texts.into_iter().eq(0..lengths.len()));
+            for chunk in &chunks {
+                for ((&text, &start), &length) in chunk.texts.iter().zip(&chunk.starts).zip(&chunk.lengths) {
+                    assert_eq!((start, length), (lengths[..text].iter().sum(), lengths[text]));
+                }
+                assert!(chunk.tokens() <= TOKENS.max(lengths.iter().copied().max().unwrap_or(0)));
+            }
+        }
+    }
+}

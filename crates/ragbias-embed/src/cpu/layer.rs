@@ -1,0 +1,412 @@
+//! One transformer layer over some packed sequences, forward and backward.
+
+use std::ops::Deref;
+
+use candle_core::{Storage, Tensor};
+
+use super::attention::Heads;
+use super::matrix::{Into, Matrix, Threads, product};
+use super::norm::{Norm, Normed};
+use super::pool::Pool;
+use super::row::{add, add_rows};
+use crate::Result;
+use crate::config::{Activation, BertConfig};
+use crate::parameters::Parameters;
+
+/// A contiguous f32 tensor on the CPU.
+#[derive(Clone)]
+pub(super) struct Weight(Tensor);
+
+impl Weight {
+    pub(super) fn new(tensor: &Tensor) -> Result<Self> {
+        Ok(Self(tensor.to_dtype(candle_core::DType::F32)?.contiguous()?.detach()))
+    }
+
+    pub(super) fn named(parameters: &Parameters, name: &str) -> Result<Self> {
+        Self::new(parameters.get(name)?)
+    }
+
+    /// Its values, in place.
+    pub(super) fn values(&self) -> Values<impl Deref<Target = Storage>> {
+        let (storage, layout) = self.0.storage_and_layout();
+        Values { storage, start: layout.start_offset(), length: layout.shape().elem_count() }
+    }
+
+    pub(super) fn shape(&self) -> &[usize] {
+        self.0.dims()
+    }
+}
+
+/// The values of a [`Weight`]: a slice of a storage that is locked for reading.
+pub(super) struct Values<S> {
+    storage: S,
+    start: usize,
+    length: usize,
+}
+
+impl<S: Deref<Target = Storage>> Deref for Values<S> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        let Storage::Cpu(storage) = &*self.storage else {
+            panic!("a weight that is not on the CPU; this is a bug")
+        };
+        let values = storage.as_slice::<f32>().expect("weights are f32; this is a bug");
+        &values[self.start..self.start + self.length]
+    }
+}
+
+/// y = x·Wᵀ + b, W `(out, in)`.
+#[derive(Clone)]
+struct Linear {
+    weight: Weight,
+    bias: Weight,
+}
+
+impl Linear {
+    fn new(parameters: &Parameters, name: &str) -> Result<Self> {
+        Self::stacked(parameters, &[name.to_owned()])
+    }
+
+    /// Several maps of one input as one.
+    fn stacked(parameters: &Parameters, names: &[String]) -> Result<Self> {
+        let part = |part: &str| -> Result<Weight> {
+            let tensors = names.iter().map(|name| parameters.get(&format!("{name}.{part}")));
+            let tensors = tensors.collect::<Result<Vec<_>>>()?;
+            if let [one] = tensors[..] { Weight::new(one) } else { Weight::new(&Tensor::cat(&tensors, 0)?) }
+        };
+        Ok(Self { weight: part("weight")?, bias: part("bias")? })
+    }
+
+    fn outputs(&self) -> usize {
+        self.weight.shape()[0]
+    }
+
+    fn inputs(&self) -> usize {
+        self.weight.shape()[1]
+    }
+
+    /// x·Wᵀ, `(rows, out)`, without the bias.
+    fn forward(&self, x: &[f32], pool: &mut Pool, threads: Threads) -> Vec<f32> {
+        let (rows, width) = (x.len() / self.inputs(), self.outputs());
+        let mut out = pool.take(rows * width);
+        let (x, weight) = (Matrix::new(x, rows, self.inputs()), self.weight.values());
+        product(&mut out, width, Into::Set, 1.0, x, Matrix::new(&weight, width, self.inputs()).t(), threads);
+        out
+    }
+
+    /// out ← gradient·W, or added to what is there.
+    fn gradient_of_input(&self, gradient: &[f32], out: &mut [f32], into: Into) {
+        let (rows, weight) = (gradient.len() / self.outputs(), self.weight.values());
+        let gradient = Matrix::new(gradient, rows, self.outputs());
+        let weight = Matrix::new(&weight, self.outputs(), self.inputs());
+        product(out, self.inputs(), into, 1.0, gradient, weight, Threads::None);
+    }
+
+    /// Adds gradientᵀ·x to the sum of the weight's gradients, and the rows of `gradient` to the bias's.
+    fn gradient_of_weights(&self, gradient: &[f32], x: &[f32], sums: &mut [Option<Vec<f32>>]) {
+        let rows = gradient.len() / self.outputs();
+        if let Some(sum) = &mut sums[0] {
+            let gradient = Matrix::new(gradient, rows, self.outputs()).t();
+            let x = Matrix::new(x, rows, self.inputs());
+            product(sum, self.inputs(), Into::Add, 1.0, gradient, x, Threads::None);
+        }
+        if let Some(sum) = &mut sums[1] {
+            add_rows(sum, gradient);
+        }
+    }
+}
+
+/// The weights of a LayerNorm.
+#[derive(Clone)]
+pub(super) struct LayerNorm {
+    weight: Weight,
+    bias: Weight,
+    eps: f32,
+}
+
+impl LayerNorm {
+    pub(super) fn new(parameters: &Parameters, name: &str, config: &BertConfig) -> Result<Self> {
+        let part = |part: &str| Weight::named(parameters, &format!("{name}.{part}"));
+        Ok(Self { weight: part("weight")?, bias: part("bias")?, eps: config.layer_norm_eps as f32 })
+    }
+
+    pub(super) fn with<R>(&self, work: impl FnOnce(Norm<'_>) -> R) -> R {
+        let (weight, bias) = (self.weight.values(), self.bias.values());
+        work(Norm { weight: &weight, bias: &bias, eps: self.eps })
+    }
+
+    /// The gradient of its input in place of that of its output; those of its weights onto their sums.
+    pub(super) fn backward(&self, gradient: &mut [f32], kept: &KeptNorm, sums: &mut [Option<Vec<f32>>]) {
+        let (weight, bias) = sums.split_at_mut(1);
+        self.with(|norm| {
+            norm.backward(
+                gradient,
+                &kept.centred,
+                &kept.scales,
+                weight[0].as_deref_mut(),
+                bias[0].as_deref_mut(),
+            );
+        });
+    }
+}
+
+/// What a LayerNorm leaves for its backward pass.
+pub(super) struct KeptNorm {
+    pub(super) centred: Vec<f32>,
+    pub(super) scales: Vec<f32>,
+}
+
+impl KeptNorm {
+    pub(super) fn new(rows: usize, width: usize, pool: &mut Pool) -> Self {
+        Self { centred: pool.take(rows * width), scales: pool.take(rows) }
+    }
+
+    pub(super) fn normed(&mut self) -> Normed<'_> {
+        Normed { centred: &mut self.centred, scales: &mut self.scales }
+    }
+}
+
+/// What the MLP of a layer leaves for its backward pass.
+pub(super) struct KeptMlp {
+    /// `(tokens, hidden)`.
+    input: Vec<f32>,
+    /// Between the two maps, after the activation, `(tokens, inner)`.
+    inner: Vec<f32>,
+    /// The activation's slopes there.
+    slopes: Vec<f32>,
+    norm: KeptNorm,
+}
+
+/// What the attention of a layer leaves for its backward pass.
+pub(super) struct KeptAttention {
+    /// `(tokens, hidden)`.
+    input: Vec<f32>,
+    /// Query, key and value, `(tokens, 3·hidden)`.
+    rows: Vec<f32>,
+    /// `(heads, length, length)` of each sequence.
+    weights: Vec<f32>,
+    /// `(tokens, hidden)`.
+    contexts: Vec<f32>,
+    norm: KeptNorm,
+}
+
+/// Sums of gradients of a layer's parameters, in the order of [`Layer::PARTS`]; `None` where a parameter is frozen.
+pub(super) type LayerSums = [Option<Vec<f32>>; 12];
+
+/// The weights of one layer.
+#[derive(Clone)]
+pub(super) struct Layer {
+    query_key_value: Linear,
+    attention_output: Linear,
+    attention_norm: LayerNorm,
+    up: Linear,
+    down: Linear,
+    output_norm: LayerNorm,
+    activation: Activation,
+    heads: Heads,
+}
+
+impl Layer {
+    /// The maps and norms whose weight and bias are trained together, attention first; the first is three stacked maps.
+    pub(super) const PARTS: [&[&str]; 6] = [
+        &["attention.self.query", "attention.self.key", "attention.self.value"],
+        &["attention.output.dense"],
+        &["attention.output.LayerNorm"],
+        &["intermediate.dense"],
+        &["output.dense"],
+        &["output.LayerNorm"],
+    ];
+
+    /// The names of a layer's parameters, in the order of [`LayerSums`]: weight and bias of each part.
+    pub(super) fn names(number: usize) -> [Vec<String>; 12] {
+        std::array::from_fn(|place| {
+            let end = ["weight", "bias"][place % 2];
+            Self::PARTS[place / 2].iter().map(|part| format!("encoder.layer.{number}.{part}.{end}")).collect()
+        })
+    }
+
+    /// Their shapes; stacked maps have one.
+    pub(super) fn shapes(&self) -> [&[usize]; 12] {
+        let (q, o, n) = (&self.query_key_value, &self.attention_output, &self.attention_norm);
+        let (u, d, m) = (&self.up, &self.down, &self.output_norm);
+        [
+            &q.weight, &q.bias, &o.weight, &o.bias, &n.weight, &n.bias, &u.weight, &u.bias, &d.weight,
+            &d.bias, &m.weight, &m.bias,
+        ]
+        .map(Weight::shape)
+    }
+
+    /// How many values each has.
+    pub(super) fn sizes(&self) -> [usize; 12] {
+        self.shapes().map(|shape| shape.iter().product())
+    }
+
+    pub(super) fn new(config: &BertConfig, number: usize, parameters: &Parameters) -> Result<Self> {
+        let at = |part: &str| format!("encoder.layer.{number}.{part}");
+        let linear = |part: &str| Linear::new(parameters, &at(part));
+        let heads = Heads {
+            count: config.num_attention_heads,
+            width: config.hidden_size / config.num_attention_heads,
+        };
+        Ok(Self {
+            query_key_value: Linear::stacked(
+                parameters,
+                &Self::PARTS[0].iter().map(|part| at(part)).collect::<Vec<_>>(),
+            )?,
+            attention_output: linear("attention.output.dense")?,
+            attention_norm: LayerNorm::new(parameters, &at("attention.output.LayerNorm"), config)?,
+            up: linear("intermediate.dense")?,
+            down: linear("output.dense")?,
+            output_norm: LayerNorm::new(parameters, &at("output.LayerNorm"), config)?,
+            activation: config.hidden_act,
+            heads,
+        })
+    }
+
+    /// states ← LayerNorm(attention(states) + states); what the backward pass needs is kept where `keep` asks for it.
+    pub(super) fn attend(
+        &self,
+        states: &mut [f32],
+        lengths: &[usize],
+        keep: bool,
+        pool: &mut Pool,
+        threads: Threads,
+    ) -> Option<KeptAttention> {
+        let hidden = self.heads.hidden();
+        let tokens = states.len() / hidden;
+        let mut rows = self.query_key_value.forward(states, pool, threads);
+        let bias = self.query_key_value.bias.values();
+        rows.chunks_exact_mut(3 * hidden).for_each(|row| add(row, &bias));
+        let areas = || lengths.iter().map(|length| length * length);
+        let room = if keep { self.heads.count * areas().sum::<usize>() } else { areas().max().unwrap_or(0) };
+        let (mut weights, mut contexts) = (pool.take(room), pool.take(tokens * hidden));
+        let (mut token, mut used) = (0, 0);
+        for &length in lengths {
+            let area = if keep { self.heads.count * length * length } else { length * length };
+            self.heads.forward(
+                &rows[token * 3 * hidden..(token + length) * 3 * hidden],
+                &mut contexts[token * hidden..(token + length) * hidden],
+                &mut weights[used..used + area],
+                threads,
+            );
+            token += length;
+            used += if keep { area } else { 0 };
+        }
+        let attended = self.attention_output.forward(&contexts, pool, threads);
+        let mut kept = keep.then(|| (pool.copy(states), KeptNorm::new(tokens, hidden, pool)));
+        let bias = self.attention_output.bias.values();
+        self.attention_norm.with(|norm| {
+            norm.residual(states, &attended, &bias, kept.as_mut().map(|(_, norm)| norm.normed()));
+        });
+        pool.give([attended]);
+        if let Some((input, norm)) = kept {
+            return Some(KeptAttention { input, rows, weights, contexts, norm });
+        }
+        pool.give([rows, weights, contexts]);
+        None
+    }
+
+    /// states ← LayerNorm(MLP(states) + states); what the backward pass needs is kept where `keep` asks for it.
+    pub(super) fn transform(
+        &self,
+        states: &mut [f32],
+        keep: bool,
+        pool: &mut Pool,
+        threads: Threads,
+    ) -> Option<KeptMlp> {
+        let hidden = self.heads.hidden();
+        let tokens = states.len() / hidden;
+        let mut inner = self.up.forward(states, pool, threads);
+        let bias = self.up.bias.values();
+        let slopes = if keep {
+            let mut slopes = pool.take(inner.len());
+            self.activation.apply_with_slopes(&mut inner, &bias, &mut slopes);
+            Some(slopes)
+        } else {
+            self.activation.apply_to_rows(&mut inner, &bias);
+            None
+        };
+        let out = self.down.forward(&inner, pool, threads);
+        let mut kept = keep.then(|| (pool.copy(states), KeptNorm::new(tokens, hidden, pool)));
+        let bias = self.down.bias.values();
+        self.output_norm.with(|norm| {
+            norm.residual(states, &out, &bias, kept.as_mut().map(|(_, norm)| norm.normed()));
+        });
+        pool.give([out]);
+        if let (Some((input, norm)), Some(slopes)) = (kept, slopes) {
+            return Some(KeptMlp { input, inner, slopes, norm });
+        }
+        pool.give([inner]);
+        None
+    }
+
+    /// The gradient of the MLP's input in place of that of the layer's output, where `below` asks for it; gradients of
+    /// weights onto their sums.
+    pub(super) fn transform_backward(
+        &self,
+        gradient: &mut [f32],
+        kept: KeptMlp,
+        sums: &mut LayerSums,
+        below: bool,
+        pool: &mut Pool,
+    ) {
+        self.output_norm.backward(gradient, &kept.norm, &mut sums[10..12]);
+        self.down.gradient_of_weights(gradient, &kept.inner, &mut sums[8..10]);
+        if below || sums[6..8].iter().any(Option::is_some) {
+            let mut inner = pool.take(kept.inner.len());
+            self.down.gradient_of_input(gradient, &mut inner, Into::Set);
+            for (g, slope) in inner.iter_mut().zip(&kept.slopes) {
+                *g *= slope;
+            }
+            self.up.gradient_of_weights(&inner, &kept.input, &mut sums[6..8]);
+            if below {
+                self.up.gradient_of_input(&inner, gradient, Into::Add);
+            }
+            pool.give([inner]);
+        }
+        pool.give([kept.input, kept.inner, kept.slopes, kept.norm.centred, kept.norm.scales]);
+    }
+
+    /// The same for the attention: the gradient of the layer's input in place of that of the MLP's.
+    pub(super) fn attend_backward(
+        &self,
+        gradient: &mut [f32],
+        lengths: &[usize],
+        kept: KeptAttention,
+        sums: &mut LayerSums,
+        below: bool,
+        pool: &mut Pool,
+    ) {
+        let hidden = self.heads.hidden();
+        self.attention_norm.backward(gradient, &kept.norm, &mut sums[4..6]);
+        self.attention_output.gradient_of_weights(gradient, &kept.contexts, &mut sums[2..4]);
+        if below || sums[0..2].iter().any(Option::is_some) {
+            let mut contexts = pool.take(gradient.len());
+            self.attention_output.gradient_of_input(gradient, &mut contexts, Into::Set);
+            let mut rows = pool.take(kept.rows.len());
+            let longest = lengths.iter().copied().max().unwrap_or(0);
+            let mut scratch = pool.take(longest * longest);
+            let (mut token, mut used) = (0, 0);
+            for &length in lengths {
+                let area = self.heads.count * length * length;
+                let of = |width: usize| token * width..(token + length) * width;
+                self.heads.backward(
+                    &kept.rows[of(3 * hidden)],
+                    &kept.weights[used..used + area],
+                    &contexts[of(hidden)],
+                    &mut rows[of(3 * hidden)],
+                    &mut scratch,
+                );
+                token += length;
+                used += area;
+            }
+            self.query_key_value.gradient_of_weights(&rows, &kept.input, &mut sums[0..2]);
+            if below {
+                self.query_key_value.gradient_of_input(&rows, gradient, Into::Add);
+            }
+            pool.give([contexts, rows, scratch]);
+        }
+        pool.give([kept.input, kept.rows, kept.weights, kept.contexts, kept.norm.centred, kept.norm.scales]);
+    }
+}

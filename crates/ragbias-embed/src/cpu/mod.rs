@@ -1,0 +1,242 @@
+//! The encoder on the CPU: forward and backward on slices, in chunks of whole sequences.
+//!
+//! A batch is spread over as many chunks as fill the threads, each small enough for its states to stay in the cache from
+//! one operation to the next. A chunk goes through all layers on one thread, so that threads meet once a batch; a text
+//! that comes alone is one chunk, whose matrix products are spread over the threads instead. [`Bert`](crate::Bert) is
+//! the same function out of candle's operators, and tests hold this one against it.
+#![allow(clippy::inline_always, reason = "loops become vector code only where what they call is inlined")]
+
+mod attention;
+mod chunk;
+mod function;
+mod layer;
+mod matrix;
+mod norm;
+mod pool;
+mod row;
+mod tape;
+
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
+
+pub(crate) use self::tape::CpuTape;
+
+use self::chunk::{Chunk, chunks, inner_threads};
+use self::layer::{KeptNorm, Layer, LayerNorm, Weight};
+use self::matrix::Threads;
+use self::pool::{Pool, Pools};
+use crate::config::{CheckpointConfig, Pooling};
+use crate::encoder::{Input, Under};
+use crate::parameters::Parameters;
+use crate::{Error, Result};
+
+/// An encoder with its pooling.
+#[derive(Clone)]
+pub(crate) struct CpuEncoder {
+    hidden: usize,
+    pooling: Pooling,
+    words: Weight,
+    positions: Weight,
+    /// Of all segments; texts have the first.
+    segments: Weight,
+    norm: LayerNorm,
+    layers: Vec<Layer>,
+    pools: Arc<Pools>,
+}
+
+const WORDS: &str = "embeddings.word_embeddings.weight";
+const POSITIONS: &str = "embeddings.position_embeddings.weight";
+const SEGMENTS: &str = "embeddings.token_type_embeddings.weight";
+const NORM: &str = "embeddings.LayerNorm";
+
+impl CpuEncoder {
+    pub(crate) fn new(config: &CheckpointConfig, parameters: &Parameters) -> Result<Self> {
+        let bert = &config.bert;
+        let layers = (0..bert.num_hidden_layers).map(|number| Layer::new(bert, number, parameters));
+        Ok(Self {
+            hidden: bert.hidden_size,
+            pooling: config.pooling,
+            words: Weight::named(parameters, WORDS)?,
+            positions: Weight::named(parameters, POSITIONS)?,
+            segments: Weight::named(parameters, SEGMENTS)?,
+            norm: LayerNorm::new(parameters, NORM, bert)?,
+            layers: layers.collect::<Result<_>>()?,
+            pools: Arc::default(),
+        })
+    }
+
+    /// The same encoder with other weights; its memory is used on.
+    pub(crate) fn with(&self, config: &CheckpointConfig, parameters: &Parameters) -> Result<Self> {
+        Ok(Self { pools: Arc::clone(&self.pools), ..Self::new(config, parameters)? })
+    }
+
+    /// Hidden states at a place, `(tokens, hidden)`, in the order of the batch.
+    pub(crate) fn states(&self, input: Input<'_>, at: Under) -> Result<Vec<f32>> {
+        self.check(input)?;
+        let mut all = vec![0.0; input.lengths().iter().sum::<usize>() * self.hidden];
+        for (chunk, states) in self.each_chunk(input, at.half(), |_, states| states.to_vec()) {
+            let mut from = 0;
+            for (&start, &length) in chunk.starts.iter().zip(&chunk.lengths) {
+                let rows = &states[from * self.hidden..(from + length) * self.hidden];
+                all[start * self.hidden..][..rows.len()].copy_from_slice(rows);
+                from += length;
+            }
+        }
+        Ok(all)
+    }
+
+    /// One vector a text, `(texts, hidden)`, not normalised.
+    pub(crate) fn vectors(&self, input: Input<'_>) -> Result<Tensor> {
+        self.check(input)?;
+        let pooled = self.each_chunk(input, self.halves(), |chunk, states| self.pool(chunk, states));
+        self.in_order(input, pooled.iter().map(|(chunk, rows)| (chunk, rows.as_slice())))
+    }
+
+    /// Half layers: an attention and an MLP a layer.
+    fn halves(&self) -> usize {
+        2 * self.layers.len()
+    }
+
+    /// What `work` makes of each chunk's states under a half layer.
+    fn each_chunk<R: Send>(
+        &self,
+        input: Input<'_>,
+        until: usize,
+        work: impl Fn(&Chunk, &[f32]) -> R + Sync,
+    ) -> Vec<(Chunk, R)> {
+        let chunks = chunks(input.lengths());
+        let threads = inner_threads(&chunks);
+        let one = |chunk: Chunk| {
+            self.pools.lend(|pool| {
+                let mut states = self.enter(input, &chunk, None, pool);
+                self.run(&mut states, &chunk, input.half()..until, pool, threads);
+                let result = work(&chunk, &states);
+                pool.give([states]);
+                (chunk, result)
+            })
+        };
+        chunks.into_par_iter().map(one).collect()
+    }
+
+    /// The states that a chunk enters with.
+    fn enter(
+        &self,
+        input: Input<'_>,
+        chunk: &Chunk,
+        kept: Option<&mut KeptNorm>,
+        pool: &mut Pool,
+    ) -> Vec<f32> {
+        let mut states = pool.take(chunk.tokens() * self.hidden);
+        let mut rest = states.as_mut_slice();
+        for (&start, &length) in chunk.starts.iter().zip(&chunk.lengths) {
+            let (rows, after) = rest.split_at_mut(length * self.hidden);
+            match input {
+                Input::States { rows: all, .. } => {
+                    rows.copy_from_slice(&all[start * self.hidden..][..rows.len()]);
+                }
+                Input::Tokens(batch) => self.look_up(&batch.ids[start..start + length], rows),
+            }
+            rest = after;
+        }
+        if let Input::Tokens(_) = input {
+            self.norm.with(|norm| norm.plain(&mut states, kept.map(KeptNorm::normed)));
+        }
+        states
+    }
+
+    /// Word, position and segment of each token, added up.
+    fn look_up(&self, ids: &[u32], rows: &mut [f32]) {
+        let (words, positions, segments) =
+            (self.words.values(), self.positions.values(), self.segments.values());
+        let places = positions.chunks_exact(self.hidden);
+        for ((row, &id), place) in rows.chunks_exact_mut(self.hidden).zip(ids).zip(places) {
+            let word = &words[id as usize * self.hidden..][..self.hidden];
+            for (((x, w), p), s) in row.iter_mut().zip(word).zip(place).zip(&*segments) {
+                *x = (w + p) + s;
+            }
+        }
+    }
+
+    /// Takes a chunk's states through some half layers.
+    fn run(
+        &self,
+        states: &mut [f32],
+        chunk: &Chunk,
+        halves: std::ops::Range<usize>,
+        pool: &mut Pool,
+        threads: Threads,
+    ) {
+        for half in halves {
+            let layer = &self.layers[half / 2];
+            if half % 2 == 0 {
+                layer.attend(states, &chunk.lengths, false, pool, threads);
+            } else {
+                layer.transform(states, false, pool, threads);
+            }
+        }
+    }
+
+    /// One vector a text, from the states after the last layer.
+    fn pool(&self, chunk: &Chunk, states: &[f32]) -> Vec<f32> {
+        let mut pooled = vec![0.0; chunk.texts.len() * self.hidden];
+        let mut rest = states;
+        for (vector, &length) in pooled.chunks_exact_mut(self.hidden).zip(&chunk.lengths) {
+            let (rows, after) = rest.split_at(length * self.hidden);
+            match self.pooling {
+                Pooling::Cls => vector.copy_from_slice(&rows[..self.hidden]),
+                Pooling::Mean => {
+                    row::add_rows(vector, rows);
+                    let share = 1.0 / length as f32;
+                    for x in vector {
+                        *x *= share;
+                    }
+                }
+            }
+            rest = after;
+        }
+        pooled
+    }
+
+    /// Rows of chunks in the order of the batch, `(texts, hidden)`.
+    fn in_order<'c>(
+        &self,
+        input: Input<'_>,
+        chunks: impl Iterator<Item = (&'c Chunk, &'c [f32])>,
+    ) -> Result<Tensor> {
+        let texts = input.lengths().len();
+        let mut all = vec![0.0; texts * self.hidden];
+        for (chunk, rows) in chunks {
+            for (&text, row) in chunk.texts.iter().zip(rows.chunks_exact(self.hidden)) {
+                all[text * self.hidden..][..self.hidden].copy_from_slice(row);
+            }
+        }
+        Ok(Tensor::from_vec(all, (texts, self.hidden), &Device::Cpu)?)
+    }
+
+    /// Whether all tokens have an embedding, and all states their width.
+    fn check(&self, input: Input<'_>) -> Result<()> {
+        let refused = |what, expected: usize, received: usize| Err(Error::Input { what, expected, received });
+        let tokens: usize = input.lengths().iter().sum();
+        match input {
+            Input::Tokens(batch) => {
+                let (vocabulary, longest) = (self.words.shape()[0], self.positions.shape()[0]);
+                if batch.ids.len() != tokens {
+                    return refused("tokens in a batch", tokens, batch.ids.len());
+                }
+                if let Some(&id) = batch.ids.iter().find(|&&id| id as usize >= vocabulary) {
+                    return refused("a token below the size of the vocabulary,", vocabulary, id as usize);
+                }
+                if let Some(&length) = batch.lengths.iter().find(|&&length| length > longest) {
+                    return refused("a sequence within the position embeddings,", longest, length);
+                }
+            }
+            Input::States { rows, .. } if rows.len() != tokens * self.hidden => {
+                return refused("values of hidden states", tokens * self.hidden, rows.len());
+            }
+            Input::States { .. } => {}
+        }
+        Ok(())
+    }
+}

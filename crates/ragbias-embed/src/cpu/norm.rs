@@ -1,0 +1,109 @@
+//! LayerNorm over rows, fused with the bias and the residual before it; and its backward pass.
+
+use super::row::{add, dot, sum};
+
+/// Weight, bias and ε of a LayerNorm.
+#[derive(Clone, Copy)]
+pub(super) struct Norm<'a> {
+    pub(super) weight: &'a [f32],
+    pub(super) bias: &'a [f32],
+    pub(super) eps: f32,
+}
+
+/// What the backward pass of a LayerNorm needs of the forward one.
+pub(super) struct Normed<'t> {
+    /// (x − mean) / deviation, `(rows, width)`.
+    pub(super) centred: &'t mut [f32],
+    /// 1 / deviation, `(rows,)`.
+    pub(super) scales: &'t mut [f32],
+}
+
+impl Norm<'_> {
+    /// states ← LayerNorm(added + bias + states), `(rows, width)` both.
+    pub(super) fn residual(
+        &self,
+        states: &mut [f32],
+        added: &[f32],
+        bias: &[f32],
+        mut kept: Option<Normed<'_>>,
+    ) {
+        let width = self.weight.len();
+        let rows = states.chunks_exact_mut(width).zip(added.chunks_exact(width));
+        for (number, (state, added)) in rows.enumerate() {
+            for ((x, a), b) in state.iter_mut().zip(added).zip(bias) {
+                *x += a + b;
+            }
+            let scale = self.row(state);
+            if let Some(kept) = &mut kept {
+                kept.scales[number] = scale;
+                kept.centred[number * width..(number + 1) * width].copy_from_slice(state);
+            }
+            self.stretch(state);
+        }
+    }
+
+    /// states ← LayerNorm(states).
+    pub(super) fn plain(&self, states: &mut [f32], mut kept: Option<Normed<'_>>) {
+        let width = self.weight.len();
+        for (number, state) in states.chunks_exact_mut(width).enumerate() {
+            let scale = self.row(state);
+            if let Some(kept) = &mut kept {
+                kept.scales[number] = scale;
+                kept.centred[number * width..(number + 1) * width].copy_from_slice(state);
+            }
+            self.stretch(state);
+        }
+    }
+
+    /// Centres a row and scales it to deviation 1; gives what it was scaled by.
+    #[inline(always)]
+    fn row(&self, row: &mut [f32]) -> f32 {
+        let n = row.len() as f32;
+        let mean = sum(row, |x| x) / n;
+        let variance = sum(row, |x| (x - mean) * (x - mean)) / n;
+        let scale = 1.0 / (variance + self.eps).sqrt();
+        for x in row {
+            *x = (*x - mean) * scale;
+        }
+        scale
+    }
+
+    #[inline(always)]
+    fn stretch(&self, row: &mut [f32]) {
+        for ((x, w), b) in row.iter_mut().zip(self.weight).zip(self.bias) {
+            *x = x.mul_add(*w, *b);
+        }
+    }
+
+    /// The gradient of the input, in place of that of the output: with g = gradient·weight and ĉ the centred row,
+    /// scale·(g − mean(g) − ĉ·mean(g·ĉ)). Adds those of weight and bias to their sums, where they are asked for.
+    pub(super) fn backward(
+        &self,
+        gradient: &mut [f32],
+        centred: &[f32],
+        scales: &[f32],
+        mut weight: Option<&mut [f32]>,
+        mut bias: Option<&mut [f32]>,
+    ) {
+        let width = self.weight.len();
+        let rows = gradient.chunks_exact_mut(width).zip(centred.chunks_exact(width)).zip(scales);
+        for ((row, centred), &scale) in rows {
+            if let Some(weight) = &mut weight {
+                for ((sum, g), c) in weight.iter_mut().zip(&*row).zip(centred) {
+                    *sum = g.mul_add(*c, *sum);
+                }
+            }
+            if let Some(bias) = &mut bias {
+                add(bias, row);
+            }
+            for (g, w) in row.iter_mut().zip(self.weight) {
+                *g *= w;
+            }
+            let n = width as f32;
+            let (mean, slope) = (sum(row, |x| x) / n, dot(row, centred) / n);
+            for (g, c) in row.iter_mut().zip(centred) {
+                *g = scale * (*g - mean - c * slope);
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Reductions over one row, in partial sums, so that the compiler makes vector code of them.
+
+/// Partial results of one reduction.
+const LANES: usize = 16;
+
+/// Σ of(x).
+#[inline(always)]
+pub(super) fn sum(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
+    let mut sums = [0.0; LANES];
+    let chunks = row.chunks_exact(LANES);
+    let rest: f32 = chunks.remainder().iter().map(|&x| of(x)).sum();
+    for chunk in chunks {
+        for (sum, &x) in sums.iter_mut().zip(chunk) {
+            *sum += of(x);
+        }
+    }
+    sums.iter().sum::<f32>() + rest
+}
+
+/// Σ a·b.
+#[inline(always)]
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0; LANES];
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(x, y)| x * y).sum();
+    for (a, b) in a_chunks.zip(b_chunks) {
+        for ((sum, &x), &y) in sums.iter_mut().zip(a).zip(b) {
+            *sum = x.mul_add(y, *sum);
+        }
+    }
+    sums.iter().sum::<f32>() + rest
+}
+
+/// The largest value.
+#[inline(always)]
+pub(super) fn largest(row: &[f32]) -> f32 {
+    let higher = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let chunks = row.chunks_exact(LANES);
+    let rest = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, higher);
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = higher(*lane, x);
+        }
+    }
+    lanes.iter().copied().fold(rest, higher)
+}
+
+/// sums += row.
+#[inline(always)]
+pub(super) fn add(sums: &mut [f32], row: &[f32]) {
+    for (sum, x) in sums.iter_mut().zip(row) {
+        *sum += x;
+    }
+}
+
+/// sums += the sum of all rows.
+pub(super) fn add_rows(sums: &mut [f32], rows: &[f32]) {
+    for row in rows.chunks_exact(sums.len()) {
+        add(sums, row);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reductions_take_every_value_whatever_the_length() {
+        for length in [1, 15, 16, 17, 129] {
+            let row: Vec<f32> = (0..length).map(|i| (i * 29 % 31) as f32 - 15.0).collect();
+            assert_eq!(sum(&row, |x| x), row.iter().sum::<f32>());
+            assert_eq!(dot(&row, &row), row.iter().map(|x| x * x).sum::<f32>());
+            assert_eq!(largest(&row), row.iter().copied().fold(f32::MIN, f32::max));
+        }
+    }
+}

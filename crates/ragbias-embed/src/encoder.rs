@@ -1,0 +1,343 @@
+//! The encoder and its pooling, for inference and for training, wherever they run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use crate::Result;
+use crate::bert::Bert;
+use crate::config::CheckpointConfig;
+use crate::cpu::{CpuEncoder, CpuTape};
+use crate::parameters::Parameters;
+
+/// Token ids of several texts, packed: one sequence after the other, without padding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packed {
+    /// Ids of all tokens.
+    pub ids: Vec<u32>,
+    /// Length of each sequence, in order; none is 0.
+    pub lengths: Vec<usize>,
+}
+
+impl Packed {
+    /// These sequences, one after the other.
+    pub fn new(sequences: &[impl AsRef<[u32]>]) -> Self {
+        Self {
+            ids: sequences.iter().flat_map(|sequence| sequence.as_ref().iter().copied()).collect(),
+            lengths: sequences.iter().map(|sequence| sequence.as_ref().len()).collect(),
+        }
+    }
+}
+
+/// A place between two halves of the encoder's layers, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Under {
+    /// Under the attention of this layer: what the layer sees.
+    Layer(usize),
+    /// Between its attention, with the LayerNorm after it, and its MLP.
+    Mlp(usize),
+}
+
+impl Under {
+    /// The number of the half layer over it.
+    pub(crate) fn half(self) -> usize {
+        match self {
+            Self::Layer(layer) => 2 * layer,
+            Self::Mlp(layer) => 2 * layer + 1,
+        }
+    }
+}
+
+/// What an encoder starts from.
+#[derive(Debug, Clone, Copy)]
+pub enum Input<'a> {
+    /// Tokens.
+    Tokens(&'a Packed),
+    /// Hidden states that were computed before.
+    States {
+        /// Where they belong.
+        under: Under,
+        /// `(tokens, hidden)`, row by row, packed as the tokens were.
+        rows: &'a [f32],
+        /// Length of each sequence.
+        lengths: &'a [usize],
+    },
+}
+
+impl<'a> Input<'a> {
+    /// Length of each sequence.
+    pub fn lengths(self) -> &'a [usize] {
+        match self {
+            Self::Tokens(batch) => &batch.lengths,
+            Self::States { lengths, .. } => lengths,
+        }
+    }
+
+    /// The first half layer that it goes through.
+    pub(crate) fn half(self) -> usize {
+        match self {
+            Self::Tokens(_) => 0,
+            Self::States { under, .. } => under.half(),
+        }
+    }
+}
+
+/// A BERT encoder with its pooling: a function of [`Parameters`] from texts to vectors, with gradients.
+///
+/// On the CPU it runs on kernels of its own, on other devices on candle's operators. A text's vector does not depend on
+/// its batch.
+#[derive(Clone)]
+pub struct Encoder {
+    config: CheckpointConfig,
+    precision: Precision,
+    on: On,
+}
+
+#[derive(Clone)]
+enum On {
+    Cpu(CpuEncoder),
+    Device { bert: Bert, parameters: Parameters },
+}
+
+/// What products are computed in, on devices that have a choice; weights and their gradients are f32 always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits with the exponent of 32: about three digits.
+    Bf16,
+}
+
+impl Precision {
+    fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+        }
+    }
+}
+
+impl Encoder {
+    /// The encoder of these weights, on the device where they are; the CPU computes in f32 whatever is asked for.
+    ///
+    /// # Errors
+    /// A weight that is not there.
+    pub fn new(config: &CheckpointConfig, parameters: &Parameters, precision: Precision) -> Result<Self> {
+        let on = match parameters.device() {
+            Device::Cpu => On::Cpu(CpuEncoder::new(config, parameters)?),
+            _ => On::Device {
+                bert: Bert::new(&config.bert, parameters, precision.dtype())?,
+                parameters: parameters.clone(),
+            },
+        };
+        Ok(Self { config: config.clone(), precision, on })
+    }
+
+    /// The same encoder with other weights; the memory that it works in is used on.
+    ///
+    /// # Errors
+    /// As [`Encoder::new`].
+    pub fn with(&self, parameters: &Parameters) -> Result<Self> {
+        match &self.on {
+            On::Cpu(encoder) if parameters.device().is_cpu() => {
+                Ok(Self { on: On::Cpu(encoder.with(&self.config, parameters)?), ..self.clone() })
+            }
+            _ => Self::new(&self.config, parameters, self.precision),
+        }
+    }
+
+    /// Hidden states at a place, `(tokens, hidden)`, row by row.
+    ///
+    /// # Errors
+    /// A token that the vocabulary does not have, a sequence that is too long, states of another width.
+    pub fn states(&self, input: Input<'_>, at: Under) -> Result<Vec<f32>> {
+        match &self.on {
+            On::Cpu(encoder) => encoder.states(input, at),
+            On::Device { bert, .. } => Ok(bert.states(input, at.half())?.flatten_all()?.to_vec1()?),
+        }
+    }
+
+    /// One vector per text, `(texts, hidden)`, not normalised.
+    ///
+    /// # Errors
+    /// As [`Encoder::states`].
+    pub fn vectors(&self, input: Input<'_>) -> Result<Tensor> {
+        match &self.on {
+            On::Cpu(encoder) => encoder.vectors(input),
+            On::Device { bert, .. } => bert.vectors(input, self.config.pooling),
+        }
+    }
+
+    /// The same vectors, and a tape that gives the gradients of the named parameters.
+    ///
+    /// # Errors
+    /// As [`Encoder::states`].
+    pub fn record(&self, input: Input<'_>, parameters: &BTreeSet<String>) -> Result<(Tensor, Tape)> {
+        match &self.on {
+            On::Cpu(encoder) => {
+                let (vectors, tape) = encoder.record(input, parameters)?;
+                Ok((vectors, Tape(Recorded::Cpu(tape))))
+            }
+            On::Device { parameters: all, .. } => {
+                let (mut all, mut variables) = (all.clone(), BTreeMap::new());
+                for name in parameters {
+                    let variable = Var::from_tensor(all.get(name)?)?;
+                    all.set(name, variable.as_tensor().clone())?;
+                    variables.insert(name.clone(), variable);
+                }
+                let vectors = Bert::new(&self.config.bert, &all, self.precision.dtype())?
+                    .vectors(input, self.config.pooling)?;
+                Ok((vectors.detach(), Tape(Recorded::Device { vectors, variables })))
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoder").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// A recorded pass of an [`Encoder`].
+pub struct Tape(Recorded);
+
+enum Recorded {
+    Cpu(CpuTape),
+    Device { vectors: Tensor, variables: BTreeMap<String, Var> },
+}
+
+impl Tape {
+    /// The gradients of the parameters that were named, from that of the vectors, `(texts, hidden)`. A parameter that
+    /// the pass did not depend on has none.
+    ///
+    /// # Errors
+    /// A gradient of another shape.
+    pub fn backward(self, gradient: &Tensor) -> Result<BTreeMap<String, Tensor>> {
+        match self.0 {
+            Recorded::Cpu(tape) => tape.backward(gradient),
+            Recorded::Device { vectors, variables } => {
+                // Its derivative by the vectors is the gradient.
+                let store = (vectors * gradient)?.sum_all()?.backward()?;
+                let named = variables.into_iter();
+                Ok(named.filter_map(|(name, variable)| Some((name, store.get(&variable)?.clone()))).collect())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Activation, BertConfig, Pooling, Prefixes};
+
+    /// A small encoder of random weights, on its kernels and on candle's operators.
+    fn twins(pooling: Pooling, activation: Activation) -> [Encoder; 2] {
+        let bert = BertConfig {
+            vocab_size: 50,
+            hidden_size: 24,
+            num_hidden_layers: 3,
+            num_attention_heads: 3,
+            intermediate_size: 60,
+            hidden_act: activation,
+            max_position_embeddings: 40,
+            type_vocab_size: 2,
+            layer_norm_eps: 1e-12,
+        };
+        let parameters = Parameters::from_fn(&bert, |name, shape| {
+            let seed: usize = name.bytes().map(usize::from).sum();
+            let random = |i: usize| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0;
+            let centre = if name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
+            let values = (0..shape.iter().product()).map(|i| 0.3_f32.mul_add(random(i), centre)).collect();
+            Tensor::from_vec(values, shape, &Device::Cpu)
+        })
+        .unwrap();
+        let config = CheckpointConfig { bert, pooling, max_tokens: 40, prefixes: Prefixes::default() };
+        let kernels = Encoder::new(&config, &parameters, Precision::F32).unwrap();
+        let bert = Bert::new(&config.bert, &parameters, DType::F32).unwrap();
+        [kernels.clone(), Encoder { on: On::Device { bert, parameters }, ..kernels }]
+    }
+
+    fn batch() -> Packed {
+        let lengths = [5, 17, 1, 40, 9];
+        Packed { ids: (0..72_u32).map(|i| i * 31 % 50).collect(), lengths: lengths.to_vec() }
+    }
+
+    fn difference(a: &Tensor, b: &Tensor) -> f32 {
+        assert_eq!(a.dims(), b.dims());
+        (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap()
+    }
+
+    #[test]
+    fn kernels_give_the_vectors_and_states_of_candles_operators() {
+        for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Relu] {
+            for pooling in [Pooling::Mean, Pooling::Cls] {
+                let [kernels, operators] = twins(pooling, activation);
+                let batch = batch();
+                let input = Input::Tokens(&batch);
+                let [a, b] = [&kernels, &operators].map(|encoder| encoder.vectors(input).unwrap());
+                assert!(difference(&a, &b) < 1e-5, "{activation:?} {pooling:?}: {}", difference(&a, &b));
+                for under in [Under::Layer(1), Under::Mlp(2)] {
+                    let rows = kernels.states(input, under).unwrap();
+                    let same = operators.states(input, under).unwrap();
+                    assert!(rows.iter().zip(&same).all(|(a, b)| (a - b).abs() < 1e-5));
+                    let states = Input::States { under, rows: &rows, lengths: &batch.lengths };
+                    for encoder in [&kernels, &operators] {
+                        assert!(difference(&encoder.vectors(states).unwrap(), &a) < 1e-5);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn kernels_give_the_gradients_of_candles_operators() {
+        for (pooling, activation) in [(Pooling::Mean, Activation::Gelu), (Pooling::Cls, Activation::GeluTanh)]
+        {
+            let [kernels, operators] = twins(pooling, activation);
+            let On::Device { parameters, .. } = &operators.on else { unreachable!() };
+            let all: BTreeSet<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
+            let top = all
+                .iter()
+                .filter(|name| name.contains("layer.2.") && !name.contains(".self."))
+                .cloned()
+                .collect();
+            let batch = batch();
+            let slope: Vec<f32> = (0..5 * 24).map(|i| ((i * 37) % 19) as f32 / 9.0 - 1.0).collect();
+            let slope = Tensor::from_vec(slope, (5, 24), &Device::Cpu).unwrap();
+            for trained in [&all, &top] {
+                let gradients = |encoder: &Encoder| {
+                    let (vectors, tape) = encoder.record(Input::Tokens(&batch), trained).unwrap();
+                    assert!(difference(&vectors, &encoder.vectors(Input::Tokens(&batch)).unwrap()) < 1e-5);
+                    tape.backward(&slope).unwrap()
+                };
+                let (ours, theirs) = (gradients(&kernels), gradients(&operators));
+                assert!(ours.keys().eq(trained), "{:?}", ours.keys());
+                for (name, theirs) in &theirs {
+                    let size = theirs.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+                    let difference = difference(&ours[name], theirs);
+                    assert!(difference < 1e-4 * size.max(1.0), "{name}: {difference} of {size}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_encoder_cannot_take_is_refused_with_the_reason() {
+        let [kernels, _] = twins(Pooling::Mean, Activation::Gelu);
+        let refused = |ids: &[u32], lengths: &[usize]| {
+            let batch = Packed { ids: ids.to_vec(), lengths: lengths.to_vec() };
+            kernels.vectors(Input::Tokens(&batch)).unwrap_err().to_string()
+        };
+        assert_eq!(
+            refused(&[3, 50], &[2]),
+            "expected a token below the size of the vocabulary, 50, received 50"
+        );
+        assert_eq!(
+            refused(&[3; 41], &[41]),
+            "expected a sequence within the position embeddings, 40, received 41"
+        );
+        assert_eq!(refused(&[3; 4], &[5]), "expected tokens in a batch 5, received 4");
+    }
+}
