@@ -14,15 +14,21 @@
 //! # Ok::<(), ragbias_core::Error>(())
 //! ```
 
+mod attention;
 mod choice;
 mod config;
+mod decoder;
 mod error;
 mod file;
-mod gemma3;
+mod format;
 mod gguf;
-mod model;
+mod kernel;
+mod lanes;
+mod matrix;
+mod prompts;
 mod sample;
 mod server;
+mod simd;
 mod template;
 mod tokenizer;
 
