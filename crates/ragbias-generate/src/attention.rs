@@ -1,7 +1,11 @@
 //! What a sequence has read, as keys and values, and attention to it.
 
+use crate::format::RUN;
 use crate::kernel::{columns_times, dot, exp, rows_times};
 use crate::lanes::Lanes;
+
+/// So many numbers of keys are not worth the hand-over to another core.
+const SMALL: usize = 4096;
 
 /// Keys and values of a sequence's tokens.
 #[derive(Debug, Clone, Default)]
@@ -82,7 +86,8 @@ impl Attention {
         let width = queries.width() / self.heads;
         let tiles: Vec<_> = queries.tiles().collect();
         let mut out = Lanes::zeros(tiles.len() * L, queries.width());
-        out.pieces_mut(width, |piece, out| {
+        let seen: usize = runs.iter().map(|run| run.state.tokens.len()).sum();
+        out.pieces_mut(width, L > 1 || seen * width > SMALL, |piece, out| {
             let (tile, head) = (piece / self.heads, piece % self.heads);
             let query = &tiles[tile][head * width..][..width];
             let reaches = |run: &&Run<'_>| run.row < (tile + 1) * L && run.row + run.tokens > tile * L;
@@ -174,9 +179,17 @@ impl Attention {
         let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         scores.iter_mut().for_each(|score| *score = exp(*score - largest));
         let total: f32 = scores.iter().sum();
-        for (token, score) in seen.zip(&scores) {
-            let (value, weight) = (&tokens.values[token * stride + at..][..width], score / total);
-            out.iter_mut().zip(value).for_each(|(out, value)| *out = weight.mul_add(*value, *out));
+        let (scores, values) =
+            (scores.as_chunks::<1>().0, &tokens.values[first * stride..(position + 1) * stride]);
+        let (runs, rest) = out.as_chunks_mut::<RUN>();
+        for (i, out) in runs.iter_mut().enumerate() {
+            let sums = columns_times::<RUN, 1>(values, stride, at + RUN * i, scores);
+            out.iter_mut().zip(sums).for_each(|(out, [sum])| *out = sum / total);
+        }
+        let at = at + RUN * runs.len();
+        for (i, out) in rest.iter_mut().enumerate() {
+            let [[sum]] = columns_times::<1, 1>(values, stride, at + i, scores);
+            *out = sum / total;
         }
     }
 }

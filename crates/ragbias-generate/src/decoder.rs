@@ -191,14 +191,14 @@ impl Decoder {
                     break;
                 }
             }
-            logits.extend(self.forward::<TILE>(&mut group));
+            logits.extend(on_the_pool(|| self.forward::<TILE>(&mut group)));
         }
         logits
     }
 
     /// Reads one token for each sequence, and gives the logits of the tokens after them.
     pub(crate) fn step(&self, spans: &mut [Span<'_>]) -> Vec<Vec<f32>> {
-        self.forward::<1>(spans)
+        on_the_pool(|| self.forward::<1>(spans))
     }
 
     fn forward<const L: usize>(&self, spans: &mut [Span<'_>]) -> Vec<Vec<f32>> {
@@ -265,7 +265,7 @@ impl Decoder {
     /// Normalises each head, where the family does, turns it by its tokens' positions, and scales it.
     fn turn<const L: usize>(&self, x: &mut Lanes<L>, weight: Option<&[f32]>, turns: &Turns<L>, scale: f32) {
         let heads = x.width() / self.head_width;
-        x.pieces_mut(self.head_width, |piece, head| {
+        x.pieces_mut(self.head_width, L > 1, |piece, head| {
             if let Some(weight) = weight {
                 norm(head, weight, self.eps);
             }
@@ -286,4 +286,9 @@ impl Decoder {
         let [part] = product(&[&layer.down], &gate);
         add(x, part, &layer.after_mlp_norm);
     }
+}
+
+/// Calls `f` on a thread of rayon's pool: from any other, each product would be handed over and waited for.
+fn on_the_pool<T: Send>(f: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| f())
 }

@@ -32,9 +32,14 @@ impl<const L: usize> Lanes<L> {
         self.numbers.chunks_exact_mut(self.width)
     }
 
-    /// Calls `each` on every `width` rows with their number, on all cores where there is enough to do.
-    pub(crate) fn pieces_mut(&mut self, width: usize, each: impl Fn(usize, &mut [[f32; L]]) + Send + Sync) {
-        if L == 1 && self.numbers.len() <= SMALL {
+    /// Calls `each` on every `width` rows with their number, on all cores if `parallel`.
+    pub(crate) fn pieces_mut(
+        &mut self,
+        width: usize,
+        parallel: bool,
+        each: impl Fn(usize, &mut [[f32; L]]) + Send + Sync,
+    ) {
+        if !parallel {
             self.numbers.chunks_exact_mut(width).enumerate().for_each(|(i, piece)| each(i, piece));
         } else {
             self.numbers.par_chunks_exact_mut(width).enumerate().for_each(|(i, piece)| each(i, piece));
@@ -66,7 +71,7 @@ impl<const L: usize> Lanes<L> {
     /// Root-mean-square normalisation (<https://arxiv.org/abs/1910.07467>): x / √(mean x² + ε) · weight.
     pub(crate) fn normed(&self, weight: &[f32], eps: f32) -> Self {
         let mut out = self.clone();
-        out.pieces_mut(self.width, |_, tile| norm(tile, weight, eps));
+        out.pieces_mut(self.width, L > 1, |_, tile| norm(tile, weight, eps));
         out
     }
 
@@ -82,7 +87,7 @@ impl<const L: usize> Lanes<L> {
     /// f(self) · other, in place.
     pub(crate) fn gate(&mut self, activation: Activation, other: &Self) {
         let width = self.width;
-        self.pieces_mut(width, |i, tile| {
+        self.pieces_mut(width, L > 1, |i, tile| {
             let rows = tile.iter_mut().zip(&other.numbers[i * width..]);
             match activation {
                 Activation::Silu => rows.for_each(|(row, other)| multiply(row, other, silu)),
@@ -91,9 +96,6 @@ impl<const L: usize> Lanes<L> {
         });
     }
 }
-
-/// Numbers that are not worth the hand-over to another core.
-const SMALL: usize = 4096;
 
 /// The non-linearity of an MLP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

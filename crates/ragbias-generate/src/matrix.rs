@@ -106,8 +106,9 @@ macro_rules! with_format {
 const ROWS: usize = 48;
 /// The most columns that are decoded together: with 16 tokens, 20 KiB, they stay in the first-level cache.
 const COLUMNS: usize = 320;
-/// Rows of weights in a task of a product with single tokens.
-const STEP_ROWS: usize = 64;
+/// Into how many tasks of at least how many rows a product with single tokens is divided.
+const STEP_TASKS: usize = 64;
+const STEP_ROWS: usize = 32;
 
 impl Matrix {
     /// `bytes` are those of `height` rows, `width` weights each; `None` where they are not as many, or where rows are
@@ -221,10 +222,14 @@ pub(crate) fn product<const L: usize, const N: usize>(
 ) -> [Lanes<L>; N] {
     let tiles = x.tiles().len();
     let mut outputs = matrices.map(|matrix| Lanes::zeros(tiles * L, matrix.height));
-    let rows = if L == 1 { STEP_ROWS } else { ROWS };
     let mut tasks = Vec::new();
     for (matrix, output) in outputs.iter_mut().enumerate() {
         let begun = tasks.len();
+        let rows = if L == 1 {
+            (output.width() / STEP_TASKS).next_multiple_of(STEP_ROWS).max(STEP_ROWS)
+        } else {
+            ROWS
+        };
         for tile in output.tiles_mut() {
             for (i, piece) in tile.chunks_mut(rows).enumerate() {
                 if begun + i == tasks.len() {
