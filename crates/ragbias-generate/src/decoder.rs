@@ -292,3 +292,6 @@ impl Decoder {
 fn on_the_pool<T: Send>(f: impl FnOnce() -> T + Send) -> T {
     rayon::scope(|_| f())
 }
+
+#[cfg(test)]
+mod tests;

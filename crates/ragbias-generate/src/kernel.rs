@@ -111,3 +111,17 @@ pub(crate) fn exp(x: f32) -> f32 {
     let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0_f32.to_bits()));
     if x < -87.0 { 0.0 } else { fraction * power }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exponentials_are_right_to_two_units_in_the_last_place() {
+        for x in (-87_000..88_000).map(|x| x as f32 / 1000.0) {
+            let (expected, error) = (f64::from(x).exp(), f64::from(exp(x)) - f64::from(x).exp());
+            assert!(error.abs() < 2.4e-7 * expected, "{x}");
+        }
+        assert_eq!((exp(0.0), exp(-1000.0), exp(f32::NEG_INFINITY)), (1.0, 0.0, 0.0));
+    }
+}

@@ -30,6 +30,8 @@ mod sample;
 mod server;
 mod simd;
 mod template;
+#[cfg(test)]
+mod testing;
 mod tokenizer;
 
 pub use config::GenerateConfig;

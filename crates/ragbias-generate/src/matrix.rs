@@ -119,6 +119,7 @@ impl Matrix {
         whole.then_some(Self { height, width, encoding, bytes })
     }
 
+    #[cfg(test)]
     pub(crate) fn height(&self) -> usize {
         self.height
     }
@@ -243,4 +244,107 @@ pub(crate) fn product<const L: usize, const N: usize>(
         .into_par_iter()
         .for_each_init(Vec::new, |scratch, task| matrices[task.matrix].times(task, x, scratch));
     outputs
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::quantized::{GgmlDType, QTensor};
+    use candle_core::{Device, Tensor};
+
+    use super::*;
+    use crate::testing::{numbers, random};
+
+    const FORMATS: [(GgmlDType, Encoding); 10] = [
+        (GgmlDType::F32, Encoding::F32),
+        (GgmlDType::F16, Encoding::F16),
+        (GgmlDType::BF16, Encoding::BF16),
+        (GgmlDType::Q4_0, Encoding::Q4_0),
+        (GgmlDType::Q4_1, Encoding::Q4_1),
+        (GgmlDType::Q5_0, Encoding::Q5_0),
+        (GgmlDType::Q8_0, Encoding::Q8_0),
+        (GgmlDType::Q4K, Encoding::Q4K),
+        (GgmlDType::Q5K, Encoding::Q5K),
+        (GgmlDType::Q6K, Encoding::Q6K),
+    ];
+
+    /// A matrix in a format, and what candle says that its weights are.
+    fn matrix(
+        height: usize,
+        width: usize,
+        (format, encoding): (GgmlDType, Encoding),
+    ) -> (Matrix, Vec<Vec<f32>>) {
+        let weights = Tensor::from_vec(random(height * width, 1000), (height, width), &Device::Cpu).unwrap();
+        let quantised = QTensor::quantize(&weights, format).unwrap();
+        let bytes = Bytes::Owned(quantised.data().unwrap().into());
+        let expected = quantised.dequantize(&Device::Cpu).unwrap().to_vec2().unwrap();
+        (Matrix::new(height, width, encoding, bytes).unwrap(), expected)
+    }
+
+    fn lanes<const L: usize>(tokens: usize, width: usize) -> Lanes<L> {
+        let mut lanes = Lanes::zeros(tokens, width);
+        for token in 0..tokens {
+            lanes.set_token(token, &random(width, token as u64));
+        }
+        lanes
+    }
+
+    #[test]
+    fn weights_are_those_that_candle_reads_bit_for_bit() {
+        for format in FORMATS {
+            let (matrix, expected) = matrix(3, 512, format);
+            for (row, expected) in expected.iter().enumerate() {
+                assert_eq!(&matrix.row(row), expected, "{format:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn products_agree_with_sums_in_f64() {
+        for format in FORMATS {
+            // Neither the height nor the tokens fill their blocks; the width takes two.
+            let (matrix, weights) = matrix(101, 512, format);
+            let (many, few) = (lanes::<16>(19, 512), lanes::<1>(3, 512));
+            let ([out_many], [out_few]) = (product(&[&matrix], &many), product(&[&matrix], &few));
+            for token in 0..19 {
+                let x: Vec<f32> = many.token(token).collect();
+                for (row, out) in weights.iter().zip(out_many.token(token)) {
+                    let expected: f64 = row.iter().zip(&x).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum();
+                    assert!(
+                        (f64::from(out) - expected).abs() < 1e-4 * expected.abs().max(1.0),
+                        "{format:?}: {out} {expected}"
+                    );
+                }
+            }
+            for token in 0..3 {
+                for (a, b) in out_few.token(token).zip(out_many.token(token)) {
+                    assert!((a - b).abs() < 1e-4 * a.abs().max(1.0), "{format:?}: {a} {b}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_s_product_is_the_same_to_the_last_bit_in_any_company() {
+        let (matrix, _) = matrix(100, 512, FORMATS[4]);
+        let (many, few) = (lanes::<16>(40, 512), lanes::<1>(5, 512));
+        let ([out_many], [out_few]) = (product(&[&matrix], &many), product(&[&matrix], &few));
+        for token in [0, 7, 39] {
+            let [alone] = product(&[&matrix], &many.pick::<16>(&[token]));
+            assert_eq!(numbers(alone.token(0)), numbers(out_many.token(token)));
+        }
+        for token in 0..5 {
+            let [alone] = product(&[&matrix], &few.pick::<1>(&[token]));
+            assert_eq!(numbers(alone.token(0)), numbers(out_few.token(token)));
+        }
+    }
+
+    #[test]
+    fn a_weight_that_is_not_finite_is_found() {
+        let bytes =
+            |last: f32| (0..64).flat_map(|i| if i == 63 { last } else { 1.0_f32 }.to_le_bytes()).collect();
+        let matrix = |last| Matrix::new(2, 32, Encoding::F32, Bytes::Owned(bytes(last))).unwrap();
+        assert!(matrix(f32::MAX).is_finite());
+        assert!(!matrix(f32::NAN).is_finite() && !matrix(f32::INFINITY).is_finite());
+        assert!(Matrix::new(2, 31, Encoding::F32, Bytes::Owned(bytes(1.0))).is_none());
+    }
 }

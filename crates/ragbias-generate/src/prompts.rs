@@ -147,3 +147,64 @@ fn divide(prompts: &[Vec<u32>], sorted: &[usize]) -> Vec<Part> {
     }
     parts
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::quantized::GgmlDType;
+
+    use super::*;
+    use crate::decoder::Architecture;
+    use crate::testing::{VOCABULARY, decoder};
+
+    /// `shared` tokens in common with every other text, then its own.
+    fn text(shared: usize, own: usize, seed: u32) -> Vec<u32> {
+        let token = |i: usize, seed| (i as u32 * 13 + seed * 29) % VOCABULARY;
+        (0..shared).map(|i| token(i, 0)).chain((0..own).map(|i| token(i, seed))).collect()
+    }
+
+    fn logits(reader: &Reader, prompts: &[Vec<u32>]) -> Vec<Vec<f32>> {
+        let mut logits = vec![Vec::new(); prompts.len()];
+        let keep = |read: Vec<(usize, Read)>| {
+            for (prompt, read) in read {
+                assert_eq!(read.state.tokens(), prompts[prompt]);
+                logits[prompt] = read.logits;
+            }
+            Ok::<_, ()>(())
+        };
+        reader.read(prompts, keep).unwrap();
+        logits
+    }
+
+    #[test]
+    fn what_prompts_begin_with_is_read_once() {
+        let prompts = [text(20, 5, 1), text(40, 6, 2), text(40, 7, 3), text(3, 9, 4)];
+        let order: Vec<usize> = {
+            let mut order: Vec<usize> = (0..4).collect();
+            order.sort_by_key(|&prompt| &prompts[prompt]);
+            order
+        };
+        let parts = divide(&prompts, &order);
+        let read: usize =
+            parts.iter().map(|part| part.to - part.parent.map_or(0, |parent| parts[parent].to)).sum();
+        assert_eq!(read, 40 + 5 + 6 + 7 + 12, "{parts:?}");
+        assert!(parts.is_sorted_by_key(|part| part.depth));
+    }
+
+    #[test]
+    fn a_shared_beginning_changes_no_bit_of_an_answer() {
+        for architecture in [Architecture::Llama, Architecture::Gemma3] {
+            let fresh = || Reader::new(decoder(architecture, GgmlDType::Q4_1));
+            let mut prompts = vec![text(20, 5, 1), text(40, 6, 2), text(40, 7, 3), text(3, 9, 4)];
+            // The same prompt twice, and one that begins another.
+            prompts.extend([text(40, 6, 2), text(40, 0, 0)]);
+            let alone: Vec<_> =
+                prompts.iter().map(|p| logits(&fresh(), std::slice::from_ref(p)).remove(0)).collect();
+            let reader = fresh();
+            assert_eq!(logits(&reader, &prompts), alone);
+            // Now from what was read last.
+            for (prompt, expected) in prompts.iter().zip(&alone) {
+                assert_eq!(&logits(&reader, std::slice::from_ref(prompt))[0], expected);
+            }
+        }
+    }
+}

@@ -1,251 +1,67 @@
 //! Runs of 32 weights in vector registers.
 //!
-//! The compiler vectorises the loops of this crate by itself, but for the unpacking of small integers, the one thing that
-//! generating a token consists of: written out here for AVX2, it is three to four times faster. Elsewhere, and in tests,
-//! [`Format::run`] says what the same weights are.
-#![allow(unsafe_code, reason = "vector instructions are unsafe to call, and their loads take pointers")]
+//! The compiler vectorises the loops of this crate by itself, but for the unpacking of small integers, which is what
+//! generating a token consists of: written out for AVX2, it is two to four times faster.
 
-pub(crate) use kernels::{Packed, Weights, half, prefetch};
+#[cfg(all(target_feature = "avx2", target_feature = "fma", target_feature = "f16c"))]
+mod avx2;
+#[cfg(any(test, not(all(target_feature = "avx2", target_feature = "fma", target_feature = "f16c"))))]
+mod portable;
 
-#[cfg(doc)]
-use crate::format::Format;
-use crate::format::RUN;
+#[cfg(all(target_feature = "avx2", target_feature = "fma", target_feature = "f16c"))]
+pub(crate) use avx2::{Packed, Weights, half, prefetch};
+#[cfg(not(all(target_feature = "avx2", target_feature = "fma", target_feature = "f16c")))]
+pub(crate) use portable::{Packed, Weights, half, prefetch};
 
-#[cfg(all(target_arch = "x86_64", target_feature = "avx2", target_feature = "fma", target_feature = "f16c"))]
-mod kernels {
-    use std::arch::x86_64::*;
+#[cfg(test)]
+mod tests {
+    use crate::format::RUN;
 
-    use super::RUN;
-
-    /// 32 f32.
-    #[derive(Clone, Copy)]
-    pub(crate) struct Weights([__m256; 4]);
-
-    /// 32 bytes.
-    #[derive(Clone, Copy)]
-    pub(crate) struct Packed(__m256i);
-
-    // SAFETY, of every block below: the instructions are those of AVX2 and FMA, which this module is compiled for only
-    // where the target has them; and each load and store goes through a reference to an array of its own length.
-
-    /// A number of 16 bits.
-    ///
-    /// In assembly, because LLVM compiles the intrinsic to an insertion into a register whose last value it must then wait
-    /// for: a sum of the loop, which halves the speed.
-    #[inline(always)]
-    pub(crate) fn half(bytes: &[u8; 2]) -> f32 {
-        let wide: __m128;
-        unsafe {
-            std::arch::asm!(
-                "vpbroadcastw {wide}, word ptr [{bytes}]",
-                "vcvtph2ps {wide}, {wide}",
-                bytes = in(reg) bytes,
-                wide = lateout(xmm_reg) wide,
-                options(pure, readonly, nostack, preserves_flags),
-            );
-            _mm_cvtss_f32(wide)
-        }
+    /// All bytes, again and again, in an order without a pattern.
+    fn bytes<const N: usize>(seed: usize) -> [u8; N] {
+        std::array::from_fn(|i| ((seed + i) * 167 + (seed + i) / 256 * 89) as u8)
     }
 
-    /// Asks for the memory that lies `ahead` bytes after the beginning of these, which need not be there.
-    #[inline(always)]
-    pub(crate) fn prefetch(bytes: &[u8], ahead: usize) {
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(ahead).cast()) }
+    fn numbers<const N: usize>(seed: usize) -> [f32; N] {
+        bytes::<N>(seed).map(|byte| f32::from(byte) * 0.37 - 41.0)
     }
 
-    impl Packed {
-        #[inline(always)]
-        pub(crate) fn load(bytes: &[u8; RUN]) -> Self {
-            Self(unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) })
-        }
-
-        /// The lower halves of 16 bytes, then their upper halves.
-        #[inline(always)]
-        pub(crate) fn nibbles(bytes: &[u8; 16]) -> Self {
-            unsafe {
-                let low = _mm_loadu_si128(bytes.as_ptr().cast());
-                let both = _mm256_set_m128i(_mm_srli_epi16::<4>(low), low);
-                Self(_mm256_and_si256(both, _mm256_set1_epi8(15)))
-            }
-        }
-
-        /// `(self >> shift) & mask`, of every byte; bits of its neighbour must not reach into the mask.
-        #[inline(always)]
-        pub(crate) fn bits(self, shift: usize, mask: u8) -> Self {
-            unsafe {
-                let shifted = _mm256_srl_epi16(self.0, _mm_cvtsi64_si128(shift as i64));
-                Self(_mm256_and_si256(shifted, _mm256_set1_epi8(mask.cast_signed())))
-            }
-        }
-
-        /// `self | other << 4`, for other up to 15.
-        #[inline(always)]
-        pub(crate) fn with_high(self, other: Self) -> Self {
-            Self(unsafe { _mm256_or_si256(self.0, _mm256_slli_epi16::<4>(other.0)) })
-        }
-
-        /// 16 less wherever bit i of `bits` is not set.
-        #[inline(always)]
-        pub(crate) fn less_16_unless(self, bits: &[u8; 4]) -> Self {
-            unsafe {
-                let bits = _mm256_set1_epi32(i32::from_le_bytes(*bits));
-                let bytes =
-                    _mm256_set_epi64x(0x0303_0303_0303_0303, 0x0202_0202_0202_0202, 0x0101_0101_0101_0101, 0);
-                let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64.cast_signed());
-                let set = _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(bits, bytes), bit), bit);
-                Self(_mm256_or_si256(self.0, _mm256_andnot_si256(set, _mm256_set1_epi8(-16))))
-            }
-        }
-
-        #[inline(always)]
-        pub(crate) fn minus(self, number: i8) -> Self {
-            Self(unsafe { _mm256_sub_epi8(self.0, _mm256_set1_epi8(number)) })
-        }
-
-        /// The bytes as signed numbers, times a scale for each half of them.
-        #[inline(always)]
-        pub(crate) fn scaled(self, scales: [f32; 2]) -> Weights {
-            unsafe {
-                let (low, high) = (_mm256_castsi256_si128(self.0), _mm256_extracti128_si256::<1>(self.0));
-                let eights = [low, _mm_srli_si128::<8>(low), high, _mm_srli_si128::<8>(high)];
-                let mut out = [_mm256_setzero_ps(); 4];
-                for i in 0..4 {
-                    let numbers = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eights[i]));
-                    out[i] = _mm256_mul_ps(numbers, _mm256_set1_ps(scales[i / 2]));
+    /// Everything that a module does, done with the same bytes.
+    macro_rules! everything {
+        ($name:ident, $($module:tt)+) => {
+            fn $name(seed: usize) -> Vec<u32> {
+                use $($module)+::{Packed, Weights, half};
+                let packed = Packed::load(&bytes(seed));
+                let mut sum = Weights::load(&numbers(seed));
+                sum.add_product(packed.scaled([0.3, -7.0]), &numbers(seed + 1));
+                let all = [
+                    packed.scaled([1.5, 0.1]),
+                    Packed::nibbles(&bytes(seed)).less_16_unless(&bytes(seed + 3)).scaled([1.0; 2]),
+                    packed.bits(4, 15).with_high(packed.bits(6, 3)).minus(32).scaled([1.0; 2]),
+                    packed.bits(0, 15).scaled([0.7; 2]).plus(-0.2),
+                    packed.bits(7, 1).scaled([1.0; 2]),
+                    Weights::halves(&bytes(seed)),
+                    Weights::zero(),
+                    sum,
+                ];
+                let mut out = [0.0; RUN];
+                let mut bits = vec![half(&[seed as u8, 61]).to_bits()];
+                for weights in all {
+                    weights.store(&mut out);
+                    // Of NaN, which random bytes may be, every kind is as good.
+                    bits.extend(out.iter().map(|x| if x.is_nan() { u32::MAX } else { x.to_bits() }));
                 }
-                Weights(out)
+                bits
             }
-        }
+        };
     }
+    everything!(fast, super);
+    everything!(slow, super::portable);
 
-    impl Weights {
-        #[inline(always)]
-        pub(crate) fn zero() -> Self {
-            Self(unsafe { [_mm256_setzero_ps(); 4] })
-        }
-
-        #[inline(always)]
-        pub(crate) fn load(numbers: &[f32; RUN]) -> Self {
-            Self(unsafe { std::array::from_fn(|i| _mm256_loadu_ps(numbers.as_ptr().add(8 * i))) })
-        }
-
-        /// Numbers of 16 bits.
-        #[inline(always)]
-        pub(crate) fn halves(bytes: &[u8; 2 * RUN]) -> Self {
-            let (eights, _) = bytes.as_chunks::<16>();
-            Self(unsafe {
-                std::array::from_fn(|i| _mm256_cvtph_ps(_mm_loadu_si128(eights[i].as_ptr().cast())))
-            })
-        }
-
-        #[inline(always)]
-        pub(crate) fn store(self, numbers: &mut [f32; RUN]) {
-            for (i, eight) in self.0.into_iter().enumerate() {
-                unsafe { _mm256_storeu_ps(numbers.as_mut_ptr().add(8 * i), eight) }
-            }
-        }
-
-        #[inline(always)]
-        pub(crate) fn plus(mut self, number: f32) -> Self {
-            for eight in &mut self.0 {
-                *eight = unsafe { _mm256_add_ps(*eight, _mm256_set1_ps(number)) };
-            }
-            self
-        }
-
-        /// `self += weights · numbers`.
-        #[inline(always)]
-        pub(crate) fn add_product(&mut self, weights: Self, numbers: &[f32; RUN]) {
-            for i in 0..4 {
-                unsafe {
-                    let numbers = _mm256_loadu_ps(numbers.as_ptr().add(8 * i));
-                    self.0[i] = _mm256_fmadd_ps(weights.0[i], numbers, self.0[i]);
-                }
-            }
-        }
-    }
-}
-
-#[cfg(not(all(
-    target_arch = "x86_64",
-    target_feature = "avx2",
-    target_feature = "fma",
-    target_feature = "f16c"
-)))]
-mod kernels {
-    use super::RUN;
-
-    /// 32 f32.
-    #[derive(Clone, Copy)]
-    pub(crate) struct Weights([f32; RUN]);
-
-    /// 32 bytes.
-    #[derive(Clone, Copy)]
-    pub(crate) struct Packed([u8; RUN]);
-
-    pub(crate) fn prefetch(_: &[u8], _: usize) {}
-
-    pub(crate) fn half(bytes: &[u8; 2]) -> f32 {
-        half::f16::from_le_bytes(*bytes).to_f32()
-    }
-
-    impl Packed {
-        pub(crate) fn load(bytes: &[u8; RUN]) -> Self {
-            Self(*bytes)
-        }
-
-        pub(crate) fn nibbles(bytes: &[u8; 16]) -> Self {
-            Self(std::array::from_fn(|i| bytes[i % 16] >> (i / 16 * 4) & 15))
-        }
-
-        pub(crate) fn bits(self, shift: usize, mask: u8) -> Self {
-            Self(self.0.map(|byte| byte >> shift & mask))
-        }
-
-        pub(crate) fn with_high(self, other: Self) -> Self {
-            Self(std::array::from_fn(|i| self.0[i] | other.0[i] << 4))
-        }
-
-        pub(crate) fn less_16_unless(self, bits: &[u8; 4]) -> Self {
-            let bits = u32::from_le_bytes(*bits);
-            Self(std::array::from_fn(|i| if bits >> i & 1 == 1 { self.0[i] } else { self.0[i] | 0xF0 }))
-        }
-
-        pub(crate) fn minus(self, number: i8) -> Self {
-            Self(self.0.map(|byte| byte.wrapping_sub(number.cast_unsigned())))
-        }
-
-        pub(crate) fn scaled(self, scales: [f32; 2]) -> Weights {
-            Weights(std::array::from_fn(|i| f32::from(self.0[i].cast_signed()) * scales[i / 16]))
-        }
-    }
-
-    impl Weights {
-        pub(crate) fn zero() -> Self {
-            Self([0.0; RUN])
-        }
-
-        pub(crate) fn load(numbers: &[f32; RUN]) -> Self {
-            Self(*numbers)
-        }
-
-        pub(crate) fn halves(bytes: &[u8; 2 * RUN]) -> Self {
-            let (halves, _) = bytes.as_chunks::<2>();
-            Self(std::array::from_fn(|i| half(&halves[i])))
-        }
-
-        pub(crate) fn store(self, numbers: &mut [f32; RUN]) {
-            *numbers = self.0;
-        }
-
-        pub(crate) fn plus(self, number: f32) -> Self {
-            Self(self.0.map(|weight| weight + number))
-        }
-
-        pub(crate) fn add_product(&mut self, weights: Self, numbers: &[f32; RUN]) {
-            for i in 0..RUN {
-                self.0[i] = weights.0[i].mul_add(numbers[i], self.0[i]);
-            }
+    #[test]
+    fn vector_instructions_compute_what_the_loops_do() {
+        for seed in 0..10_000 {
+            assert_eq!(fast(seed), slow(seed), "{seed}");
         }
     }
 }
