@@ -126,7 +126,7 @@ impl Attention {
         let stride = self.key_heads * width;
         let at = head / (self.heads / self.key_heads) * width;
         let keys = &tokens.keys[first * stride + at..];
-        let values = &tokens.values[first * stride..=last * stride + stride - 1];
+        let values = &tokens.values[first * stride..(last + 1) * stride];
 
         let mut scores = vec![[0.0; L]; last + 1 - first];
         for (i, scores) in scores.chunks_mut(6).enumerate() {
@@ -177,7 +177,9 @@ impl Attention {
         let mut scores: Vec<f32> =
             seen.clone().map(|token| dot(&tokens.keys[token * stride + at..][..width], query)).collect();
         let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        scores.iter_mut().for_each(|score| *score = exp(*score - largest));
+        for score in &mut scores {
+            *score = exp(*score - largest);
+        }
         let total: f32 = scores.iter().sum();
         let (scores, values) =
             (scores.as_chunks::<1>().0, &tokens.values[first * stride..(position + 1) * stride]);

@@ -101,8 +101,8 @@ impl Decoder {
         let turned = file.number(&key("rope.dimension_count")).map_or(head_width, |n| n as usize);
         if heads == 0
             || key_heads == 0
-            || heads % key_heads != 0
-            || head_width % 4 != 0
+            || !heads.is_multiple_of(key_heads)
+            || !head_width.is_multiple_of(4)
             || turned != head_width
         {
             return Err(file.broken(format!(
@@ -217,7 +217,9 @@ impl Decoder {
         let mut x = Lanes::<L>::zeros(positions.len(), self.embedding.width());
         for (row, &token) in spans.iter().flat_map(|span| span.tokens).enumerate() {
             let mut vector = self.embedding.row(token as usize);
-            vector.iter_mut().for_each(|number| *number *= self.embedding_scale);
+            for number in &mut vector {
+                *number *= self.embedding_scale;
+            }
             x.set_token(row, &vector);
         }
         let turns = self.frequencies.each_ref().map(|frequencies| Turns::new(&positions, frequencies));

@@ -2,6 +2,7 @@
 //!
 //! A format divides a row of a matrix into blocks of 32 or 256 small integers with a scale, or a scale and an offset, in
 //! common. The f32 values are those of candle's `dequantize`, bit for bit.
+#![allow(clippy::inline_always, reason = "the inner loops are made of these functions")]
 
 use half::bf16;
 
@@ -36,7 +37,7 @@ pub(crate) fn run_of<F: Format>(row: &[u8], index: usize) -> Weights {
 
 #[inline(always)]
 fn half_at(block: &[u8], at: usize) -> f32 {
-    half(bytes(block, at))
+    half(*bytes(block, at))
 }
 
 #[inline(always)]
@@ -81,7 +82,7 @@ impl Format for Q5_0 {
 
     #[inline(always)]
     fn run(block: &[u8], _: usize) -> Weights {
-        let packed = Packed::nibbles(bytes(block, 6)).less_16_unless(bytes(block, 2));
+        let packed = Packed::nibbles(bytes(block, 6)).less_16_unless(*bytes(block, 2));
         packed.scaled([half_at(block, 0); 2])
     }
 }

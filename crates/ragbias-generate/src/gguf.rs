@@ -17,6 +17,10 @@ use crate::{Error, Result};
 ///
 /// Tokenizer and chat template are the file's own; a model without a template is a base model and is asked with plain
 /// prompts that end in `Answer:`. Answers are greedy unless the temperature says otherwise.
+///
+/// Weights stay in the file, which is mapped into memory, and activations are f32. Prompts that are given together share
+/// what they begin with and generate side by side; each gets the answer that it would get alone, to the last bit of its
+/// probabilities.
 pub struct Gguf {
     reader: Reader,
     tokens: Tokens,
@@ -72,11 +76,11 @@ impl Gguf {
         let mut state = decoder.start();
         let begun = Instant::now();
         decoder.read(vec![Span { state: &mut state, tokens: prompt, logits: true }]);
-        let read = begun.elapsed();
+        let read = begun.elapsed().as_secs_f64();
         for token in new.chunks(1) {
             decoder.step(&mut [Span { state: &mut state, tokens: token, logits: true }]);
         }
-        [read, begun.elapsed() - read].map(|time| time.as_secs_f64())
+        [read, begun.elapsed().as_secs_f64() - read]
     }
 
     /// The ids of a prompt as the model reads it.
@@ -165,7 +169,9 @@ impl Generator for Gguf {
         let ids = orders.collect::<Result<Vec<_>>>()?;
         let mut letters = vec![[0.0; 2]; ids.len()];
         self.reader.read(&ids, |read| {
-            read.iter().for_each(|(i, read)| letters[*i] = self.letters(&read.logits));
+            for (order, read) in &read {
+                letters[*order] = self.letters(&read.logits);
+            }
             Ok::<_, Error>(())
         })?;
         let orders = letters.as_chunks::<2>().0.iter();

@@ -3,6 +3,11 @@
 //! They are written as loops over arrays of fixed length, which the compiler turns into AVX2 with FMA (or whatever the
 //! target has). Every sum runs in an order of its own that does not depend on how much else is computed beside it: a
 //! token's numbers are the same to the last bit in any batch.
+#![allow(clippy::inline_always, reason = "the inner loops are made of these functions")]
+#![allow(
+    clippy::needless_range_loop,
+    reason = "an index goes through several arrays, and such loops are vectorised"
+)]
 
 use crate::format::{Format, RUN, run_of};
 use crate::simd::Weights;

@@ -1,4 +1,5 @@
 //! Activations of a group of tokens, and what is done to them one token at a time.
+#![allow(clippy::inline_always, reason = "the inner loops are made of these functions")]
 
 use rayon::prelude::*;
 
@@ -39,10 +40,10 @@ impl<const L: usize> Lanes<L> {
         parallel: bool,
         each: impl Fn(usize, &mut [[f32; L]]) + Send + Sync,
     ) {
-        if !parallel {
-            self.numbers.chunks_exact_mut(width).enumerate().for_each(|(i, piece)| each(i, piece));
-        } else {
+        if parallel {
             self.numbers.par_chunks_exact_mut(width).enumerate().for_each(|(i, piece)| each(i, piece));
+        } else {
+            self.numbers.chunks_exact_mut(width).enumerate().for_each(|(i, piece)| each(i, piece));
         }
     }
 
@@ -120,7 +121,7 @@ fn silu(x: f32) -> f32 {
 /// GELU in its tanh form: x/2 · (1 + tanh u) = x · σ(2u), u = √(2/π) · (x + 0.044715 x³).
 #[inline(always)]
 fn gelu(x: f32) -> f32 {
-    const TWICE_ROOT: f32 = 1.595_769_1;
+    const TWICE_ROOT: f32 = 1.595_769;
     x / (1.0 + exp(-TWICE_ROOT * x * (0.044_715 * x).mul_add(x, 1.0)))
 }
 

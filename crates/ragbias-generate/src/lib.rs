@@ -1,4 +1,4 @@
-//! Large language models behind one trait: GGUF files through candle, and OpenAI-compatible servers.
+//! Large language models behind one trait: GGUF files, and OpenAI-compatible servers.
 //!
 //! [`Gguf`] runs a `.gguf` file of the Llama or Gemma 3 family on the CPU; [`Server`] asks an endpoint. Both implement
 //! [`Generator`](ragbias_core::Generator): free answers, and choices between two claims read from the

@@ -72,7 +72,7 @@ impl Reader {
 
     fn together(&self, prompts: &[Vec<u32>], sorted: &[usize]) -> Vec<(usize, Read)> {
         let parts = divide(prompts, sorted);
-        let mut latest = std::mem::take(&mut *self.latest.lock().unwrap_or_else(PoisonError::into_inner));
+        let latest = self.swap(self.decoder.start());
         let mut states: Vec<State> = Vec::with_capacity(parts.len());
         let mut read = Vec::new();
         // Parts come in order of depth: a part's parent is read before it.
@@ -80,11 +80,9 @@ impl Reader {
             let begun = states.len();
             for part in level {
                 let parent = part.parent.map(|parent| &states[parent]);
-                states.push(begin(
-                    &prompts[part.prompt][..part.to - usize::from(part.ends)],
-                    parent,
-                    &latest,
-                ));
+                // A prompt's last token is read in any case, for its logits.
+                let tokens = &prompts[part.prompt][..part.to - usize::from(part.ends)];
+                states.push(begin(tokens, parent, &latest));
             }
             let states = &mut states[begun..];
             let spans = (level.iter().zip(states))
@@ -104,11 +102,13 @@ impl Reader {
                 (prompt, Read { state: std::mem::take(&mut states[part]), logits })
             })
             .collect();
-        if let Some((_, last)) = read.last() {
-            latest = last.state.clone();
-        }
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = latest;
+        self.swap(read.last().map_or(latest, |(_, last)| last.state.clone()));
         read
+    }
+
+    /// What was read last, for what is now. Another thread that asks in between starts from nothing.
+    fn swap(&self, latest: State) -> State {
+        std::mem::replace(&mut self.latest.lock().unwrap_or_else(PoisonError::into_inner), latest)
     }
 }
 
@@ -201,10 +201,16 @@ mod tests {
                 prompts.iter().map(|p| logits(&fresh(), std::slice::from_ref(p)).remove(0)).collect();
             let reader = fresh();
             assert_eq!(logits(&reader, &prompts), alone);
-            // Now from what was read last.
-            for (prompt, expected) in prompts.iter().zip(&alone) {
-                assert_eq!(&logits(&reader, std::slice::from_ref(prompt))[0], expected);
-            }
+            // Now from what was read last, by whichever thread.
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| {
+                        for (prompt, expected) in prompts.iter().zip(&alone) {
+                            assert_eq!(&logits(&reader, std::slice::from_ref(prompt))[0], expected);
+                        }
+                    });
+                }
+            });
         }
     }
 }

@@ -36,7 +36,7 @@ mod tests {
                 sum.add_product(packed.scaled([0.3, -7.0]), &numbers(seed + 1));
                 let all = [
                     packed.scaled([1.5, 0.1]),
-                    Packed::nibbles(&bytes(seed)).less_16_unless(&bytes(seed + 3)).scaled([1.0; 2]),
+                    Packed::nibbles(&bytes(seed)).less_16_unless(bytes(seed + 3)).scaled([1.0; 2]),
                     packed.bits(4, 15).with_high(packed.bits(6, 3)).minus(32).scaled([1.0; 2]),
                     packed.bits(0, 15).scaled([0.7; 2]).plus(-0.2),
                     packed.bits(7, 1).scaled([1.0; 2]),
@@ -45,7 +45,7 @@ mod tests {
                     sum,
                 ];
                 let mut out = [0.0; RUN];
-                let mut bits = vec![half(&[seed as u8, 61]).to_bits()];
+                let mut bits = vec![half([seed as u8, 61]).to_bits()];
                 for weights in all {
                     weights.store(&mut out);
                     // Of NaN, which random bytes may be, every kind is as good.

@@ -1,4 +1,6 @@
 //! The instructions of AVX2, FMA and F16C, as `x86-64-v3` has them.
+#![allow(clippy::inline_always, reason = "the inner loops are made of these functions")]
+#![allow(clippy::wildcard_imports, reason = "the names of instructions are long and many")]
 #![allow(unsafe_code, reason = "vector instructions are unsafe to call, and their loads take pointers")]
 
 use std::arch::x86_64::*;
@@ -22,15 +24,15 @@ pub(crate) struct Packed(__m256i);
 /// In assembly, because LLVM compiles the intrinsic to an insertion into a register whose last value it must then wait
 /// for, a sum of the loop around it: that halves the speed.
 #[inline(always)]
-pub(crate) fn half(bytes: &[u8; 2]) -> f32 {
+pub(crate) fn half(bytes: [u8; 2]) -> f32 {
     let wide: __m128;
     unsafe {
         std::arch::asm!(
-            "vpbroadcastw {wide}, word ptr [{bytes}]",
+            "vmovd {wide}, {bits:e}",
             "vcvtph2ps {wide}, {wide}",
-            bytes = in(reg) bytes,
+            bits = in(reg) u32::from(u16::from_le_bytes(bytes)),
             wide = lateout(xmm_reg) wide,
-            options(pure, readonly, nostack, preserves_flags),
+            options(pure, nomem, nostack, preserves_flags),
         );
         _mm_cvtss_f32(wide)
     }
@@ -62,7 +64,7 @@ impl Packed {
     #[inline(always)]
     pub(crate) fn bits(self, shift: usize, mask: u8) -> Self {
         unsafe {
-            let shifted = _mm256_srl_epi16(self.0, _mm_cvtsi64_si128(shift as i64));
+            let shifted = _mm256_srl_epi16(self.0, _mm_cvtsi64_si128(shift.cast_signed() as i64));
             Self(_mm256_and_si256(shifted, _mm256_set1_epi8(mask.cast_signed())))
         }
     }
@@ -75,9 +77,9 @@ impl Packed {
 
     /// 16 less wherever bit i of `bits` is not set.
     #[inline(always)]
-    pub(crate) fn less_16_unless(self, bits: &[u8; 4]) -> Self {
+    pub(crate) fn less_16_unless(self, bits: [u8; 4]) -> Self {
         unsafe {
-            let bits = _mm256_set1_epi32(i32::from_le_bytes(*bits));
+            let bits = _mm256_set1_epi32(i32::from_le_bytes(bits));
             let bytes =
                 _mm256_set_epi64x(0x0303_0303_0303_0303, 0x0202_0202_0202_0202, 0x0101_0101_0101_0101, 0);
             let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64.cast_signed());

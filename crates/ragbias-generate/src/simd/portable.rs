@@ -10,11 +10,11 @@ pub(crate) struct Weights([f32; RUN]);
 #[derive(Clone, Copy)]
 pub(crate) struct Packed([u8; RUN]);
 
-#[cfg_attr(test, expect(dead_code, reason = "nothing to compare"))]
+#[cfg_attr(test, allow(dead_code, reason = "nothing to compare"))]
 pub(crate) fn prefetch(_: &[u8], _: usize) {}
 
-pub(crate) fn half(bytes: &[u8; 2]) -> f32 {
-    half::f16::from_le_bytes(*bytes).to_f32()
+pub(crate) fn half(bytes: [u8; 2]) -> f32 {
+    half::f16::from_le_bytes(bytes).to_f32()
 }
 
 impl Packed {
@@ -34,8 +34,8 @@ impl Packed {
         Self(std::array::from_fn(|i| self.0[i] | other.0[i] << 4))
     }
 
-    pub(crate) fn less_16_unless(self, bits: &[u8; 4]) -> Self {
-        let bits = u32::from_le_bytes(*bits);
+    pub(crate) fn less_16_unless(self, bits: [u8; 4]) -> Self {
+        let bits = u32::from_le_bytes(bits);
         Self(std::array::from_fn(|i| if bits >> i & 1 == 1 { self.0[i] } else { self.0[i] | 0xF0 }))
     }
 
@@ -59,7 +59,7 @@ impl Weights {
 
     pub(crate) fn halves(bytes: &[u8; 2 * RUN]) -> Self {
         let (halves, _) = bytes.as_chunks::<2>();
-        Self(std::array::from_fn(|i| half(&halves[i])))
+        Self(std::array::from_fn(|i| half(halves[i])))
     }
 
     pub(crate) fn store(self, numbers: &mut [f32; RUN]) {
@@ -71,8 +71,8 @@ impl Weights {
     }
 
     pub(crate) fn add_product(&mut self, weights: Self, numbers: &[f32; RUN]) {
-        for i in 0..RUN {
-            self.0[i] = weights.0[i].mul_add(numbers[i], self.0[i]);
+        for ((sum, weight), number) in self.0.iter_mut().zip(weights.0).zip(numbers) {
+            *sum = weight.mul_add(*number, *sum);
         }
     }
 }
