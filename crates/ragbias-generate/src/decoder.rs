@@ -261,7 +261,7 @@ impl Decoder {
         let rows: Vec<usize> = if L == 1 { wanted } else { (0..wanted.len()).collect() };
         let last = x.pick::<1>(&rows).normed(&self.norm, self.eps);
         let [logits] = product(&[&self.output], &last);
-        (0..rows.len()).map(|row| logits.token(row).collect()).collect()
+        logits.tiles().map(|logits| logits.as_flattened().to_vec()).collect()
     }
 
     /// Normalises each head, where the family does, turns it by its tokens' positions, and scales it.

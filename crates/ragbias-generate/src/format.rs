@@ -6,7 +6,7 @@
 
 use half::bf16;
 
-use crate::simd::{Packed, Weights, half, prefetch};
+use crate::simd::{Packed, Scale, Sum, Weights, prefetch};
 
 /// How many weights are decoded at a time: every block is a multiple of it.
 pub(crate) const RUN: usize = 32;
@@ -23,21 +23,68 @@ pub(crate) trait Format {
     const BYTES: usize;
 
     /// Run number `run` of a block.
-    fn run(block: &[u8], run: usize) -> Weights;
+    fn unpack(block: &[u8], run: usize) -> Run;
+}
+
+/// 32 weights.
+pub(crate) enum Run {
+    /// Small integers with a scale for each half, and an offset where the format has one.
+    Integers(Packed, [Scale; 2], Option<Scale>),
+    Floats(Weights),
 }
 
 /// Weights `RUN * index ..` of a row.
 #[inline(always)]
-pub(crate) fn run_of<F: Format>(row: &[u8], index: usize) -> Weights {
+pub(crate) fn run_of<F: Format>(row: &[u8], index: usize) -> Run {
     let runs = F::WEIGHTS / RUN;
     let block = &row[index / runs * F::BYTES..][..F::BYTES];
     prefetch(block, AHEAD);
-    F::run(block, index % runs)
+    F::unpack(block, index % runs)
 }
 
+impl Run {
+    #[inline(always)]
+    pub(crate) fn weights(self) -> Weights {
+        match self {
+            Self::Integers(packed, scales, Some(offset)) => packed.scaled(scales).plus(offset),
+            Self::Integers(packed, scales, None) => packed.scaled(scales),
+            Self::Floats(weights) => weights,
+        }
+    }
+
+    /// Adds the products with as many numbers to a sum.
+    #[inline(always)]
+    pub(crate) fn multiply(&self, numbers: &Numbers, sum: &mut Sum) {
+        match *self {
+            Self::Integers(packed, scales, offset) => {
+                sum.add_packed(packed, scales, &numbers.numbers);
+                if let Some(offset) = offset {
+                    sum.add_offset(offset, &numbers.eighths);
+                }
+            }
+            Self::Floats(weights) => sum.add(weights, &numbers.numbers),
+        }
+    }
+}
+
+/// Numbers that a run is multiplied with.
+pub(crate) struct Numbers {
+    numbers: [f32; RUN],
+    /// Eight numbers that add up to the same: an offset that weights have in common is multiplied with these.
+    eighths: [f32; 8],
+}
+
+impl Numbers {
+    pub(crate) fn new(numbers: &[f32; RUN]) -> Self {
+        let part = |i: usize| (numbers[i] + numbers[i + 8]) + (numbers[i + 16] + numbers[i + 24]);
+        Self { numbers: *numbers, eighths: std::array::from_fn(part) }
+    }
+}
+
+/// The numbers of 16 bits at `at` and after it.
 #[inline(always)]
-fn half_at(block: &[u8], at: usize) -> f32 {
-    half(*bytes(block, at))
+fn halves(block: &[u8], at: usize) -> [Scale; 2] {
+    Scale::halves(*bytes(block, at))
 }
 
 #[inline(always)]
@@ -61,8 +108,8 @@ impl Format for Q4_0 {
     const BYTES: usize = 18;
 
     #[inline(always)]
-    fn run(block: &[u8], _: usize) -> Weights {
-        Packed::nibbles(bytes(block, 2)).minus(8).scaled([half_at(block, 0); 2])
+    fn unpack(block: &[u8], _: usize) -> Run {
+        Run::Integers(Packed::nibbles(bytes(block, 2)).minus(8), [halves(block, 0)[0]; 2], None)
     }
 }
 
@@ -71,8 +118,9 @@ impl Format for Q4_1 {
     const BYTES: usize = 20;
 
     #[inline(always)]
-    fn run(block: &[u8], _: usize) -> Weights {
-        Packed::nibbles(bytes(block, 4)).scaled([half_at(block, 0); 2]).plus(half_at(block, 2))
+    fn unpack(block: &[u8], _: usize) -> Run {
+        let [scale, offset] = halves(block, 0);
+        Run::Integers(Packed::nibbles(bytes(block, 4)), [scale; 2], Some(offset))
     }
 }
 
@@ -81,9 +129,9 @@ impl Format for Q5_0 {
     const BYTES: usize = 22;
 
     #[inline(always)]
-    fn run(block: &[u8], _: usize) -> Weights {
+    fn unpack(block: &[u8], _: usize) -> Run {
         let packed = Packed::nibbles(bytes(block, 6)).less_16_unless(*bytes(block, 2));
-        packed.scaled([half_at(block, 0); 2])
+        Run::Integers(packed, [halves(block, 0)[0]; 2], None)
     }
 }
 
@@ -92,8 +140,8 @@ impl Format for Q8_0 {
     const BYTES: usize = 34;
 
     #[inline(always)]
-    fn run(block: &[u8], _: usize) -> Weights {
-        Packed::load(bytes(block, 2)).scaled([half_at(block, 0); 2])
+    fn unpack(block: &[u8], _: usize) -> Run {
+        Run::Integers(Packed::load(bytes(block, 2)), [halves(block, 0)[0]; 2], None)
     }
 }
 
@@ -114,10 +162,11 @@ impl Format for Q4K {
     const BYTES: usize = 144;
 
     #[inline(always)]
-    fn run(block: &[u8], run: usize) -> Weights {
+    fn unpack(block: &[u8], run: usize) -> Run {
         let (scale, offset) = six_bits(bytes(block, 4), run);
         let packed = Packed::load(bytes(block, 16 + run / 2 * RUN)).bits(run % 2 * 4, 15);
-        packed.scaled([half_at(block, 0) * scale; 2]).plus(-(half_at(block, 2) * offset))
+        let [all, least] = halves(block, 0);
+        Run::Integers(packed, [all.times(scale); 2], Some(least.times(-offset)))
     }
 }
 
@@ -126,11 +175,12 @@ impl Format for Q5K {
     const BYTES: usize = 176;
 
     #[inline(always)]
-    fn run(block: &[u8], run: usize) -> Weights {
+    fn unpack(block: &[u8], run: usize) -> Run {
         let (scale, offset) = six_bits(bytes(block, 4), run);
         let low = Packed::load(bytes(block, 48 + run / 2 * RUN)).bits(run % 2 * 4, 15);
         let packed = low.with_high(Packed::load(bytes(block, 16)).bits(run, 1));
-        packed.scaled([half_at(block, 0) * scale; 2]).plus(-(half_at(block, 2) * offset))
+        let [all, least] = halves(block, 0);
+        Run::Integers(packed, [all.times(scale); 2], Some(least.times(-offset)))
     }
 }
 
@@ -139,14 +189,14 @@ impl Format for Q6K {
     const BYTES: usize = 210;
 
     #[inline(always)]
-    fn run(block: &[u8], run: usize) -> Weights {
+    fn unpack(block: &[u8], run: usize) -> Run {
         // Each half of a block has 64 bytes of low bits, 32 bytes of high ones, and 8 scales.
         let (part, run) = (run / 4, run % 4);
         let low = Packed::load(bytes(block, part * 64 + run % 2 * RUN)).bits(run / 2 * 4, 15);
         let packed = low.with_high(Packed::load(bytes(block, 128 + part * RUN)).bits(run * 2, 3));
-        let scale = half_at(block, 208);
-        let scale = |half: usize| scale * f32::from(block[192 + part * 8 + run * 2 + half].cast_signed());
-        packed.minus(32).scaled([scale(0), scale(1)])
+        let [_, all] = halves(block, 206);
+        let scale = |half: usize| all.times(block[192 + part * 8 + run * 2 + half].cast_signed().into());
+        Run::Integers(packed.minus(32), [scale(0), scale(1)], None)
     }
 }
 
@@ -155,8 +205,8 @@ impl Format for F16 {
     const BYTES: usize = 64;
 
     #[inline(always)]
-    fn run(block: &[u8], _: usize) -> Weights {
-        Weights::halves(bytes(block, 0))
+    fn unpack(block: &[u8], _: usize) -> Run {
+        Run::Floats(Weights::halves(bytes(block, 0)))
     }
 }
 
@@ -165,8 +215,8 @@ impl Format for BF16 {
     const BYTES: usize = 64;
 
     #[inline(always)]
-    fn run(block: &[u8], _: usize) -> Weights {
-        numbers(|i| bf16::from_le_bytes(*bytes(block, 2 * i)).to_f32())
+    fn unpack(block: &[u8], _: usize) -> Run {
+        floats(|i| bf16::from_le_bytes(*bytes(block, 2 * i)).to_f32())
     }
 }
 
@@ -175,16 +225,16 @@ impl Format for F32 {
     const BYTES: usize = 128;
 
     #[inline(always)]
-    fn run(block: &[u8], _: usize) -> Weights {
-        numbers(|i| f32::from_le_bytes(*bytes(block, 4 * i)))
+    fn unpack(block: &[u8], _: usize) -> Run {
+        floats(|i| f32::from_le_bytes(*bytes(block, 4 * i)))
     }
 }
 
 #[inline(always)]
-fn numbers(number: impl Fn(usize) -> f32) -> Weights {
+fn floats(number: impl Fn(usize) -> f32) -> Run {
     let mut numbers = [0.0; RUN];
     for (i, out) in numbers.iter_mut().enumerate() {
         *out = number(i);
     }
-    Weights::load(&numbers)
+    Run::Floats(Weights::load(&numbers))
 }

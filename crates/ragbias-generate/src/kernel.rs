@@ -9,8 +9,8 @@
     reason = "an index goes through several arrays, and such loops are vectorised"
 )]
 
-use crate::format::{Format, RUN, run_of};
-use crate::simd::Weights;
+use crate::format::{Format, Numbers, RUN, run_of};
+use crate::simd::{Sum, Weights};
 
 /// `out[r] += Σ_k rows[r][k] · columns[k]`, in the order of k: `R` rows of weights, `L` tokens beside each other.
 ///
@@ -59,18 +59,17 @@ pub(crate) fn columns_times<const R: usize, const L: usize>(
 
 /// The dot products of a row of weights with `N` vectors, each of as many numbers.
 #[inline(always)]
-pub(crate) fn dots<F: Format, const N: usize>(row: &[u8], vectors: [&[f32]; N]) -> [f32; N] {
-    let vectors = vectors.map(|vector| vector.as_chunks::<RUN>().0);
-    let mut sums = [Weights::zero(); N];
+pub(crate) fn dots<F: Format, const N: usize>(row: &[u8], vectors: [&[Numbers]; N]) -> [f32; N] {
+    let mut sums = [Sum::zero(); N];
     for index in 0..vectors[0].len() {
-        let weights = run_of::<F>(row, index);
+        let run = run_of::<F>(row, index);
         for n in 0..N {
-            sums[n].add_product(weights, &vectors[n][index]);
+            run.multiply(&vectors[n][index], &mut sums[n]);
         }
     }
     let mut products = [0.0; N];
     for n in 0..N {
-        products[n] = sum(sums[n]);
+        products[n] = sums[n].total();
     }
     products
 }
@@ -79,23 +78,11 @@ pub(crate) fn dots<F: Format, const N: usize>(row: &[u8], vectors: [&[f32]; N]) 
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let ((a, a_left), (b, b_left)) = (a.as_chunks::<RUN>(), b.as_chunks::<RUN>());
-    let mut sums = Weights::zero();
+    let mut sum = Sum::zero();
     for (a, b) in a.iter().zip(b) {
-        sums.add_product(Weights::load(a), b);
+        sum.add(Weights::load(a), b);
     }
-    a_left.iter().zip(b_left).fold(sum(sums), |sum, (a, b)| a.mul_add(*b, sum))
-}
-
-#[inline(always)]
-fn sum(weights: Weights) -> f32 {
-    let mut sums = [0.0; RUN];
-    weights.store(&mut sums);
-    let mut eight = [0.0; 8];
-    for i in 0..8 {
-        eight[i] = (sums[i] + sums[i + 8]) + (sums[i + 16] + sums[i + 24]);
-    }
-    let four: [f32; 4] = std::array::from_fn(|i| eight[i] + eight[i + 4]);
-    (four[0] + four[2]) + (four[1] + four[3])
+    a_left.iter().zip(b_left).fold(sum.total(), |sum, (a, b)| a.mul_add(*b, sum))
 }
 
 /// eˣ to within 2 units in the last place; 0 below −87.

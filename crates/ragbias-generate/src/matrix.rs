@@ -12,7 +12,7 @@ use std::sync::Arc;
 use memmap2::Mmap;
 use rayon::prelude::*;
 
-use crate::format::{BF16, F16, F32, Format, Q4_0, Q4_1, Q4K, Q5_0, Q5K, Q6K, Q8_0, RUN, run_of};
+use crate::format::{BF16, F16, F32, Format, Numbers, Q4_0, Q4_1, Q4K, Q5_0, Q5K, Q6K, Q8_0, RUN, run_of};
 use crate::kernel::{dots, rows_times};
 use crate::lanes::Lanes;
 
@@ -74,6 +74,8 @@ macro_rules! with_format {
 const ROWS: usize = 48;
 /// The most columns that are decoded together: with 16 tokens, 20 KiB, they stay in the first-level cache.
 const COLUMNS: usize = 320;
+/// Single tokens that a row of weights is multiplied with at once: what they need fits the registers.
+const BESIDE: usize = 4;
 /// Into how many tasks of at least how many rows a product with single tokens is divided.
 const STEP_TASKS: usize = 64;
 const STEP_ROWS: usize = 32;
@@ -119,14 +121,8 @@ impl Matrix {
         product(&[self], &zeros)[0].token(0).all(f32::is_finite)
     }
 
-    fn times<const L: usize>(&self, task: Task<'_, L>, x: &Lanes<L>, scratch: &mut Vec<f32>) {
-        with_format!(self.encoding, F => {
-            if L == 1 { self.step::<F, L>(task, x) } else { self.block::<F, L>(task, x, scratch) }
-        });
-    }
-
     /// The rows of a task times many tokens.
-    fn block<F: Format, const L: usize>(&self, mut task: Task<'_, L>, x: &Lanes<L>, scratch: &mut Vec<f32>) {
+    fn block<F: Format, const L: usize>(&self, task: &mut Task<'_, L>, x: &Lanes<L>, scratch: &mut Vec<f32>) {
         let parts = self.width.div_ceil(COLUMNS);
         let columns = self.width.div_ceil(parts).next_multiple_of(RUN);
         scratch.resize(ROWS * columns, 0.0);
@@ -154,18 +150,20 @@ impl Matrix {
     }
 
     /// The rows of a task times few tokens, each by itself.
-    fn step<F: Format, const L: usize>(&self, mut task: Task<'_, L>, x: &Lanes<L>) {
+    fn step<F: Format, const L: usize>(&self, task: &mut Task<'_, L>, x: &[Vec<Numbers>]) {
         let height = task.outputs[0].len();
-        let x: Vec<&[f32]> = x.tiles().map(<[_]>::as_flattened).collect();
         for (i, row) in self.rows().skip(task.first).take(height).enumerate() {
-            let (twos, one) = task.outputs.as_chunks_mut::<2>();
-            let (x_twos, x_one) = x.as_chunks::<2>();
-            for (out, x) in twos.iter_mut().zip(x_twos) {
-                let products = dots::<F, 2>(row, *x);
-                (out[0][i], out[1][i]) = ([products[0]; L], [products[1]; L]);
+            let (outs, rest) = task.outputs.as_chunks_mut::<BESIDE>();
+            let (xs, x_rest) = x.as_chunks::<BESIDE>();
+            for (outs, xs) in outs.iter_mut().zip(xs) {
+                let products = dots::<F, BESIDE>(row, xs.each_ref().map(Vec::as_slice));
+                for (out, product) in outs.iter_mut().zip(products) {
+                    out[i] = [product; L];
+                }
             }
-            for (out, x) in one.iter_mut().zip(x_one) {
-                out[i] = dots::<F, 1>(row, [x]).map(|product| [product; L])[0];
+            for (out, x) in rest.iter_mut().zip(x_rest) {
+                let [product] = dots::<F, 1>(row, [x]);
+                out[i] = [product; L];
             }
         }
     }
@@ -174,7 +172,7 @@ impl Matrix {
 /// The weights of a row from run number `first` on, as many as `out` takes.
 fn decode<F: Format>(row: &[u8], first: usize, out: &mut [f32]) {
     for (i, out) in out.as_chunks_mut::<RUN>().0.iter_mut().enumerate() {
-        run_of::<F>(row, first + i).store(out);
+        run_of::<F>(row, first + i).weights().store(out);
     }
 }
 
@@ -209,9 +207,19 @@ pub(crate) fn product<const L: usize, const N: usize>(
             }
         }
     }
-    tasks
-        .into_par_iter()
-        .for_each_init(Vec::new, |scratch, task| matrices[task.matrix].times(task, x, scratch));
+    if L == 1 {
+        let numbers = |x: &[[f32; L]]| x.as_flattened().as_chunks().0.iter().map(Numbers::new).collect();
+        let x: Vec<Vec<Numbers>> = x.tiles().map(numbers).collect();
+        tasks.into_par_iter().for_each(|mut task| {
+            let matrix = matrices[task.matrix];
+            with_format!(matrix.encoding, F => matrix.step::<F, L>(&mut task, &x));
+        });
+    } else {
+        tasks.into_par_iter().for_each_init(Vec::new, |scratch, mut task| {
+            let matrix = matrices[task.matrix];
+            with_format!(matrix.encoding, F => matrix.block::<F, L>(&mut task, x, scratch));
+        });
+    }
     outputs
 }
 

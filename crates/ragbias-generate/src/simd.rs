@@ -9,9 +9,9 @@ mod avx2;
 mod portable;
 
 #[cfg(all(target_feature = "avx2", target_feature = "fma", target_feature = "f16c"))]
-pub(crate) use avx2::{Packed, Weights, half, prefetch};
+pub(crate) use avx2::{Packed, Scale, Sum, Weights, prefetch};
 #[cfg(not(all(target_feature = "avx2", target_feature = "fma", target_feature = "f16c")))]
-pub(crate) use portable::{Packed, Weights, half, prefetch};
+pub(crate) use portable::{Packed, Scale, Sum, Weights, prefetch};
 
 #[cfg(test)]
 mod tests {
@@ -30,22 +30,25 @@ mod tests {
     macro_rules! everything {
         ($name:ident, $($module:tt)+) => {
             fn $name(seed: usize) -> Vec<u32> {
-                use $($module)+::{Packed, Weights, half};
+                use $($module)+::{Packed, Scale, Sum, Weights};
                 let packed = Packed::load(&bytes(seed));
-                let mut sum = Weights::load(&numbers(seed));
-                sum.add_product(packed.scaled([0.3, -7.0]), &numbers(seed + 1));
+                let scales = Scale::halves([seed as u8, 0x39, seed as u8, 0xB1]);
+                let ones = Scale::halves([0, 0x3C, 0, 0x3C]);
+                let mut sum = Sum::zero();
+                sum.add(packed.scaled(scales), &numbers(seed + 1));
+                sum.add_packed(packed, scales, &numbers(seed + 2));
+                sum.add_offset(scales[0].times(0.3), &numbers(seed + 3));
                 let all = [
-                    packed.scaled([1.5, 0.1]),
-                    Packed::nibbles(&bytes(seed)).less_16_unless(bytes(seed + 3)).scaled([1.0; 2]),
-                    packed.bits(4, 15).with_high(packed.bits(6, 3)).minus(32).scaled([1.0; 2]),
-                    packed.bits(0, 15).scaled([0.7; 2]).plus(-0.2),
-                    packed.bits(7, 1).scaled([1.0; 2]),
+                    packed.scaled(scales),
+                    Packed::nibbles(&bytes(seed)).less_16_unless(bytes(seed + 3)).scaled(ones),
+                    packed.bits(4, 15).with_high(packed.bits(6, 3)).minus(32).scaled(ones),
+                    packed.bits(0, 15).scaled(scales).plus(scales[1]),
+                    packed.bits(7, 1).scaled(ones),
                     Weights::halves(&bytes(seed)),
-                    Weights::zero(),
-                    sum,
+                    Weights::load(&numbers(seed)),
                 ];
                 let mut out = [0.0; RUN];
-                let mut bits = vec![half([seed as u8, 61]).to_bits()];
+                let mut bits = vec![sum.total().to_bits()];
                 for weights in all {
                     weights.store(&mut out);
                     // Of NaN, which random bytes may be, every kind is as good.

@@ -19,22 +19,28 @@ pub(crate) struct Packed(__m256i);
 // the target has them; each load and store goes through a reference to an array of at least its length; a prefetch may
 // point anywhere.
 
-/// A number of 16 bits.
-///
-/// In assembly, because LLVM compiles the intrinsic to an insertion into a register whose last value it must then wait
-/// for, a sum of the loop around it: that halves the speed.
-#[inline(always)]
-pub(crate) fn half(bytes: [u8; 2]) -> f32 {
-    let wide: __m128;
-    unsafe {
-        std::arch::asm!(
-            "vmovd {wide}, {bits:e}",
-            "vcvtph2ps {wide}, {wide}",
-            bits = in(reg) u32::from(u16::from_le_bytes(bytes)),
-            wide = lateout(xmm_reg) wide,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-        _mm_cvtss_f32(wide)
+/// One f32, eight times.
+#[derive(Clone, Copy)]
+pub(crate) struct Scale(__m256);
+
+/// A sum of products, in parts.
+#[derive(Clone, Copy)]
+pub(crate) struct Sum([__m256; 2]);
+
+impl Scale {
+    /// Two numbers of 16 bits. (Both at a time, whether needed or not: two bytes would be inserted into a register whose
+    /// last value, a sum of the loop, must then be waited for.)
+    #[inline(always)]
+    pub(crate) fn halves(bytes: [u8; 4]) -> [Self; 2] {
+        unsafe {
+            let both = _mm256_cvtph_ps(_mm_set1_epi32(i32::from_le_bytes(bytes)));
+            [Self(_mm256_moveldup_ps(both)), Self(_mm256_movehdup_ps(both))]
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn times(self, number: f32) -> Self {
+        Self(unsafe { _mm256_mul_ps(self.0, _mm256_set1_ps(number)) })
     }
 }
 
@@ -93,28 +99,79 @@ impl Packed {
         Self(unsafe { _mm256_sub_epi8(self.0, _mm256_set1_epi8(number)) })
     }
 
-    /// The bytes as signed numbers, times a scale for each half of them.
+    /// The bytes as signed numbers.
     #[inline(always)]
-    pub(crate) fn scaled(self, scales: [f32; 2]) -> Weights {
+    fn widened(self) -> [__m256; 4] {
         unsafe {
             let (low, high) = (_mm256_castsi256_si128(self.0), _mm256_extracti128_si256::<1>(self.0));
             let eights = [low, _mm_srli_si128::<8>(low), high, _mm_srli_si128::<8>(high)];
             let mut out = [_mm256_setzero_ps(); 4];
             for i in 0..4 {
-                let numbers = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eights[i]));
-                out[i] = _mm256_mul_ps(numbers, _mm256_set1_ps(scales[i / 2]));
+                out[i] = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eights[i]));
             }
-            Weights(out)
+            out
         }
+    }
+
+    /// The bytes as signed numbers, times a scale for each half of them.
+    #[inline(always)]
+    pub(crate) fn scaled(self, scales: [Scale; 2]) -> Weights {
+        let mut out = self.widened();
+        for i in 0..4 {
+            out[i] = unsafe { _mm256_mul_ps(out[i], scales[i / 2].0) };
+        }
+        Weights(out)
+    }
+}
+
+impl Sum {
+    #[inline(always)]
+    pub(crate) fn zero() -> Self {
+        Self(unsafe { [_mm256_setzero_ps(); 2] })
+    }
+
+    /// `self += weights · numbers`.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, weights: Weights, numbers: &[f32; RUN]) {
+        let numbers = Weights::load(numbers);
+        for i in 0..4 {
+            self.0[i / 2] = unsafe { _mm256_fmadd_ps(weights.0[i], numbers.0[i], self.0[i / 2]) };
+        }
+    }
+
+    /// `self += scales · (packed · numbers)`.
+    #[inline(always)]
+    pub(crate) fn add_packed(&mut self, packed: Packed, scales: [Scale; 2], numbers: &[f32; RUN]) {
+        let (weights, numbers) = (packed.widened(), Weights::load(numbers));
+        for i in 0..2 {
+            unsafe {
+                let first = _mm256_mul_ps(weights[2 * i], numbers.0[2 * i]);
+                let both = _mm256_fmadd_ps(weights[2 * i + 1], numbers.0[2 * i + 1], first);
+                self.0[i] = _mm256_fmadd_ps(scales[i].0, both, self.0[i]);
+            }
+        }
+    }
+
+    /// `self += offset · eighths`, where `eighths` add up to the numbers.
+    #[inline(always)]
+    pub(crate) fn add_offset(&mut self, offset: Scale, eighths: &[f32; 8]) {
+        unsafe {
+            let eighths = _mm256_loadu_ps(eighths.as_ptr());
+            self.0[1] = _mm256_fmadd_ps(offset.0, eighths, self.0[1]);
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn total(self) -> f32 {
+        let mut parts = [0.0; 8];
+        unsafe { _mm256_storeu_ps(parts.as_mut_ptr(), _mm256_add_ps(self.0[0], self.0[1])) };
+        let fours: [f32; 4] =
+            [parts[0] + parts[4], parts[1] + parts[5], parts[2] + parts[6], parts[3] + parts[7]];
+        (fours[0] + fours[2]) + (fours[1] + fours[3])
     }
 }
 
 impl Weights {
-    #[inline(always)]
-    pub(crate) fn zero() -> Self {
-        Self(unsafe { [_mm256_setzero_ps(); 4] })
-    }
-
     #[inline(always)]
     pub(crate) fn load(numbers: &[f32; RUN]) -> Self {
         Self(unsafe { std::array::from_fn(|i| _mm256_loadu_ps(numbers.as_ptr().add(8 * i))) })
@@ -135,21 +192,10 @@ impl Weights {
     }
 
     #[inline(always)]
-    pub(crate) fn plus(mut self, number: f32) -> Self {
+    pub(crate) fn plus(mut self, offset: Scale) -> Self {
         for eight in &mut self.0 {
-            *eight = unsafe { _mm256_add_ps(*eight, _mm256_set1_ps(number)) };
+            *eight = unsafe { _mm256_add_ps(*eight, offset.0) };
         }
         self
-    }
-
-    /// `self += weights · numbers`.
-    #[inline(always)]
-    pub(crate) fn add_product(&mut self, weights: Self, numbers: &[f32; RUN]) {
-        for i in 0..4 {
-            unsafe {
-                let numbers = _mm256_loadu_ps(numbers.as_ptr().add(8 * i));
-                self.0[i] = _mm256_fmadd_ps(weights.0[i], numbers, self.0[i]);
-            }
-        }
     }
 }
