@@ -49,7 +49,6 @@ fn each_heavy_dependency_has_one_home() {
     for (heavy, homes) in [
         ("polars", &["ragbias-data"][..]),
         ("candle-core", &["ragbias-embed", "ragbias-generate", "ragbias-tune"]),
-        ("candle-transformers", &["ragbias-generate"]),
         ("hnsw_rs", &["ragbias-index"]),
         ("linfa-logistic", &["ragbias-score"]),
         ("ureq", &["ragbias-generate"]),

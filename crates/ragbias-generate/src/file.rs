@@ -1,28 +1,30 @@
 //! A GGUF file: metadata, tokenizer and weights, every weight checked once.
 #![allow(unsafe_code, reason = "mapping a file is unsafe: see the safety comment")]
 
-use std::collections::HashMap;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use candle_core::Device;
+use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::{Content, TensorInfo, Value};
-use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::{Device, Tensor};
 use memmap2::Mmap;
 use ragbias_core::ContentId;
 
+use crate::matrix::{Bytes, Encoding, Matrix};
 use crate::{Error, Result};
 
 pub(crate) struct GgufFile {
     path: PathBuf,
-    map: Mmap,
+    map: Arc<Mmap>,
     content: Content,
 }
 
 impl GgufFile {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = fs_err::File::open(path)?;
-        // SAFETY: the map is read as bytes while the model is loaded, and every tensor is checked to lie within it.
+        // SAFETY: the map is only ever read as bytes, for which any value is valid, and every tensor is checked to lie within
+        // it. A file that is cut short under a running model ends the program, as it would any other that maps it.
         let map = unsafe { Mmap::map(file.file()) }?;
         let broken = |reason: String| Error::File { path: path.into(), reason };
         if !map.starts_with(b"GGUF") {
@@ -37,7 +39,7 @@ impl GgufFile {
                 return Err(broken(format!("tensor `{name}` ends at byte {needed}, the file has {there}")));
             }
         }
-        Ok(Self { path: path.into(), map, content })
+        Ok(Self { path: path.into(), map: Arc::new(map), content })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -82,49 +84,69 @@ impl GgufFile {
         self.content.tensor_infos.contains_key(name)
     }
 
-    /// A tensor as the file has it.
-    pub(crate) fn quantised_tensor(&self, name: &str) -> Result<QTensor> {
-        let mut reader = Cursor::new(&self.map[..]);
-        let tensor = self.content.tensor(&mut reader, name, &Device::Cpu);
-        tensor.map_err(|error| self.broken(first_line(&error)))
+    /// How many rows a tensor has.
+    pub(crate) fn height(&self, name: &str) -> Result<usize> {
+        self.info(name)?
+            .shape
+            .dims()
+            .first()
+            .copied()
+            .ok_or_else(|| self.broken(format!("tensor `{name}` is empty")))
     }
 
-    /// A tensor in f32, every value finite.
-    pub(crate) fn dense_tensor(&self, name: &str) -> Result<Tensor> {
-        let tensor = self.quantised_tensor(name)?.dequantize(&Device::Cpu)?;
-        // A sum is finite only where all its terms are.
-        if !tensor.sum_all()?.to_scalar::<f32>()?.is_finite() {
+    /// A `(height, width)` matrix, every weight finite. It stays in the file, unless its format is one that only candle
+    /// reads: then it is turned into f32.
+    pub(crate) fn matrix(&self, name: &str, height: usize, width: usize) -> Result<Matrix> {
+        let info = self.info(name)?;
+        if info.shape.dims() != [height, width] {
+            let shape = &info.shape;
+            return Err(self.broken(format!("tensor `{name}` is {shape:?}, expected ({height}, {width})")));
+        }
+        let matrix = if let Some(encoding) = encoding(info.ggml_dtype) {
+            let start = (self.content.tensor_data_offset + info.offset) as usize;
+            let bytes = Bytes::Mapped(Arc::clone(&self.map), start..start + bytes_of(info));
+            Matrix::new(height, width, encoding, bytes)
+        } else {
+            let values = self.dense(name)?;
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            Matrix::new(height, width, Encoding::F32, Bytes::Owned(bytes))
+        };
+        let matrix = matrix
+            .ok_or_else(|| self.broken(format!("tensor `{name}`: rows of {width} are no whole blocks")))?;
+        if !matrix.is_finite() {
             return Err(Error::NotFinite { path: self.path.clone(), tensor: name.into() });
         }
-        Ok(tensor)
+        Ok(matrix)
     }
 
-    fn broken(&self, reason: String) -> Error {
-        Error::File { path: self.path.clone(), reason }
-    }
-
-    /// The weights in f32, as a GGUF in memory, without the tokenizer.
-    ///
-    /// Prompts are matrix products: through candle's f32 kernels they run several times faster than through its
-    /// quantised ones, for four bytes a weight. And they are exact: the quantised kernels round activations to 8 bits,
-    /// which moves log-probabilities by up to 0.05 nats and with them the choice between two claims.
-    pub(crate) fn dense(&self) -> Result<(Content, Cursor<Vec<u8>>)> {
-        let mut data = Vec::new();
-        let mut tensor_infos = HashMap::with_capacity(self.content.tensor_infos.len());
-        for (name, info) in &self.content.tensor_infos {
-            let values = self.dense_tensor(name)?.flatten_all()?.to_vec1::<f32>()?;
-            let offset = data.len() as u64;
-            data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-            let shape = info.shape.clone();
-            tensor_infos.insert(name.clone(), TensorInfo { ggml_dtype: GgmlDType::F32, shape, offset });
+    /// A vector of `width` numbers, all finite.
+    pub(crate) fn vector(&self, name: &str, width: usize) -> Result<Vec<f32>> {
+        let values = self.dense(name)?;
+        if values.len() != width {
+            return Err(
+                self.broken(format!("tensor `{name}` holds {} numbers, expected {width}", values.len()))
+            );
         }
-        let metadata = self.content.metadata.iter();
-        let metadata = metadata
-            .filter(|(key, _)| !key.starts_with("tokenizer."))
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect();
-        let content = Content { magic: self.content.magic, metadata, tensor_infos, tensor_data_offset: 0 };
-        Ok((content, Cursor::new(data)))
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err(Error::NotFinite { path: self.path.clone(), tensor: name.into() });
+        }
+        Ok(values)
+    }
+
+    fn info(&self, name: &str) -> Result<&TensorInfo> {
+        self.content.tensor_infos.get(name).ok_or_else(|| self.broken(format!("no tensor `{name}`")))
+    }
+
+    /// A tensor in f32, as candle reads it.
+    fn dense(&self, name: &str) -> Result<Vec<f32>> {
+        let mut reader = Cursor::new(&self.map[..]);
+        let tensor = self.content.tensor(&mut reader, name, &Device::Cpu);
+        let tensor = tensor.map_err(|error| self.broken(first_line(&error)))?;
+        Ok(tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?)
+    }
+
+    pub(crate) fn broken(&self, reason: String) -> Error {
+        Error::File { path: self.path.clone(), reason }
     }
 }
 
@@ -135,4 +157,21 @@ fn bytes_of(info: &TensorInfo) -> usize {
 /// candle appends a backtrace to its messages.
 fn first_line(error: &candle_core::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// The format of a matrix that is multiplied as it is.
+fn encoding(format: GgmlDType) -> Option<Encoding> {
+    Some(match format {
+        GgmlDType::F32 => Encoding::F32,
+        GgmlDType::F16 => Encoding::F16,
+        GgmlDType::BF16 => Encoding::BF16,
+        GgmlDType::Q4_0 => Encoding::Q4_0,
+        GgmlDType::Q4_1 => Encoding::Q4_1,
+        GgmlDType::Q5_0 => Encoding::Q5_0,
+        GgmlDType::Q8_0 => Encoding::Q8_0,
+        GgmlDType::Q4K => Encoding::Q4K,
+        GgmlDType::Q5K => Encoding::Q5K,
+        GgmlDType::Q6K => Encoding::Q6K,
+        _ => return None,
+    })
 }

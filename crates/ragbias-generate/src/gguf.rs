@@ -1,11 +1,13 @@
 use std::path::Path;
+use std::time::Instant;
 
 use ragbias_core::{Choice, ChoicePrompt, ContentHasher, ContentId, Generator};
 
 use crate::choice::{LETTERS, log_sum_exp, render};
 use crate::config::GenerateConfig;
+use crate::decoder::{Architecture, Decoder, Span};
 use crate::file::GgufFile;
-use crate::model::{Architecture, Model};
+use crate::prompts::{Read, Reader};
 use crate::sample::Sampler;
 use crate::template::Template;
 use crate::tokenizer::Tokens;
@@ -15,8 +17,12 @@ use crate::{Error, Result};
 ///
 /// Tokenizer and chat template are the file's own; a model without a template is a base model and is asked with plain
 /// prompts that end in `Answer:`. Answers are greedy unless the temperature says otherwise.
+///
+/// Weights stay in the file, which is mapped into memory, and activations are f32. Prompts that are given together share
+/// what they begin with and generate side by side; each gets the answer that it would get alone, to the last bit of its
+/// probabilities.
 pub struct Gguf {
-    model: Model,
+    reader: Reader,
     tokens: Tokens,
     template: Template,
     config: GenerateConfig,
@@ -26,7 +32,7 @@ pub struct Gguf {
 
 /// How many tokens a model without `context_length` can see.
 const DEFAULT_CONTEXT: u32 = 2048;
-/// Rotary positions are computed for this many tokens: as many as candle 0.11 gives a Llama.
+/// Longer prompts are refused, whatever the model could see.
 const LONGEST_CONTEXT: u32 = 4096;
 
 impl Gguf {
@@ -53,12 +59,28 @@ impl Gguf {
         let context =
             file.number(&format!("{}.context_length", architecture.name())).unwrap_or(DEFAULT_CONTEXT);
         let context = context.min(LONGEST_CONTEXT) as usize;
-        let model = Model::load(architecture, &file, context)?;
-        let id = ContentHasher::new("gguf/1")
+        let reader = Reader::new(Decoder::load(architecture, &file)?);
+        let id = ContentHasher::new("gguf/2")
             .field(file.content_id().as_bytes())
             .field(config.fingerprint())
             .finish();
-        Ok(Self { model, tokens, template, config: config.clone(), context, id })
+        Ok(Self { reader, tokens, template, config: config.clone(), context, id })
+    }
+
+    /// Seconds to read a prompt of `prompt` tokens, and to go on for `new` more, whatever they are.
+    #[doc(hidden)]
+    pub fn time(&self, prompt: usize, new: usize) -> [f64; 2] {
+        let decoder = self.reader.decoder();
+        let tokens: Vec<u32> = (0..(prompt + new) as u32).map(|i| 100 + i * 7 % 5000).collect();
+        let (prompt, new) = tokens.split_at(prompt);
+        let mut state = decoder.start();
+        let begun = Instant::now();
+        decoder.read(vec![Span { state: &mut state, tokens: prompt, logits: true }]);
+        let read = begun.elapsed().as_secs_f64();
+        for token in new.chunks(1) {
+            decoder.step(&mut [Span { state: &mut state, tokens: token, logits: true }]);
+        }
+        [read, begun.elapsed().as_secs_f64() - read]
     }
 
     /// The ids of a prompt as the model reads it.
@@ -72,43 +94,48 @@ impl Gguf {
         Ok(ids)
     }
 
-    fn answer(&self, prompt: &str) -> Result<String> {
-        let mut model = self.model.clone();
-        let mut sampler = Sampler::new(&self.config, prompt);
-        let mut logits = model.read(&self.encode(prompt)?)?;
-        let mut generated = Vec::new();
+    /// Answers prompts that were read together, a token of each at a time; `answers` are all those asked for.
+    fn answer(&self, prompts: &[&str], read: Vec<(usize, Read)>, answers: &mut [String]) -> Result<()> {
+        let mut open: Vec<Open> = read
+            .into_iter()
+            .map(|(prompt, read)| Open {
+                prompt,
+                read,
+                sampler: Sampler::new(&self.config, prompts[prompt]),
+                tokens: Vec::new(),
+            })
+            .collect();
         loop {
-            let token = sampler.next(&logits);
-            let ended = self.tokens.ends(token);
-            if !ended {
-                generated.push(token);
+            let mut left = Vec::with_capacity(open.len());
+            for mut one in open {
+                let token = one.sampler.next(&one.read.logits);
+                let ended = self.tokens.ends(token);
+                if !ended {
+                    one.tokens.push(token);
+                }
+                let text = self.tokens.decode(&one.tokens).map_err(candle_core::Error::wrap)?;
+                let (answer, stopped) = self.config.cut(&text);
+                if ended || stopped || one.tokens.len() == self.config.max_new_tokens {
+                    answer.clone_into(&mut answers[one.prompt]);
+                } else {
+                    left.push(one);
+                }
             }
-            let text = self.tokens.decode(&generated).map_err(candle_core::Error::wrap)?;
-            let (answer, stopped) = self.config.cut(&text);
-            if ended || stopped || generated.len() == self.config.max_new_tokens {
-                return Ok(answer.to_owned());
+            open = left;
+            if open.is_empty() {
+                return Ok(());
             }
-            logits = model.read(&[token])?;
+            let mut spans: Vec<Span<'_>> = open
+                .iter_mut()
+                .map(|one| Span {
+                    tokens: &one.tokens[one.tokens.len() - 1..],
+                    state: &mut one.read.state,
+                    logits: true,
+                })
+                .collect();
+            let logits = self.reader.decoder().step(&mut spans);
+            open.iter_mut().zip(logits).for_each(|(one, logits)| one.read.logits = logits);
         }
-    }
-
-    /// Log-probabilities of the letters, with the claims in both orders.
-    fn choice(&self, asked: &ChoicePrompt<'_>) -> Result<Choice> {
-        let orders = [
-            self.encode(&render(asked.prompt, asked.negative, asked.positive))?,
-            self.encode(&render(asked.prompt, asked.positive, asked.negative))?,
-        ];
-        // Both orders share the context and the question, which are read once.
-        let shared = orders[0].iter().zip(&orders[1]).take_while(|(a, b)| a == b).count();
-        let mut start = self.model.clone();
-        let mut read = 0;
-        if shared > 0 && shared < orders[0].len().min(orders[1].len()) {
-            start.read(&orders[0][..shared])?;
-            read = shared;
-        }
-        let [negative_first, positive_first] =
-            orders.map(|ids| start.clone().read(&ids[read..]).map(|logits| self.letters(&logits)));
-        Ok(Choice::from_log_probabilities(negative_first?, positive_first?))
     }
 
     /// log P(A) and log P(B) of the next token, each letter with and without a space before it.
@@ -127,10 +154,39 @@ impl Generator for Gguf {
     }
 
     fn generate(&self, prompts: &[&str]) -> ragbias_core::Result<Vec<String>> {
-        prompts.iter().map(|prompt| Ok(self.answer(prompt)?)).collect()
+        let ids = prompts.iter().map(|prompt| self.encode(prompt)).collect::<Result<Vec<_>>>()?;
+        let mut answers = vec![String::new(); prompts.len()];
+        self.reader.read(&ids, |read| self.answer(prompts, read, &mut answers))?;
+        Ok(answers)
     }
 
     fn choose(&self, prompts: &[ChoicePrompt<'_>]) -> ragbias_core::Result<Vec<Choice>> {
-        prompts.iter().map(|prompt| Ok(self.choice(prompt)?)).collect()
+        // The two orders of a prompt follow each other.
+        let orders = prompts.iter().flat_map(|asked| {
+            [(asked.negative, asked.positive), (asked.positive, asked.negative)]
+                .map(|(first, second)| self.encode(&render(asked.prompt, first, second)))
+        });
+        let ids = orders.collect::<Result<Vec<_>>>()?;
+        let mut letters = vec![[0.0; 2]; ids.len()];
+        self.reader.read(&ids, |read| {
+            for (order, read) in &read {
+                letters[*order] = self.letters(&read.logits);
+            }
+            Ok::<_, Error>(())
+        })?;
+        let orders = letters.as_chunks::<2>().0.iter();
+        Ok(orders
+            .map(|&[negative_first, positive_first]| {
+                Choice::from_log_probabilities(negative_first, positive_first)
+            })
+            .collect())
     }
+}
+
+/// An answer that has not ended yet.
+struct Open {
+    prompt: usize,
+    read: Read,
+    sampler: Sampler,
+    tokens: Vec<u32>,
 }

@@ -1,4 +1,4 @@
-//! Large language models behind one trait: GGUF files through candle, and OpenAI-compatible servers.
+//! Large language models behind one trait: GGUF files, and OpenAI-compatible servers.
 //!
 //! [`Gguf`] runs a `.gguf` file of the Llama or Gemma 3 family on the CPU; [`Server`] asks an endpoint. Both implement
 //! [`Generator`](ragbias_core::Generator): free answers, and choices between two claims read from the
@@ -14,16 +14,24 @@
 //! # Ok::<(), ragbias_core::Error>(())
 //! ```
 
+mod attention;
 mod choice;
 mod config;
+mod decoder;
 mod error;
 mod file;
-mod gemma3;
+mod format;
 mod gguf;
-mod model;
+mod kernel;
+mod lanes;
+mod matrix;
+mod prompts;
 mod sample;
 mod server;
+mod simd;
 mod template;
+#[cfg(test)]
+mod testing;
 mod tokenizer;
 
 pub use config::GenerateConfig;

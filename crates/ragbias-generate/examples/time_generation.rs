@@ -1,0 +1,71 @@
+//! How fast a model loads, reads and generates; `benches/peers/generation.py` runs it beside llama.cpp.
+//!
+//! ```text
+//! cargo run --release -p ragbias-generate --example time_generation -- MODEL.gguf PROMPT_TOKENS NEW_TOKENS
+//! ```
+//!
+//! Prints a JSON object: seconds to load; tokens per second of a prompt and of what follows it; answers per second to 16
+//! short questions that are asked one by one, and together.
+#![expect(clippy::print_stdout, reason = "an example speaks to its reader")]
+
+use std::error::Error;
+use std::time::Instant;
+
+use ragbias_core::Generator;
+use ragbias_generate::{GenerateConfig, Gguf};
+
+const TOPICS: [&str; 16] = [
+    "radium",
+    "gravity",
+    "penicillin",
+    "the telephone",
+    "algebra",
+    "evolution",
+    "vaccines",
+    "the atom",
+    "radio",
+    "genes",
+    "printing",
+    "the compass",
+    "insulin",
+    "the laser",
+    "calculus",
+    "oxygen",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [path, prompt, new] = arguments.as_slice() else {
+        return Err("expected MODEL.gguf PROMPT_TOKENS NEW_TOKENS".into());
+    };
+    let (prompt, new): (usize, usize) = (prompt.parse()?, new.parse()?);
+    let begun = Instant::now();
+    let llm = Gguf::load(path.as_ref(), &GenerateConfig::default())?;
+    let load = begun.elapsed().as_secs_f64();
+    // The first time, memory is asked for and threads are started.
+    llm.time(prompt, new);
+    let [read, generated] = llm.time(prompt, new);
+
+    let question =
+        |topic| format!("Question: Who is best known for {topic}?\nGive just one name of a person.");
+    let questions = TOPICS.map(question);
+    let questions = questions.each_ref().map(String::as_str);
+    let begun = Instant::now();
+    for question in questions {
+        llm.generate(&[question])?;
+    }
+    let alone = begun.elapsed().as_secs_f64();
+    let begun = Instant::now();
+    llm.generate(&questions)?;
+    let together = begun.elapsed().as_secs_f64();
+
+    let rate = |count: usize, seconds: f64| count as f64 / seconds;
+    println!(
+        r#"{{"load": {load:.3}, "prefill": {:.2}, "decode": {:.2}, "alone": {:.2}, "together": {:.2}}}"#,
+        rate(prompt, read),
+        rate(new, generated),
+        rate(questions.len(), alone),
+        rate(questions.len(), together),
+    );
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! What a sequence has read, as keys and values, and attention to it.
+
+use crate::format::RUN;
+use crate::kernel::{columns_times, dot, exp, rows_times};
+use crate::lanes::Lanes;
+
+/// So many numbers of keys are not worth the hand-over to another core.
+const SMALL: usize = 4096;
+
+/// Keys and values of a sequence's tokens.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct State {
+    /// The tokens read so far.
+    tokens: Vec<u32>,
+    layers: Vec<KeyValues>,
+}
+
+/// Of one layer: `(tokens, key_heads · head_width)` each.
+#[derive(Debug, Clone, Default)]
+struct KeyValues {
+    keys: Vec<f32>,
+    values: Vec<f32>,
+}
+
+impl State {
+    pub(crate) fn new(layers: usize) -> Self {
+        Self { tokens: Vec::new(), layers: vec![KeyValues::default(); layers] }
+    }
+
+    pub(crate) fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// What it was after its first `tokens` tokens.
+    pub(crate) fn prefix(&self, tokens: usize) -> Self {
+        let part = |numbers: &[f32]| match self.tokens.len() {
+            0 => Vec::new(),
+            all => numbers[..numbers.len() / all * tokens].to_vec(),
+        };
+        let layers = self
+            .layers
+            .iter()
+            .map(|layer| KeyValues { keys: part(&layer.keys), values: part(&layer.values) });
+        Self { tokens: self.tokens[..tokens].to_vec(), layers: layers.collect() }
+    }
+
+    /// Notes the tokens whose keys and values follow.
+    pub(crate) fn begin(&mut self, tokens: &[u32]) {
+        self.tokens.extend(tokens);
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        layer: usize,
+        key: impl Iterator<Item = f32>,
+        value: impl Iterator<Item = f32>,
+    ) {
+        self.layers[layer].keys.extend(key);
+        self.layers[layer].values.extend(value);
+    }
+}
+
+/// A run of a sequence's tokens among those that are computed together.
+pub(crate) struct Run<'s> {
+    pub(crate) state: &'s State,
+    /// Where its first token is in the group.
+    pub(crate) row: usize,
+    /// Where its first token is in the sequence.
+    pub(crate) start: usize,
+    pub(crate) tokens: usize,
+}
+
+/// How a layer attends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attention {
+    pub(crate) layer: usize,
+    pub(crate) heads: usize,
+    pub(crate) key_heads: usize,
+    /// How many tokens back a token sees, itself included; all where `None`.
+    pub(crate) window: Option<usize>,
+}
+
+impl Attention {
+    /// softmax(q·Kᵀ)·V of every head, for queries that are scaled already.
+    pub(crate) fn attend<const L: usize>(&self, queries: &Lanes<L>, runs: &[Run<'_>]) -> Lanes<L> {
+        let width = queries.width() / self.heads;
+        let tiles: Vec<_> = queries.tiles().collect();
+        let mut out = Lanes::zeros(tiles.len() * L, queries.width());
+        let seen: usize = runs.iter().map(|run| run.state.tokens.len()).sum();
+        out.pieces_mut(width, L > 1 || seen * width > SMALL, |piece, out| {
+            let (tile, head) = (piece / self.heads, piece % self.heads);
+            let query = &tiles[tile][head * width..][..width];
+            let reaches = |run: &&Run<'_>| run.row < (tile + 1) * L && run.row + run.tokens > tile * L;
+            for run in runs.iter().filter(reaches) {
+                if L == 1 {
+                    self.one(query.as_flattened(), run, head, out.as_flattened_mut());
+                } else {
+                    self.many(query, run, tile * L, head, out);
+                }
+            }
+        });
+        out
+    }
+
+    /// The tokens that one at `position` sees: from the first on.
+    fn first(&self, position: usize) -> usize {
+        self.window.map_or(0, |window| (position + 1).saturating_sub(window))
+    }
+
+    /// One head of the tokens of a run that lie in the tile from `row` on.
+    fn many<const L: usize>(
+        &self,
+        query: &[[f32; L]],
+        run: &Run<'_>,
+        row: usize,
+        head: usize,
+        out: &mut [[f32; L]],
+    ) {
+        let width = query.len();
+        let (lanes, tokens) =
+            (run.row.max(row)..(run.row + run.tokens).min(row + L), &run.state.layers[self.layer]);
+        // Lanes of other runs compute with the position of the first, and are not kept.
+        let position = |row: usize| run.start + row.clamp(lanes.start, lanes.end - 1) - run.row;
+        let positions: [usize; L] = std::array::from_fn(|l| position(row + l));
+        let (first, last) = (self.first(position(lanes.start)), position(lanes.end - 1));
+        let stride = self.key_heads * width;
+        let at = head / (self.heads / self.key_heads) * width;
+        let keys = &tokens.keys[first * stride + at..];
+        let values = &tokens.values[first * stride..(last + 1) * stride];
+
+        let mut scores = vec![[0.0; L]; last + 1 - first];
+        for (i, scores) in scores.chunks_mut(6).enumerate() {
+            let keys = &keys[i * 6 * stride..];
+            match scores.len() {
+                6 => rows_times::<6, L>(keys, stride, query, scores),
+                5 => rows_times::<5, L>(keys, stride, query, scores),
+                4 => rows_times::<4, L>(keys, stride, query, scores),
+                3 => rows_times::<3, L>(keys, stride, query, scores),
+                2 => rows_times::<2, L>(keys, stride, query, scores),
+                _ => rows_times::<1, L>(keys, stride, query, scores),
+            }
+        }
+        let mut largest = [f32::NEG_INFINITY; L];
+        for (token, scores) in (first..).zip(&mut scores) {
+            for l in 0..L {
+                if token > positions[l] || token < self.first(positions[l]) {
+                    scores[l] = f32::NEG_INFINITY;
+                }
+                largest[l] = largest[l].max(scores[l]);
+            }
+        }
+        let mut total = [0.0; L];
+        for scores in &mut scores {
+            for l in 0..L {
+                scores[l] = exp(scores[l] - largest[l]);
+                total[l] += scores[l];
+            }
+        }
+        for (i, out) in out.chunks_exact_mut(4).enumerate() {
+            let sums = columns_times::<4, L>(values, stride, at + 4 * i, &scores);
+            for (out, sum) in out.iter_mut().zip(sums) {
+                for l in lanes.start - row..lanes.end - row {
+                    out[l] = sum[l] / total[l];
+                }
+            }
+        }
+    }
+
+    /// One head of a run of one token.
+    fn one(&self, query: &[f32], run: &Run<'_>, head: usize, out: &mut [f32]) {
+        let width = query.len();
+        let (position, tokens) = (run.start, &run.state.layers[self.layer]);
+        let first = self.first(position);
+        let stride = self.key_heads * width;
+        let at = head / (self.heads / self.key_heads) * width;
+        let seen = first..position + 1;
+        let mut scores: Vec<f32> =
+            seen.clone().map(|token| dot(&tokens.keys[token * stride + at..][..width], query)).collect();
+        let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        for score in &mut scores {
+            *score = exp(*score - largest);
+        }
+        let total: f32 = scores.iter().sum();
+        let (scores, values) =
+            (scores.as_chunks::<1>().0, &tokens.values[first * stride..(position + 1) * stride]);
+        let (runs, rest) = out.as_chunks_mut::<RUN>();
+        for (i, out) in runs.iter_mut().enumerate() {
+            let sums = columns_times::<RUN, 1>(values, stride, at + RUN * i, scores);
+            out.iter_mut().zip(sums).for_each(|(out, [sum])| *out = sum / total);
+        }
+        let at = at + RUN * runs.len();
+        for (i, out) in rest.iter_mut().enumerate() {
+            let [[sum]] = columns_times::<1, 1>(values, stride, at + i, scores);
+            *out = sum / total;
+        }
+    }
+}

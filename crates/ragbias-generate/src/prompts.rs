@@ -1,0 +1,216 @@
+//! Prompts read together, each token that several of them begin with once.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use crate::attention::State;
+use crate::decoder::{Decoder, Span};
+
+/// A model, and what it read last.
+///
+/// A token's keys and values are the same to the last bit whatever is read beside it and wherever a shared beginning is
+/// taken from, so sharing changes no answer.
+pub(crate) struct Reader {
+    decoder: Decoder,
+    latest: Mutex<State>,
+}
+
+/// A sequence after its prompt.
+pub(crate) struct Read {
+    pub(crate) state: State,
+    /// Of the token that follows, `(vocabulary)`.
+    pub(crate) logits: Vec<f32>,
+}
+
+/// Beginnings shorter than this are read again: a pass over the weights costs as much.
+const WORTH_SHARING: usize = 16;
+/// As many tokens of prompts as are read together: their keys and values take some 40 KiB each.
+const TOGETHER: usize = 4096;
+
+/// Tokens that begin all of some prompts: up to number `to` of one of them, after those of the parent.
+#[derive(Debug, PartialEq)]
+struct Part {
+    parent: Option<usize>,
+    depth: usize,
+    prompt: usize,
+    to: usize,
+    /// Whether the prompt ends here.
+    ends: bool,
+}
+
+impl Reader {
+    pub(crate) fn new(decoder: Decoder) -> Self {
+        Self { latest: Mutex::new(decoder.start()), decoder }
+    }
+
+    pub(crate) fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// Reads prompts, none of them empty, and hands `each` some of them at a time with their numbers.
+    pub(crate) fn read<E>(
+        &self,
+        prompts: &[Vec<u32>],
+        mut each: impl FnMut(Vec<(usize, Read)>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // Prompts with the same beginning come one after the other.
+        let mut order: Vec<usize> = (0..prompts.len()).collect();
+        order.sort_by_key(|&prompt| &prompts[prompt]);
+        let mut rest = &order[..];
+        while !rest.is_empty() {
+            let mut tokens = 0;
+            let fits = |&&prompt: &&usize| {
+                tokens += prompts[prompt].len();
+                tokens <= TOGETHER
+            };
+            let now;
+            (now, rest) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+            each(self.together(prompts, now))?;
+        }
+        Ok(())
+    }
+
+    fn together(&self, prompts: &[Vec<u32>], sorted: &[usize]) -> Vec<(usize, Read)> {
+        let parts = divide(prompts, sorted);
+        let latest = self.swap(self.decoder.start());
+        let mut states: Vec<State> = Vec::with_capacity(parts.len());
+        let mut read = Vec::new();
+        // Parts come in order of depth: a part's parent is read before it.
+        for level in parts.chunk_by(|a, b| a.depth == b.depth) {
+            let begun = states.len();
+            for part in level {
+                let parent = part.parent.map(|parent| &states[parent]);
+                // A prompt's last token is read in any case, for its logits.
+                let tokens = &prompts[part.prompt][..part.to - usize::from(part.ends)];
+                states.push(begin(tokens, parent, &latest));
+            }
+            let states = &mut states[begun..];
+            let spans = (level.iter().zip(states))
+                .map(|(part, state)| {
+                    let known = state.tokens().len();
+                    Span { tokens: &prompts[part.prompt][known..part.to], logits: part.ends, state }
+                })
+                .filter(|span| !span.tokens.is_empty())
+                .collect();
+            let logits = self.decoder.read(spans);
+            let ended = level.iter().enumerate().filter(|(_, part)| part.ends);
+            read.extend(ended.map(|(i, part)| (begun + i, part.prompt)).zip(logits));
+        }
+        let read: Vec<_> = read
+            .into_iter()
+            .map(|((part, prompt), logits)| {
+                (prompt, Read { state: std::mem::take(&mut states[part]), logits })
+            })
+            .collect();
+        self.swap(read.last().map_or(latest, |(_, last)| last.state.clone()));
+        read
+    }
+
+    /// What was read last, for what is now. Another thread that asks in between starts from nothing.
+    fn swap(&self, latest: State) -> State {
+        std::mem::replace(&mut self.latest.lock().unwrap_or_else(PoisonError::into_inner), latest)
+    }
+}
+
+/// The state after as many of these tokens as the parent or the latest sequence has read.
+fn begin(tokens: &[u32], parent: Option<&State>, latest: &State) -> State {
+    let known = common(tokens, latest.tokens());
+    match parent {
+        Some(parent) if parent.tokens().len() >= known => parent.clone(),
+        _ => latest.prefix(known),
+    }
+}
+
+fn common(a: &[u32], b: &[u32]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+/// Divides sorted prompts into the parts that are read once, those of a depth one after the other.
+fn divide(prompts: &[Vec<u32>], sorted: &[usize]) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    // Prompts that agree in their first `from` tokens, which the parent holds.
+    let mut queue = VecDeque::from([(sorted, 0, None)]);
+    while let Some((sorted, from, parent)) = queue.pop_front() {
+        let depth = parent.map_or(0, |parent: usize| parts[parent].depth + 1);
+        let share = |a: &usize, b: &usize| common(&prompts[*a], &prompts[*b]) >= from + WORTH_SHARING;
+        for group in sorted.chunk_by(share) {
+            let (first, last) = (&prompts[group[0]], &prompts[group[group.len() - 1]]);
+            // Sorted prompts share what the first and the last of them do. Each has a token left for itself.
+            let shared = common(first, last).min(first.len().saturating_sub(1));
+            let ends = group.len() == 1;
+            let to = if ends { first.len() } else { shared };
+            if !ends {
+                queue.push_back((group, to, Some(parts.len())));
+            }
+            parts.push(Part { parent, depth, prompt: group[0], to, ends });
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::quantized::GgmlDType;
+
+    use super::*;
+    use crate::decoder::Architecture;
+    use crate::testing::{VOCABULARY, decoder};
+
+    /// `shared` tokens in common with every other text, then its own.
+    fn text(shared: usize, own: usize, seed: u32) -> Vec<u32> {
+        let token = |i: usize, seed| (i as u32 * 13 + seed * 29) % VOCABULARY;
+        (0..shared).map(|i| token(i, 0)).chain((0..own).map(|i| token(i, seed))).collect()
+    }
+
+    fn logits(reader: &Reader, prompts: &[Vec<u32>]) -> Vec<Vec<f32>> {
+        let mut logits = vec![Vec::new(); prompts.len()];
+        let keep = |read: Vec<(usize, Read)>| {
+            for (prompt, read) in read {
+                assert_eq!(read.state.tokens(), prompts[prompt]);
+                logits[prompt] = read.logits;
+            }
+            Ok::<_, ()>(())
+        };
+        reader.read(prompts, keep).unwrap();
+        logits
+    }
+
+    #[test]
+    fn what_prompts_begin_with_is_read_once() {
+        let prompts = [text(20, 5, 1), text(40, 6, 2), text(40, 7, 3), text(3, 9, 4)];
+        let order: Vec<usize> = {
+            let mut order: Vec<usize> = (0..4).collect();
+            order.sort_by_key(|&prompt| &prompts[prompt]);
+            order
+        };
+        let parts = divide(&prompts, &order);
+        let read: usize =
+            parts.iter().map(|part| part.to - part.parent.map_or(0, |parent| parts[parent].to)).sum();
+        assert_eq!(read, 40 + 5 + 6 + 7 + 12, "{parts:?}");
+        assert!(parts.is_sorted_by_key(|part| part.depth));
+    }
+
+    #[test]
+    fn a_shared_beginning_changes_no_bit_of_an_answer() {
+        for architecture in [Architecture::Llama, Architecture::Gemma3] {
+            let fresh = || Reader::new(decoder(architecture, GgmlDType::Q4_1));
+            let mut prompts = vec![text(20, 5, 1), text(40, 6, 2), text(40, 7, 3), text(3, 9, 4)];
+            // The same prompt twice, and one that begins another.
+            prompts.extend([text(40, 6, 2), text(40, 0, 0)]);
+            let alone: Vec<_> =
+                prompts.iter().map(|p| logits(&fresh(), std::slice::from_ref(p)).remove(0)).collect();
+            let reader = fresh();
+            assert_eq!(logits(&reader, &prompts), alone);
+            // Now from what was read last, by whichever thread.
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| {
+                        for (prompt, expected) in prompts.iter().zip(&alone) {
+                            assert_eq!(&logits(&reader, std::slice::from_ref(prompt))[0], expected);
+                        }
+                    });
+                }
+            });
+        }
+    }
+}

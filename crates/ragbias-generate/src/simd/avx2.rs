@@ -1,0 +1,201 @@
+//! The instructions of AVX2, FMA and F16C, as `x86-64-v3` has them.
+#![allow(clippy::inline_always, reason = "the inner loops are made of these functions")]
+#![allow(clippy::wildcard_imports, reason = "the names of instructions are long and many")]
+#![allow(unsafe_code, reason = "vector instructions are unsafe to call, and their loads take pointers")]
+
+use std::arch::x86_64::*;
+
+use crate::format::RUN;
+
+/// 32 f32.
+#[derive(Clone, Copy)]
+pub(crate) struct Weights([__m256; 4]);
+
+/// 32 bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Packed(__m256i);
+
+// SAFETY, of every block below: the instructions are those of AVX2, FMA and F16C, and this module is compiled only where
+// the target has them; each load and store goes through a reference to an array of at least its length; a prefetch may
+// point anywhere.
+
+/// One f32, eight times.
+#[derive(Clone, Copy)]
+pub(crate) struct Scale(__m256);
+
+/// A sum of products, in parts.
+#[derive(Clone, Copy)]
+pub(crate) struct Sum([__m256; 2]);
+
+impl Scale {
+    /// Two numbers of 16 bits. (Both at a time, whether needed or not: two bytes would be inserted into a register whose
+    /// last value, a sum of the loop, must then be waited for.)
+    #[inline(always)]
+    pub(crate) fn halves(bytes: [u8; 4]) -> [Self; 2] {
+        unsafe {
+            let both = _mm256_cvtph_ps(_mm_set1_epi32(i32::from_le_bytes(bytes)));
+            [Self(_mm256_moveldup_ps(both)), Self(_mm256_movehdup_ps(both))]
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn times(self, number: f32) -> Self {
+        Self(unsafe { _mm256_mul_ps(self.0, _mm256_set1_ps(number)) })
+    }
+}
+
+/// Asks for the memory that lies `ahead` bytes after the beginning of these, which need not be there.
+#[inline(always)]
+pub(crate) fn prefetch(bytes: &[u8], ahead: usize) {
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(ahead).cast()) }
+}
+
+impl Packed {
+    #[inline(always)]
+    pub(crate) fn load(bytes: &[u8; RUN]) -> Self {
+        Self(unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) })
+    }
+
+    /// The lower halves of 16 bytes, then their upper halves.
+    #[inline(always)]
+    pub(crate) fn nibbles(bytes: &[u8; 16]) -> Self {
+        unsafe {
+            let low = _mm_loadu_si128(bytes.as_ptr().cast());
+            let both = _mm256_set_m128i(_mm_srli_epi16::<4>(low), low);
+            Self(_mm256_and_si256(both, _mm256_set1_epi8(15)))
+        }
+    }
+
+    /// `(self >> shift) & mask`, of every byte; bits of its neighbour must not reach into the mask.
+    #[inline(always)]
+    pub(crate) fn bits(self, shift: usize, mask: u8) -> Self {
+        unsafe {
+            let shifted = _mm256_srl_epi16(self.0, _mm_cvtsi64_si128(shift.cast_signed() as i64));
+            Self(_mm256_and_si256(shifted, _mm256_set1_epi8(mask.cast_signed())))
+        }
+    }
+
+    /// `self | other << 4`, for other up to 15.
+    #[inline(always)]
+    pub(crate) fn with_high(self, other: Self) -> Self {
+        Self(unsafe { _mm256_or_si256(self.0, _mm256_slli_epi16::<4>(other.0)) })
+    }
+
+    /// 16 less wherever bit i of `bits` is not set.
+    #[inline(always)]
+    pub(crate) fn less_16_unless(self, bits: [u8; 4]) -> Self {
+        unsafe {
+            let bits = _mm256_set1_epi32(i32::from_le_bytes(bits));
+            let bytes =
+                _mm256_set_epi64x(0x0303_0303_0303_0303, 0x0202_0202_0202_0202, 0x0101_0101_0101_0101, 0);
+            let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64.cast_signed());
+            let set = _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(bits, bytes), bit), bit);
+            Self(_mm256_or_si256(self.0, _mm256_andnot_si256(set, _mm256_set1_epi8(-16))))
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn minus(self, number: i8) -> Self {
+        Self(unsafe { _mm256_sub_epi8(self.0, _mm256_set1_epi8(number)) })
+    }
+
+    /// The bytes as signed numbers.
+    #[inline(always)]
+    fn widened(self) -> [__m256; 4] {
+        unsafe {
+            let (low, high) = (_mm256_castsi256_si128(self.0), _mm256_extracti128_si256::<1>(self.0));
+            let eights = [low, _mm_srli_si128::<8>(low), high, _mm_srli_si128::<8>(high)];
+            let mut out = [_mm256_setzero_ps(); 4];
+            for i in 0..4 {
+                out[i] = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eights[i]));
+            }
+            out
+        }
+    }
+
+    /// The bytes as signed numbers, times a scale for each half of them.
+    #[inline(always)]
+    pub(crate) fn scaled(self, scales: [Scale; 2]) -> Weights {
+        let mut out = self.widened();
+        for i in 0..4 {
+            out[i] = unsafe { _mm256_mul_ps(out[i], scales[i / 2].0) };
+        }
+        Weights(out)
+    }
+}
+
+impl Sum {
+    #[inline(always)]
+    pub(crate) fn zero() -> Self {
+        Self(unsafe { [_mm256_setzero_ps(); 2] })
+    }
+
+    /// `self += weights · numbers`.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, weights: Weights, numbers: &[f32; RUN]) {
+        let numbers = Weights::load(numbers);
+        for i in 0..4 {
+            self.0[i / 2] = unsafe { _mm256_fmadd_ps(weights.0[i], numbers.0[i], self.0[i / 2]) };
+        }
+    }
+
+    /// `self += scales · (packed · numbers)`.
+    #[inline(always)]
+    pub(crate) fn add_packed(&mut self, packed: Packed, scales: [Scale; 2], numbers: &[f32; RUN]) {
+        let (weights, numbers) = (packed.widened(), Weights::load(numbers));
+        for i in 0..2 {
+            unsafe {
+                let first = _mm256_mul_ps(weights[2 * i], numbers.0[2 * i]);
+                let both = _mm256_fmadd_ps(weights[2 * i + 1], numbers.0[2 * i + 1], first);
+                self.0[i] = _mm256_fmadd_ps(scales[i].0, both, self.0[i]);
+            }
+        }
+    }
+
+    /// `self += offset · eighths`, where `eighths` add up to the numbers.
+    #[inline(always)]
+    pub(crate) fn add_offset(&mut self, offset: Scale, eighths: &[f32; 8]) {
+        unsafe {
+            let eighths = _mm256_loadu_ps(eighths.as_ptr());
+            self.0[1] = _mm256_fmadd_ps(offset.0, eighths, self.0[1]);
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn total(self) -> f32 {
+        let mut parts = [0.0; 8];
+        unsafe { _mm256_storeu_ps(parts.as_mut_ptr(), _mm256_add_ps(self.0[0], self.0[1])) };
+        let fours: [f32; 4] =
+            [parts[0] + parts[4], parts[1] + parts[5], parts[2] + parts[6], parts[3] + parts[7]];
+        (fours[0] + fours[2]) + (fours[1] + fours[3])
+    }
+}
+
+impl Weights {
+    #[inline(always)]
+    pub(crate) fn load(numbers: &[f32; RUN]) -> Self {
+        Self(unsafe { std::array::from_fn(|i| _mm256_loadu_ps(numbers.as_ptr().add(8 * i))) })
+    }
+
+    /// Numbers of 16 bits.
+    #[inline(always)]
+    pub(crate) fn halves(bytes: &[u8; 2 * RUN]) -> Self {
+        let (eights, _) = bytes.as_chunks::<16>();
+        Self(unsafe { std::array::from_fn(|i| _mm256_cvtph_ps(_mm_loadu_si128(eights[i].as_ptr().cast()))) })
+    }
+
+    #[inline(always)]
+    pub(crate) fn store(self, numbers: &mut [f32; RUN]) {
+        for (i, eight) in self.0.into_iter().enumerate() {
+            unsafe { _mm256_storeu_ps(numbers.as_mut_ptr().add(8 * i), eight) }
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn plus(mut self, offset: Scale) -> Self {
+        for eight in &mut self.0 {
+            *eight = unsafe { _mm256_add_ps(*eight, offset.0) };
+        }
+        self
+    }
+}
