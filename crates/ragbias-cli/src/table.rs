@@ -4,7 +4,11 @@ use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use ragbias::core::Bias;
 use ragbias::data::Member;
-use ragbias::{Comparison, Evaluation, Measured, PartResult, RetrievalMetrics};
+use ragbias::stats::{Estimate, Resampled, TargetStatus};
+use ragbias::{
+    Comparison, Debiased, Evaluation, Fits, LlmFit, Measured, PartResult, RetrievalMetrics,
+    SensitivityComparison,
+};
 
 /// One row per part of the system: value, interval, rates.
 pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Measured) -> String {
@@ -109,6 +113,115 @@ pub(crate) fn retrieval(
     }
     align(&mut table);
     format!("{} questions, {} documents\n{table}", evaluation.queries, evaluation.documents)
+}
+
+/// A table per line, and what it says in words; then one of LLMs against each other, where there are several.
+pub(crate) fn fits(fits: &Fits) -> Vec<String> {
+    let mut texts: Vec<String> = fits.fits.iter().map(line).collect();
+    if !fits.comparisons.is_empty() {
+        let mut table = with_header(&["difference in s", "", "95% interval", "p", "Holm"]);
+        for comparison in &fits.comparisons {
+            let SensitivityComparison { axis, first, second, difference, p, p_holm, .. } = comparison;
+            let [value, interval] = cells(*difference);
+            table.add_row([
+                format!("{axis}: {first} less {second}"),
+                value,
+                interval,
+                format!("{p:.4}"),
+                format!("{p_holm:.4}"),
+            ]);
+        }
+        align(&mut table);
+        texts.push(table.to_string());
+    }
+    texts
+}
+
+fn line(fit: &LlmFit) -> String {
+    let conflict = &fit.conflict;
+    let from = match (conflict.interval, conflict.topics.unwrap_or_default()) {
+        (Resampled::TopicsAndEmbedders, topics) => format!("{topics} topics and of embedders"),
+        (Resampled::Topics, topics) => format!("{topics} topics"),
+        (Resampled::Embedders, _) => "embedders alone".into(),
+    };
+    let mut table = with_header(&["R_b = β0 + s·E_b", "", "95% interval"]);
+    for (name, estimate) in [
+        ("s     sensitivity", conflict.sensitivity),
+        ("β0    intercept", conflict.intercept),
+        ("ε     residual conflict, β0 − L_b", conflict.residual_conflict),
+    ] {
+        let [value, interval] = cells(estimate);
+        table.add_row([name.to_owned(), value, interval]);
+    }
+    let optional = |name: &str, value: Option<f64>, low: Option<f64>, high: Option<f64>| {
+        let signed = |value: Option<f64>| value.map_or_else(|| "none".into(), |value| format!("{value:+.2}"));
+        let interval = if low.is_none() && high.is_none() {
+            String::new()
+        } else {
+            format!("[{}, {}]", signed(low), signed(high))
+        };
+        [name.to_owned(), signed(value), interval]
+    };
+    table.add_row(optional("R²", conflict.r_squared, conflict.r_squared_low, conflict.r_squared_high));
+    let target = conflict.target;
+    table.add_row(optional("E_b*  target", target.value, target.low, target.high));
+    align(&mut table);
+    let head = format!("{}: {} embedders; intervals from draws of {from}", fit.of, conflict.n);
+    let mut lines = vec![head, table.to_string()];
+    lines.extend(in_words(fit));
+    lines.join("\n")
+}
+
+fn in_words(fit: &LlmFit) -> Vec<String> {
+    let conflict = &fit.conflict;
+    let mut lines = Vec::new();
+    let range = conflict.band.first().zip(conflict.band.last());
+    let (least, greatest) = range.map_or((-1.0, 1.0), |(a, b)| (a.embedder_bias, b.embedder_bias));
+    lines.push(match conflict.target.status {
+        TargetStatus::Ok => "target: ok, it lies among the embedders that were measured".into(),
+        TargetStatus::OutsideTheFamily => format!(
+            "target: outside the family; E_b was measured from {least:+.2} to {greatest:+.2}, and no line is known to go on"
+        ),
+        TargetStatus::Unbounded => {
+            "target: unbounded; s may be 0, so that no E_b can be said to make R_b = 0".into()
+        }
+    });
+    let errors = &conflict.errors_in_variables;
+    let number = |value: Option<f64>| value.map_or_else(|| "none".into(), |value| format!("{value:+.2}"));
+    lines.push(match errors.reliability {
+        Some(reliability) => format!(
+            "attenuation: {:.0}% of the variance of E_b is no error; corrected for errors s is {} (Deming {})",
+            100.0 * reliability,
+            number(errors.corrected),
+            number(errors.deming)
+        ),
+        None => format!(
+            "attenuation: unknown without outcomes; were E_b as uncertain as R_b, s would be {} (Deming)",
+            number(errors.deming)
+        ),
+    });
+    let linearity = &conflict.linearity;
+    let bent = linearity.lack_of_fit.map_or_else(|| "none".into(), |test| format!("{:.3}", test.p));
+    lines.push(format!(
+        "linearity: p = {bent} against a parabola; s moves by at most {:.3} without one embedder; largest leverage {:.2}; \
+         near ±1: {}",
+        linearity.largest_change, linearity.largest_leverage, linearity.saturated
+    ));
+    let plain = conflict.ols.sensitivity;
+    lines.push(format!(
+        "plain least squares would say s in [{:+.2}, {:+.2}]: too narrow, as embedders share questions",
+        plain.low, plain.high
+    ));
+    if let Some(Debiased { delta, debiased, biased, undecided }) = fit.equivalence {
+        lines.push(format!(
+            "|R_b| < {delta}: {debiased} of the embedders debiased, {biased} biased, {undecided} undecided"
+        ));
+    }
+    lines
+}
+
+fn cells(estimate: Estimate) -> [String; 2] {
+    [format!("{:+.2}", estimate.value), format!("[{:+.2}, {:+.2}]", estimate.low, estimate.high)]
 }
 
 fn with_header(header: &[&str]) -> Table {
