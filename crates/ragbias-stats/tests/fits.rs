@@ -308,11 +308,12 @@ fn gauss(rng: &mut impl Rng) -> f64 {
 }
 
 #[test]
-#[ignore = "simulates 6000 families: half a minute"]
+#[ignore = "simulates 8000 families: half a minute"]
 fn intervals_cover_the_line_of_the_population_in_93_to_97_percent_of_simulations() {
     const SIMULATIONS: u32 = 2000;
     let (s, b0, llm_bias) = Simulation::truth();
     for simulation in [
+        Simulation { embedders: 20, topics: 6, questions: 5 },
         Simulation { embedders: 20, topics: 24, questions: 5 },
         Simulation { embedders: 60, topics: 36, questions: 1 },
         Simulation { embedders: 30, topics: 100, questions: 2 },
@@ -343,8 +344,10 @@ fn intervals_cover_the_line_of_the_population_in_93_to_97_percent_of_simulations
             "{embedders} embedders, {topics} topics of {questions}: s, β0, ε, E_b* covered in {covered:?}% (s by plain \
              errors in {by_ols}%); s is {s:.4}, estimated {mean:.4}, corrected {corrected:.4}"
         );
-        assert!(covered[..3].iter().all(|covered| (93.0..=97.0).contains(covered)), "{covered:?}");
-        assert!(covered[3] >= 93.0, "{covered:?}");
+        // Six topics are too few for what a bootstrap promises; this is how much.
+        let least = if topics < 20 { 92.0 } else { 93.0 };
+        assert!(covered[..3].iter().all(|covered| (least..=97.0).contains(covered)), "{covered:?}");
+        assert!(covered[3] >= least, "{covered:?}");
         assert!(by_ols < 90.0 && (corrected - s).abs() < 0.01, "{by_ols}, {corrected}");
     }
 }
