@@ -141,7 +141,7 @@ fn a_run_leaves_its_fits_which_fit_finds_again_in_its_tables() {
     let recipe = "name = \"r\"\nbase = \"minilm\"\naxis = \"politics\"\ndata = \"politics\"\n[[grid]]\n\
                   towards = [\"left\", \"right\"]\nscope = [\"head\"]\nlearning-rate = [1e-3]\nepochs = [2]\n";
     scratch.write("r.toml", recipe);
-    let part = "[[part]]\naxis = \"politics\"\ndata = \"politics\"\nsplit = \"test\"\nlimit = 8\n\
+    let part = "[[part]]\naxis = \"politics\"\ndata = \"politics\"\nsplit = \"test\"\nlimit = 5\n\
                 embedders = [\"minilm\"]\nfamilies = [\"r.toml\"]\nllms = [\"smollm2-135m\"]\n";
     scratch.write("e.toml", format!("name = \"e\"\n{part}"));
     let run = scratch.json(&["run", "e.toml"]);
@@ -149,7 +149,7 @@ fn a_run_leaves_its_fits_which_fit_finds_again_in_its_tables() {
         serde_json::from_str(&fs_err::read_to_string(scratch.path("runs/e/fit.json")).unwrap()).unwrap();
     assert_eq!(run["fits"], written);
     let fit = fit_of(&written);
-    assert_eq!((&fit["n"], &fit["topics"]), (&json!(3), &json!(8)));
+    assert_eq!((&fit["n"], &fit["topics"]), (&json!(3), &json!(5)));
     assert_eq!((&fit["interval"], &fit["split"]), (&json!("topics and embedders"), &json!("test")));
     // By the folder, by its Parquet files, and by its CSV file with the outcomes beside it.
     for measurements in ["runs/e", "runs/e/measurements.parquet", "runs/e/measurements.csv"] {

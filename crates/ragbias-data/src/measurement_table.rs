@@ -59,7 +59,13 @@ pub fn read_measurements(path: &Path) -> Result<Vec<MeasurementRow>> {
     let [embedder_bias, rag_bias, llm_bias] = table.required(["embedder_bias", "rag_bias", "llm_bias"])?;
     let [family, corpus, split] = table.optional(["family", "corpus", "split"])?;
     let [low, high] = table.optional(["rag_bias_low", "rag_bias_high"])?;
+    let blank = |row: &usize| {
+        [&embedder, &llm, &axis, &embedder_bias, &rag_bias, &llm_bias]
+            .iter()
+            .all(|column| column[*row].is_empty())
+    };
     (0..table.table.height())
+        .filter(|row| !blank(row))
         .map(|row| {
             let of = |column: &Option<Vec<String>>| column.as_ref().map(|column| column[row].clone());
             let bias = |name, cell: &str| {
@@ -212,7 +218,8 @@ mod tests {
 
     #[test]
     fn rows_without_rag_bias_are_kept_and_other_columns_ignored() {
-        let rows = read(&format!("{HEADER}a,m,x,0.5,-0.25,0.125,\"so, so\"\nb,,x,-1,,,\n")).unwrap();
+        let rows = read(&format!("{HEADER}a,m,x,0.5,-0.25,0.125,\"so, so\"\nb,,x,-1,,,\n\n")).unwrap();
+        assert_eq!(rows.len(), 2, "a blank line is no row");
         assert_eq!(
             (rows[0].embedder_bias, rows[0].rag_bias, rows[0].llm_bias),
             (0.5, Some(-0.25), Some(0.125))

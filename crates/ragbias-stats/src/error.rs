@@ -6,12 +6,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A number that is no bias.
-    #[error("{quantity} of embedder number {embedder}: expected a number in [-1, 1], received {received}")]
+    #[error("{place}: expected a number in [-1, 1], received {received}")]
     Range {
-        /// `E_b`, `R_b` or `L_b`.
-        quantity: &'static str,
-        /// Position, from 1.
-        embedder: usize,
+        /// `L_b`, or `E_b` or `R_b` of an embedder.
+        place: String,
         /// The value.
         received: f64,
     },

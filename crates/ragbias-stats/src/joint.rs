@@ -140,7 +140,7 @@ impl JointBootstrap {
     /// L_b outside [−1, 1]; draws that mostly have no line.
     pub fn fit_points(&self, points: Points, llm_bias: f64) -> Result<BiasConflict> {
         if !(-1.0..=1.0).contains(&llm_bias) {
-            return Err(Error::Range { quantity: "L_b", embedder: 1, received: llm_bias });
+            return Err(Error::Range { place: "L_b".into(), received: llm_bias });
         }
         let (line, n) = (Line::fit(&points)?, points.len());
         let estimate = Coefficients::of(&line, llm_bias);

@@ -55,7 +55,8 @@ impl Points {
         }
         for (quantity, values) in [("E_b", &embedder_bias), ("R_b", &rag_bias)] {
             if let Some(bad) = values.iter().position(|value| !(-1.0..=1.0).contains(value)) {
-                return Err(Error::Range { quantity, embedder: bad + 1, received: values[bad] });
+                let place = format!("{quantity} of embedder number {}", bad + 1);
+                return Err(Error::Range { place, received: values[bad] });
             }
         }
         if expected < 3 {
