@@ -153,18 +153,13 @@ fn line(fit: &LlmFit) -> String {
         let [value, interval] = cells(estimate);
         table.add_row([name.to_owned(), value, interval]);
     }
-    let optional = |name: &str, value: Option<f64>, low: Option<f64>, high: Option<f64>| {
-        let signed = |value: Option<f64>| value.map_or_else(|| "none".into(), |value| format!("{value:+.2}"));
-        let interval = if low.is_none() && high.is_none() {
-            String::new()
-        } else {
-            format!("[{}, {}]", signed(low), signed(high))
-        };
-        [name.to_owned(), signed(value), interval]
-    };
-    table.add_row(optional("R²", conflict.r_squared, conflict.r_squared_low, conflict.r_squared_high));
-    let target = conflict.target;
-    table.add_row(optional("E_b*  target", target.value, target.low, target.high));
+    let (r_squared, target) = (conflict.r_squared, conflict.target);
+    let plain = |value: Option<f64>| value.map_or_else(|| "none".into(), |value| format!("{value:.2}"));
+    let span = |low: String, high: String| format!("[{low}, {high}]");
+    let interval = r_squared.map(|_| span(plain(conflict.r_squared_low), plain(conflict.r_squared_high)));
+    table.add_row(["R²".into(), plain(r_squared), interval.unwrap_or_default()]);
+    let interval = target.low.or(target.high).map(|_| span(signed(target.low), signed(target.high)));
+    table.add_row(["E_b*  target".into(), signed(target.value), interval.unwrap_or_default()]);
     align(&mut table);
     let head = format!("{}: {} embedders; intervals from draws of {from}", fit.of, conflict.n);
     let mut lines = vec![head, table.to_string()];
@@ -175,36 +170,38 @@ fn line(fit: &LlmFit) -> String {
 fn in_words(fit: &LlmFit) -> Vec<String> {
     let conflict = &fit.conflict;
     let mut lines = Vec::new();
-    let range = conflict.band.first().zip(conflict.band.last());
-    let (least, greatest) = range.map_or((-1.0, 1.0), |(a, b)| (a.embedder_bias, b.embedder_bias));
+    let (least, greatest) = conflict.points().range();
+    let reaches = |end: Option<f64>| end.is_some_and(|end| !(least..=greatest).contains(&end));
     lines.push(match conflict.target.status {
+        TargetStatus::Ok if reaches(conflict.target.low) || reaches(conflict.target.high) => {
+            "target: ok, it lies among the embedders that were measured; its interval reaches beyond them".into()
+        }
         TargetStatus::Ok => "target: ok, it lies among the embedders that were measured".into(),
         TargetStatus::OutsideTheFamily => format!(
-            "target: outside the family; E_b was measured from {least:+.2} to {greatest:+.2}, and no line is known to go on"
+            "target: outside the family; E_b was measured from {least:+.2} to {greatest:+.2}, and the line may end there"
         ),
         TargetStatus::Unbounded => {
             "target: unbounded; s may be 0, so that no E_b can be said to make R_b = 0".into()
         }
     });
     let errors = &conflict.errors_in_variables;
-    let number = |value: Option<f64>| value.map_or_else(|| "none".into(), |value| format!("{value:+.2}"));
     lines.push(match errors.reliability {
         Some(reliability) => format!(
             "attenuation: {:.0}% of the variance of E_b is no error; corrected for errors s is {} (Deming {})",
             100.0 * reliability,
-            number(errors.corrected),
-            number(errors.deming)
+            signed(errors.corrected),
+            signed(errors.deming)
         ),
         None => format!(
             "attenuation: unknown without outcomes; were E_b as uncertain as R_b, s would be {} (Deming)",
-            number(errors.deming)
+            signed(errors.deming)
         ),
     });
     let linearity = &conflict.linearity;
     let bent = linearity.lack_of_fit.map_or_else(|| "none".into(), |test| format!("{:.3}", test.p));
     lines.push(format!(
-        "linearity: p = {bent} against a parabola; s moves by at most {:.3} without one embedder; largest leverage {:.2}; \
-         near ±1: {}",
+        "linearity: p = {bent} against a parabola; s moves by up to {:.3} without one embedder; leverage up to {:.2}; {} \
+         near ±1",
         linearity.largest_change, linearity.largest_leverage, linearity.saturated
     ));
     let plain = conflict.ols.sensitivity;
@@ -218,6 +215,10 @@ fn in_words(fit: &LlmFit) -> Vec<String> {
         ));
     }
     lines
+}
+
+fn signed(value: Option<f64>) -> String {
+    value.map_or_else(|| "none".into(), |value| format!("{value:+.2}"))
 }
 
 fn cells(estimate: Estimate) -> [String; 2] {
