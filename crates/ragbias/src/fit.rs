@@ -459,7 +459,7 @@ mod tests {
     #[test]
     fn each_llm_has_its_line_and_those_of_the_same_embedders_are_compared() {
         let mut rows = Vec::new();
-        for (i, x) in [-0.5, -0.1, 0.2, 0.6].into_iter().enumerate() {
+        for (i, x) in [-0.7, -0.5, -0.3, -0.1, 0.2, 0.4, 0.6, 0.8].into_iter().enumerate() {
             let wiggle = if i % 2 == 0 { 0.02 } else { -0.02 };
             rows.push(row(&i.to_string(), "a", x, 0.5 * x + wiggle));
             rows.push(row(&i.to_string(), "b", x, 0.1 * x + wiggle));
