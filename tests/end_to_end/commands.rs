@@ -303,7 +303,7 @@ fn models_are_listed_and_found() {
 #[test]
 fn help_has_examples_and_wrong_usage_ends_with_2() {
     let scratch = Scratch::new();
-    for command in ["measure", "evaluate", "score", "embed", "run"] {
+    for command in ["measure", "evaluate", "score", "embed", "fit", "run"] {
         let done = scratch.run(&[command, "--help"]);
         assert_eq!(done.code, 0);
         assert!(done.stdout.contains("Example"), "{command}");

@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod commands;
+mod fit;
 mod harness;
 mod published;
 mod resume;

@@ -85,6 +85,16 @@ Questions without judgements are left out; a relevant document that the corpus l
   ragbias measure --axis gender --questions gender --corpus gender --llm smollm2-135m \\
       --embedder families/gender/members/female-head-lr0.001-e10-s0-w0.3")]
     Tune(Tune),
+    /// The line of R_b on E_b over a family: sensitivity, residual conflict, and the E_b that would make R_b = 0
+    #[command(after_help = "Examples:
+  ragbias fit --measurements runs/gender
+  ragbias fit --measurements measurements.csv --outcomes outcomes.parquet --json
+  ragbias fit --measurements mine.csv --delta 0.05
+
+The table needs the columns embedder, llm, axis, embedder_bias, rag_bias and llm_bias; family, corpus, split, rag_bias_low
+and rag_bias_high are used where they are there. Rows without rag_bias are skipped. A line is fitted for every LLM, axis,
+corpus and split with at least three embedders.")]
+    Fit(Fit),
     /// A whole experiment, resumable, into runs/NAME
     #[command(after_help = "Example:\n  ragbias run experiments/quickstart.toml")]
     Run(Run),
@@ -263,6 +273,25 @@ pub(crate) struct Tune {
     /// Do part i of n of the trainings, as one of several processes on one folder
     #[arg(long, value_name = "i/n", default_value = "1/1")]
     pub(crate) shard: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Fit {
+    /// A table: .csv or .parquet; or a run folder
+    #[arg(long, value_name = "FILE")]
+    pub(crate) measurements: PathBuf,
+    /// Outcomes of the same run, to resample topics: .csv or .parquet [default: outcomes.parquet beside measurements.*]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) outcomes: Option<PathBuf>,
+    /// Draws of the bootstrap
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) draws: usize,
+    /// Seed of the draws
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// |R_b| below it is as good as 0
+    #[arg(long, default_value_t = 0.1)]
+    pub(crate) delta: f64,
 }
 
 #[derive(Debug, clap::Args)]

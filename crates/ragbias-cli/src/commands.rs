@@ -12,7 +12,7 @@ use ragbias::scorer::{self, Scorers};
 use ragbias::stats::PairedRandomisation;
 use ragbias::tune::Mined;
 use ragbias::{
-    BASE_FAMILY, Experiment, Family, Labels, MeasureConfig, Models, Recipe, Store, StoredEmbedder,
+    BASE_FAMILY, Experiment, Family, FitConfig, Labels, MeasureConfig, Models, Recipe, Store, StoredEmbedder,
     StoredGenerator, StoredScorer, TestCollection, embed_all, load_corpus, load_questions,
 };
 use serde::Serialize;
@@ -42,6 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Command::Measure(command) => session.measure(command),
         Command::Mine(command) => session.mine(command),
         Command::Tune(command) => session.tune(command),
+        Command::Fit(command) => session.fit(command),
         Command::Run(command) => session.run(command),
         Command::Report { run } => {
             let path = ragbias::report(run)?;
@@ -331,14 +332,25 @@ impl Session<'_> {
         })
     }
 
+    fn fit(&self, command: &args::Fit) -> Result<()> {
+        let config = FitConfig { draws: command.draws, seed: command.seed, delta: command.delta };
+        let fits = ragbias::fit_files(&command.measurements, command.outcomes.as_deref(), &config)?;
+        for note in fits.notes() {
+            self.progress.note(&note);
+        }
+        self.print(&fits, || table::fits(&fits).join("\n\n"))
+    }
+
     fn run(&self, command: &args::Run) -> Result<()> {
         let experiment = Experiment::read(&command.experiment)?;
         let folder = command.runs.join(&experiment.name);
         let store = self.store()?;
-        let results = ragbias::run(&experiment, &folder, &self.models_here()?, &store, &self.progress)?;
+        let (results, fits) =
+            ragbias::run(&experiment, &folder, &self.models_here()?, &store, &self.progress)?;
         let work = store.work();
         let report = folder.join("report.html");
-        let summary = json!({ "run": folder, "report": report, "work": work, "results": results });
+        let summary = json!({ "run": folder, "report": report, "work": work, "results": results,
+            "fits": fits });
         self.print(&summary, || {
             let text = |result: &ragbias::PartResult| {
                 let llm = result.llm.as_deref().unwrap_or("no LLM");
@@ -352,6 +364,7 @@ impl Session<'_> {
                 let (family, axis, split) = (&members[0].family, &members[0].axis, &members[0].split);
                 texts.push(format!("family {family}: {axis}, split {split}\n{}", table::members(members)));
             }
+            texts.extend(table::fits(&fits));
             texts.push(format!(
                 "{} answers computed, {} taken from the store\nreport: {}",
                 work.answers.computed,

@@ -4,7 +4,11 @@ use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use ragbias::core::Bias;
 use ragbias::data::Member;
-use ragbias::{Comparison, Evaluation, Measured, PartResult, RetrievalMetrics};
+use ragbias::stats::{Estimate, Resampled, TargetStatus};
+use ragbias::{
+    Comparison, Debiased, Evaluation, Fits, LlmFit, Measured, PartResult, RetrievalMetrics,
+    SensitivityComparison,
+};
 
 /// One row per part of the system: value, interval, rates.
 pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Measured) -> String {
@@ -109,6 +113,116 @@ pub(crate) fn retrieval(
     }
     align(&mut table);
     format!("{} questions, {} documents\n{table}", evaluation.queries, evaluation.documents)
+}
+
+/// A table per line, and what it says in words; then one of LLMs against each other, where there are several.
+pub(crate) fn fits(fits: &Fits) -> Vec<String> {
+    let mut texts: Vec<String> = fits.fits.iter().map(line).collect();
+    if !fits.comparisons.is_empty() {
+        let mut table = with_header(&["difference in s", "", "95% interval", "p", "Holm"]);
+        for comparison in &fits.comparisons {
+            let SensitivityComparison { axis, first, second, difference, p, p_holm, .. } = comparison;
+            let [value, interval] = cells(*difference);
+            table.add_row([
+                format!("{axis}: {first} less {second}"),
+                value,
+                interval,
+                format!("{p:.4}"),
+                format!("{p_holm:.4}"),
+            ]);
+        }
+        align(&mut table);
+        texts.push(table.to_string());
+    }
+    texts
+}
+
+fn line(fit: &LlmFit) -> String {
+    let conflict = &fit.conflict;
+    let from = match (conflict.interval, conflict.topics.unwrap_or_default()) {
+        (Resampled::TopicsAndEmbedders, topics) => format!("{topics} topics and of embedders"),
+        (Resampled::Topics, topics) => format!("{topics} topics"),
+        (Resampled::Embedders, _) => "embedders alone".into(),
+    };
+    let mut table = with_header(&["R_b = β0 + s·E_b", "", "95% interval"]);
+    for (name, estimate) in [
+        ("s     sensitivity", conflict.sensitivity),
+        ("β0    intercept", conflict.intercept),
+        ("ε     residual conflict, β0 − L_b", conflict.residual_conflict),
+    ] {
+        let [value, interval] = cells(estimate);
+        table.add_row([name.to_owned(), value, interval]);
+    }
+    let (r_squared, target) = (conflict.r_squared, conflict.target);
+    let plain = |value: Option<f64>| value.map_or_else(|| "none".into(), |value| format!("{value:.2}"));
+    let span = |low: String, high: String| format!("[{low}, {high}]");
+    let interval = r_squared.map(|_| span(plain(conflict.r_squared_low), plain(conflict.r_squared_high)));
+    table.add_row(["R²".into(), plain(r_squared), interval.unwrap_or_default()]);
+    let interval = target.low.or(target.high).map(|_| span(signed(target.low), signed(target.high)));
+    table.add_row(["E_b*  target".into(), signed(target.value), interval.unwrap_or_default()]);
+    align(&mut table);
+    let head = format!("{}: {} embedders; intervals from draws of {from}", fit.of, conflict.n);
+    let mut lines = vec![head, table.to_string()];
+    lines.extend(in_words(fit));
+    lines.join("\n")
+}
+
+fn in_words(fit: &LlmFit) -> Vec<String> {
+    let conflict = &fit.conflict;
+    let mut lines = Vec::new();
+    let (least, greatest) = conflict.points().range();
+    let reaches = |end: Option<f64>| end.is_some_and(|end| !(least..=greatest).contains(&end));
+    lines.push(match conflict.target.status {
+        TargetStatus::Ok if reaches(conflict.target.low) || reaches(conflict.target.high) => {
+            "target: ok, it lies among the embedders that were measured; its interval reaches beyond them".into()
+        }
+        TargetStatus::Ok => "target: ok, it lies among the embedders that were measured".into(),
+        TargetStatus::OutsideTheFamily => format!(
+            "target: outside the family; E_b was measured from {least:+.2} to {greatest:+.2}, and the line may end there"
+        ),
+        TargetStatus::Unbounded => {
+            "target: unbounded; s may be 0, so that no E_b can be said to make R_b = 0".into()
+        }
+    });
+    let errors = &conflict.errors_in_variables;
+    lines.push(match errors.reliability {
+        Some(reliability) => format!(
+            "attenuation: {:.0}% of the variance of E_b is no error; corrected for errors s is {} (Deming {})",
+            100.0 * reliability,
+            signed(errors.corrected),
+            signed(errors.deming)
+        ),
+        None => format!(
+            "attenuation: unknown without outcomes; were E_b as uncertain as R_b, s would be {} (Deming)",
+            signed(errors.deming)
+        ),
+    });
+    let linearity = &conflict.linearity;
+    let bent = linearity.lack_of_fit.map_or_else(|| "none".into(), |test| format!("{:.3}", test.p));
+    lines.push(format!(
+        "linearity: p = {bent} against a parabola; s moves by up to {:.3} without one embedder; leverage up to {:.2}; {} \
+         near ±1",
+        linearity.largest_change, linearity.largest_leverage, linearity.saturated
+    ));
+    let plain = conflict.ols.sensitivity;
+    lines.push(format!(
+        "plain least squares would say s in [{:+.2}, {:+.2}]: too narrow, as embedders share questions",
+        plain.low, plain.high
+    ));
+    if let Some(Debiased { delta, debiased, biased, undecided }) = fit.equivalence {
+        lines.push(format!(
+            "|R_b| < {delta}: {debiased} of the embedders debiased, {biased} biased, {undecided} undecided"
+        ));
+    }
+    lines
+}
+
+fn signed(value: Option<f64>) -> String {
+    value.map_or_else(|| "none".into(), |value| format!("{value:+.2}"))
+}
+
+fn cells(estimate: Estimate) -> [String; 2] {
+    [format!("{:+.2}", estimate.value), format!("[{:+.2}, {:+.2}]", estimate.low, estimate.high)]
 }
 
 fn with_header(header: &[&str]) -> Table {

@@ -3,7 +3,8 @@
 //! [`read_corpus`] and [`read_questions`] read JSONL, CSV and Parquet, and know the layouts of some published sets by
 //! their columns ([`layout`]). A [`Dataset`] is a folder with a `manifest.toml`: a corpus, its questions, which
 //! documents answer which question, and a split by topic; the default ones are bundled. [`Measurement`] and
-//! [`Outcome`] are the rows of the tables that a study leaves behind.
+//! [`Outcome`] are the rows of the tables that a study leaves behind; [`read_measurements`] and [`read_outcomes`] read them
+//! again.
 //!
 //! ```
 //! use ragbias_data::{Dataset, Split};
@@ -26,6 +27,7 @@ mod dataset;
 mod error;
 pub mod layout;
 mod measurement;
+mod measurement_table;
 mod member;
 mod qrels;
 mod questions;
@@ -38,6 +40,7 @@ pub use corpus::{check_corpus, read_corpus, read_corpus_allowing_empty_texts};
 pub use dataset::{Dataset, DatasetInfo, Split, Splits};
 pub use error::{Error, Result};
 pub use measurement::{Measurement, Outcome, write_measurements, write_outcomes};
+pub use measurement_table::{MeasurementRow, read_measurements, read_outcomes};
 pub use member::{Member, MinedRow, write_family, write_mined};
 pub use qrels::{Qrels, read_qrels};
 pub use questions::read_questions;

@@ -5,6 +5,8 @@ use ragbias_core::{Bias, Error, Result, Verdict};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::draws::quantile;
+
 /// 95% percentile intervals of a mean lean, from a bootstrap over topics.
 ///
 /// Questions of one topic are not independent, so whole topics are drawn, with replacement, as many as there are; the
@@ -106,14 +108,6 @@ fn unanimous(lean: f64, topics: usize) -> RangeInclusive<f64> {
         let bound = lean * (1.0 - 2.0 * elsewhere);
         lean.min(bound)..=lean.max(bound)
     }
-}
-
-/// Quantile of sorted values with linear interpolation between neighbours (type 7 of Hyndman & Fan, 1996).
-#[expect(clippy::cast_sign_loss, reason = "p is in [0, 1] and the length at least 1")]
-fn quantile(sorted: &[f64], p: f64) -> f64 {
-    let position = p * (sorted.len() - 1) as f64;
-    let (below, above) = (position.floor() as usize, position.ceil() as usize);
-    sorted[below] + (position - position.floor()) * (sorted[above] - sorted[below])
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
-//! Intervals for biases, and metrics of retrieval.
+//! Intervals for biases, the line of bias conflict, and metrics of retrieval.
 //!
 //! [`ClusterBootstrap`] turns verdicts and the topics that they belong to into a [`Bias`](ragbias_core::Bias) with its
-//! 95% interval. A [`JudgedRanking`] says how well a ranking serves its question, in the metrics of trec_eval, and
-//! [`PairedRandomisation`] whether two embedders differ in one of them by more than chance.
+//! 95% interval. A [`JointBootstrap`] fits the line of a family of embedders, from [`TopicCounts`] of their outcomes or
+//! from [`Points`] alone: a [`BiasConflict`], with its [`Target`] and its [`Linearity`]. [`SensitivityDifference`] compares
+//! two LLMs, and [`Equivalence`] judges the claim that a system is debiased. A [`JudgedRanking`] says how well a ranking
+//! serves its question, in the metrics of trec_eval, and [`PairedRandomisation`] whether two embedders differ in one of
+//! them by more than chance.
 //!
 //! ```
 //! use ragbias_core::Verdict;
@@ -17,9 +20,30 @@
 //! ```
 
 mod bootstrap;
+mod compare;
+mod conflict;
+mod counts;
+mod deming;
+mod draws;
+mod equivalence;
+mod error;
+mod joint;
+mod line;
+mod linearity;
 mod randomisation;
 mod ranking;
+mod target;
 
 pub use bootstrap::ClusterBootstrap;
+pub use compare::{SensitivityDifference, holm};
+pub use conflict::{BandPoint, BiasConflict, PlainErrors, Resampled};
+pub use counts::{QuestionOutcome, TopicCounts};
+pub use deming::{ErrorCovariance, ErrorsInVariables};
+pub use equivalence::Equivalence;
+pub use error::{Error, Result};
+pub use joint::JointBootstrap;
+pub use line::{Covariance, Estimate, Line, Points};
+pub use linearity::{LackOfFit, Linearity, SATURATION};
 pub use randomisation::PairedRandomisation;
 pub use ranking::JudgedRanking;
+pub use target::{Target, TargetStatus};

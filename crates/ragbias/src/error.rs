@@ -28,6 +28,17 @@ pub enum Error {
     /// A scorer could not be made.
     #[error(transparent)]
     Score(#[from] ragbias_score::Error),
+    /// A line could not be fitted.
+    #[error(transparent)]
+    Stats(#[from] ragbias_stats::Error),
+    /// A measurement table without a line.
+    #[error("{}: no line can be fitted\n{reason}", path.display())]
+    NothingFitted {
+        /// The table.
+        path: PathBuf,
+        /// Why, by LLM and axis.
+        reason: String,
+    },
     /// An embedder could not be tuned.
     #[error(transparent)]
     Tune(#[from] ragbias_tune::Error),

@@ -4,7 +4,9 @@
 //! of the corpus (C_b), of the embedder (E_b) and of the whole system (R_b), with an [`Outcome`] for every question. The
 //! components are anything that implements the traits of [`ragbias_core`]; [`Models`] and [`scorers`](scorer) make them
 //! from names and paths. A [`Store`] memoises what they answer, so that nothing is computed twice over many embedders
-//! and runs. A [`TestCollection`] says how well an embedder retrieves at all: its [`Evaluation`]. An [`Experiment`] is all of it in one file, and leaves a run folder with tables and a report.
+//! and runs. A [`TestCollection`] says how well an embedder retrieves at all: its [`Evaluation`]. [`fit()`] draws the line of R_b on E_b through a family of embedders,
+//! with the E_b that would make R_b = 0. An [`Experiment`] is all of it in one file, and leaves a run folder with tables and
+//! a report.
 //!
 //! ```
 //! use ragbias::core::testing::{EchoGenerator, HashEmbedder};
@@ -42,6 +44,7 @@ mod error;
 mod evaluate;
 mod experiment;
 mod family;
+mod fit;
 mod input;
 mod measure;
 mod memo;
@@ -58,6 +61,9 @@ pub use error::{Error, Result};
 pub use evaluate::{Comparison, Evaluation, RetrievalMetrics, TestCollection};
 pub use experiment::{Experiment, Part};
 pub use family::{Family, Shard};
+pub use fit::{
+    Debiased, FitConfig, FitKey, Fits, FittedEmbedder, LeftOut, LlmFit, SensitivityComparison, fit, fit_files,
+};
 pub use input::{Inputs, load_corpus, load_questions};
 pub use measure::{IndexKind, Labels, Measure, MeasureConfig, Measured};
 pub use memo::{StoredEmbedder, StoredGenerator, StoredScorer};

@@ -3,11 +3,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ragbias_core::{Axis, ContentId, Embedder, Generator, Progress};
-use ragbias_data::{Measurement, Outcome, load_axis, write_file, write_measurements, write_outcomes};
+use ragbias_data::{
+    Measurement, MeasurementRow, Outcome, load_axis, write_file, write_measurements, write_outcomes,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::experiment::{Experiment, Part};
 use crate::family::{Family, Shard};
+use crate::fit::{FitConfig, Fits, fit};
 use crate::input::Inputs;
 use crate::measure::{Labels, Measure, Measured};
 use crate::memo::{StoredEmbedder, StoredGenerator, StoredScorer};
@@ -57,7 +60,7 @@ pub struct PartResult {
     pub measured: Measured,
 }
 
-/// Runs an experiment into `folder`, and gives its measurements, in the order of the file.
+/// Runs an experiment into `folder`, and gives its measurements, in the order of the file, and the lines through them.
 ///
 /// What the store remembers is not computed again; run files are written at the end, each whole or not at all.
 ///
@@ -69,7 +72,7 @@ pub fn run(
     models: &Models,
     store: &Store,
     progress: &dyn Progress,
-) -> Result<Vec<PartResult>> {
+) -> Result<(Vec<PartResult>, Fits)> {
     let mut inputs = BTreeMap::new();
     let mut results = Vec::new();
     for part in &experiment.parts {
@@ -84,8 +87,8 @@ pub fn run(
         experiment: experiment.clone(),
         inputs,
     };
-    write(folder, &manifest, &results)?;
-    Ok(results)
+    let fits = write(folder, &manifest, &results)?;
+    Ok((results, fits))
 }
 
 /// One part of an experiment: what all of its embedders are measured with.
@@ -197,7 +200,7 @@ impl<'a> PartRun<'a> {
     }
 }
 
-fn write(folder: &Path, manifest: &Manifest, results: &[PartResult]) -> Result<()> {
+fn write(folder: &Path, manifest: &Manifest, results: &[PartResult]) -> Result<Fits> {
     let measurements: Vec<Measurement> = results.iter().map(measurement).collect();
     let outcomes: Vec<Outcome> = results.iter().flat_map(|result| result.measured.outcomes.clone()).collect();
     write_measurements(&folder.join("measurements.parquet"), &measurements)?;
@@ -205,7 +208,12 @@ fn write(folder: &Path, manifest: &Manifest, results: &[PartResult]) -> Result<(
     write_outcomes(&folder.join("outcomes.parquet"), &outcomes)?;
     write_json(&folder.join("manifest.json"), manifest)?;
     write_json(&folder.join("results.json"), &results)?;
-    Ok(write_file(&folder.join("report.html"), report::render(manifest, results)?)?)
+    let rows: Vec<MeasurementRow> = measurements.iter().map(MeasurementRow::from).collect();
+    let config = FitConfig { seed: manifest.experiment.measure.seed, ..FitConfig::default() };
+    let fits = fit(&rows, &outcomes, &config)?;
+    write_json(&folder.join("fit.json"), &fits)?;
+    write_file(&folder.join("report.html"), report::render(manifest, results)?)?;
+    Ok(fits)
 }
 
 fn measurement(result: &PartResult) -> Measurement {

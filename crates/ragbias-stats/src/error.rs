@@ -1,0 +1,89 @@
+/// The result of fitting a line.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why there is no line.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A number that is no bias.
+    #[error("{place}: expected a number in [-1, 1], received {received}")]
+    Range {
+        /// `L_b`, or `E_b` or `R_b` of an embedder.
+        place: String,
+        /// The value.
+        received: f64,
+    },
+    /// Lists that should have an entry per embedder.
+    #[error("expected an R_b for each of {expected} embedders, received {received}")]
+    Lengths {
+        /// Embedders.
+        expected: usize,
+        /// Values of R_b.
+        received: usize,
+    },
+    /// Less than a line, or its interval, can be had from.
+    #[error("{what}: expected at least {expected}, received {received}")]
+    TooFew {
+        /// What there is too little of.
+        what: &'static str,
+        /// The least.
+        expected: usize,
+        /// What there is.
+        received: usize,
+    },
+    /// Embedders that do not differ.
+    #[error(
+        "all {embedders} embedders have the same E_b, {value}: there is no line\nhint: `ragbias tune` makes embedders that differ"
+    )]
+    SameBias {
+        /// How many.
+        embedders: usize,
+        /// Their E_b.
+        value: f64,
+    },
+    /// Embedders that were not asked the same.
+    #[error(
+        "topic `{topic}`: expected {expected} questions for each embedder, received {received} for `{embedder}`"
+    )]
+    Questions {
+        /// The topic.
+        topic: String,
+        /// The embedder.
+        embedder: String,
+        /// Questions of the first embedder.
+        expected: usize,
+        /// Questions of this one.
+        received: usize,
+    },
+    /// An embedder without a scored document, answer, or answer without context.
+    #[error("embedder `{embedder}`: none of its {what} is scored")]
+    NothingScored {
+        /// The embedder.
+        embedder: String,
+        /// `documents`, `answers` or `answers without context`.
+        what: &'static str,
+    },
+    /// Most draws have no line.
+    #[error(
+        "only {received} of {draws} draws of topics and embedders have a line; too few questions are scored, or too few embedders differ"
+    )]
+    NoLine {
+        /// Draws.
+        draws: usize,
+        /// Those with a line.
+        received: usize,
+    },
+    /// A setting outside its range.
+    #[error("{setting} is {received}, expected {expected}")]
+    Setting {
+        /// The setting.
+        setting: &'static str,
+        /// Its range.
+        expected: &'static str,
+        /// The value.
+        received: f64,
+    },
+    /// The regression failed.
+    #[error("the regression: {0}")]
+    Regression(#[from] linfa_linear::LinearError<f64>),
+}

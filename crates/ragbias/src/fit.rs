@@ -1,0 +1,480 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use ragbias_data::{MeasurementRow, Outcome, read_measurements, read_outcomes};
+use ragbias_stats::{
+    BiasConflict, Equivalence, Estimate, JointBootstrap, Points, QuestionOutcome, Resampled,
+    SensitivityDifference, TopicCounts, holm,
+};
+use serde::Serialize;
+
+use crate::run::BASE_FAMILY;
+use crate::{Error, Result};
+
+/// How lines are fitted.
+///
+/// | parameter | default | purpose | range |
+/// | --- | --- | --- | --- |
+/// | `draws` | 10,000 | draws of the bootstrap | 200 and more; less is taken as 200 |
+/// | `seed` | 0 | of the draws | any |
+/// | `delta` | 0.1 | \|R_b\| below it is as good as 0 | above 0, up to 1 |
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FitConfig {
+    /// Draws of the bootstrap.
+    pub draws: usize,
+    /// Seed of the draws.
+    pub seed: u64,
+    /// |R_b| below it is as good as 0.
+    pub delta: f64,
+}
+
+impl Default for FitConfig {
+    fn default() -> Self {
+        Self { draws: 10_000, seed: 0, delta: Equivalence::DELTA }
+    }
+}
+
+/// The lines of a measurement table. Serialised, it is what `ragbias fit --json` prints, and `fit.json` of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Fits {
+    /// A line per LLM, axis, corpus and split.
+    pub fits: Vec<LlmFit>,
+    /// LLMs against each other, where they answered the same embedders' questions.
+    pub comparisons: Vec<SensitivityComparison>,
+    /// LLMs and axes without a line.
+    pub left_out: Vec<LeftOut>,
+    /// Rows without an R_b.
+    pub skipped: usize,
+}
+
+/// The line of one LLM.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LlmFit {
+    /// What it is of.
+    #[serde(flatten)]
+    pub of: FitKey,
+    /// The line.
+    #[serde(flatten)]
+    pub conflict: BiasConflict,
+    /// How many of the embedders make a debiased system; none where the table has no intervals of R_b.
+    pub equivalence: Option<Debiased>,
+    /// The points, in the order of names.
+    pub embedders: Vec<FittedEmbedder>,
+}
+
+/// What a line is of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct FitKey {
+    /// The LLM.
+    pub llm: String,
+    /// The axis.
+    pub axis: String,
+    /// The corpus, where the table says so.
+    pub corpus: Option<String>,
+    /// The part of the questions, where the table says so.
+    pub split: Option<String>,
+}
+
+/// One embedder of a line.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FittedEmbedder {
+    /// Its name.
+    pub embedder: String,
+    /// Its family, where the table says so.
+    pub family: Option<String>,
+    /// E_b.
+    pub embedder_bias: f64,
+    /// R_b.
+    pub rag_bias: f64,
+    /// R_b less that of the line.
+    pub residual: f64,
+    /// What the interval of R_b says of |R_b| < δ, where the table has one.
+    pub verdict: Option<Equivalence>,
+}
+
+/// Embedders by the verdict on |R_b| < δ.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Debiased {
+    /// δ.
+    pub delta: f64,
+    /// The interval of R_b lies within (−δ, δ).
+    pub debiased: usize,
+    /// It lies beyond.
+    pub biased: usize,
+    /// Neither.
+    pub undecided: usize,
+}
+
+/// Two LLMs on the same axis, corpus and split.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SensitivityComparison {
+    /// The axis.
+    pub axis: String,
+    /// The part of the questions, where the table says so.
+    pub split: Option<String>,
+    /// An LLM.
+    pub first: String,
+    /// Another one.
+    pub second: String,
+    /// s of the first less s of the second.
+    pub difference: Estimate,
+    /// Two-sided p value.
+    pub p: f64,
+    /// Holm's, adjusted for all comparisons here.
+    pub p_holm: f64,
+}
+
+/// An LLM and axis without a line.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LeftOut {
+    /// What it would be of.
+    #[serde(flatten)]
+    pub of: FitKey,
+    /// Why there is none.
+    pub reason: String,
+}
+
+impl std::fmt::Display for FitKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} with {}", self.axis, self.llm)?;
+        self.split.as_ref().map_or(Ok(()), |split| write!(f, ", split {split}"))
+    }
+}
+
+/// Fits a measurement table, `.csv` or `.parquet`, or that of a run folder.
+///
+/// Intervals come from the outcomes in the given file, else from `outcomes.parquet` beside a `measurements.*`; without
+/// either they come from embedders alone. [`fit`] has more.
+///
+/// # Errors
+/// Malformed tables, with their line; settings out of range; a table without a single line to fit, with the reason.
+pub fn fit_files(measurements: &Path, outcomes: Option<&Path>, config: &FitConfig) -> Result<Fits> {
+    let table =
+        if measurements.is_dir() { measurements.join("measurements.parquet") } else { measurements.into() };
+    let rows = read_measurements(&table)?;
+    let beside = || -> Option<PathBuf> {
+        let file = table.with_file_name("outcomes.parquet");
+        (table.file_stem()? == "measurements" && file.is_file()).then_some(file)
+    };
+    let outcomes = match outcomes.map(Path::to_owned).or_else(beside) {
+        Some(file) => read_outcomes(&file)?,
+        None => Vec::new(),
+    };
+    let fits = fit(&rows, &outcomes, config)?;
+    if fits.fits.is_empty() {
+        let reasons: Vec<_> =
+            fits.left_out.iter().map(|left| format!("{}: {}", left.of, left.reason)).collect();
+        let reason = if reasons.is_empty() { "no row has a rag_bias".to_owned() } else { reasons.join("\n") };
+        return Err(Error::NothingFitted { path: table, reason });
+    }
+    Ok(fits)
+}
+
+/// Fits R_b = β0 + s·E_b for every LLM, axis, corpus and split of a table.
+///
+/// With outcomes, topics are resampled, and embedders too where a row belongs to a family: [`JointBootstrap`]. Without
+/// them, or with fewer than five topics, embedders alone are. An LLM with fewer than three embedders is left out.
+///
+/// # Errors
+/// Settings out of range.
+pub fn fit(rows: &[MeasurementRow], outcomes: &[Outcome], config: &FitConfig) -> Result<Fits> {
+    Equivalence::judge(0.0..=0.0, config.delta)?;
+    let mut groups: BTreeMap<FitKey, Vec<&MeasurementRow>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.rag_bias.is_some()) {
+        let key = FitKey {
+            llm: row.llm.clone(),
+            axis: row.axis.clone(),
+            corpus: row.corpus.clone(),
+            split: row.split.clone(),
+        };
+        groups.entry(key).or_default().push(row);
+    }
+    let skipped = rows.iter().filter(|row| row.rag_bias.is_none()).count();
+    let mut fits = Fits { fits: Vec::new(), comparisons: Vec::new(), left_out: Vec::new(), skipped };
+    let mut topics = Vec::new();
+    for (of, rows) in groups {
+        match Group::new(&of, rows).and_then(|group| group.fit(outcomes, config)) {
+            Ok((fit, drawn)) => {
+                fits.fits.push(fit);
+                topics.push(drawn);
+            }
+            Err(reason) => fits.left_out.push(LeftOut { of, reason }),
+        }
+    }
+    fits.comparisons = compare(&fits.fits, &topics);
+    Ok(fits)
+}
+
+impl Fits {
+    /// What is not as one would expect, a line each.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.skipped > 0 {
+            notes.push(format!("rows without a rag_bias, skipped: {}", self.skipped));
+        }
+        notes.extend(self.left_out.iter().map(|left| format!("left out: {}: {}", left.of, left.reason)));
+        if self.fits.iter().any(|fit| fit.conflict.interval == Resampled::Embedders) {
+            notes.push(
+                "without outcomes of five topics or more, intervals come from embedders alone: on other questions the line \
+                 may lie elsewhere\nhint: --outcomes FILE names the outcomes of the same run"
+                    .into(),
+            );
+        }
+        notes
+    }
+}
+
+/// The rows of one line, in the order of embedders' names, each once.
+struct Group<'a> {
+    of: &'a FitKey,
+    rows: Vec<&'a MeasurementRow>,
+}
+
+impl<'a> Group<'a> {
+    /// A reason where they have no line.
+    fn new(of: &'a FitKey, rows: Vec<&'a MeasurementRow>) -> Result<Self, String> {
+        let mut by_name: BTreeMap<&str, &MeasurementRow> = BTreeMap::new();
+        for row in rows {
+            let first = by_name.entry(&row.embedder).or_insert(row);
+            if (first.embedder_bias, first.rag_bias) != (row.embedder_bias, row.rag_bias) {
+                return Err(format!("embedder `{}` is there twice, with different biases", row.embedder));
+            }
+        }
+        Ok(Self { of, rows: by_name.into_values().collect() })
+    }
+
+    /// The fit, and the topics that were drawn from.
+    fn fit(&self, outcomes: &[Outcome], config: &FitConfig) -> Result<(LlmFit, Vec<String>), String> {
+        let text = |error: ragbias_stats::Error| error.to_string();
+        let biases = |of: fn(&MeasurementRow) -> Option<f64>| -> Vec<f64> {
+            self.rows.iter().filter_map(|row| of(row)).collect()
+        };
+        let llm_biases = biases(|row| row.llm_bias);
+        let points =
+            Points::new(biases(|row| Some(row.embedder_bias)), biases(|row| row.rag_bias)).map_err(text)?;
+        let mut bootstrap = JointBootstrap::new(config.draws, config.seed);
+        let counts = self.counts(outcomes)?.filter(|counts| counts.topics().len() >= 5);
+        let (conflict, topics) = if let Some(counts) = counts {
+            self.check(&counts)?;
+            let in_family =
+                |row: &&MeasurementRow| row.family.as_deref().is_some_and(|family| family != BASE_FAMILY);
+            if !self.rows.iter().any(in_family) {
+                bootstrap = bootstrap.keeping_embedders();
+            }
+            (bootstrap.fit(&counts).map_err(text)?, counts.topics().to_vec())
+        } else {
+            let llm_bias = llm_biases.iter().sum::<f64>() / llm_biases.len().max(1) as f64;
+            (bootstrap.fit_points(points, llm_bias).map_err(text)?, Vec::new())
+        };
+        let embedders = self.embedders(&conflict, config.delta).map_err(text)?;
+        let count = |verdict| embedders.iter().filter(|embedder| embedder.verdict == Some(verdict)).count();
+        let equivalence = embedders.iter().any(|embedder| embedder.verdict.is_some()).then(|| Debiased {
+            delta: config.delta,
+            debiased: count(Equivalence::Debiased),
+            biased: count(Equivalence::Biased),
+            undecided: count(Equivalence::Undecided),
+        });
+        Ok((LlmFit { of: self.of.clone(), conflict, equivalence, embedders }, topics))
+    }
+
+    fn embedders(
+        &self,
+        conflict: &BiasConflict,
+        delta: f64,
+    ) -> Result<Vec<FittedEmbedder>, ragbias_stats::Error> {
+        let points = conflict.points().embedder_bias().iter().zip(conflict.points().rag_bias());
+        (self.rows.iter().zip(points))
+            .map(|(row, (embedder_bias, rag_bias))| {
+                let line = conflict.intercept.value + conflict.sensitivity.value * embedder_bias;
+                let judge = |(low, high)| Equivalence::judge(low..=high, delta);
+                Ok(FittedEmbedder {
+                    embedder: row.embedder.clone(),
+                    family: row.family.clone(),
+                    embedder_bias: *embedder_bias,
+                    rag_bias: *rag_bias,
+                    residual: rag_bias - line,
+                    verdict: row.rag_interval.map(judge).transpose()?,
+                })
+            })
+            .collect()
+    }
+
+    /// Outcomes of these rows by topic, each question of an embedder once; none where there are no outcomes.
+    fn counts(&self, outcomes: &[Outcome]) -> Result<Option<TopicCounts>, String> {
+        let FitKey { llm, axis, corpus, split } = self.of;
+        let names: BTreeSet<&str> = self.rows.iter().map(|row| row.embedder.as_str()).collect();
+        let is = |of: &Option<String>, value: &String| of.as_ref().is_none_or(|of| of == value);
+        let mut seen = BTreeSet::new();
+        let ours: Vec<_> = (outcomes.iter())
+            .filter(|outcome| outcome.llm == *llm && outcome.axis == *axis)
+            .filter(|outcome| is(corpus, &outcome.corpus) && is(split, &outcome.split))
+            .filter(|outcome| names.contains(outcome.embedder.as_str()))
+            .filter(|outcome| seen.insert((&outcome.embedder, &outcome.question)))
+            .map(|outcome| QuestionOutcome {
+                embedder: &outcome.embedder,
+                topic: &outcome.topic,
+                document: outcome.lean_document,
+                answer: outcome.lean_answer,
+                llm: outcome.lean_llm,
+            })
+            .collect();
+        if ours.is_empty() {
+            return Ok(None);
+        }
+        if let Some(missing) =
+            names.iter().find(|name| !ours.iter().any(|outcome| outcome.embedder == **name))
+        {
+            return Err(format!("the outcomes have no question of embedder `{missing}`"));
+        }
+        match TopicCounts::new(ours) {
+            Ok(counts) => Ok(Some(counts)),
+            Err(ragbias_stats::Error::TooFew { .. }) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Refuses outcomes of another run than the table's.
+    fn check(&self, counts: &TopicCounts) -> Result<(), String> {
+        let points = counts.points().map_err(|error| error.to_string())?;
+        let pairs = points.embedder_bias().iter().zip(points.rag_bias());
+        for (row, (embedder, rag)) in self.rows.iter().zip(pairs) {
+            for (name, table, outcomes) in
+                [("E_b", row.embedder_bias, embedder), ("R_b", row.rag_bias.unwrap_or_default(), rag)]
+            {
+                // Tables may have been rounded.
+                if (table - outcomes).abs() > 0.006 {
+                    return Err(format!(
+                        "{name} of `{}` is {table} in the table and {outcomes} by the outcomes; they are not of one run",
+                        row.embedder
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All pairs of LLMs of which the same embedders were measured, on the same topics.
+fn compare(fits: &[LlmFit], topics: &[Vec<String>]) -> Vec<SensitivityComparison> {
+    let names =
+        |fit: &LlmFit| fit.embedders.iter().map(|embedder| embedder.embedder.clone()).collect::<Vec<_>>();
+    let mut compared = Vec::new();
+    for (i, first) in fits.iter().enumerate() {
+        for (j, second) in fits.iter().enumerate().skip(i + 1) {
+            let (a, b) = (&first.of, &second.of);
+            let alike = (&a.axis, &a.corpus, &a.split) == (&b.axis, &b.corpus, &b.split);
+            if !alike || topics[i] != topics[j] || names(first) != names(second) {
+                continue;
+            }
+            if let Some(difference) = SensitivityDifference::between(&first.conflict, &second.conflict) {
+                compared.push(SensitivityComparison {
+                    axis: a.axis.clone(),
+                    split: a.split.clone(),
+                    first: a.llm.clone(),
+                    second: b.llm.clone(),
+                    difference: difference.difference,
+                    p: difference.p,
+                    p_holm: difference.p,
+                });
+            }
+        }
+    }
+    let adjusted = holm(&compared.iter().map(|comparison| comparison.p).collect::<Vec<_>>());
+    for (comparison, p) in compared.iter_mut().zip(adjusted) {
+        comparison.p_holm = p;
+    }
+    compared
+}
+
+#[cfg(test)]
+mod tests {
+    use ragbias_core::Lean;
+
+    use super::*;
+
+    fn row(embedder: &str, llm: &str, embedder_bias: f64, rag_bias: f64) -> MeasurementRow {
+        MeasurementRow {
+            embedder: embedder.into(),
+            family: Some("f".into()),
+            llm: llm.into(),
+            axis: "x".into(),
+            corpus: None,
+            split: None,
+            embedder_bias,
+            rag_bias: Some(rag_bias),
+            rag_interval: Some((rag_bias - 0.05, rag_bias + 0.05)),
+            llm_bias: Some(0.0),
+        }
+    }
+
+    /// Embedder e retrieves the positive pole for the first e + 1 of 6 topics, and every answer follows its document but
+    /// that to the last topic.
+    fn outcomes() -> (Vec<MeasurementRow>, Vec<Outcome>) {
+        let (mut rows, mut outcomes) = (Vec::new(), Vec::new());
+        for e in 0..4 {
+            let lean = |topic| if topic <= e { Lean::Positive } else { Lean::Negative };
+            for topic in 0..6 {
+                outcomes.push(Outcome {
+                    embedder: e.to_string(),
+                    llm: "m".into(),
+                    axis: "x".into(),
+                    corpus: "c".into(),
+                    split: "test".into(),
+                    question: topic.to_string(),
+                    topic: topic.to_string(),
+                    document: String::new(),
+                    lean_document: Some(lean(topic)),
+                    lean_answer: Some(if topic == 5 { Lean::Positive } else { lean(topic) }),
+                    answer: String::new(),
+                    lean_llm: Some(Lean::Neutral),
+                    answer_llm: String::new(),
+                });
+            }
+            let bias = f64::from(e + 1) / 3.0 - 1.0;
+            rows.push(row(&e.to_string(), "m", bias, bias + 1.0 / 3.0));
+        }
+        (rows, outcomes)
+    }
+
+    #[test]
+    fn outcomes_of_the_same_run_are_resampled_and_those_of_another_refused() {
+        let (mut rows, outcomes) = outcomes();
+        let fits = fit(&rows, &outcomes, &FitConfig::default()).unwrap();
+        let conflict = &fits.fits[0].conflict;
+        assert_eq!((conflict.interval, conflict.topics), (Resampled::TopicsAndEmbedders, Some(6)));
+        assert!((conflict.sensitivity.value - 1.0).abs() < 1e-9, "{conflict:?}");
+        assert_eq!(fits.fits[0].equivalence.unwrap().debiased, 1);
+        for row in &mut rows {
+            row.family = Some(BASE_FAMILY.into());
+        }
+        let kept = fit(&rows, &outcomes, &FitConfig::default()).unwrap();
+        assert_eq!(kept.fits[0].conflict.interval, Resampled::Topics);
+        rows[2].rag_bias = Some(0.9);
+        let refused = fit(&rows, &outcomes, &FitConfig::default()).unwrap();
+        assert!(refused.left_out[0].reason.contains("R_b of `2` is 0.9 in the table"), "{refused:?}");
+        let partly = fit(&rows, &outcomes[..18], &FitConfig::default()).unwrap();
+        assert!(partly.left_out[0].reason.contains("no question of embedder `3`"), "{partly:?}");
+    }
+
+    #[test]
+    fn each_llm_has_its_line_and_those_of_the_same_embedders_are_compared() {
+        let mut rows = Vec::new();
+        for (i, x) in [-0.7, -0.5, -0.3, -0.1, 0.2, 0.4, 0.6, 0.8].into_iter().enumerate() {
+            let wiggle = if i % 2 == 0 { 0.02 } else { -0.02 };
+            rows.push(row(&i.to_string(), "a", x, 0.5 * x + wiggle));
+            rows.push(row(&i.to_string(), "b", x, 0.1 * x + wiggle));
+            rows.push(row(&format!("other {i}"), "c", x, 0.3 * x + wiggle));
+        }
+        rows.push(row("0", "d", 0.1, 0.1));
+        rows.push(rows[0].clone());
+        let fits = fit(&rows, &[], &FitConfig::default()).unwrap();
+        assert_eq!(fits.fits.iter().map(|fit| fit.of.llm.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+        let [comparison] = fits.comparisons.as_slice() else { panic!("{:?}", fits.comparisons) };
+        assert_eq!((comparison.first.as_str(), comparison.second.as_str()), ("a", "b"));
+        assert!((comparison.difference.value - 0.4).abs() < 1e-9 && comparison.p < 0.05, "{comparison:?}");
+        assert!(fits.left_out[0].reason.contains("expected at least 3, received 1"), "{:?}", fits.left_out);
+        rows[0].rag_bias = Some(0.9);
+        let twice = fit(&rows, &[], &FitConfig::default()).unwrap();
+        assert!(twice.left_out[0].reason.contains("`0` is there twice"), "{:?}", twice.left_out);
+    }
+}
