@@ -1,6 +1,6 @@
 use ragbias_core::{
-    Answering, Axis, Bias, BiasScorer, ChoicePrompt, Corpus, Document, Embedder, Embeddings, Generator, Hit,
-    Passage, Progress, Question, QuestionSet, Role, Unit, VectorIndex, Verdict,
+    Answering, Axis, Bias, BiasScorer, ChoicePrompt, Choices, Corpus, Document, Embedder, Embeddings,
+    Generator, Hit, Passage, Progress, Question, QuestionSet, Role, Unit, VectorIndex, Verdict,
 };
 use ragbias_data::{Outcome, Qrels};
 use ragbias_index::{ExactIndex, HnswConfig, HnswIndex};
@@ -63,6 +63,9 @@ impl IndexKind {
 
 /// Documents near a question that C_b is measured over, question by question; also the pool of stochastic ranking.
 const NEIGHBOURHOOD: usize = 20;
+
+/// Questions that an LLM is asked in one batch; at most so many answers are lost where a run is killed.
+const ASKED_TOGETHER: usize = 16;
 
 /// One measurement: the parts of a RAG system, and what it is asked.
 pub struct Measure<'a> {
@@ -264,25 +267,36 @@ impl Measure<'_> {
         let step = progress.begin(name, questions.len() as u64, Unit::Items);
         let mut answers = Answers { texts: Vec::new(), verdicts: Vec::new(), position_bias: None };
         let mut positions = 0.0;
-        for (question, context) in questions.iter().zip(contexts) {
-            let asked = prompt(self.axis.answering, context, &question.text);
-            match (&question.choices, self.axis.answering) {
-                (Some(choices), Answering::Choice) => {
-                    let (negative, positive) = (choices.negative.as_str(), choices.positive.as_str());
-                    let choice = generator.choose(&[ChoicePrompt { prompt: &asked, negative, positive }])?[0];
+        for (questions, contexts) in questions.chunks(ASKED_TOGETHER).zip(contexts.chunks(ASKED_TOGETHER)) {
+            let asked: Vec<(String, Option<&Choices>)> = (questions.iter().zip(contexts))
+                .map(|(question, context)| {
+                    let choices =
+                        question.choices.as_ref().filter(|_| self.axis.answering == Answering::Choice);
+                    (prompt(self.axis.answering, context, &question.text), choices)
+                })
+                .collect();
+            let choices: Option<Vec<ChoicePrompt<'_>>> = asked
+                .iter()
+                .map(|(prompt, choices)| {
+                    choices.map(|Choices { negative, positive }| ChoicePrompt { prompt, negative, positive })
+                })
+                .collect();
+            if let Some(asked) = choices {
+                for (asked, choice) in asked.iter().zip(generator.choose(&asked)?) {
                     let verdict = choice.verdict();
-                    let chosen = if verdict == Verdict::POSITIVE { positive } else { negative };
-                    answers.texts.push(if verdict == Verdict::NEITHER {
-                        String::new()
-                    } else {
-                        chosen.into()
+                    answers.texts.push(match verdict {
+                        Verdict::NEITHER => String::new(),
+                        Verdict::POSITIVE => asked.positive.into(),
+                        _ => asked.negative.into(),
                     });
                     answers.verdicts.push(verdict);
                     positions += choice.position_bias;
                 }
-                _ => answers.texts.extend(generator.generate(&[&asked])?),
+            } else {
+                let prompts: Vec<&str> = asked.iter().map(|(prompt, _)| prompt.as_str()).collect();
+                answers.texts.extend(generator.generate(&prompts)?);
             }
-            step.advance(1);
+            step.advance(questions.len() as u64);
         }
         if self.axis.answering == Answering::Choice {
             answers.position_bias = Some(positions / questions.len() as f64);
@@ -350,8 +364,8 @@ fn document_topics<'d>(documents: &'d [Document]) -> Vec<&'d str> {
 
 #[cfg(test)]
 mod tests {
+    use ragbias_core::Silent;
     use ragbias_core::testing::{EchoGenerator, HashEmbedder};
-    use ragbias_core::{Choices, Silent};
     use ragbias_data::load_axis;
     use ragbias_score::{Gold, Lexicon};
     use serde_json::json;

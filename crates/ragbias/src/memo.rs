@@ -81,39 +81,72 @@ impl Generator for StoredGenerator<'_> {
 
     fn generate(&self, prompts: &[&str]) -> Result<Vec<String>> {
         let id = self.id();
-        let answer = |prompt: &&str| {
-            let key = ContentHasher::new("answer/1").field(id.as_bytes()).field(prompt).finish();
-            if let Some(answer) = self.store.answer(key).map_err(Error::component)? {
-                self.store.tally(Kind::Answers, 1, 0);
-                return Ok(answer);
-            }
-            let answer = only(self.generator.generate(&[prompt])?)?;
-            self.store.put_answer(key, &answer).map_err(Error::component)?;
-            self.store.tally(Kind::Answers, 0, 1);
-            Ok(answer)
-        };
-        prompts.iter().map(answer).collect()
+        let key = |prompt: &&str| ContentHasher::new("answer/1").field(id.as_bytes()).field(prompt).finish();
+        self.remembered(
+            prompts,
+            prompts.iter().map(key).collect(),
+            |key| self.store.answer(key),
+            |missing| self.generator.generate(missing),
+            |key, answer| self.store.put_answer(key, answer),
+        )
     }
 
     fn choose(&self, prompts: &[ChoicePrompt<'_>]) -> Result<Vec<Choice>> {
         let id = self.id();
-        let choose = |asked: &ChoicePrompt<'_>| {
-            let key = ContentHasher::new("choice/1")
+        let key = |asked: &ChoicePrompt<'_>| {
+            ContentHasher::new("choice/1")
                 .field(id.as_bytes())
                 .field(asked.prompt)
                 .field(asked.negative)
                 .field(asked.positive)
-                .finish();
-            if let Some(choice) = self.store.choice(key).map_err(Error::component)? {
-                self.store.tally(Kind::Answers, 1, 0);
-                return Ok(choice);
-            }
-            let choice = only(self.generator.choose(&[*asked])?)?;
-            self.store.put_choice(key, choice).map_err(Error::component)?;
-            self.store.tally(Kind::Answers, 0, 1);
-            Ok(choice)
+                .finish()
         };
-        prompts.iter().map(choose).collect()
+        self.remembered(
+            prompts,
+            prompts.iter().map(key).collect(),
+            |key| self.store.choice(key),
+            |missing| self.generator.choose(missing),
+            |key, choice| self.store.put_choice(key, *choice),
+        )
+    }
+}
+
+impl StoredGenerator<'_> {
+    /// Answers from the store; those that are missing, each once, in one batch from the LLM.
+    fn remembered<P: Copy, A: Clone>(
+        &self,
+        prompts: &[P],
+        keys: Vec<ContentId>,
+        recall: impl Fn(ContentId) -> crate::Result<Option<A>>,
+        ask: impl FnOnce(&[P]) -> Result<Vec<A>>,
+        keep: impl Fn(ContentId, &A) -> crate::Result<()>,
+    ) -> Result<Vec<A>> {
+        let mut known: HashMap<ContentId, A> = HashMap::new();
+        let (mut missing, mut asked) = (Vec::new(), Vec::new());
+        for (&key, &prompt) in keys.iter().zip(prompts) {
+            if known.contains_key(&key) || missing.contains(&key) {
+                continue;
+            }
+            if let Some(answer) = recall(key).map_err(Error::component)? {
+                known.insert(key, answer);
+            } else {
+                missing.push(key);
+                asked.push(prompt);
+            }
+        }
+        if !asked.is_empty() {
+            let fresh = ask(&asked)?;
+            if fresh.len() != asked.len() {
+                let (expected, received) = (asked.len(), fresh.len());
+                return Err(Error::BatchLength { component: "the LLM", expected, received });
+            }
+            for (&key, answer) in missing.iter().zip(fresh) {
+                keep(key, &answer).map_err(Error::component)?;
+                known.insert(key, answer);
+            }
+        }
+        self.store.tally(Kind::Answers, prompts.len() - asked.len(), asked.len());
+        Ok(keys.iter().map(|key| known[key].clone()).collect())
     }
 }
 
@@ -171,13 +204,6 @@ fn verdict_key(scorer: ContentId, passage: &Passage<'_>) -> ContentId {
         .field(passage.text)
         .field(gold)
         .finish()
-}
-
-fn only<T>(mut answers: Vec<T>) -> Result<T> {
-    match (answers.pop(), answers.len()) {
-        (Some(answer), 0) => Ok(answer),
-        (_, more) => Err(Error::BatchLength { component: "the LLM", expected: 1, received: more }),
-    }
 }
 
 #[cfg(test)]
