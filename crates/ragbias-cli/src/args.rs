@@ -95,6 +95,18 @@ The table needs the columns embedder, llm, axis, embedder_bias, rag_bias and llm
 and rag_bias_high are used where they are there. Rows without rag_bias are skipped. A line is fitted for every LLM, axis,
 corpus and split with at least three embedders.")]
     Fit(Fit),
+    /// The setting at which a RAG system is fair: predicted, found on validation topics, confirmed on test topics
+    #[command(after_help = "Examples:
+  ragbias choose --run runs/gender
+  ragbias choose --run runs/gender --control merge --delta 0.2
+  ragbias choose --run runs/politics --control projection --word conservative --json
+
+The run needs a part on split = \"validation\" with a family and an LLM, as experiments/gender.toml has. Settings are chosen
+on validation topics alone; test topics are measured once, at the end. choice.json is written into the run, and a folder
+for each control: control.json for a retrieval service, and the embedder where one was merged.
+
+Exit status: 0 chosen, 4 where no E_b is known to move R_b.")]
+    Choose(Choose),
     /// A whole experiment, resumable, into runs/NAME
     #[command(after_help = "Example:\n  ragbias run experiments/quickstart.toml")]
     Run(Run),
@@ -292,6 +304,25 @@ pub(crate) struct Fit {
     /// |R_b| below it is as good as 0
     #[arg(long, default_value_t = 0.1)]
     pub(crate) delta: f64,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Choose {
+    /// A run folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run: PathBuf,
+    /// |R_b| below it is as good as 0
+    #[arg(long, default_value_t = 0.1)]
+    pub(crate) delta: f64,
+    /// merge, projection or ranking; may be given several times [default: all]
+    #[arg(long, value_name = "CONTROL")]
+    pub(crate) control: Vec<String>,
+    /// Project on this word, and not on the direction between the documents of the poles
+    #[arg(long)]
+    pub(crate) word: Option<String>,
+    /// Measurements on validation topics, at most, a control
+    #[arg(long, default_value_t = 8)]
+    pub(crate) steps: usize,
 }
 
 #[derive(Debug, clap::Args)]

@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "the one place that prints data")]
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use ragbias::core::{Embedder, Embeddings, Passage, Progress, Role, Unit};
@@ -12,8 +13,8 @@ use ragbias::scorer::{self, Scorers};
 use ragbias::stats::PairedRandomisation;
 use ragbias::tune::Mined;
 use ragbias::{
-    BASE_FAMILY, Experiment, Family, FitConfig, Labels, MeasureConfig, Models, Recipe, Store, StoredEmbedder,
-    StoredGenerator, StoredScorer, TestCollection, embed_all, load_corpus, load_questions,
+    BASE_FAMILY, ChooseConfig, Experiment, Family, FitConfig, Labels, MeasureConfig, Models, Recipe, Store,
+    StoredEmbedder, StoredGenerator, StoredScorer, TestCollection, embed_all, load_corpus, load_questions,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -31,7 +32,10 @@ struct Session<'a> {
     progress: Bars,
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
+/// What the program exits with where a question has no answer: neither done nor failed.
+const UNDECIDED: u8 = 4;
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let session = Session { args, progress: Bars::new(args.quiet) };
     match &args.command {
         Command::Models(command) => session.models(command),
@@ -43,12 +47,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Command::Mine(command) => session.mine(command),
         Command::Tune(command) => session.tune(command),
         Command::Fit(command) => session.fit(command),
+        Command::Choose(command) => return session.choose(command),
         Command::Run(command) => session.run(command),
         Command::Report { run } => {
             let path = ragbias::report(run)?;
             session.print(&json!({ "report": path }), || path.display().to_string())
         }
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 impl Session<'_> {
@@ -339,6 +345,25 @@ impl Session<'_> {
             self.progress.note(&note);
         }
         self.print(&fits, || table::fits(&fits).join("\n\n"))
+    }
+
+    fn choose(&self, command: &args::Choose) -> Result<ExitCode> {
+        let mut config = ChooseConfig {
+            delta: command.delta,
+            word: command.word.clone(),
+            steps: command.steps,
+            ..ChooseConfig::default()
+        };
+        if !command.control.is_empty() {
+            config.controls = command.control.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
+        }
+        let store = self.store()?;
+        let choices = ragbias::choose(&command.run, &config, &self.models_here()?, &store, &self.progress)?;
+        self.print(&json!({ "choices": choices }), || {
+            choices.iter().map(table::choice).collect::<Vec<_>>().join("\n\n")
+        })?;
+        let decided = choices.iter().any(|choice| choice.chosen.is_some());
+        Ok(if decided { ExitCode::SUCCESS } else { ExitCode::from(UNDECIDED) })
     }
 
     fn run(&self, command: &args::Run) -> Result<()> {

@@ -15,7 +15,7 @@ use crate::args::Args;
 fn main() -> ExitCode {
     let args = Args::parse();
     match commands::run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             progress::error(&format!("{error:#}"));
             ExitCode::FAILURE

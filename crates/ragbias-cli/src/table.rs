@@ -4,10 +4,10 @@ use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use ragbias::core::Bias;
 use ragbias::data::Member;
-use ragbias::stats::{Estimate, Resampled, TargetStatus};
+use ragbias::stats::{Equivalence, Estimate, Resampled, TargetStatus};
 use ragbias::{
-    Comparison, Debiased, Evaluation, Fits, LlmFit, Measured, PartResult, RetrievalMetrics,
-    SensitivityComparison,
+    Choice, Comparison, Confirmed, Debiased, Evaluation, Fits, LlmFit, Measured, PartResult, Reached,
+    RetrievalMetrics, SensitivityComparison,
 };
 
 /// One row per part of the system: value, interval, rates.
@@ -47,6 +47,60 @@ pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Meas
         ));
     }
     lines.join("\n")
+}
+
+/// One row per control: what it was turned to, and the system before and after on test topics.
+pub(crate) fn choice(choice: &Choice) -> String {
+    let mut table = with_header(&[
+        "control",
+        "setting",
+        "validation R_b",
+        "test E_b",
+        "test R_b",
+        "95% interval",
+        "",
+        "nDCG@10",
+    ]);
+    let mut row = |name: String, setting: String, confirmed: &Confirmed, p: Option<f64>| {
+        let (rag, ndcg) = (confirmed.test.rag_bias, confirmed.ndcg10);
+        let p = p.map_or_else(String::new, |p| format!(" (p {p:.2})"));
+        table.add_row([
+            name,
+            setting,
+            format!("{:+.2}", confirmed.validation.rag_bias.value()),
+            format!("{:+.2}", confirmed.test.embedder_bias.value()),
+            format!("{:+.2}", rag.value()),
+            format!("[{:+.2}, {:+.2}]", rag.low(), rag.high()),
+            verdict(confirmed.verdict).into(),
+            ndcg.map_or_else(String::new, |ndcg| format!("{ndcg:.3}{p}")),
+        ]);
+    };
+    row("none".into(), String::new(), &choice.base, None);
+    for turned in &choice.controls {
+        let reached = if turned.reached == Reached::Zero { "" } else { ", 0 out of reach" };
+        let setting = format!("{:.3}{reached}", turned.setting);
+        row(turned.control.name().into(), setting, &turned.confirmed, turned.ndcg10_p);
+    }
+    align(&mut table);
+    let head = format!("{} with {}: which setting makes R_b = 0?", choice.axis, choice.llm);
+    let last = match (&choice.chosen, &choice.reason) {
+        (Some(chosen), _) => {
+            let turned = choice.controls.iter().find(|turned| turned.control == *chosen);
+            let path = turned.map_or_else(String::new, |turned| turned.path.display().to_string());
+            format!("chosen on validation topics: {}, {path}", chosen.name())
+        }
+        (None, Some(reason)) => format!("none: {reason}"),
+        (None, None) => "none: no control could be turned".into(),
+    };
+    [head, table.to_string(), last].join("\n")
+}
+
+fn verdict(verdict: Equivalence) -> &'static str {
+    match verdict {
+        Equivalence::Debiased => "debiased",
+        Equivalence::Biased => "biased",
+        Equivalence::Undecided => "undecided",
+    }
 }
 
 /// One row per member of a family, the base first.

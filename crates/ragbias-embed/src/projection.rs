@@ -1,32 +1,46 @@
 use std::sync::Arc;
 
-use ndarray::Array1;
-use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Result, Role};
+use ndarray::{Array1, Array2};
+use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Error, Result, Role};
 
 /// An embedder whose questions are moved along the direction of a word: `q⊥ + α·q∥`, scaled to unit length.
 ///
 /// q∥ is the part of the question's vector along the word's vector, q⊥ the rest. α = 1 changes nothing, α = 0 removes
 /// the direction, α < 0 reverses it. Documents stay as they are, so an index needs no rebuilding. Source: Kim,
 /// Springer, Raghunathan, Sap, *Mitigating Bias in RAG: Controlling the Embedder*, Findings of ACL 2025.
-pub struct Projected {
-    base: Arc<dyn Embedder>,
+pub struct Projected<'a> {
+    base: Arc<dyn Embedder + 'a>,
     /// Unit vector, `(dim,)`.
     direction: Array1<f32>,
     alpha: f32,
 }
 
-impl Projected {
+impl<'a> Projected<'a> {
     /// Moves the questions of `base` along the direction of `word` by α, a finite number.
     ///
     /// # Errors
     /// Where the word cannot be embedded.
-    pub fn onto_word(base: Arc<dyn Embedder>, word: &str, alpha: f32) -> Result<Self> {
+    pub fn onto_word(base: Arc<dyn Embedder + 'a>, word: &str, alpha: f32) -> Result<Self> {
         let direction = base.embed(&[word], Role::Document)?.row(0).to_owned();
+        Ok(Self { base, direction, alpha })
+    }
+
+    /// Moves the questions of `base` along a direction of its space, of any length above 0, by α.
+    ///
+    /// # Errors
+    /// A direction of another dimension, or of no length.
+    pub fn onto_direction(base: Arc<dyn Embedder + 'a>, direction: &[f32], alpha: f32) -> Result<Self> {
+        let rows = Array2::from_shape_vec((1, direction.len()), direction.to_vec())
+            .expect("one row of as many values; this is a bug");
+        if direction.len() != base.dim() {
+            return Err(Error::Dimension { expected: base.dim(), received: direction.len() });
+        }
+        let direction = Embeddings::new(rows)?.normalised()?.row(0).to_owned();
         Ok(Self { base, direction, alpha })
     }
 }
 
-impl Embedder for Projected {
+impl Embedder for Projected<'_> {
     fn id(&self) -> ContentId {
         let direction: Vec<u8> = self.direction.iter().flat_map(|value| value.to_le_bytes()).collect();
         ContentHasher::new("projected/1")

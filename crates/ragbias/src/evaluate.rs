@@ -1,13 +1,14 @@
 use std::path::Path;
 
-use ragbias_core::{Corpus, Document, Embedder, Progress, Question, QuestionSet, Role};
+use ragbias_core::{Corpus, Document, Embedder, Hit, Progress, Question, QuestionSet, Role};
 use ragbias_data::{Dataset, Qrels, read_corpus_allowing_empty_texts, read_qrels};
 use ragbias_stats::{JudgedRanking, PairedRandomisation};
 use serde::Serialize;
 
 use crate::embedding::embed_all;
 use crate::input::{is_bundled, load_questions, named_or_file};
-use crate::measure::IndexKind;
+use crate::measure::{IndexKind, NEIGHBOURHOOD};
+use crate::ranking::StochasticRanking;
 use crate::{Error, Result};
 
 /// Documents ranked for each question, as in a run of TREC; MAP is taken over them.
@@ -94,6 +95,20 @@ impl TestCollection {
         index: IndexKind,
         progress: &dyn Progress,
     ) -> Result<Evaluation> {
+        self.evaluate_ranked(embedder, index, StochasticRanking::NONE, progress)
+    }
+
+    /// The same, with the nearest documents of every question in the order of a stochastic ranking.
+    ///
+    /// # Errors
+    /// As [`TestCollection::evaluate`].
+    pub fn evaluate_ranked(
+        &self,
+        embedder: &dyn Embedder,
+        index: IndexKind,
+        ranking: StochasticRanking,
+        progress: &dyn Progress,
+    ) -> Result<Evaluation> {
         let questions = self.judged();
         if questions.is_empty() {
             let judged = self.qrels.keys().next().cloned().unwrap_or_default();
@@ -107,10 +122,19 @@ impl TestCollection {
         let nearest = index.build(documents)?.search(&vectors, DEPTH)?;
         let per_question: Vec<(String, RetrievalMetrics)> = (questions.iter().zip(&nearest))
             .map(|(question, hits)| {
-                let scored =
-                    hits.iter().map(|hit| (self.corpus.document(hit.document).id.as_str(), hit.score));
-                let ranking = JudgedRanking::new(scored, &self.qrels[&question.id]);
-                (question.id.clone(), RetrievalMetrics::of(&ranking))
+                let id = |hit: &Hit| self.corpus.document(hit.document).id.as_str();
+                let judged = if ranking.temperature > 0.0 {
+                    // As in a measurement, the nearest few are drawn from, and the rest follows.
+                    let (pool, rest) = hits.split_at(hits.len().min(NEIGHBOURHOOD));
+                    let drawn = ranking.order(pool.to_vec(), &question.id);
+                    let places = drawn.iter().chain(rest).zip(0_u16..);
+                    let scored = places.map(|(hit, place)| (id(hit), -f32::from(place)));
+                    JudgedRanking::new(scored, &self.qrels[&question.id])
+                } else {
+                    let scored = hits.iter().map(|hit| (id(hit), hit.score));
+                    JudgedRanking::new(scored, &self.qrels[&question.id])
+                };
+                (question.id.clone(), RetrievalMetrics::of(&judged))
             })
             .collect();
         let n = per_question.len() as f64;

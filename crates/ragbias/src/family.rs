@@ -150,7 +150,11 @@ impl<'a> Family<'a> {
         Ok(mined)
     }
 
-    fn verdicts(&self) -> Result<Vec<Verdict>> {
+    /// What the recipe's scorer says of each document.
+    ///
+    /// # Errors
+    /// A failure of the scorer.
+    pub fn verdicts(&self) -> Result<Vec<Verdict>> {
         Ok(judge(&self.inputs.corpus, &StoredScorer::new(self.scorer.as_ref(), self.store))?)
     }
 
@@ -271,6 +275,37 @@ impl<'a> Family<'a> {
             (Weights::load(&self.base, &folder)?, id.finish())
         };
         Ok(Tuned::new(&self.base, &self.texts[&scope], &weights, id)?)
+    }
+
+    /// The merge weight of a member's training as a dial.
+    ///
+    /// # Errors
+    /// As [`Family::embedder`]; a member that is the base.
+    pub fn dial(&mut self, out: &Path, member: &Member, progress: &dyn Progress) -> Result<Dial<'_>> {
+        let scope: Scope = member.scope.parse()?;
+        self.prepare(scope, out, progress)?;
+        let folder = out.join("members").join(&member.member);
+        let card = card(&folder).filter(|_| member.merge != 0.0).ok_or_else(|| Error::Run {
+            path: folder.clone(),
+            reason: "not a tuned member of a family\nhint: `ragbias tune` makes one".into(),
+        })?;
+        let training =
+            member.member.rsplit_once("-w").map_or(member.member.as_str(), |(training, _)| training);
+        Ok(Dial {
+            weights: Weights::load(&self.base, &folder)?,
+            base: &self.base,
+            texts: &self.texts[&scope],
+            loaded: member.merge,
+            id: card.id,
+            training: training.to_owned(),
+        })
+    }
+
+    /// Topics that members were trained on, in alphabetical order.
+    pub fn trained_topics(&self) -> Vec<String> {
+        let topics: std::collections::BTreeSet<&str> =
+            self.train.questions().iter().map(Question::cluster).collect();
+        topics.into_iter().map(str::to_owned).collect()
     }
 
     /// Prepares every text that members of a scope are trained or measured on, unless that was done.
@@ -438,6 +473,45 @@ impl<'a> Family<'a> {
             embedder_bias_high: bias.high(),
             ndcg10,
         })
+    }
+}
+
+/// A training as a dial: an embedder at every merge weight.
+pub struct Dial<'a> {
+    base: &'a Base,
+    texts: &'a Texts,
+    /// Those of a member.
+    weights: Weights,
+    /// Its merge weight.
+    loaded: f64,
+    id: ContentId,
+    training: String,
+}
+
+impl Dial<'_> {
+    /// The embedder at a merge weight; see [`Family::embedder`] for how its texts are embedded.
+    ///
+    /// # Errors
+    /// Weights of another base.
+    pub fn at(&self, w: f64) -> Result<Tuned<'_>> {
+        let id = ContentHasher::new("tuned/1").field(self.id.as_bytes()).field(w.to_le_bytes()).finish();
+        Ok(Tuned::new(self.base, self.texts, &self.weights.merged(self.base, w / self.loaded)?, id)?)
+    }
+
+    /// The name of the training.
+    pub fn training(&self) -> &str {
+        &self.training
+    }
+
+    /// Saves the embedder at a merge weight as a checkpoint.
+    ///
+    /// # Errors
+    /// Failures of the file system.
+    pub fn save(&self, w: f64, folder: &Path) -> Result<()> {
+        let card = serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"), "base_id": self.base.id(), "training": self.training, "merge": w,
+        });
+        Ok(self.weights.merged(self.base, w / self.loaded)?.save(self.base, folder, card)?)
     }
 }
 

@@ -39,6 +39,8 @@ pub use {
     ragbias_index as index, ragbias_score as score, ragbias_stats as stats, ragbias_tune as tune,
 };
 
+mod choose;
+mod control;
 mod embedding;
 mod error;
 mod evaluate;
@@ -50,17 +52,20 @@ mod measure;
 mod memo;
 mod models;
 mod prompt;
+mod ranking;
 mod recipe;
 mod report;
 mod run;
 pub mod scorer;
 mod store;
 
+pub use choose::{Choice, ChooseConfig, Confirmed, Reached, TrailStep, Turned, choose};
+pub use control::{Control, ControlKind, Knob, direction_of_poles};
 pub use embedding::embed_all;
 pub use error::{Error, Result};
 pub use evaluate::{Comparison, Evaluation, RetrievalMetrics, TestCollection};
 pub use experiment::{Experiment, Part};
-pub use family::{Family, Shard};
+pub use family::{Dial, Family, Shard};
 pub use fit::{
     Debiased, FitConfig, FitKey, Fits, FittedEmbedder, LeftOut, LlmFit, SensitivityComparison, fit, fit_files,
 };
@@ -69,6 +74,7 @@ pub use measure::{IndexKind, Labels, Measure, MeasureConfig, Measured};
 pub use memo::{StoredEmbedder, StoredGenerator, StoredScorer};
 pub use models::Models;
 pub use ragbias_data::Outcome;
+pub use ranking::StochasticRanking;
 pub use recipe::{Grid, Planned, Recipe, SharedConfig};
 pub use report::report;
 pub use run::{BASE_FAMILY, Manifest, PartResult, run};

@@ -5,13 +5,12 @@ use ragbias_core::{
 use ragbias_data::{Outcome, Qrels};
 use ragbias_index::{ExactIndex, HnswConfig, HnswIndex};
 use ragbias_stats::{ClusterBootstrap, JudgedRanking};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::embedding::embed_all;
 use crate::prompt::prompt;
+use crate::ranking::StochasticRanking;
 use crate::{Error, Result};
 
 /// How a measurement retrieves and resamples.
@@ -62,7 +61,7 @@ impl IndexKind {
 }
 
 /// Documents near a question that C_b is measured over, question by question; also the pool of stochastic ranking.
-const NEIGHBOURHOOD: usize = 20;
+pub(crate) const NEIGHBOURHOOD: usize = 20;
 
 /// Questions that an LLM is asked in one batch; at most so many answers are lost where a run is killed.
 const ASKED_TOGETHER: usize = 16;
@@ -115,6 +114,8 @@ pub struct Measured {
     pub neighbourhood_bias: Bias,
     /// E_b: the top-k documents of each question, the majority of each pole.
     pub embedder_bias: Bias,
+    /// What E_b is on average over the draws of stochastic ranking, where one document is drawn.
+    pub expected_embedder_bias: Option<f64>,
     /// R_b: answers given these documents.
     pub rag_bias: Option<Bias>,
     /// Mean log-odds of the claim shown first, with context; where answers are choices.
@@ -193,6 +194,7 @@ impl Measure<'_> {
             corpus_bias: bootstrap.bias(&document_verdicts, &document_topics(self.corpus.documents()))?,
             neighbourhood_bias: bootstrap.bias(&nearby_verdicts, &nearby_topics)?,
             embedder_bias: bootstrap.bias(&embedder_verdicts, &topics)?,
+            expected_embedder_bias: self.expected_embedder_bias(&nearest, &document_verdicts),
             rag_bias: bias(&with)?,
             position_bias: with.as_ref().and_then(|answers| answers.position_bias),
             ndcg10: self.ndcg10(&nearest),
@@ -227,27 +229,38 @@ impl Measure<'_> {
         Ok(())
     }
 
-    /// The top k, or at a temperature k draws without replacement: the k largest of cosine / T plus Gumbel noise.
+    /// The top k, or at a temperature k draws.
     fn rank(&self, nearest: &[Hit], question: &Question) -> Vec<Hit> {
-        let mut hits = nearest.to_vec();
-        if self.config.temperature > 0.0 {
-            let seed = ragbias_core::ContentHasher::new("rank/1")
-                .field(self.config.seed.to_le_bytes())
-                .field(&question.id)
-                .finish();
-            let mut rng = ChaCha8Rng::from_seed(*seed.as_bytes());
-            let mut keyed: Vec<(f64, Hit)> = hits
-                .into_iter()
-                .map(|hit| {
-                    let uniform: f64 = rng.random_range(f64::MIN_POSITIVE..1.0);
-                    (f64::from(hit.score) / self.config.temperature - (-uniform.ln()).ln(), hit)
-                })
-                .collect();
-            keyed.sort_by(|a, b| b.0.total_cmp(&a.0));
-            hits = keyed.into_iter().map(|(_, hit)| hit).collect();
-        }
+        let mut hits = self.ranking().order(nearest.to_vec(), &question.id);
         hits.truncate(self.config.top_k);
         hits
+    }
+
+    fn ranking(&self) -> StochasticRanking {
+        StochasticRanking { temperature: self.config.temperature, seed: self.config.seed }
+    }
+
+    /// What E_b is on average over the draws of a temperature: Σ chance·lean of each question's neighbours, those that are
+    /// scored; none where the majority of several documents counts.
+    fn expected_embedder_bias(&self, nearest: &[Vec<Hit>], verdicts: &[Verdict]) -> Option<f64> {
+        if self.config.temperature == 0.0 || self.config.top_k != 1 {
+            return None;
+        }
+        let expected: Vec<f64> = (nearest.iter())
+            .filter_map(|hits| {
+                let leans = hits.iter().map(|hit| verdicts[hit.document.index()].lean());
+                let scored = self
+                    .ranking()
+                    .chances(hits)
+                    .into_iter()
+                    .zip(leans)
+                    .filter_map(|(p, lean)| Some((p, lean?)));
+                let (chance, lean) =
+                    scored.fold((0.0, 0.0), |(all, sum), (p, lean)| (all + p, sum + p * lean.value()));
+                (chance > 0.0).then(|| lean / chance)
+            })
+            .collect();
+        (!expected.is_empty()).then(|| expected.iter().sum::<f64>() / expected.len() as f64)
     }
 
     fn score_documents(&self) -> Result<Vec<Verdict>> {
