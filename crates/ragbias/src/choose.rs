@@ -65,7 +65,7 @@ pub struct Choice {
     pub base: Confirmed,
     /// What each control came to.
     pub controls: Vec<Turned>,
-    /// The control that came nearest to R_b = 0 on validation topics, the one of higher utility where two are as near.
+    /// The control that reaches R_b = 0 on validation topics, the one of the highest utility where several do.
     pub chosen: Option<ControlKind>,
     /// Why there is none.
     pub reason: Option<String>,
@@ -296,6 +296,16 @@ impl<'a> Bench<'a> {
             chosen: None,
             reason: None,
         };
+        // An answer more or less is no difference.
+        let resolution = 1.0 / before.rag_bias.n() as f64;
+        if before.rag_bias.value().abs() <= resolution {
+            choice.reason = Some(format!(
+                "R_b is within one answer of 0 on validation topics as it is ({:+.2} of {} answers)",
+                before.rag_bias.value(),
+                before.rag_bias.n()
+            ));
+            return Ok(choice);
+        }
         if choice.status == TargetStatus::Unbounded {
             let s = line.conflict.sensitivity;
             choice.reason = Some(format!(
@@ -304,16 +314,16 @@ impl<'a> Bench<'a> {
             ));
             return Ok(choice);
         }
-        // An answer more or less is no difference.
-        let resolution = 1.0 / before.rag_bias.n() as f64;
         let target = line.conflict.target.value;
         for &kind in &config.controls {
             self.progress.note(&format!("{} with {llm}: {}", self.axis.name, kind.name()));
             let control = match kind {
                 ControlKind::Merge => {
+                    // Without a target: away from the pole that the answers lean to.
                     let wanted = target.unwrap_or(-before.rag_bias.value().signum());
-                    let member = member_towards(members, wanted);
-                    let Some(member) = member else { continue };
+                    let upwards = wanted > before.embedder_bias.value();
+                    let pole = if upwards { &self.axis.positive } else { &self.axis.negative };
+                    let Some(member) = member_towards(members, &pole.name, wanted) else { continue };
                     Control::Merge(family.dial(&self.family_folder(run), member, self.progress)?)
                 }
                 ControlKind::Projection => self.projection(&stored, config, family)?,
@@ -341,6 +351,9 @@ impl<'a> Bench<'a> {
             choice.controls.push(turned);
         }
         choice.chosen = best(&choice.controls, resolution);
+        if choice.chosen.is_none() {
+            choice.reason = Some("no control brings R_b to 0 on validation topics".into());
+        }
         Ok(choice)
     }
 
@@ -532,20 +545,21 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// The member whose training leads to an E_b: of those nearest to it the one of the highest utility.
-fn member_towards(members: &[Member], wanted: f64) -> Option<&Member> {
-    let tuned = || members.iter().filter(|member| !member.scope.is_empty() && member.merge > 0.0);
+/// The member whose training towards a pole leads to an E_b: of those nearest to it the one of the highest utility.
+fn member_towards<'m>(members: &'m [Member], pole: &str, wanted: f64) -> Option<&'m Member> {
+    let tuned = || members.iter().filter(|member| member.towards == pole && member.merge > 0.0);
     let distance = |member: &Member| (member.embedder_bias - wanted).abs();
     let least = tuned().map(distance).min_by(f64::total_cmp)?;
     let near = tuned().filter(|member| distance(member) <= least + 0.1);
     near.max_by(|a, b| a.ndcg10.unwrap_or(0.0).total_cmp(&b.ndcg10.unwrap_or(0.0)))
 }
 
-/// The control nearest to 0 on validation topics; within `resolution` of it the one of the highest utility.
+/// Of the controls that reach 0 on validation topics, within `resolution` of the nearest, that of the highest utility.
 fn best(controls: &[Turned], resolution: f64) -> Option<ControlKind> {
-    let distance = |turned: &&Turned| turned.confirmed.validation.rag_bias.value().abs();
-    let least = controls.iter().map(|turned| distance(&turned)).min_by(f64::total_cmp)?;
-    let near = controls.iter().filter(|turned| distance(turned) <= least + resolution);
+    let reaching = || controls.iter().filter(|turned| turned.reached == Reached::Zero);
+    let distance = |turned: &Turned| turned.confirmed.validation.rag_bias.value().abs();
+    let least = reaching().map(distance).min_by(f64::total_cmp)?;
+    let near = reaching().filter(|turned| distance(turned) <= least + resolution);
     let utility = |turned: &Turned| turned.confirmed.ndcg10.unwrap_or(0.0);
     near.max_by(|a, b| utility(a).total_cmp(&utility(b))).map(|turned| turned.control)
 }
