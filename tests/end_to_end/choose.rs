@@ -1,0 +1,90 @@
+use crate::harness::Scratch;
+
+const RECIPE: &str = r#"
+name = "few"
+base = "minilm"
+axis = "gender"
+data = "gender"
+utility = "politics"
+
+[[grid]]
+towards = ["female", "male"]
+scope = ["head"]
+learning-rate = [1e-3]
+epochs = [10]
+merge = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0]
+"#;
+
+fn experiment(split: &str) -> String {
+    format!(
+        "name = \"few\"\n[[part]]\naxis = \"gender\"\ndata = \"gender\"\nsplit = \"{split}\"\nembedders = [\"minilm\"]\n\
+         families = [\"few-recipe.toml\"]\nllms = [\"smollm2-135m\"]\n"
+    )
+}
+
+#[test]
+fn a_setting_is_chosen_on_validation_topics_and_confirmed_on_test_topics() {
+    let scratch = Scratch::new();
+    scratch.write("few-recipe.toml", RECIPE);
+    scratch.write("few.toml", experiment("validation"));
+    scratch.json(&["run", "few.toml"]);
+    let done = scratch.run(&["choose", "--run", "runs/few", "--json"]);
+    assert!(matches!(done.code, 0 | 4), "{}", done.stderr);
+    let chosen: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    let choice = &chosen["choices"][0];
+    assert_eq!((choice["axis"].as_str(), choice["llm"].as_str()), (Some("gender"), Some("smollm2-135m")));
+    assert_eq!(choice["base"]["validation"]["embedder_bias"]["n"], 25);
+    assert_eq!(choice["base"]["test"]["embedder_bias"]["n"], 30);
+    let saved = fs_err::read_to_string(scratch.path("runs/few/choice.json")).unwrap();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&saved).unwrap(), chosen["choices"]);
+
+    let before = choice["base"]["validation"]["rag_bias"]["value"].as_f64().unwrap().abs();
+    let turned = choice["controls"].as_array().unwrap();
+    assert_eq!(turned.len(), 3, "{}", choice["reason"]);
+    for turned in turned {
+        let after = turned["validation"]["rag_bias"]["value"].as_f64().unwrap().abs();
+        assert!(after <= before, "{turned}");
+        let folder = scratch.path("runs/few").join(turned["path"].as_str().unwrap());
+        let control = fs_err::read_to_string(folder.join("control.json")).unwrap();
+        let control: serde_json::Value = serde_json::from_str(&control).unwrap();
+        assert_eq!((&control["control"], &control["setting"]), (&turned["control"], &turned["setting"]));
+    }
+
+    // The merged embedder is a checkpoint like any other, of the E_b that was measured.
+    let merged = &turned[0];
+    assert_eq!(merged["control"], "merge");
+    let embedder = scratch.path("runs/few").join(merged["path"].as_str().unwrap()).join("embedder");
+    let measured = scratch.json(&[
+        "measure",
+        "--axis",
+        "gender",
+        "--questions",
+        "gender",
+        "--corpus",
+        "gender",
+        "--retrieve-only",
+        "--embedder",
+        embedder.to_str().unwrap(),
+    ]);
+    assert_eq!(measured["embedder_bias"]["n"], 120);
+}
+
+#[test]
+fn a_run_without_a_family_on_validation_topics_is_refused_with_the_reason() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "plain.toml",
+        "name = \"plain\"\n[[part]]\naxis = \"gender\"\ndata = \"gender\"\nlimit = 3\nembedders = [\"minilm\"]\n",
+    );
+    scratch.json(&["run", "plain.toml"]);
+    let done = scratch.run(&["choose", "--run", "runs/plain"]);
+    assert_eq!(done.code, 1);
+    for part in ["no part with a family and an LLM on validation topics", "hint: ", "split = \"validation\""]
+    {
+        assert!(done.stderr.contains(part), "{}", done.stderr);
+    }
+    let done = scratch.run(&["choose", "--run", "runs/plain", "--control", "merging"]);
+    assert!(done.stderr.contains("expected merge, projection or ranking"), "{}", done.stderr);
+    let done = scratch.run(&["choose", "--run", "elsewhere"]);
+    assert!(done.stderr.contains("not a run folder"), "{}", done.stderr);
+}
