@@ -1,6 +1,6 @@
 """Steps per second of contrastive training: ragbias beside PyTorch, on the same batch, in one run.
 
-usage: python training.py MODEL_FOLDER PATH/TO/time_training [ROUNDS]
+usage: python training.py MODEL_FOLDER PATH/TO/time_training [ROUNDS [cpu|cuda [f32|bf16]]]
 needs: torch==2.15.0 transformers==5.24.0, in an environment of its own
 build: cargo build --release -p ragbias-tune --example time_training
 
@@ -22,6 +22,8 @@ from transformers import AutoModel, AutoTokenizer
 SCALE, RATE = 50.0, 3e-5
 folder, binary = sys.argv[1], sys.argv[2]
 rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 5
+device = sys.argv[4] if len(sys.argv) > 4 else "cpu"
+precision = sys.argv[5] if len(sys.argv) > 5 else "f32"
 torch.set_num_threads(os.cpu_count())
 
 corpora = pathlib.Path(__file__).parents[2] / "corpora/gender"
@@ -41,7 +43,7 @@ batch = {
 
 tokenizer = AutoTokenizer.from_pretrained(folder)
 texts = batch["questions"] + batch["documents"]
-encoded = tokenizer(texts, padding=True, truncation=True, max_length=256, return_tensors="pt")
+encoded = tokenizer(texts, padding=True, truncation=True, max_length=256, return_tensors="pt").to(device)
 mask = encoded["attention_mask"].unsqueeze(-1)
 
 
@@ -55,7 +57,7 @@ def pool_and_lose(states):
 
 
 def contestant(trains, cached):
-    model = AutoModel.from_pretrained(folder).eval()
+    model = AutoModel.from_pretrained(folder).eval().to(device)
     for name, p in model.named_parameters():
         p.requires_grad_(trains(name))
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RATE)
@@ -67,12 +69,13 @@ def contestant(trains, cached):
 
     def step():
         optimiser.zero_grad()
-        if cached:
-            out = top(states, attention_mask=wide)
-            out = out[0] if isinstance(out, tuple) else out
-        else:
-            out = model(**encoded).last_hidden_state
-        loss = pool_and_lose(out)
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+            if cached:
+                out = top(states, attention_mask=wide)
+                out = out[0] if isinstance(out, tuple) else out
+            else:
+                out = model(**encoded).last_hidden_state
+        loss = pool_and_lose(out.float())
         loss.backward()
         torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
         optimiser.step()
@@ -99,15 +102,20 @@ with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
     for _ in range(rounds):
         for name, (step, steps) in peers.items():
             step()
+            if device == "cuda":
+                torch.cuda.synchronize()
             begun = time.perf_counter()
             for _ in range(steps):
                 step()
+            if device == "cuda":
+                torch.cuda.synchronize()
             rates[name]["PyTorch"].append(steps / (time.perf_counter() - begun))
             scope, cached, steps = ours[name]
-            out = subprocess.run([binary, file.name, scope, cached, str(steps)], check=True, capture_output=True, text=True)
+            out = subprocess.run(
+                [binary, file.name, scope, cached, str(steps), device, precision], check=True, capture_output=True, text=True)
             rates[name]["ragbias"].append(float(out.stdout))
 
-print(f"{len(texts)} texts, {int(encoded['attention_mask'].sum())} tokens a step; median steps/s of {rounds} rounds")
+print(f"{len(texts)} texts, {int(encoded['attention_mask'].sum())} tokens a step; median steps/s of {rounds} rounds, {device}, {precision}")
 print("| trained | ragbias | PyTorch | ratio |\n| --- | ---: | ---: | ---: |")
 for name, both in rates.items():
     a, b = statistics.median(both["ragbias"]), statistics.median(both["PyTorch"])

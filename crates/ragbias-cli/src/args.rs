@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use ragbias::embed::{Precision, Processor};
 
 /// Measure and control the bias of retrieval-augmented generation.
 ///
@@ -16,7 +17,7 @@ use clap::{Parser, Subcommand, ValueEnum};
   ragbias measure --axis gender --questions gender --corpus gender --embedder minilm --llm smollm2-135m
   ragbias score --axis gender --scorer lexicon --input passages.jsonl --json
 
-Exit status: 0 done, 1 failed, 2 wrong usage."
+Exit status: 0 done, 1 failed, 2 wrong usage, 4 undecided."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -37,6 +38,14 @@ pub(crate) struct Args {
     /// File that memoises vectors and answers [default: in the user's cache directory]
     #[arg(long, global = true, env = "RAGBIAS_STORE", value_name = "FILE")]
     pub(crate) store: Option<PathBuf>,
+
+    /// Where embedders run: cpu, cuda or cuda:N, where built with --features cuda
+    #[arg(long, global = true, env = "RAGBIAS_DEVICE", default_value = "cpu", value_name = "DEVICE")]
+    pub(crate) device: Processor,
+
+    /// What a GPU computes in: f32 or bf16
+    #[arg(long, global = true, env = "RAGBIAS_PRECISION", default_value = "f32", value_name = "PRECISION")]
+    pub(crate) precision: Precision,
 }
 
 #[derive(Debug, Subcommand)]

@@ -69,10 +69,11 @@ impl Session<'_> {
     }
 
     fn models_here(&self) -> Result<Models> {
-        Ok(match &self.args.model_dir {
+        let models = match &self.args.model_dir {
             Some(folder) => Models::in_folder(folder)?,
             None => Models::from_env()?,
-        })
+        };
+        Ok(models.on(self.args.device, self.args.precision))
     }
 
     fn store(&self) -> Result<Store> {

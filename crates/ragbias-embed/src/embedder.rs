@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use ndarray::Array2;
 use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Role};
 use tokenizers::{Tokenizer, TruncationParams};
@@ -9,18 +9,23 @@ use crate::config::{CheckpointConfig, Prefixes};
 use crate::encoder::{Encoder, Input, Packed, Precision};
 use crate::head::Head;
 use crate::parameters::Parameters;
+use crate::processor::Processor;
 use crate::{Error, Result};
 
 /// Tokens of one pass through the encoder, which spreads them over threads.
 const TOKENS_PER_PASS: usize = 16_384;
 
-/// Settings that a checkpoint's files leave open or get wrong; `None` keeps the checkpoint's own.
+/// Where a checkpoint runs, and settings that its files leave open or get wrong; `None` keeps the checkpoint's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TextEmbedderConfig {
     /// Longest sequence in tokens, special tokens included: 2 to the checkpoint's position embeddings.
     pub max_tokens: Option<usize>,
     /// What is put before texts.
     pub prefixes: Option<Prefixes>,
+    /// Where the encoder runs.
+    pub processor: Processor,
+    /// What it computes in there; vectors of another precision are those of another embedder.
+    pub precision: Precision,
 }
 
 /// A sentence embedder of the BERT family: MiniLM, E5, GTE, BGE.
@@ -38,11 +43,12 @@ pub struct TextEmbedder {
 }
 
 impl TextEmbedder {
-    /// Loads a checkpoint folder onto the CPU.
+    /// Loads a checkpoint folder.
     ///
     /// # Errors
     /// Whatever is missing, malformed or of another architecture, with its file.
     pub fn load(folder: &Path, settings: &TextEmbedderConfig) -> Result<Self> {
+        let device = settings.processor.device()?;
         let mut config = CheckpointConfig::read(folder)?;
         if let Some(max_tokens) = settings.max_tokens {
             config.max_tokens = max_tokens.clamp(2, config.bert.max_position_embeddings);
@@ -56,13 +62,16 @@ impl TextEmbedder {
         }
         let tokenizer_json = fs_err::read(&tokenizer_path)?;
         let tokenizer = load_tokenizer(&tokenizer_path, &tokenizer_json, config.max_tokens)?;
-        let (parameters, weights_id) = Parameters::read(folder, &config.bert, &Device::Cpu)?;
-        let encoder = Encoder::new(&config, &parameters, Precision::F32)?;
-        let head = Head::read(folder, config.bert.hidden_size, &Device::Cpu)?;
+        let (parameters, weights_id) = Parameters::read(folder, &config.bert, &device)?;
+        let encoder = Encoder::new(&config, &parameters, settings.precision)?;
+        let head = Head::read(folder, config.bert.hidden_size, &device)?;
         let mut id = ContentHasher::new("text-embedder/1")
             .field(weights_id.as_bytes())
             .field(tokenizer_json)
             .field(format!("{config:?}"));
+        if settings.precision != Precision::F32 {
+            id = id.field(format!("{:?}", settings.precision));
+        }
         if let Some((_, head_id)) = &head {
             id = id.field(head_id.as_bytes());
         }

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::Result;
 use crate::bert::Bert;
 use crate::config::CheckpointConfig;
 use crate::cpu::{CpuEncoder, CpuTape};
 use crate::parameters::Parameters;
+use crate::{Error, Result};
 
 /// Token ids of several texts, packed: one sequence after the other, without padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,14 +99,29 @@ enum On {
     Device { bert: Bert, parameters: Parameters },
 }
 
-/// What products are computed in, on devices that have a choice; weights and their gradients are f32 always.
+/// What products are computed in, on a GPU; weights and their gradients are f32 always, and so is the CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// 32 bits.
     #[default]
     F32,
-    /// 16 bits with the exponent of 32: about three digits.
+    /// 16 bits with the exponent of 32: between two and three digits.
     Bf16,
+}
+
+impl std::str::FromStr for Precision {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
+            _ => Err(Error::Processor {
+                name: text.into(),
+                reason: "expected the precision f32 or bf16".into(),
+            }),
+        }
+    }
 }
 
 impl Precision {

@@ -41,6 +41,14 @@ pub enum Error {
         /// What the file says.
         received: String,
     },
+    /// Nowhere to run.
+    #[error("processor `{name}`: {reason}")]
+    Processor {
+        /// What was asked for.
+        name: String,
+        /// Why it cannot be.
+        reason: String,
+    },
     /// A batch that the encoder cannot take.
     #[error("expected {what} {expected}, received {received}")]
     Input {

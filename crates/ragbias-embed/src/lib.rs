@@ -31,6 +31,7 @@ mod head;
 mod mmap;
 mod model;
 mod parameters;
+mod processor;
 mod projection;
 mod weights;
 
@@ -42,4 +43,5 @@ pub use encoder::{Encoder, Input, Packed, Precision, Tape, Under};
 pub use error::{Error, Result};
 pub use model::{Model, ModelFile, ModelKind, ModelStore, Package, Registry};
 pub use parameters::Parameters;
+pub use processor::Processor;
 pub use projection::Projected;

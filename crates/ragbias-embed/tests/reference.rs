@@ -63,7 +63,7 @@ fn cls_pooling_and_prefixes_give_the_vectors_of_sentence_transformers() {
     let pooling = r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}"#;
     fs_err::write(folder.path().join("1_Pooling/config.json"), pooling).unwrap();
     let prefixes = Prefixes { question: "query: ".into(), document: String::new() };
-    let settings = TextEmbedderConfig { prefixes: Some(prefixes), max_tokens: None };
+    let settings = TextEmbedderConfig { prefixes: Some(prefixes), ..TextEmbedderConfig::default() };
     let embedder = TextEmbedder::load(folder.path(), &settings).unwrap();
     assert_eq!(embedder.config().pooling, Pooling::Cls);
     let texts = texts();

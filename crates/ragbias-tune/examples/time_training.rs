@@ -1,7 +1,7 @@
 //! Steps per second of training, on the batch in a JSON file; `benches/peers/training.py` runs it beside PyTorch.
 //!
 //! ```text
-//! cargo run --release -p ragbias-tune --example time_training -- BATCH.json SCOPE cached|uncached STEPS
+//! cargo run --release -p ragbias-tune --example time_training -- BATCH.json SCOPE cached|uncached STEPS [cuda [bf16]]
 //! ```
 #![expect(clippy::print_stdout, reason = "an example speaks to its reader")]
 
@@ -9,7 +9,7 @@ use std::error::Error;
 use std::time::Instant;
 
 use ragbias_core::{Corpus, DocId, Document, Question, Role, Silent};
-use ragbias_embed::{ModelKind, ModelStore};
+use ragbias_embed::{ModelKind, ModelStore, TextEmbedderConfig};
 use ragbias_tune::{Base, Example, Scope, Texts, TrainConfig, Training};
 use serde::Deserialize;
 
@@ -24,13 +24,20 @@ struct Batch {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [path, scope, cached, steps] = arguments.as_slice() else {
-        return Err("expected BATCH.json SCOPE cached|uncached STEPS".into());
+    let [path, scope, cached, steps, rest @ ..] = arguments.as_slice() else {
+        return Err("expected BATCH.json SCOPE cached|uncached STEPS [PROCESSOR [PRECISION]]".into());
     };
+    let mut settings = TextEmbedderConfig::default();
+    if let Some(processor) = rest.first() {
+        settings.processor = processor.parse()?;
+    }
+    if let Some(precision) = rest.get(1) {
+        settings.precision = precision.parse()?;
+    }
     let (scope, steps): (Scope, usize) = (scope.parse()?, steps.parse()?);
     let batch: Batch = serde_json::from_str(&fs_err::read_to_string(path)?)?;
     let minilm = ModelStore::from_env()?.resolve("minilm", ModelKind::Embedder, &Silent)?;
-    let base = Base::load(&minilm)?;
+    let base = Base::load(&minilm, &settings)?;
     let documents =
         batch.documents.iter().enumerate().map(|(i, text)| Document::new(i.to_string(), text.clone()));
     let corpus = Corpus::new(documents.collect())?;

@@ -21,9 +21,9 @@ impl Base {
     ///
     /// # Errors
     /// Whatever is missing, malformed or of another architecture, with its file.
-    pub fn load(folder: &Path) -> Result<Self> {
-        let embedder = TextEmbedder::load(folder, &TextEmbedderConfig::default())?;
-        let device = Device::Cpu;
+    pub fn load(folder: &Path, settings: &TextEmbedderConfig) -> Result<Self> {
+        let embedder = TextEmbedder::load(folder, settings)?;
+        let device = settings.processor.device()?;
         let parameters = Parameters::load(folder, &embedder.config().bert, &device)?;
         Ok(Self { folder: folder.into(), embedder, parameters, device })
     }

@@ -13,7 +13,7 @@
 //!
 //! /// `examples` come from `mine` and `examples`.
 //! fn tune(corpus: &Corpus, examples: &[Example]) -> Result<()> {
-//!     let base = Base::load("models/minilm".as_ref())?;
+//!     let base = Base::load("models/minilm".as_ref(), &Default::default())?;
 //!     let questions = examples.iter().map(|example| (Role::Question, example.question.text.clone()));
 //!     let documents = corpus.documents().iter().map(|document| (Role::Document, document.full_text()));
 //!     let texts = Texts::prepare(&base, Scope::Head, questions.chain(documents), "cache".as_ref(), &Silent)?;

@@ -421,7 +421,7 @@ mod tests {
     use std::sync::LazyLock;
 
     use ragbias_core::{Document, Question, Silent};
-    use ragbias_embed::{ModelKind, ModelStore};
+    use ragbias_embed::{ModelKind, ModelStore, TextEmbedderConfig};
 
     use super::*;
     use crate::config::Scope;
@@ -450,7 +450,11 @@ mod tests {
 
     static MINILM: LazyLock<Base> = LazyLock::new(|| {
         let store = ModelStore::from_env().unwrap();
-        Base::load(&store.resolve("minilm", ModelKind::Embedder, &Silent).unwrap()).unwrap()
+        Base::load(
+            &store.resolve("minilm", ModelKind::Embedder, &Silent).unwrap(),
+            &TextEmbedderConfig::default(),
+        )
+        .unwrap()
     });
 
     static REFERENCE: LazyLock<Reference> =
@@ -748,9 +752,7 @@ mod tests {
             let merged = weights.merged(&MINILM, 0.7).unwrap();
             let saved = folder.path().join(scope.to_string());
             merged.save(&MINILM, &saved, serde_json::json!({ "seed": 0 })).unwrap();
-            let loaded =
-                ragbias_embed::TextEmbedder::load(&saved, &ragbias_embed::TextEmbedderConfig::default())
-                    .unwrap();
+            let loaded = ragbias_embed::TextEmbedder::load(&saved, &TextEmbedderConfig::default()).unwrap();
             let id = ContentId::of(b"a test");
             let tuned = crate::Tuned::new(&MINILM, &texts, &merged, id).unwrap();
             // A text that was not prepared takes the whole way, as the loaded checkpoint does.

@@ -164,6 +164,11 @@ pub fn choose(
     progress: &dyn Progress,
 ) -> Result<Vec<Choice>> {
     let experiment = experiment(folder)?;
+    // What an earlier choice left is of no use beside this one.
+    let earlier = folder.join("choice");
+    if earlier.is_dir() {
+        fs_err::remove_dir_all(earlier)?;
+    }
     let rows = read_measurements(&folder.join("measurements.parquet"))?;
     let outcomes = read_outcomes(&folder.join("outcomes.parquet"))?;
     let fits = fit(&rows, &outcomes, &FitConfig { delta: config.delta, ..FitConfig::default() })?;

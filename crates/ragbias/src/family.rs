@@ -104,7 +104,8 @@ impl<'a> Family<'a> {
         let inputs = Inputs::of_dataset(&recipe.data, Split::All)?;
         let utility =
             recipe.utility.as_deref().map(|data| TestCollection::load(data, None, None)).transpose()?;
-        let base = Base::load(&models.store().resolve(&recipe.base, ModelKind::Embedder, progress)?)?;
+        let folder = models.store().resolve(&recipe.base, ModelKind::Embedder, progress)?;
+        let base = Base::load(&folder, &models.embedder_config())?;
         for planned in recipe.plan()? {
             planned.config.check(base.layers())?;
         }

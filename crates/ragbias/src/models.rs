@@ -2,7 +2,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ragbias_core::{Embedder, Generator, Progress};
-use ragbias_embed::{ModelKind, ModelStore, Projected, TextEmbedder, TextEmbedderConfig};
+use ragbias_embed::{
+    ModelKind, ModelStore, Precision, Processor, Projected, TextEmbedder, TextEmbedderConfig,
+};
 use ragbias_generate::{GenerateConfig, Gguf, Server, ServerConfig};
 
 use crate::{Error, Result};
@@ -11,6 +13,8 @@ use crate::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct Models {
     store: ModelStore,
+    processor: Processor,
+    precision: Precision,
 }
 
 impl Models {
@@ -19,7 +23,7 @@ impl Models {
     /// # Errors
     /// Where the user has no home directory.
     pub fn from_env() -> Result<Self> {
-        Ok(Self { store: ModelStore::from_env()? })
+        Ok(Self::of(ModelStore::from_env()?))
     }
 
     /// Models in this folder, which need not be there yet.
@@ -27,7 +31,23 @@ impl Models {
     /// # Errors
     /// Where the registry is malformed, which a test rules out.
     pub fn in_folder(folder: impl Into<PathBuf>) -> Result<Self> {
-        Ok(Self { store: ModelStore::new(folder)? })
+        Ok(Self::of(ModelStore::new(folder)?))
+    }
+
+    fn of(store: ModelStore) -> Self {
+        Self { store, processor: Processor::default(), precision: Precision::default() }
+    }
+
+    /// Embedders run, and are trained, there; LLMs stay on the CPU.
+    #[must_use]
+    pub fn on(self, processor: Processor, precision: Precision) -> Self {
+        Self { processor, precision, ..self }
+    }
+
+    /// How checkpoints are loaded.
+    pub(crate) fn embedder_config(&self) -> TextEmbedderConfig {
+        let (processor, precision) = (self.processor, self.precision);
+        TextEmbedderConfig { processor, precision, ..TextEmbedderConfig::default() }
     }
 
     /// The folder of models and the registry.
@@ -41,7 +61,7 @@ impl Models {
     /// An unknown name, a model that no source has, or a damaged checkpoint.
     pub fn embedder(&self, model: &str, progress: &dyn Progress) -> Result<Arc<dyn Embedder>> {
         let folder = self.store.resolve(model, ModelKind::Embedder, progress)?;
-        Ok(Arc::new(TextEmbedder::load(&folder, &TextEmbedderConfig::default())?))
+        Ok(Arc::new(TextEmbedder::load(&folder, &self.embedder_config())?))
     }
 
     /// An embedder whose questions are moved along a word's direction: `WORD=α`.
