@@ -1,0 +1,112 @@
+"""Documents per second of all-MiniLM-L6-v2: ragbias beside sentence-transformers and ONNX Runtime, in one run.
+
+usage: python embedding.py MODEL_FOLDER PATH/TO/time_embedding TEXTS.jsonl [ROUNDS]
+needs: torch==2.15.0 sentence-transformers==6.2.0 transformers==5.24.0 onnxruntime==1.32.0 onnx onnxscript, in an
+       environment of its own
+build: cargo build --release --workspace --example time_embedding
+
+TEXTS.jsonl has a `text` (and perhaps a `title`) a line. "together": all texts in one call; the peers get batches of 32 sorted
+by length, which is best for them. "single": the first 200 texts in the order of the file, one a call. Each round times every
+contestant once, one after the other; the table has the medians. "products" is what the matrix products alone would allow.
+"""
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+import onnxruntime
+import torch
+from sentence_transformers import SentenceTransformer
+from transformers import AutoModel, AutoTokenizer
+
+folder, binary, path = sys.argv[1:4]
+rounds = int(sys.argv[4]) if len(sys.argv) > 4 else 5
+threads = os.cpu_count()
+torch.set_num_threads(threads)
+records = [json.loads(line) for line in open(path, encoding="utf-8")]
+texts = [" ".join(filter(None, [r.get("title"), r["text"]])) for r in records]
+few = texts[:200]
+
+torch_model = SentenceTransformer(folder, device="cpu")
+tokenizer = AutoTokenizer.from_pretrained(folder)
+
+
+class Encoder(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.bert = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+
+    def forward(self, input_ids, attention_mask, token_type_ids):
+        return self.bert(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids).last_hidden_state
+
+
+work = pathlib.Path(tempfile.mkdtemp())
+example = tokenizer(["one text", "another text that is longer"], padding=True, return_tensors="pt")
+names = ["input_ids", "attention_mask", "token_type_ids"]
+torch.onnx.export(Encoder(), tuple(example[n] for n in names), work / "model.onnx", input_names=names,
+                  output_names=["states"], dynamic_axes={n: {0: "batch", 1: "length"} for n in [*names, "states"]}, dynamo=False)
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = threads
+session = onnxruntime.InferenceSession(work / "model.onnx", options)
+
+
+def onnx(batch):
+    tokens = tokenizer(batch, padding=True, truncation=True, max_length=256, return_tensors="np")
+    states = session.run(None, {n: tokens[n].astype(np.int64) for n in names})[0]
+    mask = tokens["attention_mask"][..., None]
+    pooled = (states * mask).sum(1) / mask.sum(1)
+    return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+
+
+def onnx_together():
+    order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+    for at in range(0, len(order), 32):
+        onnx([texts[i] for i in order[at:at + 32]])
+
+
+def ours(how, texts):
+    file = work / f"{how}.json"
+    file.write_text(json.dumps(texts))
+    return float(subprocess.run([binary, folder, file, how], check=True, capture_output=True, text=True).stdout)
+
+
+def timed(call, texts):
+    begun = time.perf_counter()
+    call()
+    return len(texts) / (time.perf_counter() - begun)
+
+
+difference = np.abs(onnx(few[:8]) - torch_model.encode(few[:8], normalize_embeddings=True)).max()
+assert difference < 1e-5, difference
+contestants = {
+    "together": (texts, {
+        "ragbias": lambda: ours("together", texts),
+        "sentence-transformers": lambda: timed(lambda: torch_model.encode(texts, batch_size=32), texts),
+        "ONNX Runtime": lambda: timed(onnx_together, texts),
+        "products": lambda: ours("products", texts),
+    }),
+    "single": (few, {
+        "ragbias": lambda: ours("single", few),
+        "sentence-transformers": lambda: timed(lambda: [torch_model.encode([text]) for text in few], few),
+        "ONNX Runtime": lambda: timed(lambda: [onnx([text]) for text in few], few),
+    }),
+}
+rates = {how: {name: [] for name in all_} for how, (_, all_) in contestants.items()}
+for _ in range(rounds):
+    for how, (_, all_) in contestants.items():
+        for name, rate in all_.items():
+            rates[how][name].append(rate())
+print(f"{len(texts)} texts, {threads} threads, medians of {rounds} rounds, texts/s")
+print("| | ragbias | sentence-transformers | ratio | ONNX Runtime | ratio | products alone | share |")
+print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+for how, all_ in rates.items():
+    m = {name: statistics.median(values) for name, values in all_.items()}
+    products = f"{m['products']:.1f} | {m['ragbias'] / m['products']:.0%}" if "products" in m else " | "
+    print(f"| {how} | {m['ragbias']:.1f} | {m['sentence-transformers']:.1f} | "
+          f"{m['ragbias'] / m['sentence-transformers']:.2f} | {m['ONNX Runtime']:.1f} | "
+          f"{m['ragbias'] / m['ONNX Runtime']:.2f} | {products} |")
