@@ -49,6 +49,7 @@ fn each_heavy_dependency_has_one_home() {
     for (heavy, homes) in [
         ("polars", &["ragbias-data"][..]),
         ("candle-core", &["ragbias-embed", "ragbias-generate", "ragbias-tune"]),
+        ("candle-transformers", &["ragbias-generate"]),
         ("hnsw_rs", &["ragbias-index"]),
         ("linfa-linear", &["ragbias-stats"]),
         ("linfa-logistic", &["ragbias-score"]),
