@@ -183,8 +183,8 @@ fn part_of_page(part: &Part<'_>) -> Value {
     context! {
         number => part.number,
         id => system.id(),
-        split => base.split,
-        data => base.data,
+        split => &base.split,
+        data => &base.data,
         questions => base.questions,
         counts => system.line.as_ref().and_then(|line| line.equivalence).map(Serde),
         delta => system.delta(),

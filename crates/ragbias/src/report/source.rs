@@ -101,7 +101,7 @@ pub(super) struct LackOfFit {
     pub(super) p: f64,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 pub(super) struct Counts {
     pub(super) delta: f64,
     pub(super) debiased: usize,
