@@ -10,5 +10,6 @@ mod commands;
 mod fit;
 mod harness;
 mod published;
+mod report;
 mod resume;
 mod workspace;

@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Command::Choose(command) => return session.choose(command),
         Command::Run(command) => session.run(command),
         Command::Report { run } => {
-            let path = ragbias::report(run)?;
+            let path = ragbias::report(run, &session.progress)?;
             session.print(&json!({ "report": path }), || path.display().to_string())
         }
     }?;

@@ -20,6 +20,7 @@ use crate::measure::{IndexKind, Labels, Measure, MeasureConfig, Measured};
 use crate::memo::{StoredEmbedder, StoredGenerator, StoredScorer};
 use crate::ranking::StochasticRanking;
 use crate::recipe::Recipe;
+use crate::report::report;
 use crate::run::Manifest;
 use crate::scorer::Scorers;
 use crate::{Error, Models, Result, Store};
@@ -206,6 +207,7 @@ pub fn choose(
                 .into(),
         });
     }
+    report(folder, progress)?;
     Ok(choices)
 }
 

@@ -1,36 +1,224 @@
+mod evidence;
+mod figures;
+mod png;
+mod source;
+mod svg;
+mod words;
+
 use std::path::{Path, PathBuf};
 
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, context};
-
+use ragbias_core::Progress;
 use ragbias_data::write_file;
+use ragbias_stats::Equivalence;
+use serde::Serialize;
 
 use crate::Result;
-use crate::run::{Manifest, PartResult, read};
+use figures::Figure;
+use png::Painter;
+use source::{Interval, Source, System, is_base};
 
-/// Renders `report.html` of a run folder again, from its JSON files, and gives its path.
+/// Renders `report.html` of a run folder, and `figures/`, from its other files, and gives the path of the former.
+///
+/// The page is one file that needs no network: what is measured, the lines, the choice where one was made, and the questions
+/// behind every point. Each figure is also a file of its own, as SVG and, where the machine has a font, as PNG.
 ///
 /// # Errors
 /// A folder that is no run, or failures of the file system.
-pub fn report(folder: &Path) -> Result<PathBuf> {
-    let (manifest, results) = read(folder)?;
+pub fn report(folder: &Path, progress: &dyn Progress) -> Result<PathBuf> {
+    let source = Source::read(folder)?;
+    let groups = groups(&source);
+    let painter = Painter::new();
+    if painter.is_none() {
+        progress.note("no font on this machine: figures are written as SVG, not as PNG\nhint: install a font, such as DejaVu Sans");
+    }
+    let drawn = folder.join("figures");
+    let mut written = Vec::new();
+    for figure in groups.iter().flat_map(Group::figures) {
+        let svg = figure.svg.standalone();
+        for (ending, bytes) in
+            [("svg", Some(svg.clone().into_bytes())), ("png", painter.as_ref().map(|p| p.png(&svg)))]
+        {
+            let Some(bytes) = bytes else { continue };
+            let path = drawn.join(format!("{}.{ending}", figure.id));
+            write_file(&path, bytes)?;
+            written.push(path);
+        }
+    }
+    remove_others(&drawn, &written)?;
     let path = folder.join("report.html");
-    write_file(&path, page(&Value::from(Serde(manifest)), &Value::from(Serde(results)))?)?;
+    write_file(&path, page(&source, &groups)?)?;
     Ok(path)
 }
 
-pub(crate) fn render(manifest: &Manifest, results: &[PartResult]) -> Result<String> {
-    page(&Value::from(Serde(manifest)), &Value::from(Serde(results)))
+/// Removes figures of an earlier report that this one does not have.
+fn remove_others(folder: &Path, written: &[PathBuf]) -> Result<()> {
+    for entry in fs_err::read_dir(folder)? {
+        let path = entry?.path();
+        let ours = path.extension().is_some_and(|ending| ending == "svg" || ending == "png");
+        if ours && !written.contains(&path) {
+            fs_err::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
-fn page(manifest: &Value, results: &Value) -> Result<String> {
+/// One LLM on one axis: the system on test topics first, where there are any, then on others.
+struct Group<'a> {
+    axis: &'a str,
+    llm: Option<&'a str>,
+    parts: Vec<Part<'a>>,
+    /// Of all LLMs on the axis; with the first of them.
+    sensitivities: Option<Figure>,
+}
+
+struct Part<'a> {
+    system: &'a System,
+    number: usize,
+    figures: Vec<Figure>,
+}
+
+impl Group<'_> {
+    fn figures(&self) -> impl Iterator<Item = &Figure> {
+        self.sensitivities.iter().chain(self.parts.iter().flat_map(|part| &part.figures))
+    }
+}
+
+fn groups(source: &Source) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for (number, system) in source.systems.iter().enumerate() {
+        let base = system.base();
+        let part = Part { system, number, figures: Vec::new() };
+        let same = |group: &&mut Group<'_>| {
+            group.axis == base.axis
+                && group.llm == base.llm.as_deref()
+                && group.parts[0].system.base().data == base.data
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.parts.push(part),
+            None => groups.push(Group {
+                axis: &base.axis,
+                llm: base.llm.as_deref(),
+                parts: vec![part],
+                sensitivities: None,
+            }),
+        }
+    }
+    let mut axes = Vec::new();
+    for group in &mut groups {
+        group.parts.sort_by_key(|part| part.system.base().split != "test");
+        for (place, part) in group.parts.iter_mut().enumerate() {
+            part.figures = figures::of_system(part.system, part.number, place == 0);
+        }
+        if !axes.contains(&group.axis) {
+            axes.push(group.axis);
+            let on_axis: Vec<&System> =
+                source.systems.iter().filter(|system| system.base().axis == group.axis).collect();
+            group.sensitivities = figures::of_axis(group.axis, &on_axis);
+        }
+    }
+    groups
+}
+
+#[derive(Serialize)]
+struct FigureOfPage<'a> {
+    id: &'a str,
+    title: &'a str,
+    caption: &'a str,
+    svg: String,
+}
+
+impl<'a> From<&'a Figure> for FigureOfPage<'a> {
+    fn from(figure: &'a Figure) -> Self {
+        Self {
+            id: &figure.id,
+            title: &figure.title,
+            caption: &figure.caption,
+            svg: figure.svg.inline(&figure.id),
+        }
+    }
+}
+
+/// A row of the table of embedders.
+#[derive(Serialize)]
+struct RowOfPage<'a> {
+    number: usize,
+    embedder: &'a str,
+    family: &'a str,
+    is_base: bool,
+    embedder_bias: Interval,
+    rag_bias: Option<Interval>,
+    verdict: &'static str,
+    residual: Option<f64>,
+    ndcg10: Option<f64>,
+}
+
+fn part_of_page(part: &Part<'_>) -> Value {
+    let system = part.system;
+    let base = system.base();
+    let rows: Vec<RowOfPage<'_>> = (system.rows.iter().enumerate())
+        .map(|(number, row)| {
+            let Interval { low, high, .. } = row.outcome().interval;
+            let verdict = Equivalence::judge(low..=high, system.delta()).unwrap_or(Equivalence::Undecided);
+            let embedder_bias = row.embedder_bias.interval;
+            let rag_bias = row.rag_bias.map(|bias| bias.interval);
+            let residual = rag_bias.zip(system.line.as_ref()).map(|(rag, line)| {
+                rag.value - line.intercept.value - line.sensitivity.value * embedder_bias.value
+            });
+            RowOfPage {
+                number,
+                embedder: &row.embedder,
+                family: &row.family,
+                is_base: is_base(row),
+                embedder_bias,
+                rag_bias,
+                verdict: words::verdict(verdict),
+                residual,
+                ndcg10: row.ndcg10,
+            }
+        })
+        .collect();
+    let figures: Vec<FigureOfPage<'_>> = part.figures.iter().map(Into::into).collect();
+    context! {
+        number => part.number,
+        id => system.id(),
+        split => &base.split,
+        data => &base.data,
+        questions => base.questions,
+        counts => system.line.as_ref().and_then(|line| line.equivalence).map(Serde),
+        delta => system.delta(),
+        verdict => words::verdict(system.verdict()),
+        sentences => words::sentences(system),
+        figures => Serde(figures),
+        rows => Serde(rows),
+    }
+}
+
+fn page(source: &Source, groups: &[Group<'_>]) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.add_filter("signed", |value: f64| format!("{value:+.2}").replace('-', "−"));
-    environment.add_filter("percent", |value: f64| format!("{:.0}%", 100.0 * value));
-    // The bias axis of a figure runs from −1 at 5% of the width to +1 at 95%.
-    environment.add_filter("at", |value: f64| format!("{:.2}%", 50.0 + 45.0 * value));
-    environment.add_filter("span", |low: f64, high: f64| format!("{:.2}%", 45.0 * (high - low)));
-    environment.add_template("report", include_str!("report.html"))?;
-    Ok(environment.get_template("report")?.render(context! { manifest, results })?)
+    environment.add_filter("signed", words::signed);
+    environment.add_filter("number", words::number);
+    environment.add_filter("symbols", |text: &str| {
+        Value::from_safe_string(svg::escape(text).replace("_b", "<sub>b</sub>"))
+    });
+    environment.add_template("report", include_str!("report/page.html"))?;
+    let groups: Vec<Value> = groups
+        .iter()
+        .map(|group| {
+            let parts: Vec<Value> = group.parts.iter().map(part_of_page).collect();
+            let sensitivities = group.sensitivities.as_ref().map(|figure| Serde(FigureOfPage::from(figure)));
+            context! { axis => group.axis, llm => group.llm, parts, sensitivities }
+        })
+        .collect();
+    let comparisons: Vec<String> = source.comparisons.iter().map(words::comparison).collect();
+    Ok(environment.get_template("report")?.render(context! {
+        manifest => Serde(&source.manifest),
+        groups,
+        comparisons,
+        style => Value::from_safe_string(format!("{}{}", include_str!("report/page.css"), svg::STYLE)),
+        script => Value::from_safe_string(include_str!("report/page.js").to_owned()),
+        evidence => Value::from_safe_string(evidence::json(source)),
+    })?)
 }

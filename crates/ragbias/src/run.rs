@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use ragbias_core::{Axis, ContentId, Embedder, Generator, Progress};
@@ -15,8 +15,9 @@ use crate::input::Inputs;
 use crate::measure::{Labels, Measure, Measured};
 use crate::memo::{StoredEmbedder, StoredGenerator, StoredScorer};
 use crate::recipe::Recipe;
+use crate::report::report;
 use crate::scorer::Scorers;
-use crate::{Error, Models, Result, Store, report};
+use crate::{Models, Result, Store};
 
 /// What a run was: enough to run it again and to tell whether another is the same.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -87,7 +88,7 @@ pub fn run(
         experiment: experiment.clone(),
         inputs,
     };
-    let fits = write(folder, &manifest, &results)?;
+    let fits = write(folder, &manifest, &results, progress)?;
     Ok((results, fits))
 }
 
@@ -200,7 +201,12 @@ impl<'a> PartRun<'a> {
     }
 }
 
-fn write(folder: &Path, manifest: &Manifest, results: &[PartResult]) -> Result<Fits> {
+fn write(
+    folder: &Path,
+    manifest: &Manifest,
+    results: &[PartResult],
+    progress: &dyn Progress,
+) -> Result<Fits> {
     let measurements: Vec<Measurement> = results.iter().map(measurement).collect();
     let outcomes: Vec<Outcome> = results.iter().flat_map(|result| result.measured.outcomes.clone()).collect();
     write_measurements(&folder.join("measurements.parquet"), &measurements)?;
@@ -212,7 +218,7 @@ fn write(folder: &Path, manifest: &Manifest, results: &[PartResult]) -> Result<F
     let config = FitConfig { seed: manifest.experiment.measure.seed, ..FitConfig::default() };
     let fits = fit(&rows, &outcomes, &config)?;
     write_json(&folder.join("fit.json"), &fits)?;
-    write_file(&folder.join("report.html"), report::render(manifest, results)?)?;
+    report(folder, progress)?;
     Ok(fits)
 }
 
@@ -237,17 +243,4 @@ fn measurement(result: &PartResult) -> Measurement {
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let json = serde_json::to_string_pretty(value).map_err(std::io::Error::from)?;
     Ok(write_file(path, json)?)
-}
-
-/// The JSON files of a run folder, as values.
-pub(crate) fn read(folder: &Path) -> Result<(serde_json::Value, serde_json::Value)> {
-    let json = |file: &str| -> Result<serde_json::Value> {
-        let path: PathBuf = folder.join(file);
-        let text = fs_err::read_to_string(&path).map_err(|error| Error::Run {
-            path: folder.into(),
-            reason: format!("not a run folder: {error}\nhint: `ragbias run EXPERIMENT.toml` makes one"),
-        })?;
-        serde_json::from_str(&text).map_err(|error| Error::Run { path, reason: error.to_string() })
-    };
-    Ok((json("manifest.json")?, json("results.json")?))
 }

@@ -1,0 +1,128 @@
+use ragbias_stats::TargetStatus;
+
+use super::super::source::{Biases, Interval, Line, System, is_base};
+use super::super::svg::{Panel, Scale, Svg};
+use super::super::words::{interval, number, signed};
+use super::{Figure, POINT, WIDTH, figure};
+
+/// R_b against E_b.
+pub(super) fn draw(system: &System, number_of_system: usize) -> Option<Figure> {
+    let base = system.base();
+    base.rag_bias?;
+    let panel = Panel {
+        x: Scale::new((-1.05, 1.05), (58.0, WIDTH - 12.0)),
+        y: Scale::new((-1.05, 1.05), (384.0, 14.0)),
+    };
+    let mut svg =
+        Svg::new(WIDTH, 426.0, "R_b, the bias of the answers, against E_b, the bias of what is retrieved");
+    let delta = system.delta();
+    svg.rect("fair", panel.at(-1.05, -delta), panel.at(1.05, delta));
+    panel.axes(
+        &mut svg,
+        &format!("E_b, bias of what is retrieved   (−1 {} · +1 {})", base.negative, base.positive),
+        "R_b, bias of the answers",
+    );
+    svg.line("same", panel.at(-1.05, -1.05), panel.at(1.05, 1.05));
+    if let Some(line) = &system.line {
+        draw_line(&mut svg, &panel, line);
+    }
+    for (index, row) in system.rows.iter().enumerate().filter(|(_, row)| !is_base(row)) {
+        let Some(rag) = row.rag_bias else { continue };
+        let (x, y) = (row.embedder_bias.interval.value, rag.interval);
+        svg.line("whisker", panel.at(x, y.low), panel.at(x, y.high));
+        svg.embedder(number_of_system, index, &row.embedder, |svg| {
+            svg.circle("member", panel.at(x, y.value), POINT);
+        });
+    }
+    for (index, row) in system.rows.iter().enumerate().filter(|(_, row)| is_base(row)) {
+        let Some(rag) = row.rag_bias else { continue };
+        cross(&mut svg, &panel, "base-interval", row.embedder_bias.interval, rag.interval);
+        svg.embedder(number_of_system, index, &row.embedder, |svg| {
+            svg.diamond("base", panel.at(row.embedder_bias.interval.value, rag.interval.value), 7.0);
+        });
+        let (x, y) = panel.at(row.embedder_bias.interval.value, rag.interval.value);
+        let (class, dx) = beside(x, 1.0);
+        svg.text(&format!("halo strong {class}"), (x + dx, y + 18.0), &row.embedder);
+    }
+    let turned = system.chosen.as_ref().and_then(|choice| choice.turned());
+    if let Some((turned, Biases { embedder_bias, rag_bias })) =
+        turned.and_then(|turned| Some((turned, turned.confirmed.on(&base.split)?)))
+    {
+        cross(&mut svg, &panel, "chosen-interval", embedder_bias.interval, rag_bias.interval);
+        let (x, y) = panel.at(embedder_bias.interval.value, rag_bias.interval.value);
+        let name = format!("chosen: {} at {}", turned.control, number(turned.setting));
+        svg.named(&name, |svg| svg.circle("chosen", (x, y), 6.0));
+        let (class, dx) = beside(x, -1.0);
+        svg.text(
+            &format!("halo chosen-name {class}"),
+            (x + dx, y - 11.0),
+            format!("chosen: {}", turned.control),
+        );
+    }
+    let n = system.rows.len();
+    let band = if system.line.is_some() { "Line: least squares, with its 95% band. " } else { "" };
+    let caption = format!(
+        "{band}Each point is an embedder (n = {n}) over {} questions, with the 95% interval of R_b; where the answers leaned \
+         exactly as the documents do, points would lie on the dotted diagonal. Green: |R_b| < {}, as good as fair.",
+        base.questions,
+        number(delta)
+    );
+    Some(figure(system, "conflict", "The answers against what is retrieved", caption, svg))
+}
+
+fn draw_line(svg: &mut Svg, panel: &Panel, line: &Line) {
+    let y = |value: f64| panel.y.at(panel.y.within(value));
+    if !line.band.is_empty() {
+        let upper = line.band.iter().map(|point| (panel.x.at(point.embedder_bias), y(point.high)));
+        let lower = line.band.iter().rev().map(|point| (panel.x.at(point.embedder_bias), y(point.low)));
+        svg.polygon("band", upper.chain(lower));
+    }
+    let (from, to) = match (line.band.first(), line.band.last()) {
+        (Some(first), Some(last)) => (first.embedder_bias, last.embedder_bias),
+        _ => (-1.0, 1.0),
+    };
+    let (s, intercept) = (line.sensitivity.value, line.intercept.value);
+    // Cut where it leaves the panel.
+    let cut = |x: f64| {
+        let value = intercept + s * x;
+        let at = panel.y.within(value);
+        if at == value { panel.at(x, value) } else { panel.at((at - intercept) / s, at) }
+    };
+    svg.line("fit", cut(from), cut(to));
+    let sign = if s < 0.0 { "−" } else { "+" };
+    let equation = format!("R_b = {} {sign} {:.2}·E_b", signed(intercept).trim_start_matches('+'), s.abs());
+    svg.text("halo strong", (66.0, 30.0), equation);
+    svg.text(
+        "halo note",
+        (66.0, 46.0),
+        format!("s = {}, R² {:.2}", interval(&line.sensitivity), line.r_squared),
+    );
+    let target = line.target;
+    if let (Some(value), TargetStatus::Ok) = (target.value, target.status) {
+        svg.line("target", panel.at(value, -1.05), panel.at(value, 0.0));
+        if let (Some(low), Some(high)) = (target.low, target.high) {
+            let ends = (panel.x.within(low), panel.x.within(high));
+            svg.named(&format!("target, 95% from {} to {}", signed(low), signed(high)), |svg| {
+                svg.line("target-interval", panel.at(ends.0, -1.05), panel.at(ends.1, -1.05));
+            });
+        }
+        let (class, dx) = beside(panel.x.at(value), 1.0);
+        svg.text(
+            &format!("halo target-name {class}"),
+            (panel.x.at(value) + dx, panel.y.at(-0.95)),
+            format!("target E_b* = {}", signed(value)),
+        );
+    }
+}
+
+/// Two intervals through a point.
+fn cross(svg: &mut Svg, panel: &Panel, class: &str, x: Interval, y: Interval) {
+    svg.line(class, panel.at(x.low, y.value), panel.at(x.high, y.value));
+    svg.line(class, panel.at(x.value, y.low), panel.at(x.value, y.high));
+}
+
+/// The class and the distance of a label to the right (1) or left (−1) of a point, the other side where there is no room.
+fn beside(x: f64, side: f64) -> (&'static str, f64) {
+    let right = if side > 0.0 { x < WIDTH - 130.0 } else { x < 150.0 };
+    if right { ("start", 8.0) } else { ("end", -8.0) }
+}

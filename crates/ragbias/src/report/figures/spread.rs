@@ -1,0 +1,124 @@
+use super::super::source::{Interval, System, is_base};
+use super::super::svg::{Panel, Scale, Svg};
+use super::super::words::{p_value, signed};
+use super::{Figure, POINT, WIDTH, figure};
+
+const HEIGHT: f64 = 300.0;
+
+/// Utility against bias, with those embedders of which none is both fairer and better.
+pub(super) fn front(system: &System, number: usize) -> Option<Figure> {
+    let base = system.base();
+    let symbol = if base.rag_bias.is_some() { "R_b" } else { "E_b" };
+    let mut points: Vec<(usize, f64, f64)> = (system.rows.iter().enumerate())
+        .filter_map(|(index, row)| Some((index, row.outcome().interval.value.abs(), row.ndcg10?)))
+        .collect();
+    if points.len() < 3 {
+        return None;
+    }
+    points.sort_by(|a, b| a.1.total_cmp(&b.1).then(b.2.total_cmp(&a.2)));
+    let mut best = f64::NEG_INFINITY;
+    let mut front = Vec::new();
+    for &point in &points {
+        if point.2 > best {
+            best = point.2;
+            front.push(point);
+        }
+    }
+    let least = points.iter().map(|point| point.2).fold(f64::INFINITY, f64::min);
+    let tenth = |value: f64| (value * 10.0).floor() / 10.0;
+    let panel = Panel {
+        x: Scale::new((0.0, 1.0), (58.0, WIDTH - 12.0)),
+        y: Scale::new(
+            (tenth(least - 0.02).max(0.0), (tenth(best + 0.02) + 0.1).min(1.0)),
+            (HEIGHT - 42.0, 14.0),
+        ),
+    };
+    let mut svg = Svg::new(WIDTH, HEIGHT, format!("nDCG@10 against |{symbol}|"));
+    panel.axes(&mut svg, &format!("|{symbol}|, 0 is fair"), "nDCG@10");
+    let marked: Vec<usize> = front.iter().map(|point| point.0).collect();
+    for &(index, x, y) in &points {
+        let row = &system.rows[index];
+        let on_front = marked.contains(&index);
+        if on_front || is_base(row) {
+            let Interval { low, high, .. } = row.outcome().interval;
+            let nearest = if low <= 0.0 && high >= 0.0 { 0.0 } else { low.abs().min(high.abs()) };
+            let class = if is_base(row) { "base-interval" } else { "hollow-interval" };
+            svg.line(class, panel.at(nearest, y), panel.at(low.abs().max(high.abs()), y));
+        }
+        svg.embedder(number, index, &row.embedder, |svg| {
+            let at = panel.at(x, y);
+            if is_base(row) {
+                svg.diamond("base", at, 7.0);
+            } else {
+                svg.circle(if on_front { "chosen" } else { "member" }, at, POINT);
+            }
+        });
+        if is_base(row) {
+            let (x, y) = panel.at(x, y);
+            svg.text("halo strong", (x + 9.0, y - 8.0), &row.embedder);
+        }
+    }
+    // A staircase: what lies below and to the right of it is beaten in both.
+    let steps = front.windows(2).flat_map(|pair| [(pair[0].1, pair[0].2), (pair[1].1, pair[0].2)]);
+    let steps: Vec<_> =
+        steps.chain(front.last().map(|last| (last.1, last.2))).map(|(x, y)| panel.at(x, y)).collect();
+    svg.polyline("front", steps);
+    let caption = format!(
+        "Green: the front, {} of {} embedders that no other beats in both; their horizontal lines are 95% intervals. nDCG@10 \
+         is the mean over the questions of this corpus, by its own judgements.",
+        front.len(),
+        points.len()
+    );
+    Some(figure(system, "front", "What fairness costs", caption, svg))
+}
+
+/// What the line leaves.
+pub(super) fn residuals(system: &System, number: usize) -> Option<Figure> {
+    let line = system.line.as_ref()?;
+    let points: Vec<(usize, f64, f64)> = (system.rows.iter().enumerate())
+        .filter_map(|(index, row)| {
+            let x = row.embedder_bias.interval.value;
+            let rag = row.rag_bias?.interval.value;
+            Some((index, x, rag - line.intercept.value - line.sensitivity.value * x))
+        })
+        .collect();
+    let error = line.linearity.as_ref().map(|linearity| linearity.prediction_error);
+    let largest = points.iter().map(|point| point.2.abs()).chain(error).fold(0.05, f64::max);
+    let top = (largest * 11.0).ceil() / 10.0;
+    let panel = Panel {
+        x: Scale::new((-1.05, 1.05), (58.0, WIDTH - 12.0)),
+        y: Scale::new((-top, top), (HEIGHT - 42.0, 14.0)),
+    };
+    let mut svg = Svg::new(WIDTH, HEIGHT, "Residuals of the line");
+    if let Some(error) = error {
+        svg.rect("band", panel.at(-1.05, -error), panel.at(1.05, error));
+    }
+    panel.axes(&mut svg, "E_b, bias of what is retrieved", "R_b less the line's");
+    for &(index, x, y) in &points {
+        let row = &system.rows[index];
+        svg.embedder(number, index, &format!("{}: {}", row.embedder, signed(y)), |svg| {
+            if is_base(row) {
+                svg.diamond("base", panel.at(x, y), 7.0);
+            } else {
+                svg.circle("member", panel.at(x, y), POINT);
+            }
+        });
+    }
+    let mut caption = String::from("A straight line is right where residuals have no shape.");
+    if let Some(linearity) = &line.linearity {
+        caption += &format!(
+            " Grey: ± the error of predicting an embedder left out ({:.2}).",
+            linearity.prediction_error
+        );
+        if let Some(test) = linearity.lack_of_fit {
+            caption += &format!(
+                " A curve instead of the line: {}, were embedders independent; they are siblings, so it is too small.",
+                p_value(test.p)
+            );
+        }
+        if linearity.saturated > 0 {
+            caption += &format!(" {} of {} embedders are saturated, near ±1.", linearity.saturated, line.n);
+        }
+    }
+    Some(figure(system, "residuals", "What the line leaves", caption, svg))
+}

@@ -1,0 +1,302 @@
+//! What a report is made of: the files of a run folder.
+
+use std::path::Path;
+
+use ragbias_data::{Outcome, read_outcomes};
+use ragbias_stats::{Equivalence, TargetStatus};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::run::Manifest;
+use crate::{Error, Result};
+
+/// An estimate with its 95% interval.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+pub(super) struct Interval {
+    pub(super) value: f64,
+    pub(super) low: f64,
+    pub(super) high: f64,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct Biased {
+    #[serde(flatten)]
+    pub(super) interval: Interval,
+    pub(super) n: usize,
+    pub(super) unscored: usize,
+    pub(super) rates: ragbias_core::Rates,
+}
+
+/// A row of `results.json`: one embedder, one LLM.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Row {
+    pub(super) axis: String,
+    pub(super) negative: String,
+    pub(super) positive: String,
+    pub(super) data: String,
+    pub(super) split: String,
+    pub(super) questions: usize,
+    pub(super) embedder: String,
+    pub(super) family: String,
+    pub(super) llm: Option<String>,
+    pub(super) llm_bias: Option<Biased>,
+    pub(super) corpus_bias: Biased,
+    pub(super) neighbourhood_bias: Biased,
+    pub(super) embedder_bias: Biased,
+    pub(super) rag_bias: Option<Biased>,
+    pub(super) position_bias: Option<f64>,
+    pub(super) ndcg10: Option<f64>,
+}
+
+impl Row {
+    /// What the system is judged by: R_b, or E_b where no LLM answers.
+    pub(super) fn outcome(&self) -> &Biased {
+        self.rag_bias.as_ref().unwrap_or(&self.embedder_bias)
+    }
+}
+
+/// A line of `fit.json`.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Line {
+    llm: String,
+    axis: String,
+    corpus: Option<String>,
+    split: Option<String>,
+    pub(super) n: usize,
+    pub(super) sensitivity: Interval,
+    pub(super) intercept: Interval,
+    pub(super) residual_conflict: Interval,
+    pub(super) r_squared: f64,
+    pub(super) target: Target,
+    #[serde(default)]
+    pub(super) band: Vec<BandPoint>,
+    pub(super) linearity: Option<Linearity>,
+    pub(super) equivalence: Option<Counts>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct Target {
+    pub(super) value: Option<f64>,
+    pub(super) low: Option<f64>,
+    pub(super) high: Option<f64>,
+    pub(super) status: TargetStatus,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct BandPoint {
+    pub(super) embedder_bias: f64,
+    pub(super) low: f64,
+    pub(super) high: f64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Linearity {
+    pub(super) lack_of_fit: Option<LackOfFit>,
+    pub(super) prediction_error: f64,
+    pub(super) saturated: usize,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct LackOfFit {
+    pub(super) p: f64,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+pub(super) struct Counts {
+    pub(super) delta: f64,
+    pub(super) debiased: usize,
+    pub(super) biased: usize,
+    pub(super) undecided: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct LeftOut {
+    llm: String,
+    axis: String,
+    split: Option<String>,
+    reason: String,
+}
+
+/// Two LLMs' sensitivities.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Compared {
+    pub(super) axis: String,
+    pub(super) split: Option<String>,
+    pub(super) first: String,
+    pub(super) second: String,
+    pub(super) difference: Interval,
+    pub(super) p_holm: f64,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Fits {
+    fits: Vec<Line>,
+    comparisons: Vec<Compared>,
+    left_out: Vec<LeftOut>,
+}
+
+/// An element of `choice.json`.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Chosen {
+    axis: String,
+    llm: String,
+    pub(super) delta: f64,
+    pub(super) base: Confirmed,
+    pub(super) controls: Vec<Turned>,
+    pub(super) chosen: Option<String>,
+    pub(super) reason: Option<String>,
+}
+
+impl Chosen {
+    /// The control that was chosen.
+    pub(super) fn turned(&self) -> Option<&Turned> {
+        self.controls.iter().find(|turned| Some(&turned.control) == self.chosen.as_ref())
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Turned {
+    pub(super) control: String,
+    pub(super) setting: f64,
+    pub(super) reached: String,
+    #[serde(flatten)]
+    pub(super) confirmed: Confirmed,
+    pub(super) ndcg10_p: Option<f64>,
+}
+
+/// A system on validation and on test topics.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Confirmed {
+    pub(super) validation: Biases,
+    pub(super) test: Biases,
+    pub(super) verdict: Equivalence,
+    pub(super) ndcg10: Option<f64>,
+}
+
+impl Confirmed {
+    pub(super) fn on(&self, split: &str) -> Option<&Biases> {
+        match split {
+            "validation" => Some(&self.validation),
+            "test" => Some(&self.test),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Biases {
+    pub(super) embedder_bias: Biased,
+    pub(super) rag_bias: Biased,
+}
+
+/// All embedders with one LLM on one part of the questions.
+pub(super) struct System {
+    pub(super) rows: Vec<Row>,
+    pub(super) line: Option<Line>,
+    /// Why there is no line.
+    pub(super) no_line: Option<String>,
+    pub(super) chosen: Option<Chosen>,
+    pub(super) outcomes: Vec<Outcome>,
+}
+
+impl System {
+    /// The system as it is: the first embedder that is of no family, else the first of all.
+    pub(super) fn base(&self) -> &Row {
+        self.rows.iter().find(|row| is_base(row)).unwrap_or(&self.rows[0])
+    }
+
+    pub(super) fn delta(&self) -> f64 {
+        let counts = self.line.as_ref().and_then(|line| line.equivalence);
+        let chosen = self.chosen.as_ref().map(|chosen| chosen.delta);
+        chosen.or(counts.map(|counts| counts.delta)).unwrap_or(Equivalence::DELTA)
+    }
+
+    pub(super) fn verdict(&self) -> Equivalence {
+        let Interval { low, high, .. } = self.base().outcome().interval;
+        Equivalence::judge(low..=high, self.delta()).unwrap_or(Equivalence::Undecided)
+    }
+
+    /// A name for files and anchors.
+    pub(super) fn id(&self) -> String {
+        let row = self.base();
+        let parts = [
+            Some(&row.axis),
+            (row.data != row.axis).then_some(&row.data),
+            row.llm.as_ref(),
+            Some(&row.split),
+        ];
+        let name = parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("-");
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect()
+    }
+}
+
+pub(super) fn is_base(row: &Row) -> bool {
+    row.family == crate::run::BASE_FAMILY
+}
+
+/// A run folder, read.
+pub(super) struct Source {
+    pub(super) manifest: Manifest,
+    pub(super) systems: Vec<System>,
+    pub(super) comparisons: Vec<Compared>,
+}
+
+impl Source {
+    /// `manifest.json` and `results.json` must be there; lines, choices and outcomes may be.
+    pub(super) fn read(folder: &Path) -> Result<Self> {
+        let manifest: Manifest = required(folder, "manifest.json")?;
+        let rows: Vec<Row> = required(folder, "results.json")?;
+        let fits: Fits = optional(folder, "fit.json")?.unwrap_or_default();
+        let choices: Vec<Chosen> = optional(folder, "choice.json")?.unwrap_or_default();
+        let path = folder.join("outcomes.parquet");
+        let outcomes = if path.is_file() { read_outcomes(&path)? } else { Vec::new() };
+
+        let mut systems: Vec<System> = Vec::new();
+        for row in rows {
+            let of = |row: &Row| (row.axis.clone(), row.data.clone(), row.split.clone(), row.llm.clone());
+            if let Some(system) = systems.iter_mut().find(|system| of(&system.rows[0]) == of(&row)) {
+                system.rows.push(row);
+                continue;
+            }
+            let llm = row.llm.as_deref().unwrap_or_default();
+            let is = |of: &Option<String>, value: &str| of.as_deref().is_none_or(|of| of == value);
+            let line = fits.fits.iter().find(|line| {
+                line.llm == llm
+                    && line.axis == row.axis
+                    && is(&line.corpus, &row.data)
+                    && is(&line.split, &row.split)
+            });
+            let left = fits
+                .left_out
+                .iter()
+                .find(|left| left.llm == llm && left.axis == row.axis && is(&left.split, &row.split));
+            let ours = outcomes.iter().filter(|outcome| {
+                outcome.llm == llm
+                    && outcome.axis == row.axis
+                    && outcome.corpus == row.data
+                    && outcome.split == row.split
+            });
+            systems.push(System {
+                line: line.cloned(),
+                no_line: left.map(|left| left.reason.clone()),
+                chosen: choices.iter().find(|choice| choice.llm == llm && choice.axis == row.axis).cloned(),
+                outcomes: ours.cloned().collect(),
+                rows: vec![row],
+            });
+        }
+        Ok(Self { manifest, systems, comparisons: fits.comparisons })
+    }
+}
+
+fn required<T: DeserializeOwned>(folder: &Path, file: &str) -> Result<T> {
+    let path = folder.join(file);
+    let text = fs_err::read_to_string(&path).map_err(|error| Error::Run {
+        path: folder.into(),
+        reason: format!("not a run folder: {error}\nhint: `ragbias run EXPERIMENT.toml` makes one"),
+    })?;
+    serde_json::from_str(&text).map_err(|error| Error::Run { path, reason: error.to_string() })
+}
+
+fn optional<T: DeserializeOwned>(folder: &Path, file: &str) -> Result<Option<T>> {
+    folder.join(file).is_file().then(|| required(folder, file)).transpose()
+}

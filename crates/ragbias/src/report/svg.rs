@@ -1,0 +1,239 @@
+//! Drawing: a canvas of SVG elements with classes, and a panel with two axes. Colours are those of `figure.css`.
+
+use std::fmt::{Display, Write as _};
+
+use super::words::number;
+
+/// The style of figures; colours are `var(--name)`, which the page gives for light and dark.
+pub(super) const STYLE: &str = include_str!("figure.css");
+
+/// Light colours, for files of their own.
+const LIGHT: &[(&str, &str)] = &[
+    ("--text", "#1b2330"),
+    ("--faint", "#5d6878"),
+    ("--line", "#d5dae2"),
+    ("--page", "#ffffff"),
+    ("--member", "#7b8798"),
+    ("--negative", "#2f6fb2"),
+    ("--positive", "#b8601a"),
+    ("--both", "#7d6ba8"),
+    ("--neither", "#b8bec9"),
+    ("--target", "#8e3f95"),
+    ("--chosen", "#007f68"),
+];
+
+/// A point of a canvas, in its units.
+pub(super) type At = (f64, f64);
+
+/// A figure.
+pub(super) struct Svg {
+    width: f64,
+    height: f64,
+    label: String,
+    body: String,
+}
+
+impl Svg {
+    /// An empty canvas; `label` says in words what is on it.
+    pub(super) fn new(width: f64, height: f64, label: impl Into<String>) -> Self {
+        Self { width, height, label: label.into(), body: String::new() }
+    }
+
+    pub(super) fn line(&mut self, class: &str, from: At, to: At) {
+        self.push(format_args!(
+            r#"<line class="{class}" x1="{}" y1="{}" x2="{}" y2="{}"/>"#,
+            short(from.0),
+            short(from.1),
+            short(to.0),
+            short(to.1)
+        ));
+    }
+
+    pub(super) fn rect(&mut self, class: &str, corner: At, opposite: At) {
+        let (left, right) = (corner.0.min(opposite.0), corner.0.max(opposite.0));
+        let (top, bottom) = (corner.1.min(opposite.1), corner.1.max(opposite.1));
+        self.push(format_args!(
+            r#"<rect class="{class}" x="{}" y="{}" width="{}" height="{}"/>"#,
+            short(left),
+            short(top),
+            short(right - left),
+            short(bottom - top)
+        ));
+    }
+
+    pub(super) fn polygon(&mut self, class: &str, points: impl IntoIterator<Item = At>) {
+        let points: Vec<_> = points.into_iter().map(|(x, y)| format!("{},{}", short(x), short(y))).collect();
+        self.push(format_args!(r#"<polygon class="{class}" points="{}"/>"#, points.join(" ")));
+    }
+
+    pub(super) fn polyline(&mut self, class: &str, points: impl IntoIterator<Item = At>) {
+        let points: Vec<_> = points.into_iter().map(|(x, y)| format!("{},{}", short(x), short(y))).collect();
+        self.push(format_args!(r#"<polyline class="{class}" points="{}"/>"#, points.join(" ")));
+    }
+
+    pub(super) fn circle(&mut self, class: &str, (x, y): At, radius: f64) {
+        self.push(format_args!(
+            r#"<circle class="{class}" cx="{}" cy="{}" r="{}"/>"#,
+            short(x),
+            short(y),
+            short(radius)
+        ));
+    }
+
+    pub(super) fn diamond(&mut self, class: &str, (x, y): At, radius: f64) {
+        self.polygon(class, [(x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)]);
+    }
+
+    pub(super) fn text(&mut self, class: &str, (x, y): At, text: impl AsRef<str>) {
+        self.push(format_args!(
+            r#"<text class="{class}" x="{}" y="{}">{}</text>"#,
+            short(x),
+            short(y),
+            symbols(text.as_ref())
+        ));
+    }
+
+    /// Text that runs upwards.
+    pub(super) fn text_up(&mut self, class: &str, (x, y): At, text: impl AsRef<str>) {
+        self.push(format_args!(
+            r#"<text class="{class}" transform="translate({} {}) rotate(-90)">{}</text>"#,
+            short(x),
+            short(y),
+            symbols(text.as_ref())
+        ));
+    }
+
+    /// What is drawn is one embedder of a system: a reader points at it for its name, and selects it for its questions.
+    pub(super) fn embedder(&mut self, system: usize, row: usize, name: &str, draw: impl FnOnce(&mut Self)) {
+        self.push(format_args!(r#"<g class="pick" data-system="{system}" data-row="{row}">"#));
+        self.named(name, draw);
+        self.push(format_args!("</g>"));
+    }
+
+    /// What is drawn shows its name where a reader points at it.
+    pub(super) fn named(&mut self, name: &str, draw: impl FnOnce(&mut Self)) {
+        self.push(format_args!("<g><title>{}</title>", escape(name)));
+        draw(self);
+        self.push(format_args!("</g>"));
+    }
+
+    fn push(&mut self, element: std::fmt::Arguments<'_>) {
+        self.body.write_fmt(element).expect("text grows; this is a bug");
+    }
+
+    /// The figure as a part of a page, which has [`STYLE`].
+    pub(super) fn inline(&self, id: &str) -> String {
+        format!(
+            r#"<svg id="{id}" class="drawing" viewBox="0 0 {} {}" role="group" aria-label="{}">{}</svg>"#,
+            self.width,
+            self.height,
+            escape(&self.label),
+            self.body
+        )
+    }
+
+    /// The figure as a file of its own, light.
+    pub(super) fn standalone(&self) -> String {
+        let mut style = STYLE.to_owned();
+        for (name, colour) in LIGHT {
+            style = style.replace(&format!("var({name})"), colour);
+        }
+        format!(
+            r#"<svg xmlns="http://www.w3.org/2000/svg" class="drawing" viewBox="0 0 {w} {h}" width="{w}" height="{h}"><title>{}</title><style>{style}</style><rect width="{w}" height="{h}" fill="white"/>{}</svg>"#,
+            escape(&self.label),
+            self.body,
+            w = self.width,
+            h = self.height,
+        )
+    }
+}
+
+/// A linear scale from values to the units of a canvas.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scale {
+    values: (f64, f64),
+    units: (f64, f64),
+}
+
+impl Scale {
+    pub(super) fn new(values: (f64, f64), units: (f64, f64)) -> Self {
+        Self { values, units }
+    }
+
+    pub(super) fn at(&self, value: f64) -> f64 {
+        let (low, high) = self.values;
+        self.units.0 + (value - low) / (high - low) * (self.units.1 - self.units.0)
+    }
+
+    /// The value, or the end of the scale that it lies beyond.
+    pub(super) fn within(&self, value: f64) -> f64 {
+        value.clamp(self.values.0, self.values.1)
+    }
+
+    /// About five round values.
+    pub(super) fn ticks(&self) -> Vec<f64> {
+        let (low, high) = self.values;
+        let rough = (high - low) / 5.0;
+        let power = 10f64.powf(rough.log10().floor());
+        let step =
+            [1.0, 2.0, 2.5, 5.0, 10.0].map(|m| m * power).into_iter().find(|step| *step >= 0.999 * rough);
+        let step = step.unwrap_or(10.0 * power);
+        let first = (low / step - 1e-9).ceil() as i64;
+        let last = (high / step + 1e-9).floor() as i64;
+        (first..=last).map(|i| i as f64 * step).collect()
+    }
+}
+
+/// A plot with two axes.
+pub(super) struct Panel {
+    pub(super) x: Scale,
+    pub(super) y: Scale,
+}
+
+impl Panel {
+    pub(super) fn at(&self, x: f64, y: f64) -> At {
+        (self.x.at(x), self.y.at(y))
+    }
+
+    /// Frame, ticks and names; the grid shows 0 alone.
+    pub(super) fn axes(&self, svg: &mut Svg, x_name: &str, y_name: &str) {
+        let ((left, right), (bottom, top)) = (self.x.units, self.y.units);
+        for tick in self.x.ticks() {
+            let x = self.x.at(tick);
+            svg.line(if tick.abs() < 1e-9 { "zero" } else { "grid" }, (x, bottom), (x, top));
+            svg.text("tick middle", (x, bottom + 15.0), number(tick));
+        }
+        for tick in self.y.ticks() {
+            let y = self.y.at(tick);
+            svg.line(if tick.abs() < 1e-9 { "zero" } else { "grid" }, (left, y), (right, y));
+            svg.text("tick end", (left - 6.0, y + 4.0), number(tick));
+        }
+        svg.text("axis middle", (f64::midpoint(left, right), bottom + 33.0), x_name);
+        svg.text_up("axis middle", (left - 40.0, f64::midpoint(bottom, top)), y_name);
+    }
+}
+
+/// Text of XML.
+pub(super) fn escape(text: impl Display) -> String {
+    text.to_string().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// Text of SVG, in which the b of `R_b` is set below the line.
+fn symbols(text: &str) -> String {
+    let escaped = escape(text);
+    let mut parts = escaped.split("_b");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for rest in parts {
+        out.push_str(r#"<tspan dy="3" font-size="80%">b</tspan>"#);
+        if !rest.is_empty() {
+            write!(out, r#"<tspan dy="-3">{rest}</tspan>"#).expect("text grows; this is a bug");
+        }
+    }
+    out
+}
+
+/// A tenth of a unit is finer than can be seen.
+fn short(value: f64) -> f64 {
+    debug_assert!(value.is_finite(), "a coordinate is a number");
+    (value * 10.0).round() / 10.0 + 0.0
+}

@@ -1,0 +1,165 @@
+//! Numbers and verdicts in words.
+
+use ragbias_stats::{Equivalence, TargetStatus};
+
+use super::source::{Compared, Interval, Line, System};
+
+/// A number of a scale, with a true minus sign, as short as it is.
+pub(super) fn number(value: f64) -> String {
+    let rounded = (value * 1000.0).round() / 1000.0 + 0.0;
+    format!("{rounded}").replace('-', "−")
+}
+
+/// Two decimals and a sign; 0 has none.
+pub(super) fn signed(value: f64) -> String {
+    if value.abs() < 0.005 {
+        return "0.00".into();
+    }
+    format!("{value:+.2}").replace('-', "−")
+}
+
+/// A value with its 95% interval.
+pub(super) fn interval(of: &Interval) -> String {
+    format!("{} [{}, {}]", signed(of.value), signed(of.low), signed(of.high))
+}
+
+/// A p value.
+pub(super) fn p_value(p: f64) -> String {
+    if p < 0.001 { "p < 0.001".into() } else { format!("p = {p:.3}") }
+}
+
+pub(super) fn verdict(verdict: Equivalence) -> &'static str {
+    match verdict {
+        Equivalence::Debiased => "debiased",
+        Equivalence::Biased => "biased",
+        Equivalence::Undecided => "undecided",
+    }
+}
+
+/// What is known of one system, a sentence each.
+pub(super) fn sentences(system: &System) -> Vec<String> {
+    let row = system.base();
+    let outcome = row.outcome();
+    let (symbol, what) =
+        if row.rag_bias.is_some() { ("R_b", "answers") } else { ("E_b", "documents that are retrieved") };
+    let value = outcome.interval.value;
+    let lean = if value.abs() < 0.005 {
+        "lean to neither pole".to_owned()
+    } else {
+        format!("lean to the {} pole", if value > 0.0 { &row.positive } else { &row.negative })
+    };
+    let delta = number(system.delta());
+    let judged = match system.verdict() {
+        Equivalence::Debiased => format!("debiased: the whole interval lies within ±{delta}"),
+        Equivalence::Biased => format!("biased: the whole interval lies beyond ±{delta}"),
+        Equivalence::Undecided => {
+            format!("undecided: {} questions are too few to tell a bias of {delta} from none", outcome.n)
+        }
+    };
+    let mut sentences = vec![format!(
+        "With {}, the {what} {lean}: {symbol} = {} over {} scored of {} questions; {judged}.",
+        row.embedder,
+        interval(&outcome.interval),
+        outcome.n,
+        row.questions
+    )];
+    match (&system.line, &system.no_line) {
+        (Some(line), _) => sentences.extend(of_line(line, system)),
+        (None, Some(reason)) => sentences.push(format!("No line was fitted: {reason}.")),
+        (None, None) => {}
+    }
+    sentences.extend(of_choice(system));
+    sentences
+}
+
+fn of_line(line: &Line, system: &System) -> [String; 2] {
+    let s = line.sensitivity;
+    let sensitivity = if s.low <= 0.0 && s.high >= 0.0 {
+        format!(
+            "Whether the answers follow the embedder at all is not known: where E_b moves by 1, R_b moves by s = {}.",
+            interval(&s)
+        )
+    } else {
+        format!(
+            "The answers follow the embedder: where E_b moves by 1, R_b moves by s = {} (R² {:.2}, {} embedders).",
+            interval(&s),
+            line.r_squared,
+            line.n
+        )
+    };
+    let Some(value) = line.target.value else {
+        return [sensitivity, "So no embedder bias is known to cancel R_b: the target is unbounded.".into()];
+    };
+    let range = match (line.target.low, line.target.high) {
+        (Some(low), Some(high)) => format!(" [{}, {}]", signed(low), signed(high)),
+        _ => String::new(),
+    };
+    let current = system.base().embedder_bias.interval.value;
+    let target = match line.target.status {
+        TargetStatus::Ok => format!(
+            "By the line R_b is 0 at E_b* = {}{range}; the embedder is at {}, and the family reaches the target.",
+            signed(value),
+            signed(current)
+        ),
+        TargetStatus::OutsideTheFamily => format!(
+            "The line crosses R_b = 0 at {}{range}, beyond every embedder that was measured: nothing is claimed there.",
+            signed(value)
+        ),
+        TargetStatus::Unbounded => {
+            "So no embedder bias is known to cancel R_b: the target is unbounded.".into()
+        }
+    };
+    [sensitivity, target]
+}
+
+fn of_choice(system: &System) -> Option<String> {
+    let choice = system.chosen.as_ref()?;
+    let Some(turned) = choice.turned() else {
+        let reason = choice.reason.as_deref().unwrap_or("no control was turned");
+        return Some(format!("Nothing was chosen: {}.", minus(reason)));
+    };
+    let after = &turned.confirmed;
+    let utility = match (choice.base.ndcg10, after.ndcg10) {
+        (Some(before), Some(after)) => format!(", nDCG@10 from {before:.3} to {after:.3}"),
+        _ => String::new(),
+    };
+    Some(format!(
+        "Chosen on validation topics: {} at {}. On test topics R_b goes from {} to {} ({}){utility}.",
+        turned.control,
+        number(turned.setting),
+        interval(&choice.base.test.rag_bias.interval),
+        interval(&after.test.rag_bias.interval),
+        verdict(after.verdict)
+    ))
+}
+
+/// Two LLMs' sensitivities in words.
+pub(super) fn comparison(of: &Compared) -> String {
+    let split = of.split.as_ref().map(|split| format!(" on {split} topics")).unwrap_or_default();
+    let less = if of.difference.value > 0.0 { "more" } else { "less" };
+    let known = if of.p_holm < 0.05 {
+        format!("{} follows the embedder {less} than {}", of.first, of.second)
+    } else {
+        format!("{} and {} are not known to differ in s", of.first, of.second)
+    };
+    format!(
+        "{}{split}: {known} (difference {}, {}, Holm-adjusted).",
+        of.axis,
+        interval(&of.difference),
+        p_value(of.p_holm)
+    )
+}
+
+/// True minus signs for the hyphens of numbers.
+pub(super) fn minus(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut letters = text.chars().peekable();
+    let mut before = ' ';
+    while let Some(letter) = letters.next() {
+        let sign =
+            letter == '-' && !before.is_alphanumeric() && letters.peek().is_some_and(char::is_ascii_digit);
+        out.push(if sign { '−' } else { letter });
+        before = letter;
+    }
+    out
+}

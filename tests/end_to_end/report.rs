@@ -1,0 +1,127 @@
+use std::process::{Command, Stdio};
+
+use fs_err as fs;
+use serde_json::json;
+
+use crate::harness::Scratch;
+
+const RECIPE: &str = r#"
+name = "few"
+base = "minilm"
+axis = "gender"
+data = "gender"
+
+[[grid]]
+towards = ["female", "male"]
+scope = ["head"]
+learning-rate = [1e-3]
+epochs = [10]
+merge = [0.2, 1.0]
+"#;
+
+const EXPERIMENT: &str = r#"
+name = "few"
+[[part]]
+axis = "gender"
+data = "gender"
+split = "validation"
+limit = 10
+embedders = ["minilm"]
+families = ["few-recipe.toml"]
+llms = ["smollm2-135m"]
+"#;
+
+/// The page has every figure, each is there as a file, and none needs the network or shows what is no number.
+fn check(page: &str, scratch: &Scratch, run: &str, figures: &[String]) {
+    for figure in figures {
+        assert!(page.contains(&format!("id=\"{figure}\"")), "{figure}");
+        let svg = scratch.path(run).join("figures").join(format!("{figure}.svg"));
+        let svg = fs::read_to_string(svg).unwrap();
+        assert!(svg.starts_with("<svg ") && !svg.contains("var(--"), "{figure}");
+        let png = scratch.path(run).join("figures").join(format!("{figure}.png"));
+        match fs::read(png) {
+            Ok(bytes) => assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 2000, "{figure}"),
+            Err(error) => eprintln!("no PNG, as where there are no fonts: {error}"),
+        }
+    }
+    assert_eq!(page.matches("class=\"drawing\"").count(), figures.len());
+    for wrong in ["http:", "https:", "NaN", "inf<", "none<"] {
+        assert!(!page.contains(wrong), "{wrong}");
+    }
+}
+
+/// Opens the page in a browser without a window, where this machine has one, and selects a point.
+fn open(scratch: &Scratch, page: &str) {
+    let has = |name: &&&str| {
+        Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+    };
+    let Some(browser) = ["chromium", "google-chrome"].iter().find(has) else {
+        eprintln!("no chromium or google-chrome on PATH: the page's script is not run");
+        return;
+    };
+    let select = "<script>document.querySelector('td button').click();\
+                  document.querySelectorAll('th button').forEach((head) => head.click());</script></html>";
+    let file = scratch.write("page.html", page.replace("</html>", select));
+    let output = Command::new(browser)
+        .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", scratch.path("browser").display()))
+        .arg(format!("file://{file}"))
+        .output()
+        .unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(!log.contains("CONSOLE"), "{log}");
+    let dom = String::from_utf8_lossy(&output.stdout);
+    assert!(dom.contains("<article class=\"asked\">"), "a selected embedder shows its questions\n{log}");
+    assert!(dom.contains("aria-sort="), "a table is sorted by its heads");
+}
+
+#[test]
+fn the_report_of_a_family_has_every_figure_and_the_questions_behind_each_point() {
+    let scratch = Scratch::new();
+    scratch.write("few-recipe.toml", RECIPE);
+    scratch.write("few.toml", EXPERIMENT);
+    scratch.json(&["run", "few.toml"]);
+    let read = || fs::read_to_string(scratch.path("runs/few/report.html")).unwrap();
+    let ids = |kinds: &[&str]| -> Vec<String> {
+        kinds.iter().map(|kind| format!("gender-smollm2-135m-validation-{kind}")).collect()
+    };
+    let kinds = ["conflict", "components", "front", "topics", "residuals"];
+    check(&read(), &scratch, "runs/few", &ids(&kinds));
+
+    let bias = |value: f64| {
+        json!({ "value": value, "low": value - 0.2, "high": value + 0.2, "n": 10, "unscored": 0,
+            "rates": { "positive": 0.5, "negative": 0.5, "both": 0.0, "neither": 0.0 } })
+    };
+    let system = |rag: f64| {
+        let biases = json!({ "embedder_bias": bias(0.2), "rag_bias": bias(rag) });
+        json!({ "embedder": "minilm", "validation": biases, "test": biases, "verdict": "undecided", "ndcg10": 0.8 })
+    };
+    let mut turned = system(0.0);
+    for (name, value) in [("control", json!("merge")), ("setting", json!(0.4)), ("reached", json!("zero"))] {
+        turned[name] = value;
+    }
+    let choice = json!([{ "axis": "gender", "llm": "smollm2-135m", "delta": 0.1, "base": system(-0.4),
+        "controls": [turned], "chosen": "merge", "reason": null }]);
+    scratch.write("runs/few/choice.json", choice.to_string());
+    scratch.json(&["report", "runs/few"]);
+    let page = read();
+    check(&page, &scratch, "runs/few", &ids(&[&kinds[..], &["choice"]].concat()));
+    assert!(page.contains("Chosen on validation topics: merge at 0.4."));
+    open(&scratch, &page);
+}
+
+#[test]
+fn the_report_of_one_embedder_without_an_llm_shows_what_is_retrieved() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "plain.toml",
+        "name = \"plain\"\n[[part]]\naxis = \"gender\"\ndata = \"gender\"\nlimit = 5\nembedders = [\"minilm\"]\n",
+    );
+    scratch.json(&["run", "plain.toml"]);
+    let page = fs::read_to_string(scratch.path("runs/plain/report.html")).unwrap();
+    let id = page
+        .split("id=\"")
+        .find_map(|part| part.split_once('"').filter(|(id, _)| id.ends_with("-components")));
+    check(&page, &scratch, "runs/plain", &[id.unwrap().0.to_owned()]);
+    open(&scratch, &page);
+}
