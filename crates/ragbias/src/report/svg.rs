@@ -22,6 +22,9 @@ const LIGHT: &[(&str, &str)] = &[
     ("--chosen", "#007f68"),
 ];
 
+/// Around a figure in a file of its own.
+const MARGIN: f64 = 12.0;
+
 /// A point of a canvas, in its units.
 pub(super) type At = (f64, f64);
 
@@ -139,11 +142,11 @@ impl Svg {
             style = style.replace(&format!("var({name})"), colour);
         }
         format!(
-            r#"<svg xmlns="http://www.w3.org/2000/svg" class="drawing" viewBox="0 0 {w} {h}" width="{w}" height="{h}"><title>{}</title><style>{style}</style><rect width="{w}" height="{h}" fill="white"/>{}</svg>"#,
+            r#"<svg xmlns="http://www.w3.org/2000/svg" class="drawing" viewBox="-{MARGIN} -{MARGIN} {w} {h}" width="{w}" height="{h}"><title>{}</title><style>{style}</style><rect x="-{MARGIN}" y="-{MARGIN}" width="{w}" height="{h}" fill="white"/>{}</svg>"#,
             escape(&self.label),
             self.body,
-            w = self.width,
-            h = self.height,
+            w = self.width + 2.0 * MARGIN,
+            h = self.height + 2.0 * MARGIN,
         )
     }
 }

@@ -92,7 +92,7 @@ pub(super) fn components(system: &System) -> Figure {
 
 /// The controls beside the base, on test topics; drawn once, where the test topics are.
 pub(super) fn choice(system: &System) -> Option<Figure> {
-    let choice = system.chosen.as_ref().filter(|choice| !choice.controls.is_empty())?;
+    let choice = system.choice.as_ref().filter(|choice| !choice.controls.is_empty())?;
     let base = system.base();
     let mut rows = vec![("as it is".to_owned(), &choice.base, None, false)];
     rows.extend(choice.controls.iter().map(|turned| {
