@@ -40,14 +40,17 @@ pub(super) fn verdict(verdict: Equivalence) -> &'static str {
 pub(super) fn sentences(system: &System) -> Vec<String> {
     let row = system.base();
     let outcome = row.outcome();
-    let (symbol, what) =
-        if row.rag_bias.is_some() { ("R_b", "answers") } else { ("E_b", "documents that are retrieved") };
+    let (symbol, what) = if row.rag_bias.is_some() {
+        ("R_b", "the answers")
+    } else {
+        ("E_b", "the documents that are retrieved")
+    };
     let Interval { value, low, high } = outcome.interval;
     let certain = low > 0.0 || high < 0.0;
     let lean = if certain {
-        format!("lean to the {} pole", if value > 0.0 { &row.positive } else { &row.negative })
+        format!("{what} lean to the {} pole", if value > 0.0 { &row.positive } else { &row.negative })
     } else {
-        "lean to neither pole for certain".to_owned()
+        format!("no lean of {what} is certain")
     };
     let delta = number(system.delta());
     let judged = match system.verdict() {
@@ -59,7 +62,7 @@ pub(super) fn sentences(system: &System) -> Vec<String> {
         Equivalence::Undecided => format!("undecided: too few questions to tell a bias of {delta} from none"),
     };
     let mut sentences = vec![format!(
-        "With {}, the {what} {lean}: {symbol} = {} over {} scored of {} questions; {judged}.",
+        "With {}, {lean}: {symbol} = {} over {} scored of {} questions; {judged}.",
         row.embedder,
         interval(&outcome.interval),
         outcome.n,
@@ -186,4 +189,22 @@ pub(super) fn minus(text: &str) -> String {
         before = letter;
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minus_signs_are_true_and_0_has_no_sign() {
+        assert_eq!(
+            (signed(-0.004), signed(-0.126), signed(0.5)),
+            ("0.00".into(), "−0.13".into(), "+0.50".into())
+        );
+        assert_eq!((number(-0.25), number(-0.0)), ("−0.25".into(), "0".into()));
+        assert_eq!(
+            minus("s (+0.15, -0.07 to +0.36) of smollm2-135m"),
+            "s (+0.15, −0.07 to +0.36) of smollm2-135m"
+        );
+    }
 }
