@@ -1,3 +1,5 @@
+//! What a run found, for people: a page and its figures.
+
 mod evidence;
 mod figures;
 mod png;

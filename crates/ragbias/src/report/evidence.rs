@@ -66,7 +66,10 @@ fn asked(system: &System, inputs: Option<&Inputs>, strings: &mut Strings) -> Ask
         found.map_or_else(
             || id.to_owned(),
             |document| {
-                let text = document.full_text();
+                let text = match document.title.as_deref().map(str::trim) {
+                    None | Some("") => document.text.clone(),
+                    Some(title) => format!("{title}: {}", document.text),
+                };
                 let short: String = text.chars().take(SHOWN).collect();
                 if short.len() < text.len() { format!("{short} …") } else { short }
             },

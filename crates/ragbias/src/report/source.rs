@@ -129,7 +129,7 @@ pub(super) struct Compared {
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
-struct Fits {
+struct FitFile {
     fits: Vec<Line>,
     comparisons: Vec<Compared>,
     left_out: Vec<LeftOut>,
@@ -137,7 +137,7 @@ struct Fits {
 
 /// An element of `choice.json`.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Chosen {
+pub(super) struct Choice {
     axis: String,
     llm: String,
     pub(super) delta: f64,
@@ -147,7 +147,7 @@ pub(super) struct Chosen {
     pub(super) reason: Option<String>,
 }
 
-impl Chosen {
+impl Choice {
     /// The control that was chosen.
     pub(super) fn turned(&self) -> Option<&Turned> {
         self.controls.iter().find(|turned| Some(&turned.control) == self.chosen.as_ref())
@@ -195,7 +195,7 @@ pub(super) struct System {
     pub(super) line: Option<Line>,
     /// Why there is no line.
     pub(super) no_line: Option<String>,
-    pub(super) chosen: Option<Chosen>,
+    pub(super) choice: Option<Choice>,
     pub(super) outcomes: Vec<Outcome>,
 }
 
@@ -207,8 +207,8 @@ impl System {
 
     pub(super) fn delta(&self) -> f64 {
         let counts = self.line.as_ref().and_then(|line| line.equivalence);
-        let chosen = self.chosen.as_ref().map(|chosen| chosen.delta);
-        chosen.or(counts.map(|counts| counts.delta)).unwrap_or(Equivalence::DELTA)
+        let choice = self.choice.as_ref().map(|choice| choice.delta);
+        choice.or(counts.map(|counts| counts.delta)).unwrap_or(Equivalence::DELTA)
     }
 
     pub(super) fn verdict(&self) -> Equivalence {
@@ -246,8 +246,8 @@ impl Source {
     pub(super) fn read(folder: &Path) -> Result<Self> {
         let manifest: Manifest = required(folder, "manifest.json")?;
         let rows: Vec<Row> = required(folder, "results.json")?;
-        let fits: Fits = optional(folder, "fit.json")?.unwrap_or_default();
-        let choices: Vec<Chosen> = optional(folder, "choice.json")?.unwrap_or_default();
+        let fits: FitFile = optional(folder, "fit.json")?.unwrap_or_default();
+        let choices: Vec<Choice> = optional(folder, "choice.json")?.unwrap_or_default();
         let path = folder.join("outcomes.parquet");
         let outcomes = if path.is_file() { read_outcomes(&path)? } else { Vec::new() };
 
@@ -279,7 +279,7 @@ impl Source {
             systems.push(System {
                 line: line.cloned(),
                 no_line: left.map(|left| left.reason.clone()),
-                chosen: choices.iter().find(|choice| choice.llm == llm && choice.axis == row.axis).cloned(),
+                choice: choices.iter().find(|choice| choice.llm == llm && choice.axis == row.axis).cloned(),
                 outcomes: ours.cloned().collect(),
                 rows: vec![row],
             });

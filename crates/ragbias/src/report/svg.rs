@@ -22,6 +22,9 @@ const LIGHT: &[(&str, &str)] = &[
     ("--chosen", "#007f68"),
 ];
 
+/// Around a figure in a file of its own.
+const MARGIN: f64 = 12.0;
+
 /// A point of a canvas, in its units.
 pub(super) type At = (f64, f64);
 
@@ -139,11 +142,11 @@ impl Svg {
             style = style.replace(&format!("var({name})"), colour);
         }
         format!(
-            r#"<svg xmlns="http://www.w3.org/2000/svg" class="drawing" viewBox="0 0 {w} {h}" width="{w}" height="{h}"><title>{}</title><style>{style}</style><rect width="{w}" height="{h}" fill="white"/>{}</svg>"#,
+            r#"<svg xmlns="http://www.w3.org/2000/svg" class="drawing" viewBox="-{MARGIN} -{MARGIN} {w} {h}" width="{w}" height="{h}"><title>{}</title><style>{style}</style><rect x="-{MARGIN}" y="-{MARGIN}" width="{w}" height="{h}" fill="white"/>{}</svg>"#,
             escape(&self.label),
             self.body,
-            w = self.width,
-            h = self.height,
+            w = self.width + 2.0 * MARGIN,
+            h = self.height + 2.0 * MARGIN,
         )
     }
 }
@@ -236,4 +239,26 @@ fn symbols(text: &str) -> String {
 fn short(value: f64) -> f64 {
     debug_assert!(value.is_finite(), "a coordinate is a number");
     (value * 10.0).round() / 10.0 + 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_numbers_within_the_scale() {
+        let ticks = |low, high| Scale::new((low, high), (0.0, 1.0)).ticks();
+        assert_eq!(ticks(-1.05, 1.05), [-1.0, -0.5, 0.0, 0.5, 1.0]);
+        assert_eq!(ticks(0.0, 0.41), [0.0, 0.1, 0.2, 0.30000000000000004, 0.4]);
+    }
+
+    #[test]
+    fn a_file_has_its_colours_and_text_stays_text() {
+        let mut svg = Svg::new(10.0, 10.0, "a < b");
+        svg.text("tick", (1.04, 2.0), "R_b & </text>");
+        let (page, file) = (svg.inline("f"), svg.standalone());
+        assert!(page.contains(r#"x="1" y="2">R<tspan dy="3" font-size="80%">b</tspan>"#), "{page}");
+        assert!(page.contains("&amp; &lt;/text&gt;") && file.contains("<title>a &lt; b</title>"), "{page}");
+        assert!(STYLE.contains("var(--") && !file.contains("var(--"), "{file}");
+    }
 }

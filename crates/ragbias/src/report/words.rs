@@ -40,24 +40,29 @@ pub(super) fn verdict(verdict: Equivalence) -> &'static str {
 pub(super) fn sentences(system: &System) -> Vec<String> {
     let row = system.base();
     let outcome = row.outcome();
-    let (symbol, what) =
-        if row.rag_bias.is_some() { ("R_b", "answers") } else { ("E_b", "documents that are retrieved") };
-    let value = outcome.interval.value;
-    let lean = if value.abs() < 0.005 {
-        "lean to neither pole".to_owned()
+    let (symbol, what) = if row.rag_bias.is_some() {
+        ("R_b", "the answers")
     } else {
-        format!("lean to the {} pole", if value > 0.0 { &row.positive } else { &row.negative })
+        ("E_b", "the documents that are retrieved")
+    };
+    let Interval { value, low, high } = outcome.interval;
+    let certain = low > 0.0 || high < 0.0;
+    let lean = if certain {
+        format!("{what} lean to the {} pole", if value > 0.0 { &row.positive } else { &row.negative })
+    } else {
+        format!("no lean of {what} is certain")
     };
     let delta = number(system.delta());
     let judged = match system.verdict() {
         Equivalence::Debiased => format!("debiased: the whole interval lies within ±{delta}"),
         Equivalence::Biased => format!("biased: the whole interval lies beyond ±{delta}"),
-        Equivalence::Undecided => {
-            format!("undecided: {} questions are too few to tell a bias of {delta} from none", outcome.n)
+        Equivalence::Undecided if certain => {
+            format!("undecided: too few questions to tell whether by more than {delta}")
         }
+        Equivalence::Undecided => format!("undecided: too few questions to tell a bias of {delta} from none"),
     };
     let mut sentences = vec![format!(
-        "With {}, the {what} {lean}: {symbol} = {} over {} scored of {} questions; {judged}.",
+        "With {}, {lean}: {symbol} = {} over {} scored of {} questions; {judged}.",
         row.embedder,
         interval(&outcome.interval),
         outcome.n,
@@ -91,13 +96,21 @@ fn of_line(line: &Line, system: &System) -> [String; 2] {
         return [sensitivity, "So no embedder bias is known to cancel R_b: the target is unbounded.".into()];
     };
     let range = match (line.target.low, line.target.high) {
-        (Some(low), Some(high)) => format!(" [{}, {}]", signed(low), signed(high)),
+        (Some(low), Some(high)) if low <= -1.0 && high >= 1.0 => {
+            let target = format!(
+                "By the line R_b is 0 at E_b* = {}, but its interval holds every E_b there can be: these questions are too \
+                 few to aim at it.",
+                signed(value)
+            );
+            return [sensitivity, target];
+        }
+        (Some(low), Some(high)) => format!(" [{}, {}]", possible(low), possible(high)),
         _ => String::new(),
     };
     let current = system.base().embedder_bias.interval.value;
     let target = match line.target.status {
         TargetStatus::Ok => format!(
-            "By the line R_b is 0 at E_b* = {}{range}; the embedder is at {}, and the family reaches the target.",
+            "By the line R_b is 0 at E_b* = {}{range}; the embedder is at {}, the family reaches the target.",
             signed(value),
             signed(current)
         ),
@@ -112,11 +125,25 @@ fn of_line(line: &Line, system: &System) -> [String; 2] {
     [sensitivity, target]
 }
 
+/// A bound of E_b, which cannot lie beyond ±1.
+fn possible(bound: f64) -> String {
+    if bound > 1.0 {
+        "above +1".into()
+    } else if bound < -1.0 {
+        "below −1".into()
+    } else {
+        signed(bound)
+    }
+}
+
 fn of_choice(system: &System) -> Option<String> {
-    let choice = system.chosen.as_ref()?;
+    let choice = system.choice.as_ref()?;
     let Some(turned) = choice.turned() else {
         let reason = choice.reason.as_deref().unwrap_or("no control was turned");
-        return Some(format!("Nothing was chosen: {}.", minus(reason)));
+        return Some(format!(
+            "Nothing was chosen (controls are turned on validation topics): {}.",
+            minus(reason)
+        ));
     };
     let after = &turned.confirmed;
     let utility = match (choice.base.ndcg10, after.ndcg10) {
@@ -162,4 +189,22 @@ pub(super) fn minus(text: &str) -> String {
         before = letter;
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minus_signs_are_true_and_0_has_no_sign() {
+        assert_eq!(
+            (signed(-0.004), signed(-0.126), signed(0.5)),
+            ("0.00".into(), "−0.13".into(), "+0.50".into())
+        );
+        assert_eq!((number(-0.25), number(-0.0)), ("−0.25".into(), "0".into()));
+        assert_eq!(
+            minus("s (+0.15, -0.07 to +0.36) of smollm2-135m"),
+            "s (+0.15, −0.07 to +0.36) of smollm2-135m"
+        );
+    }
 }

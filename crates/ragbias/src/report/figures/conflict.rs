@@ -1,6 +1,6 @@
 use ragbias_stats::TargetStatus;
 
-use super::super::source::{Biases, Interval, Line, System, is_base};
+use super::super::source::{Biases, Interval, Line, Row, System, is_base};
 use super::super::svg::{Panel, Scale, Svg};
 use super::super::words::{interval, number, signed};
 use super::{Figure, POINT, WIDTH, figure};
@@ -30,44 +30,62 @@ pub(super) fn draw(system: &System, number_of_system: usize) -> Option<Figure> {
         let Some(rag) = row.rag_bias else { continue };
         let (x, y) = (row.embedder_bias.interval.value, rag.interval);
         svg.line("whisker", panel.at(x, y.low), panel.at(x, y.high));
-        svg.embedder(number_of_system, index, &row.embedder, |svg| {
+        svg.embedder(number_of_system, index, &described(row), |svg| {
             svg.circle("member", panel.at(x, y.value), POINT);
         });
     }
+    // Names are written last, over everything else.
+    let mut names = Vec::new();
     for (index, row) in system.rows.iter().enumerate().filter(|(_, row)| is_base(row)) {
         let Some(rag) = row.rag_bias else { continue };
+        let at = panel.at(row.embedder_bias.interval.value, rag.interval.value);
         cross(&mut svg, &panel, "base-interval", row.embedder_bias.interval, rag.interval);
-        svg.embedder(number_of_system, index, &row.embedder, |svg| {
-            svg.diamond("base", panel.at(row.embedder_bias.interval.value, rag.interval.value), 7.0);
-        });
-        let (x, y) = panel.at(row.embedder_bias.interval.value, rag.interval.value);
-        let (class, dx) = beside(x, 1.0);
-        svg.text(&format!("halo strong {class}"), (x + dx, y + 18.0), &row.embedder);
+        svg.embedder(number_of_system, index, &described(row), |svg| svg.diamond("base", at, 7.0));
+        names.push((at, 1.0, "strong", row.embedder.clone()));
     }
-    let turned = system.chosen.as_ref().and_then(|choice| choice.turned());
+    let turned = system.choice.as_ref().and_then(|choice| choice.turned());
     if let Some((turned, Biases { embedder_bias, rag_bias })) =
         turned.and_then(|turned| Some((turned, turned.confirmed.on(&base.split)?)))
     {
+        let at = panel.at(embedder_bias.interval.value, rag_bias.interval.value);
         cross(&mut svg, &panel, "chosen-interval", embedder_bias.interval, rag_bias.interval);
-        let (x, y) = panel.at(embedder_bias.interval.value, rag_bias.interval.value);
         let name = format!("chosen: {} at {}", turned.control, number(turned.setting));
-        svg.named(&name, |svg| svg.circle("chosen", (x, y), 6.0));
-        let (class, dx) = beside(x, -1.0);
-        svg.text(
-            &format!("halo chosen-name {class}"),
-            (x + dx, y - 11.0),
-            format!("chosen: {}", turned.control),
-        );
+        svg.named(&name, |svg| svg.circle("chosen", at, 6.0));
+        names.push((at, -1.0, "chosen-name", format!("chosen: {}", turned.control)));
     }
-    let n = system.rows.len();
-    let band = if system.line.is_some() { "Line: least squares, with its 95% band. " } else { "" };
-    let caption = format!(
-        "{band}Each point is an embedder (n = {n}) over {} questions, with the 95% interval of R_b; where the answers leaned \
-         exactly as the documents do, points would lie on the dotted diagonal. Green: |R_b| < {}, as good as fair.",
+    for ((x, y), side, class, name) in names {
+        let (anchor, dx) = beside(x, side);
+        svg.text(&format!("halo {class} {anchor}"), (x + dx, y + 4.0 + 14.0 * side), name);
+    }
+    Some(figure(system, "conflict", "The answers against what is retrieved", caption(system), svg))
+}
+
+fn caption(system: &System) -> String {
+    let base = system.base();
+    let points = format!(
+        "Each point is an embedder (n = {}) over {} questions, with the 95% interval of R_b. Did the answers lean as what is \
+         retrieved does, points would lie on the dotted diagonal. Green: |R_b| < {}, as good as fair.",
+        system.rows.len(),
         base.questions,
-        number(delta)
+        number(system.delta())
     );
-    Some(figure(system, "conflict", "The answers against what is retrieved", caption, svg))
+    let Some(line) = &system.line else { return points };
+    let alone = base.llm_bias.map(|alone| {
+        let (alone, epsilon) = (interval(&alone.interval), interval(&line.residual_conflict));
+        format!(", the LLM alone at {alone}; the difference is ε = {epsilon}")
+    });
+    format!(
+        "{points} Line: least squares, with its 95% band. Where what is retrieved is balanced, E_b = 0, the answers are at \
+         {}{}.",
+        interval(&line.intercept),
+        alone.unwrap_or_default()
+    )
+}
+
+/// What a point says of itself.
+fn described(row: &Row) -> String {
+    let rag = row.rag_bias.map(|bias| format!(", R {}", interval(&bias.interval))).unwrap_or_default();
+    format!("{}: E {}{rag}", row.embedder, signed(row.embedder_bias.interval.value))
 }
 
 fn draw_line(svg: &mut Svg, panel: &Panel, line: &Line) {

@@ -92,7 +92,7 @@ pub(super) fn components(system: &System) -> Figure {
 
 /// The controls beside the base, on test topics; drawn once, where the test topics are.
 pub(super) fn choice(system: &System) -> Option<Figure> {
-    let choice = system.chosen.as_ref().filter(|choice| !choice.controls.is_empty())?;
+    let choice = system.choice.as_ref().filter(|choice| !choice.controls.is_empty())?;
     let base = system.base();
     let mut rows = vec![("as it is".to_owned(), &choice.base, None, false)];
     rows.extend(choice.controls.iter().map(|turned| {
@@ -151,7 +151,8 @@ pub(super) fn choice(system: &System) -> Option<Figure> {
     };
     let caption = format!(
         "Filled: the {} questions of test topics, which played no part in choosing. Hollow: validation topics, on which the \
-         settings were found. p: paired randomisation test against the system as it is.{short}",
+         settings were found. Utility: nDCG@10 on the family's utility set; p: \
+         paired randomisation test against the system as it is.{short}",
         choice.base.test.embedder_bias.n
     );
     Some(figure(system, "choice", "Three ways to turn the embedder", caption, svg))

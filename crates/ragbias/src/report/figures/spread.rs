@@ -24,38 +24,43 @@ pub(super) fn front(system: &System, number: usize) -> Option<Figure> {
             front.push(point);
         }
     }
+    let marked: Vec<usize> = front.iter().map(|point| point.0).collect();
+    let interval_of = |index: usize| {
+        let row = &system.rows[index];
+        (marked.contains(&index) || is_base(row)).then_some(row.outcome().interval)
+    };
+    let furthest = |&(index, x, _): &(usize, f64, f64)| {
+        interval_of(index).map_or(x, |Interval { low, high, .. }| low.abs().max(high.abs()))
+    };
+    let right = points.iter().map(furthest).fold(0.2, f64::max);
     let least = points.iter().map(|point| point.2).fold(f64::INFINITY, f64::min);
-    let tenth = |value: f64| (value * 10.0).floor() / 10.0;
+    // Whole steps, with room for a point at an end.
     let panel = Panel {
-        x: Scale::new((0.0, 1.0), (58.0, WIDTH - 12.0)),
+        x: Scale::new((0.0, (right * 5.0).ceil() / 5.0 + 0.01), (58.0, WIDTH - 12.0)),
         y: Scale::new(
-            (tenth(least - 0.02).max(0.0), (tenth(best + 0.02) + 0.1).min(1.0)),
+            ((least * 10.0).floor() / 10.0, (best * 10.0).ceil() / 10.0 + 0.02),
             (HEIGHT - 42.0, 14.0),
         ),
     };
     let mut svg = Svg::new(WIDTH, HEIGHT, format!("nDCG@10 against |{symbol}|"));
     panel.axes(&mut svg, &format!("|{symbol}|, 0 is fair"), "nDCG@10");
-    let marked: Vec<usize> = front.iter().map(|point| point.0).collect();
+    for &(index, _, y) in &points {
+        let Some(Interval { low, high, .. }) = interval_of(index) else { continue };
+        let nearest = if low <= 0.0 && high >= 0.0 { 0.0 } else { low.abs().min(high.abs()) };
+        svg.line("hollow-interval", panel.at(nearest, y), panel.at(low.abs().max(high.abs()), y));
+    }
     for &(index, x, y) in &points {
         let row = &system.rows[index];
-        let on_front = marked.contains(&index);
-        if on_front || is_base(row) {
-            let Interval { low, high, .. } = row.outcome().interval;
-            let nearest = if low <= 0.0 && high >= 0.0 { 0.0 } else { low.abs().min(high.abs()) };
-            let class = if is_base(row) { "base-interval" } else { "hollow-interval" };
-            svg.line(class, panel.at(nearest, y), panel.at(low.abs().max(high.abs()), y));
-        }
-        svg.embedder(number, index, &row.embedder, |svg| {
-            let at = panel.at(x, y);
+        let at = panel.at(x, y);
+        svg.embedder(number, index, &format!("{}: nDCG@10 {y:.3}", row.embedder), |svg| {
             if is_base(row) {
                 svg.diamond("base", at, 7.0);
             } else {
-                svg.circle(if on_front { "chosen" } else { "member" }, at, POINT);
+                svg.circle(if marked.contains(&index) { "chosen" } else { "member" }, at, POINT);
             }
         });
         if is_base(row) {
-            let (x, y) = panel.at(x, y);
-            svg.text("halo strong", (x + 9.0, y - 8.0), &row.embedder);
+            svg.text("halo strong", (at.0 + 9.0, at.1 - 8.0), &row.embedder);
         }
     }
     // A staircase: what lies below and to the right of it is beaten in both.
@@ -104,21 +109,20 @@ pub(super) fn residuals(system: &System, number: usize) -> Option<Figure> {
             }
         });
     }
-    let mut caption = String::from("A straight line is right where residuals have no shape.");
+    let mut caption = vec!["A straight line is right where residuals have no shape.".to_owned()];
     if let Some(linearity) = &line.linearity {
-        caption += &format!(
-            " Grey: ± the error of predicting an embedder left out ({:.2}).",
+        caption.push(format!(
+            "Grey: ± the error of predicting an embedder left out ({:.2}).",
             linearity.prediction_error
-        );
+        ));
         if let Some(test) = linearity.lack_of_fit {
-            caption += &format!(
-                " A curve instead of the line: {}, were embedders independent; they are siblings, so it is too small.",
+            caption.push(format!("A curve instead of the line: {}, were embedders independent; they are siblings, so it is too small.",
                 p_value(test.p)
-            );
+            ));
         }
         if linearity.saturated > 0 {
-            caption += &format!(" {} of {} embedders are saturated, near ±1.", linearity.saturated, line.n);
+            caption.push(format!("{} of {} embedders are saturated, near ±1.", linearity.saturated, line.n));
         }
     }
-    Some(figure(system, "residuals", "What the line leaves", caption, svg))
+    Some(figure(system, "residuals", "What the line leaves", caption.join(" "), svg))
 }

@@ -24,6 +24,14 @@ impl Mean {
     }
 }
 
+/// At most so many letters of a name.
+fn shortened(name: &str, room: usize) -> String {
+    if name.chars().count() <= room {
+        return name.to_owned();
+    }
+    name.chars().take(room - 1).chain(['…']).collect()
+}
+
 /// R_b against E_b topic by topic; none where no LLM answered or topics are single questions of one embedder.
 pub(super) fn draw(system: &System) -> Option<Figure> {
     let base = system.base();
@@ -37,27 +45,27 @@ pub(super) fn draw(system: &System) -> Option<Figure> {
     if means.len() < 2 {
         return None;
     }
-    let columns = if means.len() > 12 { 6 } else { 3 };
-    let side = (WIDTH - 6.0) / f64::from(columns);
-    let lines = means.len().div_ceil(columns as usize);
+    let columns: usize = if means.len() > 12 { 6 } else { 3 };
+    let side = (WIDTH - 6.0) / columns as f64;
+    let lines = means.len().div_ceil(columns);
     let mut svg = Svg::new(WIDTH, 4.0 + lines as f64 * (side + 16.0), "R_b against E_b, topic by topic");
     let embedders = system.rows.len() as f64;
     for (place, (topic, by_embedder)) in means.iter().enumerate() {
-        let left = 4.0 + side * (place % columns as usize) as f64;
-        let top = 16.0 + (side + 16.0) * (place / columns as usize) as f64;
+        let left = 4.0 + side * (place % columns) as f64;
+        let top = 16.0 + (side + 16.0) * (place / columns) as f64;
         let inner = side - 8.0;
         let panel = Panel {
-            x: Scale::new((-1.2, 1.2), (left, left + inner)),
-            y: Scale::new((-1.2, 1.2), (top + inner, top)),
+            x: Scale::new((-1.5, 1.5), (left, left + inner)),
+            y: Scale::new((-1.5, 1.5), (top + inner, top)),
         };
-        svg.rect("frame", panel.at(-1.2, -1.2), panel.at(1.2, 1.2));
-        svg.line("zero", panel.at(0.0, -1.2), panel.at(0.0, 1.2));
-        svg.line("zero", panel.at(-1.2, 0.0), panel.at(1.2, 0.0));
-        svg.line("same", panel.at(-1.2, -1.2), panel.at(1.2, 1.2));
-        let room = if columns == 3 { 22 } else { 12 };
-        let short: String = topic.chars().take(room).collect();
+        svg.rect("frame", panel.at(-1.5, -1.5), panel.at(1.5, 1.5));
+        svg.line("zero", panel.at(0.0, -1.5), panel.at(0.0, 1.5));
+        svg.line("zero", panel.at(-1.5, 0.0), panel.at(1.5, 0.0));
+        svg.line("same", panel.at(-1.5, -1.5), panel.at(1.5, 1.5));
+        let room = if columns == 3 { 22 } else { 11 };
+        let short = shortened(topic, room);
         svg.named(topic, |svg| {
-            svg.text(if columns == 3 { "note" } else { "small" }, (left, top - 4.0), short)
+            svg.text(if columns == 3 { "note" } else { "small" }, (left, top - 4.0), short);
         });
         // Many embedders share a place: area tells how many.
         let mut places: BTreeMap<(i64, i64), usize> = BTreeMap::new();
@@ -66,7 +74,7 @@ pub(super) fn draw(system: &System) -> Option<Figure> {
                 *places.entry(((x * 1000.0).round() as i64, (y * 1000.0).round() as i64)).or_default() += 1;
             }
         }
-        let most = inner / 5.0;
+        let most = inner / 6.5;
         for ((x, y), n) in places {
             let at = panel.at(x as f64 / 1000.0, y as f64 / 1000.0);
             svg.named(&format!("{n} of {} embedders", system.rows.len()), |svg| {
