@@ -33,37 +33,21 @@ pub fn report(folder: &Path, progress: &dyn Progress) -> Result<PathBuf> {
     let groups = groups(&source);
     let painter = Painter::new();
     if painter.is_none() {
-        progress.note("no font on this machine: figures are written as SVG, not as PNG\nhint: install a font, such as DejaVu Sans");
+        progress.note(
+            "no font on this machine: figures are written as SVG, not as PNG\nhint: install a font, such as DejaVu Sans",
+        );
     }
-    let drawn = folder.join("figures");
-    let mut written = Vec::new();
     for figure in groups.iter().flat_map(Group::figures) {
+        let path = |ending: &str| folder.join("figures").join(format!("{}.{ending}", figure.id));
         let svg = figure.svg.standalone();
-        for (ending, bytes) in
-            [("svg", Some(svg.clone().into_bytes())), ("png", painter.as_ref().map(|p| p.png(&svg)))]
-        {
-            let Some(bytes) = bytes else { continue };
-            let path = drawn.join(format!("{}.{ending}", figure.id));
-            write_file(&path, bytes)?;
-            written.push(path);
+        write_file(&path("svg"), &svg)?;
+        if let Some(painter) = &painter {
+            write_file(&path("png"), painter.png(&svg))?;
         }
     }
-    remove_others(&drawn, &written)?;
     let path = folder.join("report.html");
     write_file(&path, page(&source, &groups)?)?;
     Ok(path)
-}
-
-/// Removes figures of an earlier report that this one does not have.
-fn remove_others(folder: &Path, written: &[PathBuf]) -> Result<()> {
-    for entry in fs_err::read_dir(folder)? {
-        let path = entry?.path();
-        let ours = path.extension().is_some_and(|ending| ending == "svg" || ending == "png");
-        if ours && !written.contains(&path) {
-            fs_err::remove_file(path)?;
-        }
-    }
-    Ok(())
 }
 
 /// One LLM on one axis: the system on test topics first, where there are any, then on others.

@@ -225,9 +225,13 @@ impl System {
             row.llm.as_ref(),
             Some(&row.split),
         ];
-        let name = parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("-");
-        name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect()
+        plain(&parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("-"))
     }
+}
+
+/// A name as a part of a file's name.
+pub(super) fn plain(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect()
 }
 
 pub(super) fn is_base(row: &Row) -> bool {

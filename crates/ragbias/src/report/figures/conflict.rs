@@ -23,6 +23,7 @@ pub(super) fn draw(system: &System, number_of_system: usize) -> Option<Figure> {
         "R_b, bias of the answers",
     );
     svg.line("same", panel.at(-1.05, -1.05), panel.at(1.05, 1.05));
+    svg.text("halo note end", panel.at(0.88, 0.95), "R_b = E_b");
     if let Some(line) = &system.line {
         draw_line(&mut svg, &panel, line);
     }

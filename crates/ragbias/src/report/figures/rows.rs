@@ -1,4 +1,4 @@
-use super::super::source::{Biased, Interval, System};
+use super::super::source::{Biased, Interval, System, plain};
 use super::super::svg::{Scale, Svg};
 use super::super::words::{interval, number, p_value, signed};
 use super::{Figure, WIDTH, figure};
@@ -188,10 +188,10 @@ pub(super) fn sensitivities(axis: &str, systems: &[&System]) -> Option<Figure> {
         svg.circle("base", (x.at(value), y), 5.0);
     }
     Some(Figure {
-        id: format!("{axis}-sensitivities"),
+        id: format!("{}-sensitivities", plain(axis)),
         title: "How much the answers follow the embedder".into(),
-        caption: "s = 0: the LLM ignores what is retrieved. s = 1: its answers lean exactly as much as the documents do. 95% \
-                  intervals by a bootstrap over topics and embedders together."
+        caption: "s = 0: the LLM ignores what is retrieved. s = 1: its answers move as far as the documents do. 95% \
+                  intervals, by a bootstrap over topics and embedders together."
             .into(),
         svg,
     })
