@@ -93,7 +93,15 @@ fn of_line(line: &Line, system: &System) -> [String; 2] {
         )
     };
     let Some(value) = line.target.value else {
-        return [sensitivity, "So no embedder bias is known to cancel R_b: the target is unbounded.".into()];
+        let target = match line.target.status {
+            TargetStatus::OutsideTheFamily => {
+                "The line crosses R_b = 0 outside the family, where no E_b can be: no embedder alone cancels R_b."
+            }
+            TargetStatus::Ok | TargetStatus::Unbounded => {
+                "So no embedder bias is known to cancel R_b: the target is unbounded."
+            }
+        };
+        return [sensitivity, target.into()];
     };
     let range = match (line.target.low, line.target.high) {
         (Some(low), Some(high)) if low <= -1.0 && high >= 1.0 => {
