@@ -98,8 +98,11 @@ fn asked(system: &System, inputs: Option<&Inputs>, strings: &mut Strings) -> Ask
         .map(|row| {
             let Some(outcomes) = of.get(row.embedder.as_str()) else { return Vec::new() };
             (order.iter())
-                .filter_map(|first| outcomes.get(first.question.as_str()))
-                .flat_map(|outcome| {
+                .flat_map(|first| {
+                    // Every question has its place, asked or not.
+                    let Some(outcome) = outcomes.get(first.question.as_str()) else {
+                        return [strings.place(""), 0, strings.place(""), 0];
+                    };
                     let (retrieved, answer) = (document(&outcome.document), strings.place(&outcome.answer));
                     [
                         strings.place(&retrieved),

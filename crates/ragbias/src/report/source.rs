@@ -66,7 +66,8 @@ pub(super) struct Line {
     pub(super) sensitivity: Interval,
     pub(super) intercept: Interval,
     pub(super) residual_conflict: Interval,
-    pub(super) r_squared: f64,
+    /// None where all R_b are equal.
+    pub(super) r_squared: Option<f64>,
     pub(super) target: Target,
     #[serde(default)]
     pub(super) band: Vec<BandPoint>,

@@ -77,6 +77,11 @@ pub(super) fn sentences(system: &System) -> Vec<String> {
     sentences
 }
 
+/// R², or a dash where all R_b are equal.
+pub(super) fn r_squared(line: &Line) -> String {
+    line.r_squared.map_or_else(|| "–".into(), |value| format!("{value:.2}"))
+}
+
 fn of_line(line: &Line, system: &System) -> [String; 2] {
     let s = line.sensitivity;
     let sensitivity = if s.low <= 0.0 && s.high >= 0.0 {
@@ -86,9 +91,9 @@ fn of_line(line: &Line, system: &System) -> [String; 2] {
         )
     } else {
         format!(
-            "The answers follow the embedder: where E_b moves by 1, R_b moves by s = {} (R² {:.2}, {} embedders).",
+            "The answers follow the embedder: where E_b moves by 1, R_b moves by s = {} (R² {}, {} embedders).",
             interval(&s),
-            line.r_squared,
+            r_squared(line),
             line.n
         )
     };

@@ -2,7 +2,7 @@ use ragbias_stats::TargetStatus;
 
 use super::super::source::{Biases, Interval, Line, Row, System, is_base};
 use super::super::svg::{Panel, Scale, Svg};
-use super::super::words::{interval, number, signed};
+use super::super::words::{interval, number, r_squared, signed};
 use super::{Figure, POINT, WIDTH, figure};
 
 /// R_b against E_b.
@@ -114,7 +114,7 @@ fn draw_line(svg: &mut Svg, panel: &Panel, line: &Line) {
     svg.text(
         "halo note",
         (66.0, 46.0),
-        format!("s = {}, R² {:.2}", interval(&line.sensitivity), line.r_squared),
+        format!("s = {}, R² {}", interval(&line.sensitivity), r_squared(line)),
     );
     let target = line.target;
     if let (Some(value), TargetStatus::Ok) = (target.value, target.status) {
