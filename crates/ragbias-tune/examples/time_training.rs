@@ -1,4 +1,5 @@
-//! Steps per second of training, on the batch in a JSON file; `benches/peers/training.py` runs it beside PyTorch.
+//! Steps per second of training on the batch in a JSON file, and documents per second that the trained encoder embeds
+//! anew; `benches/peers/training.py` runs it beside PyTorch.
 //!
 //! ```text
 //! cargo run --release -p ragbias-tune --example time_training -- BATCH.json SCOPE cached|uncached STEPS [cuda [bf16]]
@@ -8,9 +9,9 @@
 use std::error::Error;
 use std::time::Instant;
 
-use ragbias_core::{Corpus, DocId, Document, Question, Role, Silent};
+use ragbias_core::{ContentHasher, Corpus, DocId, Document, Embedder, Question, Role, Silent};
 use ragbias_embed::{ModelKind, ModelStore, TextEmbedderConfig};
-use ragbias_tune::{Base, Example, Scope, Texts, TrainConfig, Training};
+use ragbias_tune::{Base, Example, Scope, Texts, TrainConfig, Trained, Training, Tuned};
 use serde::Deserialize;
 
 /// Questions, documents, and for each question the positions of its d⁺ and d⁻.
@@ -55,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Texts prepared for a scope that shares nothing start from their tokens.
     let prepared = if cached == "cached" { scope } else { Scope::Full };
     let texts = Texts::prepare(&base, prepared, all, folder.path(), &Silent)?;
-    let seconds = |epochs: usize| -> Result<f64, Box<dyn Error>> {
+    let train = |epochs: usize| -> Result<(Trained, f64), Box<dyn Error>> {
         let config = TrainConfig { batch: examples.len(), ..TrainConfig::new(scope, 3e-5, epochs) };
         let training = Training {
             base: &base,
@@ -67,11 +68,19 @@ fn main() -> Result<(), Box<dyn Error>> {
             texts: &texts,
         };
         let begun = Instant::now();
-        training.run(None, &Silent)?;
-        Ok(begun.elapsed().as_secs_f64())
+        let trained = training.run(None, &Silent)?;
+        Ok((trained, begun.elapsed().as_secs_f64()))
     };
     // What a training costs beside its steps is in both, and falls out of the difference.
-    let one = seconds(1)?;
-    println!("{:.4}", steps as f64 / (seconds(steps + 1)? - one));
+    let (_, one) = train(1)?;
+    let (trained, all) = train(steps + 1)?;
+    let tuned = Tuned::new(&base, &texts, &trained.weights, ContentHasher::new("timed").finish())?;
+    let documents: Vec<&str> = batch.documents.iter().map(String::as_str).collect();
+    let begun = Instant::now();
+    for _ in 0..steps {
+        tuned.embed(&documents, Role::Document)?;
+    }
+    let embedded = (steps * documents.len()) as f64 / begun.elapsed().as_secs_f64();
+    println!("{}", serde_json::json!({ "steps": steps as f64 / (all - one), "documents": embedded }));
     Ok(())
 }

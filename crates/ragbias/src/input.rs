@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use ragbias_core::{Corpus, QuestionSet};
+use ragbias_core::{ContentId, Corpus, QuestionSet};
 use ragbias_data::{Dataset, Qrels, Split, read_corpus, read_questions};
 
 use crate::Result;
@@ -28,6 +28,14 @@ impl Inputs {
             Dataset::read(Path::new(name_or_folder))?
         };
         Ok(Self { questions: set.split(split)?, corpus: set.corpus, qrels: Some(set.qrels) })
+    }
+
+    /// What a manifest records of them: a name and a hash each.
+    pub(crate) fn ids(&self, data: &str, split: Split) -> [(String, ContentId); 2] {
+        [
+            (format!("corpus {data}"), self.corpus.content_id()),
+            (format!("questions {data} {}", split.name()), self.questions.content_id()),
+        ]
     }
 }
 

@@ -118,11 +118,10 @@ impl<'a> PartRun<'a> {
         let (axis, data) = (load_axis(&part.axis)?, part.inputs()?);
         let scorers = Scorers::new(&axis, &data.corpus, part.scorer.as_deref(), models, progress)?;
         let mut inputs = BTreeMap::from([
-            (format!("corpus {}", part.data), data.corpus.content_id()),
-            (format!("questions {} {}", part.data, part.split.name()), data.questions.content_id()),
             (format!("scorer of documents, {}", axis.name), scorers.documents.id()),
             (format!("scorer of answers, {}", axis.name), scorers.answers.id()),
         ]);
+        inputs.extend(data.ids(&part.data, part.split));
         let mut llms = Vec::new();
         for name in &part.llms {
             let llm = models.generator(name, &experiment.generate, progress)?;

@@ -41,10 +41,14 @@ pub(super) fn json(source: &Source) -> String {
     let systems = (source.systems.iter())
         .map(|system| {
             let base = system.base();
-            // Data that have moved since the run: ids stand for texts.
+            // Data that have moved or changed since the run: ids stand for texts.
             let texts = inputs.entry((base.data.clone(), base.split.clone())).or_insert_with(|| {
+                let manifest = &source.manifest;
                 let is = |part: &&crate::Part| part.data == base.data && part.split.name() == base.split;
-                source.manifest.experiment.parts.iter().find(is).and_then(|part| part.inputs().ok())
+                let part = manifest.experiment.parts.iter().find(is)?;
+                let inputs = part.inputs().ok()?;
+                let recorded = inputs.ids(&part.data, part.split);
+                recorded.iter().all(|(name, id)| manifest.inputs.get(name) == Some(id)).then_some(inputs)
             });
             used += system.outcomes.len() * 16;
             (!system.outcomes.is_empty() && used < ROOM).then(|| asked(system, texts.as_ref(), &mut strings))
