@@ -6,7 +6,7 @@ use ragbias_core::{
     Axis, BiasScorer, ContentHasher, ContentId, Corpus, DocId, Document, Embedder, Progress, Question,
     QuestionSet, Role, Verdict,
 };
-use ragbias_data::{Member, MinedRow, Split, write_family, write_file, write_mined};
+use ragbias_data::{Dataset, Member, MinedRow, Split, write_family, write_file, write_mined};
 use ragbias_embed::ModelKind;
 use ragbias_index::ExactIndex;
 use ragbias_tune::{
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::embedding::embed_all;
 use crate::evaluate::TestCollection;
-use crate::input::Inputs;
+use crate::input::load_dataset;
 use crate::measure::{IndexKind, Labels, Measure, MeasureConfig};
 use crate::memo::{StoredEmbedder, StoredScorer};
 use crate::recipe::{Planned, Recipe};
@@ -60,7 +60,7 @@ pub struct Family<'a> {
     train: QuestionSet,
     /// Watched and measured on.
     validation: QuestionSet,
-    inputs: Inputs,
+    data: Dataset,
     utility: Option<TestCollection>,
     scorer: Box<dyn BiasScorer>,
     store: &'a Store,
@@ -101,7 +101,7 @@ impl<'a> Family<'a> {
         progress: &dyn Progress,
     ) -> Result<Self> {
         let axis = recipe.load_axis()?;
-        let inputs = Inputs::of_dataset(&recipe.data, Split::All)?;
+        let data = load_dataset(&recipe.data)?;
         let utility =
             recipe.utility.as_deref().map(|data| TestCollection::load(data, None, None)).transpose()?;
         let folder = models.store().resolve(&recipe.base, ModelKind::Embedder, progress)?;
@@ -109,14 +109,13 @@ impl<'a> Family<'a> {
         for planned in recipe.plan()? {
             planned.config.check(base.layers())?;
         }
-        let scorers = Scorers::new(&axis, &inputs.corpus, recipe.scorer.as_deref(), models, progress)?;
-        let questions = |split| Inputs::of_dataset(&recipe.data, split).map(|inputs| inputs.questions);
+        let scorers = Scorers::new(&axis, &data.corpus, recipe.scorer.as_deref(), models, progress)?;
         Ok(Self {
             recipe,
             base,
-            train: questions(Split::Train)?,
-            validation: questions(Split::Validation)?,
-            inputs,
+            train: data.split(Split::Train)?,
+            validation: data.split(Split::Validation)?,
+            data,
             utility,
             scorer: scorers.documents,
             axis,
@@ -137,7 +136,7 @@ impl<'a> Family<'a> {
     pub fn mine(&self, path: &Path, progress: &dyn Progress) -> Result<Vec<Mined>> {
         let mined = self.mined(self.train.questions(), progress)?;
         let verdicts = self.verdicts()?;
-        let id = |document: DocId| self.inputs.corpus.document(document).id.clone();
+        let id = |document: DocId| self.data.corpus.document(document).id.clone();
         let rows = mined.iter().flat_map(|mined| {
             let all = mined.positive.iter().chain(&mined.neutral).chain(&mined.negative);
             all.map(|&document| MinedRow {
@@ -156,12 +155,12 @@ impl<'a> Family<'a> {
     /// # Errors
     /// A failure of the scorer.
     pub fn verdicts(&self) -> Result<Vec<Verdict>> {
-        Ok(judge(&self.inputs.corpus, &StoredScorer::new(self.scorer.as_ref(), self.store))?)
+        Ok(judge(&self.data.corpus, &StoredScorer::new(self.scorer.as_ref(), self.store))?)
     }
 
     fn mined(&self, questions: &[Question], progress: &dyn Progress) -> Result<Vec<Mined>> {
         let embedder = StoredEmbedder::new(self.base.embedder(), self.store);
-        let texts: Vec<String> = self.inputs.corpus.documents().iter().map(Document::full_text).collect();
+        let texts: Vec<String> = self.data.corpus.documents().iter().map(Document::full_text).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let documents = embed_all(&embedder, &texts, Role::Document, "embedding documents", progress)?;
         let index = ExactIndex::new(documents)?;
@@ -319,7 +318,7 @@ impl<'a> Family<'a> {
             let documents = corpus.documents().iter().map(|d| (Role::Document, d.full_text()));
             questions.chain(documents).collect()
         };
-        let mut all = of(&self.inputs.questions, &self.inputs.corpus);
+        let mut all = of(&self.data.questions, &self.data.corpus);
         all.extend(self.utility.iter().flat_map(|set| of(&set.questions, &set.corpus)));
         let texts = Texts::prepare(&self.base, scope, all, &out.join(".cache"), progress)?;
         self.texts.insert(scope, texts);
@@ -334,7 +333,7 @@ impl<'a> Family<'a> {
             id = id.field(&example.question.text).field(format!("{:?} {:?}", example.near, example.away));
         }
         let mut id = id
-            .field(self.inputs.corpus.content_id().as_bytes())
+            .field(self.data.corpus.content_id().as_bytes())
             .field(self.validation.content_id().as_bytes());
         if let Some(set) = &self.utility {
             id = id.field(set.corpus.content_id().as_bytes()).field(set.questions.content_id().as_bytes());
@@ -365,7 +364,7 @@ impl<'a> Family<'a> {
             config: &planned.config,
             examples: &lesson.learnt,
             validation: &lesson.watched,
-            corpus: &self.inputs.corpus,
+            corpus: &self.data.corpus,
             anchors: &anchors,
             texts,
         };
@@ -441,7 +440,7 @@ impl<'a> Family<'a> {
         let measured = Measure {
             axis: &self.axis,
             questions: &self.validation,
-            corpus: &self.inputs.corpus,
+            corpus: &self.data.corpus,
             embedder,
             generator: None,
             document_scorer: &scorer,

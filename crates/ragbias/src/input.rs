@@ -22,11 +22,7 @@ impl Inputs {
     /// # Errors
     /// An unknown name, or a malformed folder.
     pub fn of_dataset(name_or_folder: &str, split: Split) -> Result<Self> {
-        let set = if is_bundled(name_or_folder) {
-            Dataset::bundled(name_or_folder)?
-        } else {
-            Dataset::read(Path::new(name_or_folder))?
-        };
+        let set = load_dataset(name_or_folder)?;
         Ok(Self { questions: set.split(split)?, corpus: set.corpus, qrels: Some(set.qrels) })
     }
 
@@ -37,6 +33,14 @@ impl Inputs {
             (format!("questions {data} {}", split.name()), self.questions.content_id()),
         ]
     }
+}
+
+/// A bundled data set, or one from a folder with a manifest or a published file.
+pub(crate) fn load_dataset(name_or_path: &str) -> Result<Dataset> {
+    if is_bundled(name_or_path) {
+        return Ok(Dataset::bundled(name_or_path)?);
+    }
+    Ok(Dataset::read(Path::new(name_or_path))?)
 }
 
 /// A corpus by the name of a bundled data set, or from a file.
