@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::time::Instant;
 
 use candle_core::{Tensor, Var};
 use ragbias_core::{ContentHasher, ContentId, Corpus, Progress, Role, Unit};
@@ -44,6 +45,8 @@ pub struct Epoch {
     pub loss: f64,
     /// Loss on the validation examples after it, where there are any.
     pub validation: Option<f64>,
+    /// How long it took, this loss included.
+    pub seconds: f64,
 }
 
 /// A loss that is no number: training ended there, with the weights of the last good epoch.
@@ -131,6 +134,7 @@ impl Training<'_> {
                 .field((epoch as u64).to_le_bytes())
                 .finish();
             order.shuffle(&mut ChaCha8Rng::from_seed(*seed.as_bytes()));
+            let begun = Instant::now();
             let before = run.trainable.values().clone();
             let mut losses = 0.0;
             for (number, batch) in order.chunks(self.config.batch).enumerate() {
@@ -146,7 +150,8 @@ impl Training<'_> {
                 step.advance(1);
             }
             let watched = if validation.is_empty() { None } else { Some(run.loss(&validation)?) };
-            run.end_epoch(Epoch { loss: losses / batches as f64, validation: watched });
+            let seconds = begun.elapsed().as_secs_f64();
+            run.end_epoch(Epoch { loss: losses / batches as f64, validation: watched, seconds });
             if let Some(path) = state {
                 run.save(path)?;
             }
@@ -195,7 +200,7 @@ impl Training<'_> {
     /// What a state belongs to.
     fn id(&self) -> Result<ContentId> {
         let config = serde_json::to_vec(self.config).map_err(std::io::Error::from)?;
-        let mut id = ContentHasher::new("training/1").field(self.base.id().as_bytes()).field(config);
+        let mut id = ContentHasher::new("training/2").field(self.base.id().as_bytes()).field(config);
         for example in self.examples.iter().chain(self.validation) {
             id = id.field(&example.question.text).field(format!("{:?} {:?}", example.near, example.away));
         }
@@ -370,8 +375,8 @@ impl Run<'_> {
             best_epoch = i64::try_from(*epoch).unwrap_or(-1);
             tensors.extend(prefixed("best", best.clone()));
         }
-        let curve: Vec<f64> =
-            self.curve.iter().flat_map(|epoch| [epoch.loss, epoch.validation.unwrap_or(f64::NAN)]).collect();
+        let numbers = |epoch: &Epoch| [epoch.loss, epoch.validation.unwrap_or(f64::NAN), epoch.seconds];
+        let curve: Vec<f64> = self.curve.iter().flat_map(numbers).collect();
         tensors.insert("curve".into(), Tensor::new(curve, device)?);
         tensors.insert("steps".into(), Tensor::new(&[i64::from(steps), best_epoch], device)?);
         tensors.insert("id".into(), Tensor::new(self.training.id()?.as_bytes().as_slice(), device)?);
@@ -408,8 +413,12 @@ impl Run<'_> {
         restored.ok_or_else(|| wrong("a moment is missing"))?;
         self.curve = get("curve")?
             .to_vec1::<f64>()?
-            .chunks_exact(2)
-            .map(|pair| Epoch { loss: pair[0], validation: Some(pair[1]).filter(|loss| !loss.is_nan()) })
+            .chunks_exact(3)
+            .map(|numbers| Epoch {
+                loss: numbers[0],
+                validation: Some(numbers[1]).filter(|loss| !loss.is_nan()),
+                seconds: numbers[2],
+            })
             .collect();
         self.best = usize::try_from(best).ok().map(|epoch| (epoch, under("best")));
         Ok(())

@@ -1,6 +1,5 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use ragbias_core::{
     Axis, BiasScorer, ContentHasher, ContentId, Corpus, DocId, Document, Embedder, Progress, Question,
@@ -332,9 +331,8 @@ impl<'a> Family<'a> {
         for example in examples {
             id = id.field(&example.question.text).field(format!("{:?} {:?}", example.near, example.away));
         }
-        let mut id = id
-            .field(self.data.corpus.content_id().as_bytes())
-            .field(self.validation.content_id().as_bytes());
+        let mut id =
+            id.field(self.data.corpus.content_id().as_bytes()).field(self.validation.content_id().as_bytes());
         if let Some(set) = &self.utility {
             id = id.field(set.corpus.content_id().as_bytes()).field(set.questions.content_id().as_bytes());
         }
@@ -358,7 +356,6 @@ impl<'a> Family<'a> {
             .flat_map(|set| set.corpus.documents().iter().map(Document::full_text))
             .collect();
         let state = out.join(".state").join(format!("{}.safetensors", planned.name));
-        let begun = Instant::now();
         let training = Training {
             base: &self.base,
             config: &planned.config,
@@ -369,7 +366,6 @@ impl<'a> Family<'a> {
             texts,
         };
         let trained = training.run(Some(&state), progress)?;
-        let seconds = begun.elapsed().as_secs_f64();
         if let Some(diverged) = trained.diverged {
             progress.note(&format!(
                 "{}: the loss was no number at batch {} of epoch {}; the weights before it are kept\nhint: a smaller \
@@ -390,7 +386,7 @@ impl<'a> Family<'a> {
             member.losses = trained.curve.iter().map(|epoch| epoch.loss).collect();
             member.validation_losses = trained.curve.iter().filter_map(|epoch| epoch.validation).collect();
             member.diverged = trained.diverged.is_some();
-            member.seconds = seconds;
+            member.seconds = trained.curve.iter().map(|epoch| epoch.seconds).sum();
             warn_of_reversal(&member, planned, base_row, progress);
             let card = Card {
                 version: env!("CARGO_PKG_VERSION").into(),
