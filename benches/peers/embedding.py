@@ -6,8 +6,9 @@ needs: torch==2.15.0 sentence-transformers==6.2.0 transformers==5.24.0 onnxrunti
 build: cargo build --release --workspace --example time_embedding
 
 TEXTS.jsonl has a `text` (and perhaps a `title`) a line. "together": all texts in one call; the peers get batches of 32 sorted
-by length, which is best for them. "single": the first 200 texts in the order of the file, one a call. Each round times every
-contestant once, one after the other; the table has the medians. "products" is what the matrix products alone would allow.
+by length, which is best for them. "one by one" and "four by four": the first 200 texts, every second one cut to its first
+sentence, as a service gets them. Each round times every contestant once, one after the other; the table has the medians.
+"products" is what the matrix products alone would allow.
 """
 import json
 import os
@@ -30,7 +31,7 @@ threads = os.cpu_count()
 torch.set_num_threads(threads)
 records = [json.loads(line) for line in open(path, encoding="utf-8")]
 texts = [" ".join(filter(None, [r.get("title"), r["text"]])) for r in records]
-few = texts[:200]
+few = [text if i % 2 else text.split(". ")[0] for i, text in enumerate(texts[:200])]
 
 torch_model = SentenceTransformer(folder, device="cpu")
 tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -81,6 +82,15 @@ def timed(call, texts):
     return len(texts) / (time.perf_counter() - begun)
 
 
+def by(number):
+    batches = [few[at:at + number] for at in range(0, len(few), number)]
+    return {
+        "ragbias": lambda: ours(str(number), few),
+        "sentence-transformers": lambda: timed(lambda: [torch_model.encode(batch) for batch in batches], few),
+        "ONNX Runtime": lambda: timed(lambda: [onnx(batch) for batch in batches], few),
+    }
+
+
 difference = np.abs(onnx(few[:8]) - torch_model.encode(few[:8], normalize_embeddings=True)).max()
 assert difference < 1e-5, difference
 contestants = {
@@ -90,11 +100,8 @@ contestants = {
         "ONNX Runtime": lambda: timed(onnx_together, texts),
         "products": lambda: ours("products", texts),
     }),
-    "single": (few, {
-        "ragbias": lambda: ours("single", few),
-        "sentence-transformers": lambda: timed(lambda: [torch_model.encode([text]) for text in few], few),
-        "ONNX Runtime": lambda: timed(lambda: [onnx([text]) for text in few], few),
-    }),
+    "one by one": (few, by(1)),
+    "four by four": (few, by(4)),
 }
 rates = {how: {name: [] for name in all_} for how, (_, all_) in contestants.items()}
 for _ in range(rounds):

@@ -1,10 +1,10 @@
 //! Documents per second of embedding; `benches/peers/embedding.py` runs it beside sentence-transformers and ONNX Runtime.
 //!
 //! ```text
-//! cargo run --release -p ragbias-embed --example time_embedding -- MODEL_FOLDER TEXTS.json together|single|products
+//! cargo run --release -p ragbias-embed --example time_embedding -- MODEL_FOLDER TEXTS.json N|together|products
 //! ```
 //!
-//! `together` embeds all texts in one call, `single` one text a call; `products` computes nothing but the matrix products
+//! A number embeds so many texts a call, `together` all of them; `products` computes nothing but the matrix products
 //! that the texts need, in chunks of 512 tokens on every core: what no encoder on this gemm can exceed.
 #![expect(clippy::print_stdout, reason = "an example speaks to its reader")]
 #![allow(unsafe_code, reason = "gemm takes pointers, here to buffers of the size of each product")]
@@ -20,7 +20,7 @@ use rayon::prelude::*;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [model, texts, how] = arguments.as_slice() else {
-        return Err("expected MODEL_FOLDER TEXTS.json together|single|products".into());
+        return Err("expected MODEL_FOLDER TEXTS.json N|together|products".into());
     };
     let embedder = TextEmbedder::load(Path::new(model), &TextEmbedderConfig::default())?;
     let texts: Vec<String> = serde_json::from_str(&fs_err::read_to_string(texts)?)?;
@@ -28,16 +28,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let work = || -> Result<(), Box<dyn Error>> {
         match how.as_str() {
             "together" => drop(embedder.embed(&texts, Role::Document)?),
-            "single" => {
-                for text in &texts {
-                    embedder.embed(&[text], Role::Document)?;
-                }
-            }
             "products" => {
                 let tokens = embedder.tokenise(&texts, Role::Document)?.iter().map(Vec::len).sum();
                 products(&embedder.config().bert, tokens);
             }
-            _ => return Err("expected together, single or products".into()),
+            number => {
+                for texts in texts.chunks(number.parse()?) {
+                    embedder.embed(texts, Role::Document)?;
+                }
+            }
         }
         Ok(())
     };
