@@ -1,6 +1,6 @@
 //! The encoder of MiniLM: whole passes, a pass with its gradients, and its half layers, whose kernels are private.
 //!
-//! `cargo bench -p ragbias-embed`; MiniLM is pulled where it is not there yet.
+//! `cargo bench --bench encoder`; MiniLM is pulled where it is not there yet.
 
 use std::collections::BTreeSet;
 use std::error::Error;

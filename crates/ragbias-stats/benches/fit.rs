@@ -1,6 +1,6 @@
 //! A fit with its joint bootstrap, at the size of a family, and the interval of a single bias.
 //!
-//! `cargo bench -p ragbias-stats`
+//! `cargo bench --bench fit`
 
 use std::error::Error;
 

@@ -1,6 +1,6 @@
 //! Training from shared hidden states: what an epoch of one step costs, for a head and for the top MLP.
 //!
-//! `cargo bench -p ragbias-tune`; MiniLM is pulled where it is not there yet.
+//! `cargo bench --bench step`; MiniLM is pulled where it is not there yet.
 
 use std::error::Error;
 
