@@ -46,9 +46,7 @@ fn tokenise(criterion: &mut Criterion, embedder: &TextEmbedder) {
 
 fn passes(criterion: &mut Criterion, encoder: &Encoder) {
     let mut group = criterion.benchmark_group("encode");
-    for (name, batch) in
-        [("16 tokens", packed([16])), ("128 tokens", packed([128])), ("32 texts", mixed())]
-    {
+    for (name, batch) in [("16 tokens", packed([16])), ("128 tokens", packed([128])), ("32 texts", mixed())] {
         group.throughput(Throughput::Elements(batch.ids.len() as u64));
         group.bench_function(name, |bencher| {
             bencher.iter(|| encoder.vectors(Input::Tokens(black_box(&batch))).expect("tokens of MiniLM"));

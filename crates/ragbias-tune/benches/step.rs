@@ -35,8 +35,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     for scope in [Scope::Head, Scope::MlpTop(1)] {
         let cache = tempfile::tempdir()?;
         let questions = examples.iter().map(|example| (Role::Question, example.question.text.clone()));
-        let all = questions
-            .chain(corpus.documents().iter().map(|document| (Role::Document, document.full_text())));
+        let all =
+            questions.chain(corpus.documents().iter().map(|document| (Role::Document, document.full_text())));
         let texts = Texts::prepare(&base, scope, all, cache.path(), &Silent)?;
         let config = TrainConfig { batch: QUESTIONS, ..TrainConfig::new(scope, 3e-5, 1) };
         let training = Training {
