@@ -3,8 +3,10 @@
 //! Query, key and value of a token are one row of `3·hidden` values, as their one product gives them; a head's part of
 //! them is a view of `width` columns.
 
+use rayon::prelude::*;
+
 use super::function::exp;
-use super::matrix::{Into, Matrix, Threads, product};
+use super::matrix::{Into, Matrix, product};
 use super::row::{dot, largest, sum};
 
 /// The heads of a layer.
@@ -31,22 +33,37 @@ impl Heads {
         Matrix::strided(&rows[at..], length, self.width, 3 * self.hidden())
     }
 
-    /// The contexts of a sequence, `(length, hidden)`, from its `(length, 3·hidden)` rows.
+    /// The contexts of a sequence, `(length, hidden)`, from its `(length, 3·hidden)` rows; where `spread`, over all threads.
     ///
     /// Attention weights go into `weights`: `(heads, length, length)` of them where it has room for all, else each
     /// head's in the place of the last one's.
-    pub(super) fn forward(self, rows: &[f32], contexts: &mut [f32], weights: &mut [f32], threads: Threads) {
+    pub(super) fn forward(self, rows: &[f32], contexts: &mut [f32], weights: &mut [f32], spread: bool) {
         let hidden = self.hidden();
         let length = rows.len() / (3 * hidden);
-        let area = length * length;
+        if !spread {
+            return self.of_tokens(rows, 0, contexts, weights);
+        }
+        let share = length.div_ceil(rayon::current_num_threads());
+        let parts = contexts.par_chunks_mut(share * hidden).zip(weights.par_chunks_mut(share * length));
+        parts.enumerate().for_each(|(part, (contexts, weights))| {
+            self.of_tokens(rows, part * share, contexts, weights);
+        });
+    }
+
+    /// The contexts of some tokens of a sequence, from token `first`.
+    fn of_tokens(self, rows: &[f32], first: usize, contexts: &mut [f32], weights: &mut [f32]) {
+        let hidden = self.hidden();
+        let (length, tokens) = (rows.len() / (3 * hidden), contexts.len() / hidden);
+        let area = tokens * length;
         let step = if weights.len() >= self.count * area { area } else { 0 };
         for head in 0..self.count {
             let weights = &mut weights[head * step..head * step + area];
-            let [query, key, value] = [0, 1, 2].map(|part| self.view(rows, length, part, head));
-            product(weights, length, Into::Set, self.scale(), query, key.t(), threads);
+            let query = self.view(&rows[first * 3 * hidden..], tokens, 0, head);
+            let [key, value] = [1, 2].map(|part| self.view(rows, length, part, head));
+            product(weights, length, Into::Set, self.scale(), query, key.t());
             weights.chunks_exact_mut(length).for_each(softmax);
             let out = &mut contexts[head * self.width..];
-            product(out, hidden, Into::Set, 1.0, Matrix::new(weights, length, length), value, threads);
+            product(out, hidden, Into::Set, 1.0, Matrix::new(weights, tokens, length), value);
         }
     }
 
@@ -70,7 +87,7 @@ impl Heads {
             let [query, key, value] = [0, 1, 2].map(|part| self.view(rows, length, part, head));
             let gradient =
                 Matrix::strided(&contexts_gradient[head * self.width..], length, self.width, hidden);
-            product(scores, length, Into::Set, 1.0, gradient, value.t(), Threads::None);
+            product(scores, length, Into::Set, 1.0, gradient, value.t());
             for (gradient, weight) in scores.chunks_exact_mut(length).zip(weights.chunks_exact(length)) {
                 let mean = dot(gradient, weight);
                 for (g, w) in gradient.iter_mut().zip(weight) {
@@ -84,7 +101,7 @@ impl Heads {
                 (2, 1.0, square.t(), gradient),
             ] {
                 let out = &mut rows_gradient[part * hidden + head * self.width..];
-                product(out, 3 * hidden, Into::Set, scale, a, b, Threads::None);
+                product(out, 3 * hidden, Into::Set, scale, a, b);
             }
         }
     }

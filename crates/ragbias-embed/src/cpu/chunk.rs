@@ -2,8 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-
-use super::matrix::Threads;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Tokens of a chunk: enough for the matrix products to run at full rate, few enough for the widest intermediate result
 /// to stay in the cache.
@@ -55,9 +54,40 @@ pub(super) fn chunks(lengths: &[usize]) -> Vec<Chunk> {
     chunks
 }
 
-/// Threads of the matrix products within a chunk: all of them where there is one chunk alone.
-pub(super) fn inner_threads(chunks: &[Chunk]) -> Threads {
-    if chunks.len() == 1 { Threads::Rayon(0) } else { Threads::None }
+/// Whether the work within a chunk is spread over threads: where there is one chunk alone.
+pub(super) fn is_spread(chunks: &[Chunk]) -> bool {
+    chunks.len() == 1
+}
+
+/// Threads that wait for work beside a chunk that is spread: more have too little of it.
+const AWAKE: usize = 7;
+
+/// Does some work whose parts are spread over threads, one short part after the other, with the others kept awake: to be woken
+/// takes a thread longer than such a part.
+pub(super) fn with_threads_awake<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    let done = AtomicBool::new(false);
+    rayon::scope(|scope| {
+        for _ in 0..(rayon::current_num_threads() - 1).min(AWAKE) {
+            scope.spawn(|_| {
+                while !done.load(Ordering::Acquire) {
+                    if rayon::yield_now() != Some(rayon::Yield::Executed) {
+                        std::hint::spin_loop();
+                    }
+                }
+            });
+        }
+        // Also where the work panics: the others would wait for ever.
+        let _at_the_end = Done(&done);
+        work()
+    })
+}
+
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 #[cfg(test)]

@@ -52,53 +52,49 @@ const TANH_SCALE: f32 = 0.797_884_6;
 const TANH_CUBE: f32 = 0.044_715;
 
 impl Activation {
-    /// f(x + bias) in place, row by row.
-    pub(super) fn apply_to_rows(self, values: &mut [f32], bias: &[f32]) {
+    /// f(x) in place.
+    pub(super) fn apply_to(self, values: &mut [f32]) {
         match self {
-            Self::Gelu => add_and(values, bias, |x| x * normal(x)),
-            Self::GeluTanh => add_and(values, bias, |x| {
-                0.5 * x * (1.0 + tanh(TANH_SCALE * TANH_CUBE.mul_add(x * x * x, x)))
-            }),
-            Self::Relu => add_and(values, bias, |x| x.max(0.0)),
+            Self::Gelu => each(values, |x| x * normal(x)),
+            Self::GeluTanh => {
+                each(values, |x| 0.5 * x * (1.0 + tanh(TANH_SCALE * TANH_CUBE.mul_add(x * x * x, x))));
+            }
+            Self::Relu => each(values, |x| x.max(0.0)),
         }
     }
 
-    /// f(x + bias) in place, row by row, and f′(x + bias) into `slopes`.
-    pub(super) fn apply_with_slopes(self, values: &mut [f32], bias: &[f32], slopes: &mut [f32]) {
+    /// f(x) in place, and f′(x) into `slopes`.
+    pub(super) fn apply_with_slopes(self, values: &mut [f32], slopes: &mut [f32]) {
         match self {
-            Self::Gelu => add_and_two(values, bias, slopes, |x| {
+            Self::Gelu => each_with_slope(values, slopes, |x| {
                 /// 1/√(2π).
                 const DENSITY: f32 = 0.398_942_3;
                 let below = normal(x);
                 (x * below, (x * DENSITY).mul_add(exp(-0.5 * x * x), below))
             }),
-            Self::GeluTanh => add_and_two(values, bias, slopes, |x| {
+            Self::GeluTanh => each_with_slope(values, slopes, |x| {
                 let t = tanh(TANH_SCALE * TANH_CUBE.mul_add(x * x * x, x));
                 let inner = TANH_SCALE * (3.0 * TANH_CUBE).mul_add(x * x, 1.0);
                 (0.5 * x * (1.0 + t), 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner)
             }),
             Self::Relu => {
-                add_and_two(values, bias, slopes, |x| (x.max(0.0), if x > 0.0 { 1.0 } else { 0.0 }));
+                each_with_slope(values, slopes, |x| (x.max(0.0), if x > 0.0 { 1.0 } else { 0.0 }));
             }
         }
     }
 }
 
 #[inline(always)]
-fn add_and(values: &mut [f32], bias: &[f32], f: impl Fn(f32) -> f32) {
-    for row in values.chunks_exact_mut(bias.len()) {
-        for (x, b) in row.iter_mut().zip(bias) {
-            *x = f(*x + b);
-        }
+fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
+    for x in values {
+        *x = f(*x);
     }
 }
 
 #[inline(always)]
-fn add_and_two(values: &mut [f32], bias: &[f32], slopes: &mut [f32], f: impl Fn(f32) -> (f32, f32)) {
-    for (row, slopes) in values.chunks_exact_mut(bias.len()).zip(slopes.chunks_exact_mut(bias.len())) {
-        for ((x, b), slope) in row.iter_mut().zip(bias).zip(slopes) {
-            (*x, *slope) = f(*x + b);
-        }
+fn each_with_slope(values: &mut [f32], slopes: &mut [f32], f: impl Fn(f32) -> (f32, f32)) {
+    for (x, slope) in values.iter_mut().zip(slopes) {
+        (*x, *slope) = f(*x);
     }
 }
 
@@ -141,11 +137,11 @@ mod tests {
                 let x = 0.1 * i as f32 + 0.05;
                 let at = |x: f32| {
                     let mut value = [x];
-                    activation.apply_to_rows(&mut value, &[0.0]);
+                    activation.apply_to(&mut value);
                     f64::from(value[0])
                 };
                 let (mut value, mut slope) = ([x], [0.0]);
-                activation.apply_with_slopes(&mut value, &[0.0], &mut slope);
+                activation.apply_with_slopes(&mut value, &mut slope);
                 assert_eq!(f64::from(value[0]), at(x));
                 let step = 0.01;
                 let expected = (at(x + step) - at(x - step)) / f64::from(2.0 * step);

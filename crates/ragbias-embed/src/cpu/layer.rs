@@ -1,14 +1,16 @@
 //! One transformer layer over some packed sequences, forward and backward.
 
 use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
-use candle_core::{Storage, Tensor};
+use candle_core::{Storage, Tensor, TensorId};
 
 use super::attention::Heads;
-use super::matrix::{Into, Matrix, Threads, product};
+use super::matrix::{Into, Matrix, product};
 use super::norm::{Norm, Normed};
+use super::panels::Panels;
 use super::pool::Pool;
-use super::row::{add, add_rows};
+use super::row::add_rows;
 use crate::Result;
 use crate::config::{Activation, BertConfig};
 use crate::parameters::Parameters;
@@ -61,21 +63,27 @@ impl<S: Deref<Target = Storage>> Deref for Values<S> {
 struct Linear {
     weight: Weight,
     bias: Weight,
+    /// The weight as products read it, made when the first one does.
+    panels: Arc<OnceLock<Panels>>,
+    /// What it was made of.
+    parts: Vec<TensorId>,
 }
 
 impl Linear {
-    fn new(parameters: &Parameters, name: &str) -> Result<Self> {
-        Self::stacked(parameters, &[name.to_owned()])
-    }
-
-    /// Several maps of one input as one.
-    fn stacked(parameters: &Parameters, names: &[String]) -> Result<Self> {
-        let part = |part: &str| -> Result<Weight> {
-            let tensors = names.iter().map(|name| parameters.get(&format!("{name}.{part}")));
-            let tensors = tensors.collect::<Result<Vec<_>>>()?;
-            if let [one] = tensors[..] { Weight::new(one) } else { Weight::new(&Tensor::cat(&tensors, 0)?) }
+    /// Several maps of one input as one, or one; that of another encoder where it is of the same weights.
+    fn stacked(parameters: &Parameters, names: &[String], other: Option<&Self>) -> Result<Self> {
+        let tensors = |part: &str| -> Result<Vec<&Tensor>> {
+            names.iter().map(|name| parameters.get(&format!("{name}.{part}"))).collect()
         };
-        Ok(Self { weight: part("weight")?, bias: part("bias")? })
+        let (weights, biases) = (tensors("weight")?, tensors("bias")?);
+        let parts: Vec<TensorId> = weights.iter().chain(&biases).map(|tensor| tensor.id()).collect();
+        if let Some(other) = other.filter(|other| other.parts == parts) {
+            return Ok(other.clone());
+        }
+        let stacked = |tensors: &[&Tensor]| -> Result<Weight> {
+            if let [one] = tensors { Weight::new(one) } else { Weight::new(&Tensor::cat(tensors, 0)?) }
+        };
+        Ok(Self { weight: stacked(&weights)?, bias: stacked(&biases)?, panels: Arc::default(), parts })
     }
 
     fn outputs(&self) -> usize {
@@ -86,12 +94,11 @@ impl Linear {
         self.weight.shape()[1]
     }
 
-    /// x·Wᵀ, `(rows, out)`, without the bias.
-    fn forward(&self, x: &[f32], pool: &mut Pool, threads: Threads) -> Vec<f32> {
-        let (rows, width) = (x.len() / self.inputs(), self.outputs());
-        let mut out = pool.take(rows * width);
-        let (x, weight) = (Matrix::new(x, rows, self.inputs()), self.weight.values());
-        product(&mut out, width, Into::Set, 1.0, x, Matrix::new(&weight, width, self.inputs()).t(), threads);
+    /// f(x·Wᵀ + b), `(rows, out)`, f being `then` or nothing; where `spread`, over all threads.
+    fn forward(&self, x: &[f32], then: Option<Activation>, pool: &mut Pool, spread: bool) -> Vec<f32> {
+        let mut out = pool.take(x.len() / self.inputs() * self.outputs());
+        let panels = self.panels.get_or_init(|| Panels::new(&self.weight.values(), self.inputs()));
+        panels.product(x, &self.bias.values(), then, &mut out, spread);
         out
     }
 
@@ -100,7 +107,7 @@ impl Linear {
         let (rows, weight) = (gradient.len() / self.outputs(), self.weight.values());
         let gradient = Matrix::new(gradient, rows, self.outputs());
         let weight = Matrix::new(&weight, self.outputs(), self.inputs());
-        product(out, self.inputs(), into, 1.0, gradient, weight, Threads::None);
+        product(out, self.inputs(), into, 1.0, gradient, weight);
     }
 
     /// Adds gradientᵀ·x to the sum of the weight's gradients, and the rows of `gradient` to the bias's.
@@ -109,7 +116,7 @@ impl Linear {
         if let Some(sum) = &mut sums[0] {
             let gradient = Matrix::new(gradient, rows, self.outputs()).t();
             let x = Matrix::new(x, rows, self.inputs());
-            product(sum, self.inputs(), Into::Add, 1.0, gradient, x, Threads::None);
+            product(sum, self.inputs(), Into::Add, 1.0, gradient, x);
         }
         if let Some(sum) = &mut sums[1] {
             add_rows(sum, gradient);
@@ -242,22 +249,28 @@ impl Layer {
         self.shapes().map(|shape| shape.iter().product())
     }
 
-    pub(super) fn new(config: &BertConfig, number: usize, parameters: &Parameters) -> Result<Self> {
+    /// `other` is the layer in this place of another encoder: maps of the same weights are its maps.
+    pub(super) fn new(
+        config: &BertConfig,
+        number: usize,
+        parameters: &Parameters,
+        other: Option<&Self>,
+    ) -> Result<Self> {
         let at = |part: &str| format!("encoder.layer.{number}.{part}");
-        let linear = |part: &str| Linear::new(parameters, &at(part));
+        let linear = |parts: &[&str], of: fn(&Self) -> &Linear| {
+            let names: Vec<String> = parts.iter().map(|part| at(part)).collect();
+            Linear::stacked(parameters, &names, other.map(of))
+        };
         let heads = Heads {
             count: config.num_attention_heads,
             width: config.hidden_size / config.num_attention_heads,
         };
         Ok(Self {
-            query_key_value: Linear::stacked(
-                parameters,
-                &Self::PARTS[0].iter().map(|part| at(part)).collect::<Vec<_>>(),
-            )?,
-            attention_output: linear("attention.output.dense")?,
+            query_key_value: linear(Self::PARTS[0], |layer| &layer.query_key_value)?,
+            attention_output: linear(Self::PARTS[1], |layer| &layer.attention_output)?,
             attention_norm: LayerNorm::new(parameters, &at("attention.output.LayerNorm"), config)?,
-            up: linear("intermediate.dense")?,
-            down: linear("output.dense")?,
+            up: linear(Self::PARTS[3], |layer| &layer.up)?,
+            down: linear(Self::PARTS[4], |layer| &layer.down)?,
             output_norm: LayerNorm::new(parameters, &at("output.LayerNorm"), config)?,
             activation: config.hidden_act,
             heads,
@@ -271,13 +284,11 @@ impl Layer {
         lengths: &[usize],
         keep: bool,
         pool: &mut Pool,
-        threads: Threads,
+        spread: bool,
     ) -> Option<KeptAttention> {
         let hidden = self.heads.hidden();
         let tokens = states.len() / hidden;
-        let mut rows = self.query_key_value.forward(states, pool, threads);
-        let bias = self.query_key_value.bias.values();
-        rows.chunks_exact_mut(3 * hidden).for_each(|row| add(row, &bias));
+        let rows = self.query_key_value.forward(states, None, pool, spread);
         let areas = || lengths.iter().map(|length| length * length);
         let room = if keep { self.heads.count * areas().sum::<usize>() } else { areas().max().unwrap_or(0) };
         let (mut weights, mut contexts) = (pool.take(room), pool.take(tokens * hidden));
@@ -288,16 +299,15 @@ impl Layer {
                 &rows[token * 3 * hidden..(token + length) * 3 * hidden],
                 &mut contexts[token * hidden..(token + length) * hidden],
                 &mut weights[used..used + area],
-                threads,
+                spread,
             );
             token += length;
             used += if keep { area } else { 0 };
         }
-        let attended = self.attention_output.forward(&contexts, pool, threads);
+        let attended = self.attention_output.forward(&contexts, None, pool, spread);
         let mut kept = keep.then(|| (pool.copy(states), KeptNorm::new(tokens, hidden, pool)));
-        let bias = self.attention_output.bias.values();
         self.attention_norm.with(|norm| {
-            norm.residual(states, &attended, &bias, kept.as_mut().map(|(_, norm)| norm.normed()));
+            norm.residual(states, &attended, kept.as_mut().map(|(_, norm)| norm.normed()));
         });
         pool.give([attended]);
         if let Some((input, norm)) = kept {
@@ -313,25 +323,21 @@ impl Layer {
         states: &mut [f32],
         keep: bool,
         pool: &mut Pool,
-        threads: Threads,
+        spread: bool,
     ) -> Option<KeptMlp> {
         let hidden = self.heads.hidden();
         let tokens = states.len() / hidden;
-        let mut inner = self.up.forward(states, pool, threads);
-        let bias = self.up.bias.values();
-        let slopes = if keep {
+        let then = (!keep).then_some(self.activation);
+        let mut inner = self.up.forward(states, then, pool, spread);
+        let slopes = keep.then(|| {
             let mut slopes = pool.take(inner.len());
-            self.activation.apply_with_slopes(&mut inner, &bias, &mut slopes);
-            Some(slopes)
-        } else {
-            self.activation.apply_to_rows(&mut inner, &bias);
-            None
-        };
-        let out = self.down.forward(&inner, pool, threads);
+            self.activation.apply_with_slopes(&mut inner, &mut slopes);
+            slopes
+        });
+        let out = self.down.forward(&inner, None, pool, spread);
         let mut kept = keep.then(|| (pool.copy(states), KeptNorm::new(tokens, hidden, pool)));
-        let bias = self.down.bias.values();
         self.output_norm.with(|norm| {
-            norm.residual(states, &out, &bias, kept.as_mut().map(|(_, norm)| norm.normed()));
+            norm.residual(states, &out, kept.as_mut().map(|(_, norm)| norm.normed()));
         });
         pool.give([out]);
         if let (Some((input, norm)), Some(slopes)) = (kept, slopes) {

@@ -1,9 +1,6 @@
 //! Matrix products on slices, by the gemm crate.
 #![allow(unsafe_code, reason = "gemm takes pointers: the bounds that it needs are checked here")]
 
-/// How many threads a product may use: one where chunks are spread over threads, all where there is one chunk.
-pub(super) type Threads = gemm::Parallelism;
-
 /// A read-only matrix: a view of a slice, its element (i, j) at `i·step.0 + j·step.1`.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a> {
@@ -48,15 +45,7 @@ pub(super) enum Into {
 }
 
 /// `out` ← scale·A·B; rows of `out` begin `stride` values after one another.
-pub(super) fn product(
-    out: &mut [f32],
-    stride: usize,
-    into: Into,
-    scale: f32,
-    a: Matrix<'_>,
-    b: Matrix<'_>,
-    threads: Threads,
-) {
+pub(super) fn product(out: &mut [f32], stride: usize, into: Into, scale: f32, a: Matrix<'_>, b: Matrix<'_>) {
     let ((rows, inner), (inner_b, columns)) = (a.shape, b.shape);
     assert_eq!(inner, inner_b, "a product of matrices that do not fit; this is a bug");
     if rows == 0 || columns == 0 {
@@ -89,7 +78,7 @@ pub(super) fn product(
             false,
             false,
             false,
-            threads,
+            gemm::Parallelism::None,
         );
     }
 }
@@ -111,7 +100,7 @@ mod tests {
         let a = Matrix::strided(&values, 7, 13, 20);
         let b = Matrix::new(&values[200..], 9, 13);
         let mut out = vec![0.5; 7 * 11];
-        product(&mut out, 11, Into::Set, 2.0, a, b.t(), Threads::None);
+        product(&mut out, 11, Into::Set, 2.0, a, b.t());
         let expected = slow(a, b.t());
         for i in 0..7 {
             for j in 0..9 {
@@ -120,7 +109,7 @@ mod tests {
             assert_eq!(out[i * 11 + 9..(i + 1) * 11], [0.5; 2], "what lies between rows is left alone");
         }
         let before = out.clone();
-        product(&mut out, 11, Into::Add, 2.0, a, b.t(), Threads::None);
+        product(&mut out, 11, Into::Add, 2.0, a, b.t());
         assert!((out[3] - 2.0 * before[3]).abs() < 1e-4);
     }
 

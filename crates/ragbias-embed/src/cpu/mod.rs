@@ -2,7 +2,7 @@
 //!
 //! A batch is spread over as many chunks as fill the threads, each small enough for its states to stay in the cache from
 //! one operation to the next. A chunk goes through all layers on one thread, so that threads meet once a batch; a text
-//! that comes alone is one chunk, whose matrix products are spread over the threads instead. [`Bert`](crate::Bert) is
+//! that comes alone is one chunk, whose operations are spread over the threads instead. [`Bert`](crate::Bert) is
 //! the same function out of candle's operators, and tests hold this one against it.
 #![allow(clippy::inline_always, reason = "loops become vector code only where what they call is inlined")]
 
@@ -12,6 +12,7 @@ mod function;
 mod layer;
 mod matrix;
 mod norm;
+mod panels;
 mod pool;
 mod row;
 mod tape;
@@ -23,9 +24,8 @@ use rayon::prelude::*;
 
 pub(crate) use self::tape::CpuTape;
 
-use self::chunk::{Chunk, chunks, inner_threads};
+use self::chunk::{Chunk, chunks, is_spread, with_threads_awake};
 use self::layer::{KeptNorm, Layer, LayerNorm, Weight};
-use self::matrix::Threads;
 use self::pool::{Pool, Pools};
 use crate::config::{CheckpointConfig, Pooling};
 use crate::encoder::{Input, Under};
@@ -53,8 +53,19 @@ const NORM: &str = "embeddings.LayerNorm";
 
 impl CpuEncoder {
     pub(crate) fn new(config: &CheckpointConfig, parameters: &Parameters) -> Result<Self> {
+        Self::beside(config, parameters, None)
+    }
+
+    /// The same encoder with other weights; its memory is used on, and what it made of weights that are the same.
+    pub(crate) fn with(&self, config: &CheckpointConfig, parameters: &Parameters) -> Result<Self> {
+        Self::beside(config, parameters, Some(self))
+    }
+
+    fn beside(config: &CheckpointConfig, parameters: &Parameters, other: Option<&Self>) -> Result<Self> {
         let bert = &config.bert;
-        let layers = (0..bert.num_hidden_layers).map(|number| Layer::new(bert, number, parameters));
+        let layers = (0..bert.num_hidden_layers).map(|number| {
+            Layer::new(bert, number, parameters, other.and_then(|other| other.layers.get(number)))
+        });
         Ok(Self {
             hidden: bert.hidden_size,
             pooling: config.pooling,
@@ -63,13 +74,8 @@ impl CpuEncoder {
             segments: Weight::named(parameters, SEGMENTS)?,
             norm: LayerNorm::new(parameters, NORM, bert)?,
             layers: layers.collect::<Result<_>>()?,
-            pools: Arc::default(),
+            pools: other.map(|other| Arc::clone(&other.pools)).unwrap_or_default(),
         })
-    }
-
-    /// The same encoder with other weights; its memory is used on.
-    pub(crate) fn with(&self, config: &CheckpointConfig, parameters: &Parameters) -> Result<Self> {
-        Ok(Self { pools: Arc::clone(&self.pools), ..Self::new(config, parameters)? })
     }
 
     /// Hidden states at a place, `(tokens, hidden)`, in the order of the batch.
@@ -107,16 +113,19 @@ impl CpuEncoder {
         work: impl Fn(&Chunk, &[f32]) -> R + Sync,
     ) -> Vec<(Chunk, R)> {
         let chunks = chunks(input.lengths());
-        let threads = inner_threads(&chunks);
+        let spread = is_spread(&chunks);
         let one = |chunk: Chunk| {
             self.pools.lend(|pool| {
                 let mut states = self.enter(input, &chunk, None, pool);
-                self.run(&mut states, &chunk, input.half()..until, pool, threads);
+                self.run(&mut states, &chunk, input.half()..until, pool, spread);
                 let result = work(&chunk, &states);
                 pool.give([states]);
                 (chunk, result)
             })
         };
+        if spread {
+            return with_threads_awake(|| chunks.into_iter().map(one).collect());
+        }
         chunks.into_par_iter().map(one).collect()
     }
 
@@ -166,14 +175,14 @@ impl CpuEncoder {
         chunk: &Chunk,
         halves: std::ops::Range<usize>,
         pool: &mut Pool,
-        threads: Threads,
+        spread: bool,
     ) {
         for half in halves {
             let layer = &self.layers[half / 2];
             if half % 2 == 0 {
-                layer.attend(states, &chunk.lengths, false, pool, threads);
+                layer.attend(states, &chunk.lengths, false, pool, spread);
             } else {
-                layer.transform(states, false, pool, threads);
+                layer.transform(states, false, pool, spread);
             }
         }
     }

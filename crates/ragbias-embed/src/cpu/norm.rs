@@ -1,4 +1,4 @@
-//! LayerNorm over rows, fused with the bias and the residual before it; and its backward pass.
+//! LayerNorm over rows, fused with the residual before it; and its backward pass.
 
 use super::row::{add, dot, sum};
 
@@ -19,20 +19,12 @@ pub(super) struct Normed<'t> {
 }
 
 impl Norm<'_> {
-    /// states ← LayerNorm(added + bias + states), `(rows, width)` both.
-    pub(super) fn residual(
-        &self,
-        states: &mut [f32],
-        added: &[f32],
-        bias: &[f32],
-        mut kept: Option<Normed<'_>>,
-    ) {
+    /// states ← LayerNorm(added + states), `(rows, width)` both.
+    pub(super) fn residual(&self, states: &mut [f32], added: &[f32], mut kept: Option<Normed<'_>>) {
         let width = self.weight.len();
         let rows = states.chunks_exact_mut(width).zip(added.chunks_exact(width));
         for (number, (state, added)) in rows.enumerate() {
-            for ((x, a), b) in state.iter_mut().zip(added).zip(bias) {
-                *x += a + b;
-            }
+            add(state, added);
             let scale = self.row(state);
             if let Some(kept) = &mut kept {
                 kept.scales[number] = scale;

@@ -7,7 +7,6 @@ use rayon::prelude::*;
 
 use super::chunk::{Chunk, chunks};
 use super::layer::{KeptAttention, KeptMlp, KeptNorm, Layer, LayerSums};
-use super::matrix::Threads;
 use super::pool::Pool;
 use super::row::add;
 use super::{CpuEncoder, NORM, POSITIONS, SEGMENTS, WORDS};
@@ -67,14 +66,14 @@ impl CpuEncoder {
                 let mut embeddings =
                     wanted.embeddings.then(|| KeptNorm::new(chunk.tokens(), self.hidden, pool));
                 let mut states = self.enter(input, &chunk, embeddings.as_mut(), pool);
-                self.run(&mut states, &chunk, input.half()..wanted.lowest, pool, Threads::None);
+                self.run(&mut states, &chunk, input.half()..wanted.lowest, pool, false);
                 let halves = (wanted.lowest..self.halves()).map(|half| {
                     let layer = &self.layers[half / 2];
                     if half % 2 == 0 {
-                        let kept = layer.attend(&mut states, &chunk.lengths, true, pool, Threads::None);
+                        let kept = layer.attend(&mut states, &chunk.lengths, true, pool, false);
                         Half::Attention(kept.expect("kept where it is asked for; this is a bug"))
                     } else {
-                        let kept = layer.transform(&mut states, true, pool, Threads::None);
+                        let kept = layer.transform(&mut states, true, pool, false);
                         Half::Mlp(kept.expect("kept where it is asked for; this is a bug"))
                     }
                 });
