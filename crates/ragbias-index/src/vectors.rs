@@ -45,8 +45,13 @@ impl Vectors {
         }
     }
 
+    /// Row after row.
+    pub(crate) fn values(&self) -> &[f32] {
+        self.view().to_slice().expect("rows are in standard layout; this is a bug")
+    }
+
     pub(crate) fn content_id(&self) -> ContentId {
-        checksum(self.view().as_slice().expect("rows are in standard layout; this is a bug"))
+        checksum(self.values())
     }
 
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
