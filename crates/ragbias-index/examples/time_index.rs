@@ -35,7 +35,8 @@ fn main() -> Result<()> {
                 construction_width: construction_width.parse()?,
                 ..HnswConfig::default()
             };
-            let widths = widths.iter().map(|width| width.parse()).collect::<std::result::Result<Vec<_>, _>>()?;
+            let widths =
+                widths.iter().map(|width| width.parse()).collect::<std::result::Result<Vec<_>, _>>()?;
             hnsw(read(documents, dim)?, &read(questions, dim)?, k.parse()?, config, &widths)?
         }
         ["grow", kind, n, dim] => grow(kind, n.parse()?, dim.parse()?)?,

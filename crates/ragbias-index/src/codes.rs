@@ -1,5 +1,8 @@
 //! Vectors in whole numbers of 8 bits: a quarter of the memory, and sums that are the same in every order.
-#![allow(unsafe_code, reason = "the registers of AVX2 are reached by functions that are unsafe: see the safety comment")]
+#![allow(
+    unsafe_code,
+    reason = "the registers of AVX2 are reached by functions that are unsafe: see the safety comment"
+)]
 
 use rayon::prelude::*;
 
@@ -21,7 +24,8 @@ pub(crate) struct Codes {
 impl Codes {
     /// `values` are rows of `dim`.
     pub(crate) fn new(values: &[f32], dim: usize) -> Self {
-        let most = values.par_chunks(1 << 16).map(|part| part.iter().fold(0.0, |most: f32, x| most.max(x.abs())));
+        let most =
+            values.par_chunks(1 << 16).map(|part| part.iter().fold(0.0, |most: f32, x| most.max(x.abs())));
         let to_code = MOST / most.reduce(|| 0.0, f32::max);
         let codes = values.par_iter().map(|x| code(*x, to_code)).collect();
         Self { values: codes, dim, scale: 1.0 / (to_code * to_code), to_code }
@@ -65,6 +69,7 @@ fn one_by_one(a: &[i8], b: &[i8]) -> i32 {
 /// 32 at a time: |a| times b with the sign of a, two products to a number of 16 bits, which holds 2·127².
 #[cfg(target_feature = "avx2")]
 #[inline]
+#[expect(clippy::cast_ptr_alignment, reason = "the loads are of the kind that needs none")]
 fn in_registers(a: &[i8], b: &[i8]) -> i32 {
     use std::arch::x86_64::{
         __m256i, _mm_add_epi32, _mm_cvtsi128_si32, _mm_shuffle_epi32, _mm256_abs_epi8, _mm256_add_epi32,

@@ -1,5 +1,8 @@
 //! The product of two vectors, with the same sum on every machine.
-#![allow(unsafe_code, reason = "the registers of AVX2 are reached by functions that are unsafe: see the safety comment")]
+#![allow(
+    unsafe_code,
+    reason = "the registers of AVX2 are reached by functions that are unsafe: see the safety comment"
+)]
 
 /// Lanes of the sum: four registers of AVX2, enough that no multiply-add waits for the one before.
 const LANES: usize = 32;
@@ -24,7 +27,10 @@ fn rest(a: &[f32], b: &[f32]) -> [f32; LANES] {
     lanes
 }
 
-#[cfg_attr(all(target_feature = "avx2", target_feature = "fma", not(test)), expect(dead_code, reason = "the slow twin"))]
+#[cfg_attr(
+    all(target_feature = "avx2", target_feature = "fma", not(test)),
+    expect(dead_code, reason = "the slow twin")
+)]
 fn in_lanes(a: &[f32], b: &[f32]) -> f32 {
     let length = a.len().min(b.len());
     let (a, b) = (a[..length].chunks_exact(LANES), b[..length].chunks_exact(LANES));

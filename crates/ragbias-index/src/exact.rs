@@ -132,6 +132,7 @@ fn nearest(questions: &[f32], documents: &[f32], dim: usize, first: usize, k: us
 }
 
 /// A document's scores for all questions, of which few come up to the floors: 16 questions are compared at once.
+#[expect(clippy::needless_bitwise_bool, reason = "a lazy operator would compare one by one")]
 fn offer(tops: &mut [Top], floors: &mut [f32], scores: &[f32], document: usize) {
     for ((tops, floors), scores) in tops.chunks_mut(16).zip(floors.chunks_mut(16)).zip(scores.chunks(16)) {
         if scores.iter().zip(floors.iter()).fold(false, |any, (score, floor)| any | (score >= floor)) {

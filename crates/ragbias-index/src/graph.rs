@@ -72,7 +72,8 @@ impl Graph {
         let n = points.get_nb_point();
         let top = usize::from(graph.get_max_level_observed());
         // A search begins where hnsw_rs would: at the first point of the highest layer.
-        let entry = points.get_layer_iterator(top).next().expect("the highest layer has a point; this is a bug");
+        let entry =
+            points.get_layer_iterator(top).next().expect("the highest layer has a point; this is a bug");
         let mut layers: Vec<Vec<(u32, Vec<u32>)>> = (0..=top).map(|_| Vec::new()).collect();
         layers[0].reserve(n);
         for own in 0..=top {
@@ -86,11 +87,14 @@ impl Graph {
         }
         let layers = layers.into_iter().map(|mut nodes| {
             nodes.sort_unstable_by_key(|(row, _)| *row);
-            let mut layer = Layer { nodes: Vec::with_capacity(nodes.len()), starts: vec![0], links: Vec::new() };
+            let mut layer =
+                Layer { nodes: Vec::with_capacity(nodes.len()), starts: vec![0], links: Vec::new() };
             for (row, links) in nodes {
                 layer.nodes.push(row);
                 layer.links.extend(links);
-                layer.starts.push(u32::try_from(layer.links.len()).expect("fewer than 2³² links; this is a bug"));
+                layer
+                    .starts
+                    .push(u32::try_from(layer.links.len()).expect("fewer than 2³² links; this is a bug"));
             }
             layer
         });
@@ -157,6 +161,7 @@ impl Graph {
         let at = |row: u32| Candidate { score: product(code, codes.row(row)), row, done: false };
         let mut here = at(self.entry);
         for layer in self.layers[1..].iter().rev() {
+            // The first points of a layer are linked to ones that lie below it: from there the walk goes on below.
             while let Ok(place) = layer.nodes.binary_search(&here.row) {
                 let mut best = here;
                 for &link in layer.of(place) {
@@ -216,11 +221,15 @@ impl Graph {
         for _ in 0..head[0] {
             let counts = numbers(2)?;
             let (nodes, links) = (counts[0] as usize, counts[1] as usize);
-            layers.push(Layer { nodes: numbers(nodes)?, starts: numbers(nodes + 1)?, links: numbers(links)? });
+            layers.push(Layer {
+                nodes: numbers(nodes)?,
+                starts: numbers(nodes + 1)?,
+                links: numbers(links)?,
+            });
         }
         let graph = Self { layers, entry: head[1] };
         if !bytes.is_empty() {
-            return Err(format!("{} bytes are left over", bytes.len()));
+            return Err(format!("bytes left over: {}", bytes.len()));
         }
         graph.check(n)?;
         Ok(graph)
@@ -239,5 +248,104 @@ impl Graph {
         let whole = self.layers.first().is_some_and(|bottom| bottom.nodes.len() == n);
         let sound = whole && within(&[self.entry]) && self.layers.iter().all(sound);
         if sound { Ok(()) } else { Err(format!("it is no graph of {n} vectors")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::exact::tests::unit;
+
+    struct Cosine(f32);
+
+    impl Distance<i8> for Cosine {
+        fn eval(&self, a: &[i8], b: &[i8]) -> f32 {
+            (1.0 - product(a, b) as f32 * self.0).max(0.0)
+        }
+    }
+
+    fn built(codes: &Codes, n: usize) -> Hnsw<'static, i8, Cosine> {
+        let graph = Hnsw::new(4, n, 16, 20, Cosine(codes.scale()));
+        (0..n).for_each(|row| graph.insert_slice((codes.row(row as u32), row)));
+        graph
+    }
+
+    /// The same walk with a set of what was seen, and sorted anew after every step.
+    fn slow_walk(graph: &Graph, codes: &Codes, code: &[i8], width: usize) -> Vec<u32> {
+        let score = |row: u32| std::cmp::Reverse(product(code, codes.row(row)));
+        let mut here = graph.entry;
+        for layer in graph.layers[1..].iter().rev() {
+            while let Some(place) = layer.nodes.iter().position(|&row| row == here) {
+                let best = layer.of(place).iter().copied().chain([here]).min_by_key(|&row| (score(row), row));
+                if best == Some(here) {
+                    break;
+                }
+                here = best.unwrap();
+            }
+        }
+        let (mut seen, mut nearest, mut followed) = (HashSet::from([here]), vec![here], HashSet::new());
+        while let Some(&row) = nearest.iter().find(|row| !followed.contains(*row)) {
+            followed.insert(row);
+            nearest.extend(graph.layers[0].of(row as usize).iter().filter(|&&link| seen.insert(link)));
+            nearest.sort_by_key(|&row| (score(row), row));
+            nearest.truncate(width);
+        }
+        nearest
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20))]
+        #[test]
+        fn the_walk_is_that_of_its_slow_twin(n in 1..600_usize, width in 1..60_usize, seed in 1..99_u64) {
+            let (rows, questions) = (unit(n, 40, seed), unit(5, 40, seed + 100));
+            let codes = Codes::new(rows.as_slice(), 40);
+            let graph = Graph::flatten(&built(&codes, n));
+            let mut scratch = Scratch::default();
+            for question in questions.view().rows() {
+                let question = question.to_slice().unwrap();
+                let fast: Vec<u32> = graph.search(&codes, question, width, &mut scratch).collect();
+                let mut code = Vec::new();
+                codes.encode(question, &mut code);
+                prop_assert_eq!(fast, slow_walk(&graph, &codes, &code, width));
+            }
+        }
+    }
+
+    #[test]
+    fn the_links_are_those_of_hnsw_rs() {
+        let codes = Codes::new(unit(400, 40, 5).as_slice(), 40);
+        let theirs = built(&codes, 400);
+        let ours = Graph::flatten(&theirs);
+        assert!(ours.layers.len() > 1, "a graph of one layer shows little");
+        for point in theirs.get_point_indexation() {
+            let own = usize::from(point.get_point_id().0);
+            for (layer, links) in point.get_neighborhood_id().iter().enumerate().take(own + 1) {
+                let place = ours.layers[layer].nodes.binary_search(&(point.get_origin_id() as u32)).unwrap();
+                let links: Vec<u32> = links.iter().map(|link| link.get_origin_id() as u32).collect();
+                assert_eq!(ours.layers[layer].of(place), links);
+            }
+        }
+    }
+
+    #[test]
+    fn a_graph_is_read_as_it_was_written_and_refused_where_it_is_not_whole() {
+        let codes = Codes::new(unit(300, 40, 5).as_slice(), 40);
+        let graph = Graph::flatten(&built(&codes, 300));
+        let mut bytes = Vec::new();
+        graph.write(&mut bytes).unwrap();
+        assert!(Graph::read(&bytes, 300).unwrap() == graph);
+        let refusal = |bytes: &[u8], n| Graph::read(bytes, n).err().unwrap();
+        assert_eq!(refusal(&bytes, 299), "it is no graph of 299 vectors");
+        assert_eq!(refusal(&bytes[..bytes.len() - 4], 300), "it is cut");
+        bytes.push(0);
+        assert_eq!(refusal(&bytes, 300), "bytes left over: 1");
+        let end = bytes.len() - 1;
+        bytes.truncate(end);
+        bytes[end - 4..].copy_from_slice(&300_u32.to_le_bytes());
+        assert_eq!(refusal(&bytes, 300), "it is no graph of 300 vectors");
     }
 }

@@ -160,7 +160,8 @@ impl HnswIndex {
     pub fn load(folder: &Path) -> Result<Self> {
         let damaged = |file: &str, reason: String| Error::Damaged { path: folder.join(file), reason };
         let text = fs_err::read_to_string(folder.join(META))?;
-        let version: Version = serde_json::from_str(&text).map_err(|error| damaged(META, error.to_string()))?;
+        let version: Version =
+            serde_json::from_str(&text).map_err(|error| damaged(META, error.to_string()))?;
         if version.version != VERSION {
             return Err(damaged(META, format!("version {}, expected {VERSION}", version.version)));
         }
@@ -170,8 +171,7 @@ impl HnswIndex {
             return Err(damaged(GRAPH, "its checksum is wrong".into()));
         }
         let vectors = Vectors::load(&folder.join(VECTORS))?;
-        let graph =
-            Graph::read(&graph, vectors.view().nrows()).map_err(|reason| damaged(GRAPH, reason))?;
+        let graph = Graph::read(&graph, vectors.view().nrows()).map_err(|reason| damaged(GRAPH, reason))?;
         let codes = Codes::new(vectors.values(), vectors.view().ncols());
         Ok(Self::of(graph, vectors, codes, meta.config))
     }
