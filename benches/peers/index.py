@@ -163,16 +163,18 @@ def grow():
     sizes = {"exact": [10**3, 10**4, 10**5, 10**6], "hnsw": [10**3, 10**4, 10**5]}
     steps = ["build", "save", "load", "search"]
     runs = {kind: [ours("grow", kind, n, 384) for n in ns] for kind, ns in sizes.items()}
-    print("| index | vectors | build, s | save, s | load, s | 1,000 questions, s | vectors, MB | file, MB | peak, MB |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print("| index | vectors | build, s | save, s | load, s | 1,000 questions, s | vectors, MB | file, MB | peak, MB "
+          "| recall@10 |")
+    print("| --- |" + " ---: |" * 9)
     megabytes = lambda value: f"{value / 1e6:,.0f}"
     for kind, answers in runs.items():
         for a in answers:
             print(f"| {kind} | {a['n']:,} | " + " | ".join(f"{a[step]:.3f}" for step in steps)
-                  + f" | {megabytes(a['bytes'])} | {megabytes(a['file'])} | {megabytes(a['peak'])} |")
+                  + f" | {megabytes(a['bytes'])} | {megabytes(a['file'])} | {megabytes(a['peak'])} "
+                  f"| {a.get('recall', 1):.3f} |")
         # The smallest size is mostly what every process needs.
         lines = [f"{step} {slope([(a['n'], a[step]) for a in answers[1:]]):.2f}" for step in steps]
-        print(f"| {kind}, slope from 10⁴ on | | " + " | ".join(line.split()[1] for line in lines) + " | | | |")
+        print(f"| {kind}, slope from 10⁴ on | | " + " | ".join(line.split()[1] for line in lines) + " | | | | |")
     lines = {f"{kind} {step}": [(a["n"], a[step]) for a in answers] for kind, answers in runs.items() for step in steps}
     arguments.grow.write_text(plot(lines), encoding="utf-8")
 

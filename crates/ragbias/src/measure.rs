@@ -41,6 +41,9 @@ impl Default for MeasureConfig {
 }
 
 /// How neighbours are found.
+///
+/// Exactly, unless asked otherwise: every embedder of a family needs an index of its own, and a graph is built in the time
+/// of CROSSOVER questions answered exactly (`docs/performance.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IndexKind {
