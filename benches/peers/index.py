@@ -187,10 +187,9 @@ def plot(lines):
     at = lambda x, y: (left + width * (math.log10(x) - 3) / 3,
                        top + height * (high - math.log10(y)) / (high - low))
     colours = {"build": "#d1495b", "save": "#8a6fd1", "load": "#2a9d8f", "search": "#d98c1f"}
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 170} {top + height + 50}" '
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 200} {top + height + 50}" '
            'font-family="sans-serif" font-size="12" role="img" aria-label="Seconds over the number of vectors">',
-           "<style>text{fill:#444}.grid{stroke:#8888;stroke-width:.5}"
-           "@media(prefers-color-scheme:dark){text{fill:#ccc}}</style>"]
+           "<style>text{fill:#777}.grid{stroke:#888;stroke-width:.4}</style>"]
     for power in range(3, 7):
         x, _ = at(10**power, 10.0**low)
         out.append(f'<line class="grid" x1="{x:.0f}" x2="{x:.0f}" y1="{top}" y2="{top + height}"/>'
