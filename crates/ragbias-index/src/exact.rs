@@ -1,21 +1,27 @@
 use std::path::Path;
 
-use ndarray::{Axis, s};
 use ragbias_core::{ContentHasher, ContentId, Embeddings, Hit, VectorIndex};
 use rayon::prelude::*;
 
-use crate::top::Top;
+use crate::dot::dot;
+use crate::product;
+use crate::top::{Top, order};
 use crate::vectors::Vectors;
 use crate::{Error, Result};
 
 /// Questions and documents of one block: their scores are a matrix that stays in the cache.
-const QUESTION_BLOCK: usize = 32;
+const QUESTION_BLOCK: usize = 256;
 const DOCUMENT_BLOCK: usize = 1024;
+
+/// How many hits more than asked for are scored again by [`dot`]: the product's sums depend on its blocks in their last
+/// bits, and with them the order of hits that are nearly equal.
+const SPARE: usize = 8;
 
 /// Compares every question with every document.
 ///
 /// A search is a product of matrices, block by block over both sides, with a running top k for every question: memory
-/// is O(questions × k), whatever the size of the corpus. Blocks of questions run in parallel.
+/// is O(questions × k), whatever the size of the corpus. Blocks of questions run in parallel, and where they are fewer than
+/// threads, parts of the corpus. The score of a hit is computed pair by pair: it does not depend on what else is asked.
 pub struct ExactIndex {
     vectors: Vectors,
     id: ContentId,
@@ -80,33 +86,68 @@ impl VectorIndex for ExactIndex {
     }
 
     fn search(&self, questions: &Embeddings, k: usize) -> ragbias_core::Result<Vec<Vec<Hit>>> {
-        let documents = self.vectors.view();
         let k = check_questions(questions, self.dim(), self.len(), k)?;
         if k == 0 {
             return Ok(vec![Vec::new(); questions.len()]);
         }
-        let questions = questions.view();
-        let blocks: Vec<_> = questions.axis_chunks_iter(Axis(0), QUESTION_BLOCK).collect();
+        let (dim, values) = (self.dim(), self.vectors.values());
+        let blocks: Vec<&[f32]> = questions.as_slice().chunks(QUESTION_BLOCK * dim).collect();
+        let parts = rayon::current_num_threads().div_ceil(blocks.len());
+        let part = self.len().div_ceil(parts).next_multiple_of(DOCUMENT_BLOCK);
         let hits = blocks.into_par_iter().flat_map_iter(|block| {
-            let mut tops: Vec<Top> = (0..block.nrows()).map(|_| Top::new(k)).collect();
-            for start in (0..documents.nrows()).step_by(DOCUMENT_BLOCK) {
-                let end = (start + DOCUMENT_BLOCK).min(documents.nrows());
-                let scores = block.dot(&documents.slice(s![start..end, ..]).t());
-                for (top, row) in tops.iter_mut().zip(scores.rows()) {
-                    for (offset, &score) in row.iter().enumerate() {
-                        top.offer(start + offset, score);
-                    }
-                }
-            }
-            tops.into_iter().map(Top::into_sorted)
+            let parts = values.par_chunks(part * dim).enumerate();
+            let tops = parts.map(|(at, documents)| nearest(block, documents, dim, at * part, k + SPARE));
+            let tops = tops.reduce_with(|mut tops, others| {
+                tops.iter_mut().zip(others).for_each(|(top, other)| top.take(other));
+                tops
+            });
+            let tops = tops.expect("an index has documents; this is a bug");
+            tops.into_iter().zip(block.chunks_exact(dim)).map(move |(top, question)| {
+                let score = |document: usize| dot(question, &values[document * dim..][..dim]);
+                let again = |hit: Hit| Hit { score: score(hit.document.0 as usize), ..hit };
+                let mut hits: Vec<Hit> = top.into_sorted().into_iter().map(again).collect();
+                hits.sort_unstable_by(order);
+                hits.truncate(k);
+                hits
+            })
         });
         Ok(hits.collect())
     }
 }
 
+/// The `k` nearest of some documents to each question; the first document has the number `first`.
+fn nearest(questions: &[f32], documents: &[f32], dim: usize, first: usize, k: usize) -> Vec<Top> {
+    let n = questions.len() / dim;
+    let mut tops: Vec<Top> = (0..n).map(|_| Top::new(k)).collect();
+    let mut floors = vec![f32::NEG_INFINITY; n];
+    let mut scores = vec![0.0; n * DOCUMENT_BLOCK.min(documents.len() / dim)];
+    for (block, documents) in documents.chunks(DOCUMENT_BLOCK * dim).enumerate() {
+        let scores = &mut scores[..documents.len() / dim * n];
+        product::scores(scores, questions, documents, dim);
+        for (offset, scores) in scores.chunks_exact(n).enumerate() {
+            offer(&mut tops, &mut floors, scores, first + block * DOCUMENT_BLOCK + offset);
+        }
+    }
+    tops
+}
+
+/// A document's scores for all questions, of which few come up to the floors: 16 questions are compared at once.
+#[expect(clippy::needless_bitwise_bool, reason = "a lazy operator would compare one by one")]
+fn offer(tops: &mut [Top], floors: &mut [f32], scores: &[f32], document: usize) {
+    for ((tops, floors), scores) in tops.chunks_mut(16).zip(floors.chunks_mut(16)).zip(scores.chunks(16)) {
+        if scores.iter().zip(floors.iter()).fold(false, |any, (score, floor)| any | (score >= floor)) {
+            for ((top, floor), &score) in tops.iter_mut().zip(floors).zip(scores) {
+                if score >= *floor {
+                    *floor = top.offer(document, score);
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
-mod tests {
-    use ndarray::Array2;
+pub(crate) mod tests {
+    use ndarray::{Array2, Axis};
     use proptest::prelude::*;
     use ragbias_core::DocId;
 

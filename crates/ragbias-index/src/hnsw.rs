@@ -1,14 +1,15 @@
 use std::path::Path;
 
 use hnsw_rs::anndists::dist::Distance;
-use hnsw_rs::api::AnnT;
 use hnsw_rs::hnsw::Hnsw;
-use hnsw_rs::hnswio::{HnswIo, ReloadOptions};
 use ragbias_core::{ContentHasher, ContentId, DocId, Embeddings, Hit, VectorIndex};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::codes::{Codes, product};
+use crate::dot::dot;
 use crate::exact::check_questions;
+use crate::graph::{Graph, Scratch};
 use crate::vectors::Vectors;
 use crate::{Error, Result, top};
 
@@ -16,8 +17,8 @@ use crate::{Error, Result, top};
 ///
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
-/// | `neighbours` | 16 | links of a vector on every layer (M); more is better and slower | 2 to 255 |
-/// | `construction_width` | 200 | candidates looked at when a vector is inserted | ≥ `neighbours` |
+/// | `neighbours` | 24 | links of a vector on every layer (M); more is better and slower | 2 to 255 |
+/// | `construction_width` | 128 | candidates looked at when a vector is inserted | ≥ `neighbours` |
 /// | `search_width` | 128 | candidates looked at in a search; raised to k where that is more | ≥ 1 |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,7 +33,7 @@ pub struct HnswConfig {
 
 impl Default for HnswConfig {
     fn default() -> Self {
-        Self { neighbours: 16, construction_width: 200, search_width: 128 }
+        Self { neighbours: 24, construction_width: 128, search_width: 128 }
     }
 }
 
@@ -52,54 +53,46 @@ impl HnswConfig {
     }
 }
 
-/// A hierarchical navigable small world graph (Malkov & Yashunin, 2018, <https://arxiv.org/abs/1603.09320>), by the
-/// crate `hnsw_rs`.
+/// A hierarchical navigable small world graph (Malkov & Yashunin, 2018, <https://arxiv.org/abs/1603.09320>), built by the
+/// crate `hnsw_rs` and searched here.
 ///
 /// Vectors are inserted one after the other and layers drawn from a fixed seed, so that the same vectors give the same
 /// graph and a search the same hits on every machine.
 pub struct HnswIndex {
-    graph: Hnsw<'static, f32, UnitCosine>,
+    graph: Graph,
     vectors: Vectors,
+    codes: Codes,
     config: HnswConfig,
     id: ContentId,
 }
 
-/// 1 − cosine of unit vectors; never below 0, where rounding would take it.
-#[derive(Debug, Clone, Copy, Default)]
-struct UnitCosine;
+/// 1 − cosine of two codes; never below 0, where rounding would take it.
+struct UnitCosine {
+    scale: f32,
+}
 
-impl Distance<f32> for UnitCosine {
-    fn eval(&self, a: &[f32], b: &[f32]) -> f32 {
-        (1.0 - dot(a, b)).max(0.0)
+impl Distance<i8> for UnitCosine {
+    fn eval(&self, a: &[i8], b: &[i8]) -> f32 {
+        (1.0 - product(a, b) as f32 * self.scale).max(0.0)
     }
 }
 
-/// Sums in 16 lanes, which the compiler keeps in vector registers.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0_f32; 16];
-    let (a_blocks, b_blocks) = (a.chunks_exact(16), b.chunks_exact(16));
-    let rest: f32 = a_blocks.remainder().iter().zip(b_blocks.remainder()).map(|(x, y)| x * y).sum();
-    for (x, y) in a_blocks.zip(b_blocks) {
-        for lane in 0..16 {
-            lanes[lane] = x[lane].mul_add(y[lane], lanes[lane]);
-        }
-    }
-    lanes.iter().sum::<f32>() + rest
-}
+/// How many hits more than asked for are compared by their vectors, as codes may have changed their order.
+const SPARE: usize = 22;
 
 const LAYERS: usize = 16;
-const GRAPH: &str = "graph";
+const GRAPH: &str = "graph.bin";
 const VECTORS: &str = "vectors.vec";
 const META: &str = "index.json";
+const VERSION: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Meta {
     version: u32,
     config: HnswConfig,
-    /// blake3 of the two files of the graph.
+    /// blake3 of the file of the graph.
     graph: ContentId,
-    data: ContentId,
 }
 
 impl HnswIndex {
@@ -110,21 +103,32 @@ impl HnswIndex {
     pub fn build(documents: Embeddings, config: HnswConfig) -> Result<Self> {
         config.check()?;
         let vectors = Vectors::new(documents)?;
-        let rows = vectors.view();
-        let graph = Hnsw::new(config.neighbours, rows.nrows(), LAYERS, config.construction_width, UnitCosine);
-        for (row, vector) in rows.rows().into_iter().enumerate() {
-            let vector = vector.to_slice().expect("rows are in standard layout; this is a bug");
-            graph.insert_slice((vector, row));
+        let (n, dim) = vectors.view().dim();
+        let codes = Codes::new(vectors.values(), dim);
+        let distance = UnitCosine { scale: codes.scale() };
+        let graph = Hnsw::new(config.neighbours, n, LAYERS, config.construction_width, distance);
+        for row in 0..n {
+            graph.insert_slice((codes.row(row as u32), row));
         }
-        Ok(Self::of(graph, vectors, config))
+        Ok(Self::of(Graph::flatten(&graph), vectors, codes, config))
     }
 
-    fn of(graph: Hnsw<'static, f32, UnitCosine>, vectors: Vectors, config: HnswConfig) -> Self {
-        let id = ContentHasher::new("hnsw-index/1")
+    fn of(graph: Graph, vectors: Vectors, codes: Codes, config: HnswConfig) -> Self {
+        let id = ContentHasher::new("hnsw-index/2")
             .field(vectors.content_id().as_bytes())
             .field(format!("{config:?}"))
             .finish();
-        Self { graph, vectors, config, id }
+        Self { graph, vectors, codes, config, id }
+    }
+
+    /// The same graph, searched with another `search_width`.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where it is 0.
+    pub fn with_search_width(self, search_width: usize) -> Result<Self> {
+        let config = HnswConfig { search_width, ..self.config };
+        config.check()?;
+        Ok(Self::of(self.graph, self.vectors, self.codes, config))
     }
 
     /// Writes the index into a folder, whole or not at all; an index that was there is replaced.
@@ -135,11 +139,11 @@ impl HnswIndex {
         let parent = folder.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs_err::create_dir_all(parent)?;
         let staging = tempfile::tempdir_in(parent)?;
-        let dumped = self.graph.file_dump(staging.path(), GRAPH);
-        dumped.map_err(|error| std::io::Error::other(error.to_string()))?;
+        let mut graph = Vec::new();
+        self.graph.write(&mut graph)?;
+        fs_err::write(staging.path().join(GRAPH), &graph)?;
         self.vectors.save(&staging.path().join(VECTORS))?;
-        let [graph, data] = graph_files(staging.path())?;
-        let meta = Meta { version: 1, config: self.config, graph, data };
+        let meta = Meta { version: VERSION, config: self.config, graph: ContentId::of(&graph) };
         let json = serde_json::to_string_pretty(&meta).map_err(std::io::Error::from)?;
         fs_err::write(staging.path().join(META), json)?;
         if folder.exists() {
@@ -152,32 +156,31 @@ impl HnswIndex {
     /// Loads a saved index; its vectors are mapped into memory.
     ///
     /// # Errors
-    /// [`Error::Damaged`] where a file is missing, cut, or its checksum is wrong.
+    /// [`Error::Damaged`] where a file is cut, its checksum is wrong, or it is of another version.
     pub fn load(folder: &Path) -> Result<Self> {
         let damaged = |file: &str, reason: String| Error::Damaged { path: folder.join(file), reason };
         let text = fs_err::read_to_string(folder.join(META))?;
-        let meta: Meta = serde_json::from_str(&text).map_err(|error| damaged(META, error.to_string()))?;
-        if meta.version != 1 {
-            return Err(damaged(META, format!("version {}, expected 1", meta.version)));
+        let version: Version =
+            serde_json::from_str(&text).map_err(|error| damaged(META, error.to_string()))?;
+        if version.version != VERSION {
+            return Err(damaged(META, format!("version {}, expected {VERSION}", version.version)));
         }
-        if graph_files(folder)? != [meta.graph, meta.data] {
+        let meta: Meta = serde_json::from_str(&text).map_err(|error| damaged(META, error.to_string()))?;
+        let graph = fs_err::read(folder.join(GRAPH))?;
+        if ContentId::of(&graph) != meta.graph {
             return Err(damaged(GRAPH, "its checksum is wrong".into()));
         }
         let vectors = Vectors::load(&folder.join(VECTORS))?;
-        // The graph borrows from its reader for as long as it lives; an index is loaded once and kept, so the reader
-        // (a few hundred bytes) is never freed.
-        let reader = Box::leak(Box::new(HnswIo::new_with_options(folder, GRAPH, ReloadOptions::default())));
-        let graph =
-            reader.load_hnsw::<f32, UnitCosine>().map_err(|error| damaged(GRAPH, error.to_string()))?;
-        Ok(Self::of(graph, vectors, meta.config))
+        let graph = Graph::read(&graph, vectors.view().nrows()).map_err(|reason| damaged(GRAPH, reason))?;
+        let codes = Codes::new(vectors.values(), vectors.view().ncols());
+        Ok(Self::of(graph, vectors, codes, meta.config))
     }
 }
 
-fn graph_files(folder: &Path) -> Result<[ContentId; 2]> {
-    let hash = |ending: &str| -> Result<ContentId> {
-        Ok(ContentId::of(&fs_err::read(folder.join(format!("{GRAPH}.hnsw.{ending}")))?))
-    };
-    Ok([hash("graph")?, hash("data")?])
+/// What every version of the file says.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
 }
 
 impl VectorIndex for HnswIndex {
@@ -198,23 +201,20 @@ impl VectorIndex for HnswIndex {
         if k == 0 {
             return Ok(vec![Vec::new(); questions.len()]);
         }
-        let documents = self.vectors.view();
-        let questions = questions.view();
-        let rows: Vec<_> = questions.rows().into_iter().collect();
-        let search = |question: &ndarray::ArrayView1<'_, f32>| {
-            let vector = question.to_slice().expect("rows are in standard layout; this is a bug");
-            let found = self.graph.search(vector, k, self.config.search_width.max(k));
-            let mut hits: Vec<Hit> = found
-                .iter()
-                .map(|neighbour| Hit {
-                    document: DocId(neighbour.d_id as u32),
-                    score: documents.row(neighbour.d_id).dot(question),
-                })
-                .collect();
+        let vectors = self.vectors.values();
+        let width = self.config.search_width.max(k);
+        let search = |scratch: &mut Scratch, question: &[f32]| {
+            let near = self.graph.search(&self.codes, question, width, scratch);
+            let hit = |row: usize| Hit {
+                document: DocId(row as u32),
+                score: dot(question, &vectors[row * question.len()..][..question.len()]),
+            };
+            let mut hits: Vec<Hit> = near.take(k + SPARE).map(|row| hit(row as usize)).collect();
             hits.sort_unstable_by(top::order);
+            hits.truncate(k);
             hits
         };
-        Ok(rows.par_iter().map(search).collect())
+        Ok(questions.as_slice().par_chunks_exact(self.dim()).map_init(Scratch::default, search).collect())
     }
 }
 
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(loaded.id(), index.id());
         assert_eq!(loaded.search(&questions, 5).unwrap(), index.search(&questions, 5).unwrap());
         index.save(&path).unwrap();
-        let file = path.join("graph.hnsw.graph");
+        let file = path.join("graph.bin");
         let mut bytes = fs_err::read(&file).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;

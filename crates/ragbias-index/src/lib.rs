@@ -16,9 +16,13 @@
 //! # Ok::<(), ragbias_core::Error>(())
 //! ```
 
+mod codes;
+mod dot;
 mod error;
 mod exact;
+mod graph;
 mod hnsw;
+mod product;
 mod top;
 mod vectors;
 

@@ -22,15 +22,24 @@ impl Top {
         Self { k, hits: Vec::with_capacity(2 * k), floor: f32::NEG_INFINITY }
     }
 
-    pub(crate) fn offer(&mut self, document: usize, score: f32) {
+    /// The score that the next has to come up to.
+    pub(crate) fn offer(&mut self, document: usize, score: f32) -> f32 {
         if score < self.floor {
-            return;
+            return self.floor;
         }
         self.hits.push(Hit { document: DocId(document as u32), score });
         if self.hits.len() == 2 * self.k {
             self.hits.select_nth_unstable_by(self.k - 1, order);
             self.hits.truncate(self.k);
             self.floor = self.hits[self.k - 1].score;
+        }
+        self.floor
+    }
+
+    /// What was offered to another.
+    pub(crate) fn take(&mut self, other: Self) {
+        for hit in other.hits {
+            self.offer(hit.document.0 as usize, hit.score);
         }
     }
 

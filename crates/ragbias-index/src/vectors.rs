@@ -1,6 +1,10 @@
 //! Unit vectors in memory or in a mapped file.
-#![allow(unsafe_code, reason = "mapping a file is unsafe: see the safety comment")]
+#![allow(
+    unsafe_code,
+    reason = "mapping a file and reading its values in place are unsafe: see the safety comments"
+)]
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::Path;
 
@@ -45,8 +49,13 @@ impl Vectors {
         }
     }
 
+    /// Row after row.
+    pub(crate) fn values(&self) -> &[f32] {
+        self.view().to_slice().expect("rows are in standard layout; this is a bug")
+    }
+
     pub(crate) fn content_id(&self) -> ContentId {
-        checksum(self.view().as_slice().expect("rows are in standard layout; this is a bug"))
+        checksum(self.values())
     }
 
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
@@ -64,9 +73,7 @@ impl Vectors {
         out.write_all(&(view.ncols() as u64).to_le_bytes())?;
         out.write_all(checksum(values).as_bytes())?;
         out.write_all(&[0; HEADER - 56])?;
-        for value in values {
-            out.write_all(&value.to_le_bytes())?;
-        }
+        out.write_all(&little_endian(values))?;
         out.flush()?;
         drop(out);
         file.persist(path).map_err(|error| error.error)?;
@@ -101,6 +108,17 @@ impl Vectors {
 }
 
 fn checksum(values: &[f32]) -> ContentId {
-    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    ContentId::of(&bytes)
+    ContentId::of(&little_endian(values))
+}
+
+/// The bytes of a file: where the machine's own order is that of the file, they are not copied.
+fn little_endian(values: &[f32]) -> Cow<'_, [u8]> {
+    if cfg!(target_endian = "little") {
+        // SAFETY: every f32 is four bytes, which any slice of bytes may hold.
+        let (before, bytes, after) = unsafe { values.align_to::<u8>() };
+        assert!(before.is_empty() && after.is_empty(), "bytes are always aligned; this is a bug");
+        Cow::Borrowed(bytes)
+    } else {
+        values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
 }

@@ -41,6 +41,9 @@ impl Default for MeasureConfig {
 }
 
 /// How neighbours are found.
+///
+/// Exactly, unless asked otherwise: every embedder needs an index of its own, and while a graph of 23,000 documents is built,
+/// some 90,000 questions are answered exactly (`docs/performance.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IndexKind {
