@@ -40,11 +40,13 @@ impl Panels {
     pub(super) fn new(weights: &[f32], inputs: usize) -> Self {
         let outputs = weights.len() / inputs;
         let mut lines = vec![Line([0.0; 16]); outputs.div_ceil(WIDTH) * inputs * LINES];
-        for (rows, panel) in weights.chunks(WIDTH * inputs).zip(lines.chunks_exact_mut(inputs * LINES)) {
-            for (output, row) in rows.chunks_exact(inputs).enumerate() {
-                let (line, lane) = (output / 16, output % 16);
-                for (place, &weight) in panel.chunks_exact_mut(LINES).zip(row) {
-                    place[line].0[lane] = weight;
+        for (number, rows) in weights.chunks(16 * inputs).enumerate() {
+            let (panel, line) = (number / LINES, number % LINES);
+            let places = lines[panel * inputs * LINES..].iter_mut().skip(line).step_by(LINES);
+            // Lines are written one after the other, from sixteen rows that are read side by side.
+            for (input, place) in places.take(inputs).enumerate() {
+                for (value, row) in place.0.iter_mut().zip(rows.chunks_exact(inputs)) {
+                    *value = row[input];
                 }
             }
         }
