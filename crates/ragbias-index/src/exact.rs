@@ -3,9 +3,8 @@ use std::path::Path;
 use ragbias_core::{ContentHasher, ContentId, Embeddings, Hit, VectorIndex};
 use rayon::prelude::*;
 
-use crate::dot::dot;
 use crate::product;
-use crate::top::{Top, order};
+use crate::top::Top;
 use crate::vectors::Vectors;
 use crate::{Error, Result};
 
@@ -13,7 +12,7 @@ use crate::{Error, Result};
 const QUESTION_BLOCK: usize = 256;
 const DOCUMENT_BLOCK: usize = 1024;
 
-/// How many hits more than asked for are scored again by [`dot`]: the product's sums depend on its blocks in their last
+/// How many hits more than asked for are scored again, pair by pair: the product's sums depend on its blocks in their last
 /// bits, and with them the order of hits that are nearly equal.
 const SPARE: usize = 8;
 
@@ -103,12 +102,8 @@ impl VectorIndex for ExactIndex {
             });
             let tops = tops.expect("an index has documents; this is a bug");
             tops.into_iter().zip(block.chunks_exact(dim)).map(move |(top, question)| {
-                let score = |document: usize| dot(question, &values[document * dim..][..dim]);
-                let again = |hit: Hit| Hit { score: score(hit.document.0 as usize), ..hit };
-                let mut hits: Vec<Hit> = top.into_sorted().into_iter().map(again).collect();
-                hits.sort_unstable_by(order);
-                hits.truncate(k);
-                hits
+                let rows = top.into_sorted().into_iter().map(|hit| hit.document.0);
+                self.vectors.best(question, rows, k)
             })
         });
         Ok(hits.collect())

@@ -259,17 +259,10 @@ mod tests {
 
     use super::*;
     use crate::exact::tests::unit;
+    use crate::hnsw::UnitCosine;
 
-    struct Cosine(f32);
-
-    impl Distance<i8> for Cosine {
-        fn eval(&self, a: &[i8], b: &[i8]) -> f32 {
-            (1.0 - product(a, b) as f32 * self.0).max(0.0)
-        }
-    }
-
-    fn built(codes: &Codes, n: usize) -> Hnsw<'static, i8, Cosine> {
-        let graph = Hnsw::new(4, n, 16, 20, Cosine(codes.scale()));
+    fn built(codes: &Codes, n: usize) -> Hnsw<'static, i8, UnitCosine> {
+        let graph = Hnsw::new(4, n, 16, 20, UnitCosine { scale: codes.scale() });
         (0..n).for_each(|row| graph.insert_slice((codes.row(row as u32), row)));
         graph
     }

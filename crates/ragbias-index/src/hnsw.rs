@@ -2,16 +2,15 @@ use std::path::Path;
 
 use hnsw_rs::anndists::dist::Distance;
 use hnsw_rs::hnsw::Hnsw;
-use ragbias_core::{ContentHasher, ContentId, DocId, Embeddings, Hit, VectorIndex};
+use ragbias_core::{ContentHasher, ContentId, Embeddings, Hit, VectorIndex};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::codes::{Codes, product};
-use crate::dot::dot;
 use crate::exact::check_questions;
 use crate::graph::{Graph, Scratch};
 use crate::vectors::Vectors;
-use crate::{Error, Result, top};
+use crate::{Error, Result};
 
 /// Settings of the graph.
 ///
@@ -67,8 +66,8 @@ pub struct HnswIndex {
 }
 
 /// 1 − cosine of two codes; never below 0, where rounding would take it.
-struct UnitCosine {
-    scale: f32,
+pub(crate) struct UnitCosine {
+    pub(crate) scale: f32,
 }
 
 impl Distance<i8> for UnitCosine {
@@ -201,18 +200,10 @@ impl VectorIndex for HnswIndex {
         if k == 0 {
             return Ok(vec![Vec::new(); questions.len()]);
         }
-        let vectors = self.vectors.values();
         let width = self.config.search_width.max(k);
         let search = |scratch: &mut Scratch, question: &[f32]| {
             let near = self.graph.search(&self.codes, question, width, scratch);
-            let hit = |row: usize| Hit {
-                document: DocId(row as u32),
-                score: dot(question, &vectors[row * question.len()..][..question.len()]),
-            };
-            let mut hits: Vec<Hit> = near.take(k + SPARE).map(|row| hit(row as usize)).collect();
-            hits.sort_unstable_by(top::order);
-            hits.truncate(k);
-            hits
+            self.vectors.best(question, near.take(k + SPARE), k)
         };
         Ok(questions.as_slice().par_chunks_exact(self.dim()).map_init(Scratch::default, search).collect())
     }

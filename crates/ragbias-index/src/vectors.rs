@@ -10,8 +10,10 @@ use std::path::Path;
 
 use memmap2::Mmap;
 use ndarray::ArrayView2;
-use ragbias_core::{ContentId, Embeddings};
+use ragbias_core::{ContentId, DocId, Embeddings, Hit};
 
+use crate::dot::dot;
+use crate::top::order;
 use crate::{Error, Result};
 
 /// `RBVEC\0\0` and a version, then n and dim as u64, the blake3 of the values, and the values as f32, row after row,
@@ -19,8 +21,13 @@ use crate::{Error, Result};
 const MAGIC: [u8; 8] = *b"RBVEC\0\0\x01";
 const HEADER: usize = 64;
 
-/// `(n, dim)` f32, every row of unit length.
-pub(crate) enum Vectors {
+/// `(n, dim)` f32, every row of unit length, and the hash of their values.
+pub(crate) struct Vectors {
+    values: Values,
+    id: ContentId,
+}
+
+enum Values {
     Owned(Embeddings),
     Mapped { map: Mmap, n: usize, dim: usize },
 }
@@ -33,34 +40,43 @@ impl Vectors {
         if !embeddings.is_normalised() {
             return Err(Error::NotNormalised);
         }
-        Ok(Self::Owned(embeddings))
+        Ok(Self::of(Values::Owned(embeddings)))
+    }
+
+    fn of(values: Values) -> Self {
+        let id = ContentId::of(&little_endian(in_order(values.view())));
+        Self { values, id }
     }
 
     pub(crate) fn view(&self) -> ArrayView2<'_, f32> {
-        match self {
-            Self::Owned(embeddings) => embeddings.view(),
-            Self::Mapped { map, n, dim } => {
-                let bytes = &map[HEADER..HEADER + n * dim * 4];
-                // SAFETY: maps begin at a page, the header has 64 bytes, so the values are aligned; any bits are an f32.
-                let (before, values, after) = unsafe { bytes.align_to::<f32>() };
-                assert!(before.is_empty() && after.is_empty(), "mapped values are aligned; this is a bug");
-                ArrayView2::from_shape((*n, *dim), values).expect("n rows of dim values each; this is a bug")
-            }
-        }
+        self.values.view()
     }
 
     /// Row after row.
     pub(crate) fn values(&self) -> &[f32] {
-        self.view().to_slice().expect("rows are in standard layout; this is a bug")
+        in_order(self.view())
     }
 
     pub(crate) fn content_id(&self) -> ContentId {
-        checksum(self.values())
+        self.id
+    }
+
+    /// The `k` best of some rows for a question. Their scores are computed pair by pair: they depend neither on what else is
+    /// asked nor on how the rows were found.
+    pub(crate) fn best(&self, question: &[f32], rows: impl Iterator<Item = u32>, k: usize) -> Vec<Hit> {
+        let (dim, values) = (question.len(), self.values());
+        let hit = |row: u32| Hit {
+            document: DocId(row),
+            score: dot(question, &values[row as usize * dim..][..dim]),
+        };
+        let mut hits: Vec<Hit> = rows.map(hit).collect();
+        hits.sort_unstable_by(order);
+        hits.truncate(k);
+        hits
     }
 
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
         let view = self.view();
-        let values = view.as_slice().expect("rows are in standard layout; this is a bug");
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs_err::create_dir_all(folder)?;
         let mut builder = tempfile::Builder::new();
@@ -71,9 +87,9 @@ impl Vectors {
         out.write_all(&MAGIC)?;
         out.write_all(&(view.nrows() as u64).to_le_bytes())?;
         out.write_all(&(view.ncols() as u64).to_le_bytes())?;
-        out.write_all(checksum(values).as_bytes())?;
+        out.write_all(self.id.as_bytes())?;
         out.write_all(&[0; HEADER - 56])?;
-        out.write_all(&little_endian(values))?;
+        out.write_all(&little_endian(in_order(view)))?;
         out.flush()?;
         drop(out);
         file.persist(path).map_err(|error| error.error)?;
@@ -99,16 +115,32 @@ impl Vectors {
             return Err(damaged(format!("{} bytes do not hold {n} vectors of {dim} dimensions", map.len())));
         }
         let stored: [u8; 32] = map[24..56].try_into().expect("32 bytes; this is a bug");
-        let vectors = Self::Mapped { map, n, dim };
-        if vectors.content_id().as_bytes() != &stored {
+        let vectors = Self::of(Values::Mapped { map, n, dim });
+        if vectors.id.as_bytes() != &stored {
             return Err(damaged("its checksum is wrong".into()));
         }
         Ok(vectors)
     }
 }
 
-fn checksum(values: &[f32]) -> ContentId {
-    ContentId::of(&little_endian(values))
+impl Values {
+    fn view(&self) -> ArrayView2<'_, f32> {
+        match self {
+            Self::Owned(embeddings) => embeddings.view(),
+            Self::Mapped { map, n, dim } => {
+                let bytes = &map[HEADER..HEADER + n * dim * 4];
+                // SAFETY: maps begin at a page, the header has 64 bytes, so the values are aligned; any bits are an f32.
+                let (before, values, after) = unsafe { bytes.align_to::<f32>() };
+                assert!(before.is_empty() && after.is_empty(), "mapped values are aligned; this is a bug");
+                ArrayView2::from_shape((*n, *dim), values).expect("n rows of dim values each; this is a bug")
+            }
+        }
+    }
+}
+
+/// Values row after row.
+fn in_order(view: ArrayView2<'_, f32>) -> &[f32] {
+    view.to_slice().expect("rows are in standard layout; this is a bug")
 }
 
 /// The bytes of a file: where the machine's own order is that of the file, they are not copied.

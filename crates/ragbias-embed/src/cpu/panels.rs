@@ -2,7 +2,7 @@
 //!
 //! A general product copies the weights into its own order at every call, which for a short text takes longer than the
 //! product itself. Each sum goes over the inputs in order, one multiply-add after the other, whatever the rows beside it and
-//! the width of the registers: a text's vector depends neither on its batch nor, to the bit, on the processor.
+//! the width of the registers: to the bit, a row depends neither on its batch nor on the processor.
 #![allow(
     unsafe_code,
     reason = "vector instructions take pointers: the bounds that they need are checked here"
