@@ -1,11 +1,11 @@
 //! Documents per second of embedding; `benches/peers/embedding.py` runs it beside sentence-transformers and ONNX Runtime.
 //!
 //! ```text
-//! cargo run --release -p ragbias-embed --example time_embedding -- MODEL_FOLDER TEXTS.json N|together|products
+//! cargo run --release -p ragbias-embed --example time_embedding -- MODEL_FOLDER TEXTS.json N|together|maps|products
 //! ```
 //!
-//! A number embeds so many texts a call, `together` all of them; `products` computes nothing but the matrix products
-//! that the texts need, in chunks of 512 tokens on every core: what no encoder on this gemm can exceed.
+//! A number embeds so many texts a call, `together` all of them; `products` computes nothing but the matrix products that the
+//! texts need, by the gemm crate on every core, and `maps` those of the linear maps alone.
 #![expect(clippy::print_stdout, reason = "an example speaks to its reader")]
 #![allow(unsafe_code, reason = "gemm takes pointers, here to buffers of the size of each product")]
 
@@ -20,7 +20,7 @@ use rayon::prelude::*;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [model, texts, how] = arguments.as_slice() else {
-        return Err("expected MODEL_FOLDER TEXTS.json N|together|products".into());
+        return Err("expected MODEL_FOLDER TEXTS.json N|together|maps|products".into());
     };
     let embedder = TextEmbedder::load(Path::new(model), &TextEmbedderConfig::default())?;
     let texts: Vec<String> = serde_json::from_str(&fs_err::read_to_string(texts)?)?;
@@ -28,9 +28,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let work = || -> Result<(), Box<dyn Error>> {
         match how.as_str() {
             "together" => drop(embedder.embed(&texts, Role::Document)?),
-            "products" => {
-                let tokens = embedder.tokenise(&texts, Role::Document)?.iter().map(Vec::len).sum();
-                products(&embedder.config().bert, tokens);
+            "maps" | "products" => {
+                let tokens = embedder.tokenise(&texts, Role::Document)?;
+                let lengths: Vec<usize> = tokens.iter().map(Vec::len).collect();
+                products(&embedder.config().bert, &lengths, how == "products");
             }
             number => {
                 for texts in texts.chunks(number.parse()?) {
@@ -47,41 +48,73 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The linear maps of all layers over this many tokens.
-fn products(config: &BertConfig, tokens: usize) {
+/// The linear maps of all layers over texts of these lengths, 512 tokens at a time, and the products of their attention.
+fn products(config: &BertConfig, lengths: &[usize], attention: bool) {
     const ROWS: usize = 512;
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
     let maps = [(hidden, 3 * hidden), (hidden, hidden), (hidden, inner), (inner, hidden)];
+    let tokens: usize = lengths.iter().sum();
     (0..tokens.div_ceil(ROWS)).into_par_iter().for_each(|_| {
         let (x, mut y) = (vec![0.5_f32; ROWS * inner], vec![0.0_f32; ROWS * inner]);
         let weights = vec![0.5_f32; hidden * inner];
         for (inputs, outputs) in maps.iter().copied().cycle().take(4 * config.num_hidden_layers) {
-            let (k, n) = (inputs.cast_signed(), outputs.cast_signed());
-            // SAFETY: x holds ROWS·inner values, y as many, and the weights as many as the largest map has.
-            unsafe {
-                gemm::gemm(
-                    ROWS,
-                    outputs,
-                    inputs,
-                    y.as_mut_ptr(),
-                    1,
-                    n,
-                    false,
-                    x.as_ptr(),
-                    1,
-                    k,
-                    weights.as_ptr(),
-                    k,
-                    1,
-                    0.0,
-                    1.0,
-                    false,
-                    false,
-                    false,
-                    gemm::Parallelism::None,
-                );
-            }
+            product(&mut y, [ROWS, outputs, inputs], (&x, [inputs, 1]), (&weights, [1, inputs]), outputs);
         }
         std::hint::black_box(&y);
     });
+    if !attention {
+        return;
+    }
+    let width = hidden / config.num_attention_heads;
+    lengths.par_iter().for_each(|&length| {
+        let (x, mut y) = (vec![0.5_f32; length * 3 * hidden], vec![0.0_f32; length * hidden]);
+        let mut weights = vec![0.0_f32; length * length];
+        for _ in 0..config.num_hidden_layers * config.num_attention_heads {
+            let (queries, keys) = ((x.as_slice(), [3 * hidden, 1]), (x.as_slice(), [1, 3 * hidden]));
+            product(&mut weights, [length, length, width], queries, keys, length);
+            let values = (x.as_slice(), [3 * hidden, 1]);
+            product(&mut y, [length, width, length], (&weights, [length, 1]), values, hidden);
+        }
+        std::hint::black_box(&y);
+    });
+}
+
+/// y ← A·B, rows, columns and terms of the sums in this order, by the gemm crate on one thread; a factor comes with its steps
+/// from row to row and from column to column.
+fn product(
+    y: &mut [f32],
+    [rows, columns, terms]: [usize; 3],
+    (a, a_step): (&[f32], [usize; 2]),
+    (b, b_step): (&[f32], [usize; 2]),
+    stride: usize,
+) {
+    let reach =
+        |[rows, columns]: [usize; 2], step: [usize; 2]| (rows - 1) * step[0] + (columns - 1) * step[1];
+    assert!(reach([rows, terms], a_step) < a.len() && reach([terms, columns], b_step) < b.len());
+    assert!(reach([rows, columns], [stride, 1]) < y.len());
+    let [a_step, b_step] = [a_step, b_step].map(|step| step.map(usize::cast_signed));
+    // SAFETY: all three lie within their slices, as was asserted.
+    unsafe {
+        gemm::gemm(
+            rows,
+            columns,
+            terms,
+            y.as_mut_ptr(),
+            1,
+            stride.cast_signed(),
+            false,
+            a.as_ptr(),
+            a_step[1],
+            a_step[0],
+            b.as_ptr(),
+            b_step[1],
+            b_step[0],
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
 }

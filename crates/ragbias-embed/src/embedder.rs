@@ -12,9 +12,6 @@ use crate::parameters::Parameters;
 use crate::processor::Processor;
 use crate::{Error, Result};
 
-/// Tokens of one pass through the encoder, which spreads them over threads.
-const TOKENS_PER_PASS: usize = 16_384;
-
 /// Where a checkpoint runs, and settings that its files leave open or get wrong; `None` keeps the checkpoint's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TextEmbedderConfig {
@@ -124,7 +121,7 @@ impl TextEmbedder {
         let sequences = self.tokenise(texts, role)?;
         let dim = self.dim();
         let mut values = Vec::with_capacity(texts.len() * dim);
-        for batch in passes(&sequences) {
+        for batch in passes(&sequences, self.encoder.tokens_per_pass()) {
             let packed = Packed::new(batch);
             let mut pooled = self.encoder.vectors(Input::Tokens(&packed))?;
             if let Some(head) = &self.head {
@@ -161,8 +158,8 @@ impl Embedder for TextEmbedder {
     }
 }
 
-/// Cuts a batch into slices of about [`TOKENS_PER_PASS`] tokens, each of at least one sequence.
-fn passes(sequences: &[Vec<u32>]) -> impl Iterator<Item = &[Vec<u32>]> {
+/// Cuts a batch into slices of no more than so many tokens, each of at least one sequence.
+fn passes(sequences: &[Vec<u32>], most: usize) -> impl Iterator<Item = &[Vec<u32>]> {
     let mut rest = sequences;
     std::iter::from_fn(move || {
         let mut tokens = 0;
@@ -170,7 +167,7 @@ fn passes(sequences: &[Vec<u32>]) -> impl Iterator<Item = &[Vec<u32>]> {
             .iter()
             .take_while(|sequence| {
                 tokens += sequence.len();
-                tokens <= TOKENS_PER_PASS
+                tokens <= most
             })
             .count();
         let (pass, after) = rest.split_at(fit.max(1).min(rest.len()));
@@ -197,8 +194,8 @@ mod tests {
     fn every_sequence_is_in_one_pass_even_one_that_is_too_long() {
         let sequences: Vec<Vec<u32>> = [9000, 9000, 20_000, 10, 20].map(|n| vec![1; n]).to_vec();
         let cut: Vec<Vec<usize>> =
-            passes(&sequences).map(|pass| pass.iter().map(Vec::len).collect()).collect();
+            passes(&sequences, 16_384).map(|pass| pass.iter().map(Vec::len).collect()).collect();
         assert_eq!(cut, [vec![9000], vec![9000], vec![20_000], vec![10, 20]]);
-        assert_eq!(passes(&[]).count(), 0);
+        assert_eq!(passes(&[], 1).count(), 0);
     }
 }

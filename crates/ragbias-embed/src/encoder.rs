@@ -162,6 +162,15 @@ impl Encoder {
         }
     }
 
+    /// Tokens that should go through it at once: on the CPU all, as it cuts them into chunks itself, elsewhere as many as
+    /// fit into memory with all that comes of them.
+    pub(crate) fn tokens_per_pass(&self) -> usize {
+        match &self.on {
+            On::Cpu(_) => usize::MAX,
+            On::Device { .. } => 16_384,
+        }
+    }
+
     /// Hidden states at a place, `(tokens, hidden)`, row by row.
     ///
     /// # Errors

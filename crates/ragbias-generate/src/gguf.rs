@@ -44,7 +44,12 @@ impl Gguf {
         config.check()?;
         let file = GgufFile::open(path)?;
         let architecture = Architecture::of(&file)?;
-        let tokens = Tokens::load(&file)?;
+        // Beside one another: both take half a second where a vocabulary has hundreds of thousands of pieces.
+        let (tokens, decoder) = rayon::join(
+            || Tokens::load(&file),
+            || Ok::<_, Error>((Decoder::load(architecture, &file)?, file.content_id())),
+        );
+        let (tokens, (decoder, content)) = (tokens?, decoder?);
         let template = match file.text("tokenizer.chat_template") {
             Some(source) => {
                 let text = |key| tokens.text_of(file.number(key));
@@ -59,11 +64,8 @@ impl Gguf {
         let context =
             file.number(&format!("{}.context_length", architecture.name())).unwrap_or(DEFAULT_CONTEXT);
         let context = context.min(LONGEST_CONTEXT) as usize;
-        let reader = Reader::new(Decoder::load(architecture, &file)?);
-        let id = ContentHasher::new("gguf/2")
-            .field(file.content_id().as_bytes())
-            .field(config.fingerprint())
-            .finish();
+        let reader = Reader::new(decoder);
+        let id = ContentHasher::new("gguf/2").field(content.as_bytes()).field(config.fingerprint()).finish();
         Ok(Self { reader, tokens, template, config: config.clone(), context, id })
     }
 

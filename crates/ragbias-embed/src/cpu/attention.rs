@@ -7,7 +7,18 @@ use rayon::prelude::*;
 
 use super::function::exp;
 use super::matrix::{Into, Matrix, product};
-use super::row::{dot, largest, sum};
+use super::panels::Panels;
+use super::row::{LANES, dot, largest, sum};
+use super::tile::widest;
+
+/// Queries whose weights stay in the first-level cache from one step to the next.
+const BLOCK: usize = 32;
+
+/// Room for the attention weights of a head over a sequence: `(length, length)`, each row followed by what fills up the panels
+/// of keys.
+pub(super) fn area(length: usize) -> usize {
+    length * Panels::room(length)
+}
 
 /// The heads of a layer.
 #[derive(Clone, Copy)]
@@ -35,8 +46,8 @@ impl Heads {
 
     /// The contexts of a sequence, `(length, hidden)`, from its `(length, 3·hidden)` rows; where `spread`, over all threads.
     ///
-    /// Attention weights go into `weights`: `(heads, length, length)` of them where it has room for all, else each
-    /// head's in the place of the last one's.
+    /// Attention weights go into `weights`: an [`area`] a head where it has room for all, else each head's in the
+    /// place of the last one's.
     pub(super) fn forward(self, rows: &[f32], contexts: &mut [f32], weights: &mut [f32], spread: bool) {
         let hidden = self.hidden();
         let length = rows.len() / (3 * hidden);
@@ -44,7 +55,8 @@ impl Heads {
             return self.of_tokens(rows, 0, contexts, weights);
         }
         let share = length.div_ceil(rayon::current_num_threads());
-        let parts = contexts.par_chunks_mut(share * hidden).zip(weights.par_chunks_mut(share * length));
+        let weights = weights.par_chunks_mut(share * Panels::room(length));
+        let parts = contexts.par_chunks_mut(share * hidden).zip(weights);
         parts.enumerate().for_each(|(part, (contexts, weights))| {
             self.of_tokens(rows, part * share, contexts, weights);
         });
@@ -54,21 +66,29 @@ impl Heads {
     fn of_tokens(self, rows: &[f32], first: usize, contexts: &mut [f32], weights: &mut [f32]) {
         let hidden = self.hidden();
         let (length, tokens) = (rows.len() / (3 * hidden), contexts.len() / hidden);
-        let area = tokens * length;
+        let room = Panels::room(length);
+        let area = tokens * room;
         let step = if weights.len() >= self.count * area { area } else { 0 };
         for head in 0..self.count {
             let weights = &mut weights[head * step..head * step + area];
             let query = self.view(&rows[first * 3 * hidden..], tokens, 0, head);
             let [key, value] = [1, 2].map(|part| self.view(rows, length, part, head));
-            product(weights, length, Into::Set, self.scale(), query, key.t());
-            weights.chunks_exact_mut(length).for_each(softmax);
-            let out = &mut contexts[head * self.width..];
-            product(out, hidden, Into::Set, 1.0, Matrix::new(weights, tokens, length), value);
+            let (keys, values) = (Panels::of(key).filled_up(), Panels::of(value.t()));
+            let parts = weights.chunks_mut(BLOCK * room).zip(contexts.chunks_mut(BLOCK * hidden));
+            for (part, (weights, contexts)) in parts.enumerate() {
+                let some = part * BLOCK..tokens.min((part + 1) * BLOCK);
+                keys.product(query.part(some.clone(), 0), None, weights, room, false);
+                widest(|| {
+                    weights.chunks_exact_mut(room).for_each(|row| softmax(row, length, self.scale()));
+                });
+                let weights = Matrix::strided(weights, some.len(), length, room);
+                values.product(weights, None, &mut contexts[head * self.width..], hidden, false);
+            }
         }
     }
 
     /// The gradient of a sequence's rows, `(length, 3·hidden)`, from that of its contexts and its attention weights;
-    /// `scratch` has room for `(length, length)`.
+    /// `scratch` has an [`area`].
     pub(super) fn backward(
         self,
         rows: &[f32],
@@ -79,22 +99,21 @@ impl Heads {
     ) {
         let hidden = self.hidden();
         let length = rows.len() / (3 * hidden);
-        let area = length * length;
+        let (room, area) = (Panels::room(length), area(length));
         let scores = &mut scratch[..area];
         for head in 0..self.count {
             let weights = &weights[head * area..(head + 1) * area];
-            let square = Matrix::new(weights, length, length);
+            let square = Matrix::strided(weights, length, length, room);
             let [query, key, value] = [0, 1, 2].map(|part| self.view(rows, length, part, head));
             let gradient =
                 Matrix::strided(&contexts_gradient[head * self.width..], length, self.width, hidden);
-            product(scores, length, Into::Set, 1.0, gradient, value.t());
-            for (gradient, weight) in scores.chunks_exact_mut(length).zip(weights.chunks_exact(length)) {
-                let mean = dot(gradient, weight);
-                for (g, w) in gradient.iter_mut().zip(weight) {
-                    *g = w * (*g - mean);
+            product(scores, room, Into::Set, 1.0, gradient, value.t());
+            widest(|| {
+                for (gradient, weight) in scores.chunks_exact_mut(room).zip(weights.chunks_exact(room)) {
+                    softmax_backward(&mut gradient[..length], &weight[..length]);
                 }
-            }
-            let scores = Matrix::new(scores, length, length);
+            });
+            let scores = Matrix::strided(scores, length, length, room);
             for (part, scale, a, b) in [
                 (0, self.scale(), scores, key),
                 (1, self.scale(), scores.t(), query),
@@ -107,15 +126,28 @@ impl Heads {
     }
 }
 
-/// Scores of one row to weights that add up to 1.
+/// The first `length` scores of one row, times `scale`, to weights that add up to 1.
 #[inline(always)]
-fn softmax(row: &mut [f32]) {
+fn softmax(row: &mut [f32], length: usize, scale: f32) {
+    // Whole registers, without a rest.
+    let row = &mut row[..length.next_multiple_of(LANES)];
+    row[length..].fill(f32::NEG_INFINITY);
     let largest = largest(row);
     for x in &mut *row {
-        *x = exp(*x - largest);
+        *x = exp((*x - largest) * scale);
     }
+    row[length..].fill(0.0);
     let whole = 1.0 / sum(row, |x| x);
     for x in row {
         *x *= whole;
+    }
+}
+
+/// The gradient of one row's scores in place of that of its weights.
+#[inline(always)]
+fn softmax_backward(gradient: &mut [f32], weights: &[f32]) {
+    let mean = dot(gradient, weights);
+    for (g, w) in gradient.iter_mut().zip(weights) {
+        *g = w * (*g - mean);
     }
 }

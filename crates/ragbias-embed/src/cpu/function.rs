@@ -53,6 +53,7 @@ const TANH_CUBE: f32 = 0.044_715;
 
 impl Activation {
     /// f(x) in place.
+    #[inline(always)]
     pub(super) fn apply_to(self, values: &mut [f32]) {
         match self {
             Self::Gelu => each(values, |x| x * normal(x)),
@@ -64,6 +65,7 @@ impl Activation {
     }
 
     /// f(x) in place, and f′(x) into `slopes`.
+    #[inline(always)]
     pub(super) fn apply_with_slopes(self, values: &mut [f32], slopes: &mut [f32]) {
         match self {
             Self::Gelu => each_with_slope(values, slopes, |x| {

@@ -5,12 +5,14 @@ use std::sync::{Arc, OnceLock};
 
 use candle_core::{Storage, Tensor, TensorId};
 
-use super::attention::Heads;
+use super::attention::{Heads, area};
+use super::lines::Lines;
 use super::matrix::{Into, Matrix, product};
 use super::norm::{Norm, Normed};
 use super::panels::Panels;
 use super::pool::Pool;
 use super::row::add_rows;
+use super::tile::widest;
 use crate::Result;
 use crate::config::{Activation, BertConfig};
 use crate::parameters::Parameters;
@@ -63,7 +65,7 @@ impl<S: Deref<Target = Storage>> Deref for Values<S> {
 struct Linear {
     weight: Weight,
     bias: Weight,
-    /// The weight as products read it, made when the first one does.
+    /// Weight and bias as products read them, made when the first one does.
     panels: Arc<OnceLock<Panels>>,
     /// What it was made of.
     parts: Vec<TensorId>,
@@ -95,10 +97,14 @@ impl Linear {
     }
 
     /// f(x·Wᵀ + b), `(rows, out)`, f being `then` or nothing; where `spread`, over all threads.
-    fn forward(&self, x: &[f32], then: Option<Activation>, pool: &mut Pool, spread: bool) -> Vec<f32> {
+    fn forward(&self, x: &[f32], then: Option<Activation>, pool: &mut Pool, spread: bool) -> Lines {
         let mut out = pool.take(x.len() / self.inputs() * self.outputs());
-        let panels = self.panels.get_or_init(|| Panels::new(&self.weight.values(), self.inputs()));
-        panels.product(x, &self.bias.values(), then, &mut out, spread);
+        let panels = self.panels.get_or_init(|| {
+            let weight = self.weight.values();
+            Panels::new(Matrix::new(&weight, self.outputs(), self.inputs()), &self.bias.values())
+        });
+        let x = Matrix::new(x, x.len() / self.inputs(), self.inputs());
+        panels.product(x, then, &mut out, self.outputs(), spread);
         out
     }
 
@@ -138,9 +144,10 @@ impl LayerNorm {
         Ok(Self { weight: part("weight")?, bias: part("bias")?, eps: config.layer_norm_eps as f32 })
     }
 
+    /// What some work on many rows makes of the norm, its loops compiled for the widest registers.
     pub(super) fn with<R>(&self, work: impl FnOnce(Norm<'_>) -> R) -> R {
         let (weight, bias) = (self.weight.values(), self.bias.values());
-        work(Norm { weight: &weight, bias: &bias, eps: self.eps })
+        widest(|| work(Norm { weight: &weight, bias: &bias, eps: self.eps }))
     }
 
     /// The gradient of its input in place of that of its output; those of its weights onto their sums.
@@ -160,8 +167,8 @@ impl LayerNorm {
 
 /// What a LayerNorm leaves for its backward pass.
 pub(super) struct KeptNorm {
-    pub(super) centred: Vec<f32>,
-    pub(super) scales: Vec<f32>,
+    pub(super) centred: Lines,
+    pub(super) scales: Lines,
 }
 
 impl KeptNorm {
@@ -177,24 +184,24 @@ impl KeptNorm {
 /// What the MLP of a layer leaves for its backward pass.
 pub(super) struct KeptMlp {
     /// `(tokens, hidden)`.
-    input: Vec<f32>,
+    input: Lines,
     /// Between the two maps, after the activation, `(tokens, inner)`.
-    inner: Vec<f32>,
+    inner: Lines,
     /// The activation's slopes there.
-    slopes: Vec<f32>,
+    slopes: Lines,
     norm: KeptNorm,
 }
 
 /// What the attention of a layer leaves for its backward pass.
 pub(super) struct KeptAttention {
     /// `(tokens, hidden)`.
-    input: Vec<f32>,
+    input: Lines,
     /// Query, key and value, `(tokens, 3·hidden)`.
-    rows: Vec<f32>,
-    /// `(heads, length, length)` of each sequence.
-    weights: Vec<f32>,
+    rows: Lines,
+    /// Of each sequence, as [`Heads::forward`] leaves them.
+    weights: Lines,
     /// `(tokens, hidden)`.
-    contexts: Vec<f32>,
+    contexts: Lines,
     norm: KeptNorm,
 }
 
@@ -289,12 +296,12 @@ impl Layer {
         let hidden = self.heads.hidden();
         let tokens = states.len() / hidden;
         let rows = self.query_key_value.forward(states, None, pool, spread);
-        let areas = || lengths.iter().map(|length| length * length);
+        let areas = || lengths.iter().map(|&length| area(length));
         let room = if keep { self.heads.count * areas().sum::<usize>() } else { areas().max().unwrap_or(0) };
         let (mut weights, mut contexts) = (pool.take(room), pool.take(tokens * hidden));
         let (mut token, mut used) = (0, 0);
         for &length in lengths {
-            let area = if keep { self.heads.count * length * length } else { length * length };
+            let area = area(length) * if keep { self.heads.count } else { 1 };
             self.heads.forward(
                 &rows[token * 3 * hidden..(token + length) * 3 * hidden],
                 &mut contexts[token * hidden..(token + length) * hidden],
@@ -331,7 +338,7 @@ impl Layer {
         let mut inner = self.up.forward(states, then, pool, spread);
         let slopes = keep.then(|| {
             let mut slopes = pool.take(inner.len());
-            self.activation.apply_with_slopes(&mut inner, &mut slopes);
+            widest(|| self.activation.apply_with_slopes(&mut inner, &mut slopes));
             slopes
         });
         let out = self.down.forward(&inner, None, pool, spread);
@@ -362,9 +369,7 @@ impl Layer {
         if below || sums[6..8].iter().any(Option::is_some) {
             let mut inner = pool.take(kept.inner.len());
             self.down.gradient_of_input(gradient, &mut inner, Into::Set);
-            for (g, slope) in inner.iter_mut().zip(&kept.slopes) {
-                *g *= slope;
-            }
+            inner.iter_mut().zip(&*kept.slopes).for_each(|(g, slope)| *g *= slope);
             self.up.gradient_of_weights(&inner, &kept.input, &mut sums[6..8]);
             if below {
                 self.up.gradient_of_input(&inner, gradient, Into::Add);
@@ -392,10 +397,10 @@ impl Layer {
             self.attention_output.gradient_of_input(gradient, &mut contexts, Into::Set);
             let mut rows = pool.take(kept.rows.len());
             let longest = lengths.iter().copied().max().unwrap_or(0);
-            let mut scratch = pool.take(longest * longest);
+            let mut scratch = pool.take(area(longest));
             let (mut token, mut used) = (0, 0);
             for &length in lengths {
-                let area = self.heads.count * length * length;
+                let area = self.heads.count * area(length);
                 let of = |width: usize| token * width..(token + length) * width;
                 self.heads.backward(
                     &kept.rows[of(3 * hidden)],

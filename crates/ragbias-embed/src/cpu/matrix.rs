@@ -1,6 +1,8 @@
 //! Matrix products on slices, by the gemm crate.
 #![allow(unsafe_code, reason = "gemm takes pointers: the bounds that it needs are checked here")]
 
+use std::ops::Range;
+
 /// A read-only matrix: a view of a slice, its element (i, j) at `i·step.0 + j·step.1`.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a> {
@@ -26,6 +28,28 @@ impl<'a> Matrix<'a> {
     pub(super) fn t(self) -> Self {
         let swap = |(a, b)| (b, a);
         Self { values: self.values, shape: swap(self.shape), step: swap(self.step) }
+    }
+
+    /// Rows and columns.
+    pub(super) fn shape(&self) -> (usize, usize) {
+        self.shape
+    }
+
+    /// Whether its columns, and not its rows, lie in one piece.
+    pub(super) fn is_by_columns(&self) -> bool {
+        self.step.1 != 1
+    }
+
+    /// The values of a row that lies in one piece.
+    pub(super) fn row(&self, row: usize) -> &'a [f32] {
+        assert!(self.step.1 == 1 && row < self.shape.0, "a row that is not there; this is a bug");
+        &self.values[row * self.step.0..][..self.shape.1]
+    }
+
+    /// Some of its rows, from a column on.
+    pub(super) fn part(self, rows: Range<usize>, from: usize) -> Self {
+        let start = rows.start * self.step.0 + from * self.step.1;
+        Self { values: &self.values[start..], shape: (rows.len(), self.shape.1 - from), step: self.step }
     }
 
     /// One past the place of the last element.

@@ -10,12 +10,14 @@ mod attention;
 mod chunk;
 mod function;
 mod layer;
+mod lines;
 mod matrix;
 mod norm;
 mod panels;
 mod pool;
 mod row;
 mod tape;
+mod tile;
 
 use std::sync::Arc;
 
@@ -26,6 +28,7 @@ pub(crate) use self::tape::CpuTape;
 
 use self::chunk::{Chunk, chunks, is_spread, with_threads_awake};
 use self::layer::{KeptNorm, Layer, LayerNorm, Weight};
+use self::lines::Lines;
 use self::pool::{Pool, Pools};
 use crate::config::{CheckpointConfig, Pooling};
 use crate::encoder::{Input, Under};
@@ -130,15 +133,9 @@ impl CpuEncoder {
     }
 
     /// The states that a chunk enters with.
-    fn enter(
-        &self,
-        input: Input<'_>,
-        chunk: &Chunk,
-        kept: Option<&mut KeptNorm>,
-        pool: &mut Pool,
-    ) -> Vec<f32> {
+    fn enter(&self, input: Input<'_>, chunk: &Chunk, kept: Option<&mut KeptNorm>, pool: &mut Pool) -> Lines {
         let mut states = pool.take(chunk.tokens() * self.hidden);
-        let mut rest = states.as_mut_slice();
+        let mut rest = &mut *states;
         for (&start, &length) in chunk.starts.iter().zip(&chunk.lengths) {
             let (rows, after) = rest.split_at_mut(length * self.hidden);
             match input {

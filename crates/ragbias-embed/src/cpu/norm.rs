@@ -20,6 +20,7 @@ pub(super) struct Normed<'t> {
 
 impl Norm<'_> {
     /// states ← LayerNorm(added + states), `(rows, width)` both.
+    #[inline(always)]
     pub(super) fn residual(&self, states: &mut [f32], added: &[f32], mut kept: Option<Normed<'_>>) {
         let width = self.weight.len();
         let rows = states.chunks_exact_mut(width).zip(added.chunks_exact(width));
@@ -35,6 +36,7 @@ impl Norm<'_> {
     }
 
     /// states ← LayerNorm(states).
+    #[inline(always)]
     pub(super) fn plain(&self, states: &mut [f32], mut kept: Option<Normed<'_>>) {
         let width = self.weight.len();
         for (number, state) in states.chunks_exact_mut(width).enumerate() {
@@ -69,6 +71,7 @@ impl Norm<'_> {
 
     /// The gradient of the input, in place of that of the output: with g = gradient·weight and ĉ the centred row,
     /// scale·(g − mean(g) − ĉ·mean(g·ĉ)). Adds those of weight and bias to their sums, where they are asked for.
+    #[inline(always)]
     pub(super) fn backward(
         &self,
         gradient: &mut [f32],

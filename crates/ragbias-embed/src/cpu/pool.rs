@@ -2,30 +2,32 @@
 
 use std::sync::Mutex;
 
+use super::lines::Lines;
+
 /// Buffers of one worker.
 #[derive(Default)]
-pub(super) struct Pool(Vec<Vec<f32>>);
+pub(super) struct Pool(Vec<Lines>);
 
 impl Pool {
     /// `length` values, whatever they are.
-    pub(super) fn take(&mut self, length: usize) -> Vec<f32> {
-        let fits = |buffer: &Vec<f32>| (length..=2 * length).contains(&buffer.capacity());
-        let best = (0..self.0.len()).filter(|&i| fits(&self.0[i])).min_by_key(|&i| self.0[i].capacity());
+    pub(super) fn take(&mut self, length: usize) -> Lines {
+        let fits = |buffer: &Lines| (length..=2 * length).contains(&buffer.room());
+        let best = (0..self.0.len()).filter(|&i| fits(&self.0[i])).min_by_key(|&i| self.0[i].room());
         let mut buffer =
-            best.map_or_else(|| Vec::with_capacity(length + length / 8), |i| self.0.swap_remove(i));
-        buffer.resize(length, 0.0);
+            best.map_or_else(|| Lines::with_room(length + length / 8), |i| self.0.swap_remove(i));
+        buffer.set_length(length);
         buffer
     }
 
     /// A copy of these values.
-    pub(super) fn copy(&mut self, values: &[f32]) -> Vec<f32> {
+    pub(super) fn copy(&mut self, values: &[f32]) -> Lines {
         let mut copy = self.take(values.len());
         copy.copy_from_slice(values);
         copy
     }
 
     /// Takes buffers back.
-    pub(super) fn give<const N: usize>(&mut self, buffers: [Vec<f32>; N]) {
+    pub(super) fn give<const N: usize>(&mut self, buffers: [Lines; N]) {
         self.0.extend(buffers);
     }
 }

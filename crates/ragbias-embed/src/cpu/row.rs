@@ -1,7 +1,20 @@
 //! Reductions over one row, in partial sums, so that the compiler makes vector code of them.
 
 /// Partial results of one reduction.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
+
+/// One value from those of all lanes: halves with one another, down to one.
+#[inline(always)]
+fn across(mut lanes: [f32; LANES], with: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] = with(lanes[lane], lanes[lane + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
 
 /// Σ of(x).
 #[inline(always)]
@@ -14,7 +27,7 @@ pub(super) fn sum(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
             *sum += of(x);
         }
     }
-    sums.iter().sum::<f32>() + rest
+    across(sums, |a, b| a + b) + rest
 }
 
 /// Σ a·b.
@@ -28,7 +41,7 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
             *sum = x.mul_add(y, *sum);
         }
     }
-    sums.iter().sum::<f32>() + rest
+    across(sums, |a, b| a + b) + rest
 }
 
 /// The largest value.
@@ -43,7 +56,7 @@ pub(super) fn largest(row: &[f32]) -> f32 {
             *lane = higher(*lane, x);
         }
     }
-    lanes.iter().copied().fold(rest, higher)
+    higher(across(lanes, higher), rest)
 }
 
 /// sums += row.

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::chunk::{Chunk, chunks};
 use super::layer::{KeptAttention, KeptMlp, KeptNorm, Layer, LayerSums};
+use super::lines::Lines;
 use super::pool::Pool;
 use super::row::add;
 use super::{CpuEncoder, NORM, POSITIONS, SEGMENTS, WORDS};
@@ -151,7 +152,7 @@ impl CpuTape {
 struct TableRows {
     ids: Vec<u32>,
     lengths: Vec<usize>,
-    gradient: Vec<f32>,
+    gradient: Lines,
 }
 
 impl Kept {
@@ -165,7 +166,7 @@ impl Kept {
     ) -> TableRows {
         let hidden = encoder.hidden;
         let mut gradient = pool.take(self.chunk.tokens() * hidden);
-        let mut rest = gradient.as_mut_slice();
+        let mut rest = &mut *gradient;
         for (&text, &length) in self.chunk.texts.iter().zip(&self.chunk.lengths) {
             let (rows, after) = rest.split_at_mut(length * hidden);
             let vector = &vectors[text * hidden..][..hidden];
@@ -200,7 +201,7 @@ impl Kept {
             return TableRows { ids: self.ids, lengths: self.chunk.lengths, gradient };
         }
         pool.give([gradient]);
-        TableRows { ids: Vec::new(), lengths: Vec::new(), gradient: Vec::new() }
+        TableRows { ids: Vec::new(), lengths: Vec::new(), gradient: Lines::with_room(0) }
     }
 }
 
