@@ -4,9 +4,13 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Tokens of a chunk, about: enough for the matrix products to run at full rate, few enough for the widest intermediate
-/// result to stay in the cache.
-const TOKENS: usize = 256;
+/// Tokens of a chunk, about, where nothing is kept of it: enough for the matrix products to run at full rate, few enough for
+/// the widest intermediate result to stay in the cache.
+pub(super) const PASSING: usize = 256;
+
+/// Tokens of a chunk, about, where all is kept for the way back: each adds to the gradients of all weights, which are read from
+/// and written to far memory.
+pub(super) const RECORDED: usize = 1024;
 
 /// Some sequences of a batch.
 #[derive(Debug, Default)]
@@ -25,11 +29,11 @@ impl Chunk {
     }
 }
 
-/// Sequences of these lengths in chunks of about one size, as many as fill the threads.
-pub(super) fn chunks(lengths: &[usize]) -> Vec<Chunk> {
+/// Sequences of these lengths in chunks of about one size, of no more than about so many tokens, as many as fill the threads.
+pub(super) fn chunks(lengths: &[usize], most: usize) -> Vec<Chunk> {
     let tokens: usize = lengths.iter().sum();
     let threads = rayon::current_num_threads();
-    let wanted = if tokens > TOKENS { tokens.div_ceil(TOKENS).next_multiple_of(threads) } else { threads };
+    let wanted = if tokens > most { tokens.div_ceil(most).next_multiple_of(threads) } else { threads };
     let starts: Vec<usize> = lengths
         .iter()
         .scan(0, |row, length| {
@@ -97,7 +101,7 @@ mod tests {
     #[test]
     fn every_sequence_is_in_one_chunk() {
         for lengths in [vec![], vec![7], vec![9000], vec![3, 500, 3, 400, 20, 1, 1], vec![100; 57]] {
-            let chunks = chunks(&lengths);
+            let chunks = chunks(&lengths, PASSING);
             let mut texts: Vec<usize> = chunks.iter().flat_map(|chunk| chunk.texts.clone()).collect();
             texts.sort_unstable();
             assert!(texts.into_iter().eq(0..lengths.len()));
@@ -105,7 +109,7 @@ mod tests {
                 for ((&text, &start), &length) in chunk.texts.iter().zip(&chunk.starts).zip(&chunk.lengths) {
                     assert_eq!((start, length), (lengths[..text].iter().sum(), lengths[text]));
                 }
-                assert!(chunk.tokens() <= TOKENS + lengths.iter().max().unwrap_or(&0));
+                assert!(chunk.tokens() <= PASSING + lengths.iter().max().unwrap_or(&0));
             }
         }
     }

@@ -26,7 +26,7 @@ use rayon::prelude::*;
 
 pub(crate) use self::tape::CpuTape;
 
-use self::chunk::{Chunk, chunks, is_spread, with_threads_awake};
+use self::chunk::{Chunk, PASSING, chunks, is_spread, with_threads_awake};
 use self::layer::{KeptNorm, Layer, LayerNorm, Weight};
 use self::lines::Lines;
 use self::pool::{Pool, Pools};
@@ -115,7 +115,7 @@ impl CpuEncoder {
         until: usize,
         work: impl Fn(&Chunk, &[f32]) -> R + Sync,
     ) -> Vec<(Chunk, R)> {
-        let chunks = chunks(input.lengths());
+        let chunks = chunks(input.lengths(), PASSING);
         let spread = is_spread(&chunks);
         let one = |chunk: Chunk| {
             self.pools.lend(|pool| {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
-use super::chunk::{Chunk, chunks};
+use super::chunk::{Chunk, RECORDED, chunks};
 use super::layer::{KeptAttention, KeptMlp, KeptNorm, Layer, LayerSums};
 use super::lines::Lines;
 use super::pool::Pool;
@@ -90,7 +90,8 @@ impl CpuEncoder {
                 (rows, Kept { chunk, ids, embeddings, halves })
             })
         };
-        let recorded: Vec<(Vec<f32>, Kept)> = chunks(input.lengths()).into_par_iter().map(one).collect();
+        let recorded: Vec<(Vec<f32>, Kept)> =
+            chunks(input.lengths(), RECORDED).into_par_iter().map(one).collect();
         let pooled =
             self.in_order(input, recorded.iter().map(|(rows, kept)| (&kept.chunk, rows.as_slice())))?;
         let chunks = recorded.into_iter().map(|(_, kept)| kept).collect();

@@ -76,9 +76,9 @@ impl Tile<'_> {
         unsafe {
             match (kernel, self.width) {
                 #[cfg(target_arch = "x86_64")]
-                (Kernel::Avx512, 2) => self.avx512::<2>(out, stride),
+                (Kernel::Avx512, 2) => return self.avx512::<2>(out, stride),
                 #[cfg(target_arch = "x86_64")]
-                (Kernel::Avx512, _) => self.avx512::<3>(out, stride),
+                (Kernel::Avx512, _) => return self.avx512::<3>(out, stride),
                 #[cfg(all(target_arch = "x86_64", target_feature = "avx2", target_feature = "fma"))]
                 (Kernel::Avx2, _) => match rows {
                     1 => avx2::<1>(self, out, stride),
@@ -90,7 +90,18 @@ impl Tile<'_> {
                 },
                 (Kernel::Plain, _) => plain(self, out, stride),
             }
+            self.finish_apart(out, stride);
         }
+    }
+
+    /// [`Tile::finish`] as a function of its own, so that `.ci/counts` tells it from the products.
+    ///
+    /// # Safety
+    /// As [`Tile::add_whole`].
+    #[inline(never)]
+    unsafe fn finish_apart(&self, out: *mut f32, stride: usize) {
+        // SAFETY: as promised by the caller.
+        unsafe { self.finish(out, stride) };
     }
 
     /// # Safety
@@ -112,15 +123,17 @@ impl Tile<'_> {
         }
     }
 
-    /// Finishes the sums of one row.
+    /// What is done to finished sums, in registers of whatever width the caller has.
     ///
     /// # Safety
-    /// `out` has all columns, and nobody else holds them.
+    /// As [`Tile::add_whole`].
     #[inline(always)]
-    unsafe fn finish(&self, out: *mut f32) {
-        if let Some(then) = self.then {
+    unsafe fn finish(&self, out: *mut f32, stride: usize) {
+        let Some(then) = self.then else { return };
+        for row in 0..self.x.shape().0 {
             // SAFETY: as promised by the caller.
-            then.apply_to(unsafe { std::slice::from_raw_parts_mut(out, 16 * self.width) });
+            let sums = unsafe { std::slice::from_raw_parts_mut(out.add(row * stride), 16 * self.width) };
+            then.apply_to(sums);
         }
     }
 }
@@ -253,9 +266,7 @@ unsafe fn avx512<const ROWS: usize, const LINES: usize>(tile: &Tile<'_>, out: *m
                 _mm512_storeu_ps(out.add(row * stride + 16 * line), sum);
             }
         }
-        for row in 0..ROWS {
-            tile.finish(out.add(row * stride));
-        }
+        tile.finish(out, stride);
     }
 }
 
@@ -294,10 +305,6 @@ unsafe fn avx2<const ROWS: usize>(tile: &Tile<'_>, out: *mut f32, stride: usize)
             }
         }
     }
-    for row in 0..ROWS {
-        // SAFETY: as promised by the caller.
-        unsafe { tile.finish(out.add(row * stride)) };
-    }
 }
 
 /// The same, one after the other.
@@ -317,7 +324,5 @@ unsafe fn plain(tile: &Tile<'_>, out: *mut f32, stride: usize) {
                 *sum = x.mul_add(*weight, *sum);
             }
         }
-        // SAFETY: as promised by the caller.
-        unsafe { tile.finish(out.add(row * stride)) };
     }
 }
