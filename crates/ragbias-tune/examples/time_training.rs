@@ -71,7 +71,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         let trained = training.run(None, &Silent)?;
         Ok((trained, begun.elapsed().as_secs_f64()))
     };
-    // What a training costs beside its steps is in both, and falls out of the difference.
+    // The first training meets cold weights and fresh memory. What one costs beside its steps is in both of the others, and falls
+    // out of their difference.
+    train(1)?;
     let (_, one) = train(1)?;
     let (trained, all) = train(steps + 1)?;
     let tuned = Tuned::new(&base, &texts, &trained.weights, ContentHasher::new("timed").finish())?;

@@ -123,6 +123,11 @@ impl Tile<'_> {
         }
     }
 
+    /// What is to be fetched, in about so many shares.
+    fn ahead_of(&self, shares: usize) -> impl Iterator<Item = &[Line]> {
+        self.ahead.chunks(self.ahead.len().div_ceil(shares).max(1))
+    }
+
     /// What is done to finished sums, in registers of whatever width the caller has.
     ///
     /// # Safety
@@ -239,11 +244,11 @@ unsafe fn avx512<const ROWS: usize, const LINES: usize>(tile: &Tile<'_>, out: *m
         };
         let depth = tile.lines.len() / LINES;
         let mut lines = tile.lines.as_ptr();
-        let mut ahead = tile.ahead.chunks(tile.ahead.len().div_ceil(depth.div_ceil(BLOCK)).max(1));
+        let mut ahead = tile.ahead_of(depth.div_ceil(BLOCK));
         let mut add = |input: usize| {
             let weights: [_; LINES] =
                 std::array::from_fn(|line| _mm512_load_ps(lines.add(line).cast::<f32>()));
-            lines = lines.add(LINES);
+            lines = lines.wrapping_add(LINES);
             for (sums, x) in sums.iter_mut().zip(x) {
                 let x = _mm512_set1_ps(*x.add(input));
                 for (sum, weight) in sums.iter_mut().zip(weights) {
@@ -279,25 +284,38 @@ unsafe fn avx2<const ROWS: usize>(tile: &Tile<'_>, out: *mut f32, stride: usize)
     use std::arch::x86_64::{
         _mm256_fmadd_ps, _mm256_load_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps,
     };
+    let depth = tile.lines.len() / tile.width;
+    let mut ahead = tile.ahead_of(depth.div_ceil(BLOCK) * tile.width);
     for line in 0..tile.width {
         // SAFETY: as promised by the caller; this is compiled only where the target has the instructions; lines are aligned.
         unsafe {
-            let x: [_; ROWS] = std::array::from_fn(|row| tile.x.row(row).as_ptr());
+            let x: [_; ROWS] = std::array::from_fn(|row| opaque(tile.x.row(row).as_ptr()));
             let out = out.add(16 * line);
             let mut sums: [[_; 2]; ROWS] = if let Some(bias) = tile.bias {
                 [[0, 8].map(|half| _mm256_load_ps(bias[line].0.as_ptr().add(half))); ROWS]
             } else {
                 std::array::from_fn(|row| [0, 8].map(|half| _mm256_loadu_ps(out.add(row * stride + half))))
             };
-            for (input, lines) in tile.lines.chunks_exact(tile.width).enumerate() {
-                let weights = [0, 8].map(|half| _mm256_load_ps(lines[line].0.as_ptr().add(half)));
+            let mut place = tile.lines.as_ptr().add(line);
+            let mut add = |input: usize| {
+                let weights = [0, 8].map(|half| _mm256_load_ps(place.cast::<f32>().add(half)));
+                place = place.wrapping_add(tile.width);
                 for (sums, x) in sums.iter_mut().zip(x) {
                     let x = _mm256_set1_ps(*x.add(input));
                     for (sum, weight) in sums.iter_mut().zip(weights) {
                         *sum = _mm256_fmadd_ps(x, weight, *sum);
                     }
                 }
+            };
+            for block in 0..depth / BLOCK {
+                ahead.next().unwrap_or_default().iter().for_each(|line| prefetch(line));
+                for input in (BLOCK * block..BLOCK * (block + 1)).step_by(UNROLLED) {
+                    for input in input..input + UNROLLED {
+                        add(input);
+                    }
+                }
             }
+            (depth / BLOCK * BLOCK..depth).for_each(&mut add);
             for (row, sums) in sums.iter().enumerate() {
                 for (half, &sum) in sums.iter().enumerate() {
                     _mm256_storeu_ps(out.add(row * stride + 8 * half), sum);
