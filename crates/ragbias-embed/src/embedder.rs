@@ -62,7 +62,7 @@ impl TextEmbedder {
         let (parameters, weights_id) = Parameters::read(folder, &config.bert, &device)?;
         let encoder = Encoder::new(&config, &parameters, settings.precision)?;
         let head = Head::read(folder, config.bert.hidden_size, &device)?;
-        let mut id = ContentHasher::new("text-embedder/2")
+        let mut id = ContentHasher::new("text-embedder/1")
             .field(weights_id.as_bytes())
             .field(tokenizer_json)
             .field(format!("{config:?}"));
