@@ -151,3 +151,22 @@ fn softmax_backward(gradient: &mut [f32], weights: &[f32]) {
         *g = w * (*g - mean);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_add_up_to_one_and_are_the_same_in_registers_of_any_width() {
+        for length in [1, 15, 16, 129] {
+            let scores: Vec<f32> =
+                (0..length.next_multiple_of(LANES)).map(|i| (i * 37 % 29) as f32).collect();
+            let (mut narrow, mut wide) = (scores.clone(), scores);
+            softmax(&mut narrow, length, 0.25);
+            widest(|| softmax(&mut wide, length, 0.25));
+            assert_eq!(narrow, wide);
+            assert!((narrow[..length].iter().sum::<f32>() - 1.0).abs() < 1e-6);
+            assert!(narrow[length..].iter().all(|&weight| weight == 0.0));
+        }
+    }
+}
