@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn weights_add_up_to_one_and_are_the_same_in_registers_of_any_width() {
-        for length in [1, 15, 16, 129] {
+        for length in [1_usize, 15, 16, 129] {
             let scores: Vec<f32> =
                 (0..length.next_multiple_of(LANES)).map(|i| (i * 37 % 29) as f32).collect();
             let (mut narrow, mut wide) = (scores.clone(), scores);
