@@ -3,6 +3,10 @@
     unsafe_code,
     reason = "vector instructions take pointers: the bounds that they need are checked here"
 )]
+#![cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "elsewhere there is the plain kernel alone")
+)]
 
 use super::lines::Line;
 use super::matrix::Matrix;
@@ -201,15 +205,13 @@ pub(super) fn widest<R>(work: impl FnOnce() -> R) -> R {
 }
 
 /// Asks for a line to be fetched into the second-level cache.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn prefetch(line: *const Line) {
-    #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch reads nothing.
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(line.cast());
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = line;
 }
 
 /// The same address, of which the compiler does not know what it is: it would compute the rows' addresses one from the other
