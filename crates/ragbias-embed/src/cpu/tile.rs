@@ -214,6 +214,23 @@ fn prefetch(line: *const Line) {
     }
 }
 
+/// Does some work for each input in order, with a share of what comes next fetched before each block of them.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn each_input<'l>(depth: usize, ahead: &mut impl Iterator<Item = &'l [Line]>, mut work: impl FnMut(usize)) {
+    let blocks = depth / BLOCK;
+    for block in 0..blocks {
+        ahead.next().unwrap_or_default().iter().for_each(|line| prefetch(line));
+        // Several at a time: what a loop costs is on the ports that the multiply-adds need.
+        for input in (BLOCK * block..BLOCK * (block + 1)).step_by(UNROLLED) {
+            for input in input..input + UNROLLED {
+                work(input);
+            }
+        }
+    }
+    (BLOCK * blocks..depth).for_each(work);
+}
+
 /// The same address, of which the compiler does not know what it is: it would compute the rows' addresses one from the other
 /// in the innermost loop, on the ports that the multiply-adds need.
 #[cfg(target_arch = "x86_64")]
@@ -247,7 +264,7 @@ unsafe fn avx512<const ROWS: usize, const LINES: usize>(tile: &Tile<'_>, out: *m
         let depth = tile.lines.len() / LINES;
         let mut lines = tile.lines.as_ptr();
         let mut ahead = tile.ahead_of(depth.div_ceil(BLOCK));
-        let mut add = |input: usize| {
+        let add = |input: usize| {
             let weights: [_; LINES] =
                 std::array::from_fn(|line| _mm512_load_ps(lines.add(line).cast::<f32>()));
             lines = lines.wrapping_add(LINES);
@@ -258,16 +275,7 @@ unsafe fn avx512<const ROWS: usize, const LINES: usize>(tile: &Tile<'_>, out: *m
                 }
             }
         };
-        for block in 0..depth / BLOCK {
-            ahead.next().unwrap_or_default().iter().for_each(|line| prefetch(line));
-            // Several at a time: what a loop costs is on the ports that the multiply-adds need.
-            for input in (BLOCK * block..BLOCK * (block + 1)).step_by(UNROLLED) {
-                for input in input..input + UNROLLED {
-                    add(input);
-                }
-            }
-        }
-        (depth / BLOCK * BLOCK..depth).for_each(&mut add);
+        each_input(depth, &mut ahead, add);
         for (row, sums) in sums.iter().enumerate() {
             for (line, &sum) in sums.iter().enumerate() {
                 _mm512_storeu_ps(out.add(row * stride + 16 * line), sum);
@@ -299,7 +307,7 @@ unsafe fn avx2<const ROWS: usize>(tile: &Tile<'_>, out: *mut f32, stride: usize)
                 std::array::from_fn(|row| [0, 8].map(|half| _mm256_loadu_ps(out.add(row * stride + half))))
             };
             let mut place = tile.lines.as_ptr().add(line);
-            let mut add = |input: usize| {
+            let add = |input: usize| {
                 let weights = [0, 8].map(|half| _mm256_load_ps(place.cast::<f32>().add(half)));
                 place = place.wrapping_add(tile.width);
                 for (sums, x) in sums.iter_mut().zip(x) {
@@ -309,15 +317,7 @@ unsafe fn avx2<const ROWS: usize>(tile: &Tile<'_>, out: *mut f32, stride: usize)
                     }
                 }
             };
-            for block in 0..depth / BLOCK {
-                ahead.next().unwrap_or_default().iter().for_each(|line| prefetch(line));
-                for input in (BLOCK * block..BLOCK * (block + 1)).step_by(UNROLLED) {
-                    for input in input..input + UNROLLED {
-                        add(input);
-                    }
-                }
-            }
-            (depth / BLOCK * BLOCK..depth).for_each(&mut add);
+            each_input(depth, &mut ahead, add);
             for (row, sums) in sums.iter().enumerate() {
                 for (half, &sum) in sums.iter().enumerate() {
                     _mm256_storeu_ps(out.add(row * stride + 8 * half), sum);
