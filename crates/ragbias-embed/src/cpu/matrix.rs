@@ -48,6 +48,7 @@ impl<'a> Matrix<'a> {
 
     /// Some of its rows, from a column on.
     pub(super) fn part(self, rows: Range<usize>, from: usize) -> Self {
+        assert!(rows.end <= self.shape.0 && from <= self.shape.1, "a part beyond its matrix; this is a bug");
         let start = rows.start * self.step.0 + from * self.step.1;
         Self { values: &self.values[start..], shape: (rows.len(), self.shape.1 - from), step: self.step }
     }
@@ -135,6 +136,12 @@ mod tests {
         let before = out.clone();
         product(&mut out, 11, Into::Add, 2.0, a, b.t());
         assert!((out[3] - 2.0 * before[3]).abs() < 1e-4);
+    }
+
+    #[test]
+    #[should_panic(expected = "a part beyond its matrix")]
+    fn a_part_stays_within_its_matrix() {
+        Matrix::new(&[0.0; 10], 2, 5).part(1..3, 0);
     }
 
     #[test]
