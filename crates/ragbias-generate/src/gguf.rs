@@ -44,7 +44,7 @@ impl Gguf {
         config.check()?;
         let file = GgufFile::open(path)?;
         let architecture = Architecture::of(&file)?;
-        // Beside one another: both take half a second where a vocabulary has hundreds of thousands of pieces.
+        // Beside one another: where a vocabulary has hundreds of thousands of pieces, that alone takes longer than the rest.
         let (tokens, decoder) = rayon::join(
             || Tokens::load(&file),
             || Ok::<_, Error>((Decoder::load(architecture, &file)?, file.content_id())),

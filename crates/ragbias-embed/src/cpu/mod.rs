@@ -1,9 +1,9 @@
 //! The encoder on the CPU: forward and backward on slices, in chunks of whole sequences.
 //!
 //! A batch is spread over as many chunks as fill the threads, each small enough for its states to stay in the cache from
-//! one operation to the next. A chunk goes through all layers on one thread, so that threads meet once a batch; a text
-//! that comes alone is one chunk, whose operations are spread over the threads instead. [`Bert`](crate::Bert) is
-//! the same function out of candle's operators, and tests hold this one against it.
+//! one operation to the next, or larger where all is kept for the way back. A chunk goes through all layers on one thread, so
+//! that threads meet once a batch; a text that comes alone is one chunk, whose operations are spread over the threads instead.
+//! [`Bert`](crate::Bert) is the same function out of candle's operators, and tests hold this one against it.
 #![allow(clippy::inline_always, reason = "loops become vector code only where what they call is inlined")]
 
 mod attention;
