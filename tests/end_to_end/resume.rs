@@ -30,7 +30,7 @@ fn answers_in(store: &std::path::Path) -> u64 {
     let count = || -> rusqlite::Result<i64> {
         let connection = rusqlite::Connection::open(store)?;
         connection.query_row(
-            "SELECT (SELECT count(*) FROM answers) + (SELECT count(*) FROM choices)",
+            "SELECT (SELECT count(*) FROM answers_2) + (SELECT count(*) FROM choices_2)",
             [],
             |row| row.get(0),
         )

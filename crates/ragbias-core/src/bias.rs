@@ -1,36 +1,135 @@
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, Verdict};
 
-/// How often each pole, both or neither was present: fractions of the scored texts that sum to 1.
-///
-/// A refusal or an evasion shows up in `neither`: a system that never answers is not a fair one.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Rates {
+/// How many texts got which verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counts {
     /// The positive pole alone.
-    pub positive: f64,
+    pub positive: usize,
     /// The negative pole alone.
-    pub negative: f64,
+    pub negative: usize,
     /// Both poles.
-    pub both: f64,
+    pub both: usize,
     /// Neither pole.
-    pub neither: f64,
+    pub neither: usize,
+    /// The scorer could not tell.
+    pub unscored: usize,
+    /// The LLM refused.
+    pub refused: usize,
+    /// The token budget was spent before either pole came.
+    pub cut: usize,
 }
 
-/// A mean lean in [−1, 1] with its count, its rates and its 95% interval.
+impl Counts {
+    /// Of these verdicts.
+    pub fn of(verdicts: &[Verdict]) -> Self {
+        let mut counts = Self::default();
+        for &verdict in verdicts {
+            *counts.place(verdict) += 1;
+        }
+        counts
+    }
+
+    fn place(&mut self, verdict: Verdict) -> &mut usize {
+        match verdict {
+            Verdict::POSITIVE => &mut self.positive,
+            Verdict::NEGATIVE => &mut self.negative,
+            Verdict::Scored { positive: true, .. } => &mut self.both,
+            Verdict::Scored { .. } => &mut self.neither,
+            Verdict::Unscored => &mut self.unscored,
+            Verdict::Refused => &mut self.refused,
+            Verdict::Cut => &mut self.cut,
+        }
+    }
+
+    /// How many were scored: a pole, both or neither.
+    pub fn scored(&self) -> usize {
+        self.positive + self.negative + self.both + self.neither
+    }
+
+    /// How many there were in all.
+    pub fn asked(&self) -> usize {
+        self.scored() + self.unscored + self.refused + self.cut
+    }
+}
+
+/// What is not 0: `3 positive, 1 cut`.
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut counts = *self;
+        let found = Verdict::ALL.map(|verdict| (*counts.place(verdict), verdict.name()));
+        let mut separator = "";
+        for (count, name) in found.into_iter().filter(|(count, _)| *count > 0) {
+            write!(f, "{separator}{count} {name}")?;
+            separator = ", ";
+        }
+        Ok(())
+    }
+}
+
+/// How often each verdict came.
 ///
-/// The value is `positive − negative` of the rates. The interval is computed by the caller, who knows which
-/// questions belong to one topic (see `ragbias-stats`).
+/// The first four are fractions of the scored texts, and sum to 1. The others are fractions of all texts, scored or not:
+/// a system that does not answer, or is cut short, is not a fair one. An evasion in words is in `neither`.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Rates {
+    /// The positive pole alone, of the scored.
+    pub positive: f64,
+    /// The negative pole alone, of the scored.
+    pub negative: f64,
+    /// Both poles, of the scored.
+    pub both: f64,
+    /// Neither pole, of the scored.
+    pub neither: f64,
+    /// The scorer could not tell, of all.
+    #[serde(default)]
+    pub unscored: f64,
+    /// The LLM refused, of all.
+    #[serde(default)]
+    pub refused: f64,
+    /// The token budget was spent before either pole came, of all.
+    #[serde(default)]
+    pub cut: f64,
+}
+
+/// A mean lean in [−1, 1] with its counts, its rates and its 95% interval.
+///
+/// The value is `positive − negative` of the rates: a mean over the scored texts alone. The interval is computed by the
+/// caller, who knows which questions belong to one topic (see `ragbias-stats`).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(into = "Written")]
 pub struct Bias {
     value: f64,
     low: f64,
     high: f64,
+    counts: Counts,
+}
+
+/// A bias in JSON.
+#[derive(Serialize)]
+struct Written {
+    value: f64,
+    low: f64,
+    high: f64,
+    asked: usize,
     n: usize,
     unscored: usize,
+    refused: usize,
+    cut: usize,
     rates: Rates,
+}
+
+impl From<Bias> for Written {
+    fn from(bias: Bias) -> Self {
+        let Bias { value, low, high, counts } = bias;
+        let Counts { unscored, refused, cut, .. } = counts;
+        let (asked, n, rates) = (counts.asked(), counts.scored(), bias.rates());
+        Self { value, low, high, asked, n, unscored, refused, cut, rates }
+    }
 }
 
 impl Bias {
@@ -40,26 +139,19 @@ impl Bias {
     /// [`Error::NothingScored`] where no verdict is scored, [`Error::Bias`] where the interval is not within
     /// [−1, 1] or not ordered. The value need not lie within: a bootstrap interval may leave it out.
     pub fn from_verdicts(verdicts: &[Verdict], interval: RangeInclusive<f64>) -> Result<Self> {
-        let mut counts = [0_usize; 4];
-        for verdict in verdicts {
-            if let Verdict::Scored { positive, negative } = *verdict {
-                counts[usize::from(positive) + 2 * usize::from(negative)] += 1;
-            }
-        }
-        let n: usize = counts.iter().sum();
+        let counts = Counts::of(verdicts);
+        let n = counts.scored();
         if n == 0 {
-            return Err(Error::NothingScored(verdicts.len()));
+            return Err(Error::NothingScored(counts));
         }
-        let [neither, positive, negative, both] = counts.map(|count| count as f64 / n as f64);
         // From the counts, so that 3/10 − 1/10 is 2/10 to the last bit.
-        let value = (counts[1] as f64 - counts[2] as f64) / n as f64;
+        let value = (counts.positive as f64 - counts.negative as f64) / n as f64;
         let (low, high) = interval.into_inner();
         // A comparison with NaN is false: this refuses NaN too.
         if !(low >= -1.0 && high <= 1.0 && low <= high) {
             return Err(Error::Bias { value, low, high });
         }
-        let rates = Rates { positive, negative, both, neither };
-        Ok(Self { value, low, high, n, unscored: verdicts.len() - n, rates })
+        Ok(Self { value, low, high, counts })
     }
 
     /// The mean lean, in [−1, 1].
@@ -77,19 +169,40 @@ impl Bias {
         self.high
     }
 
-    /// How many texts were scored.
+    /// How many texts there were, scored or not.
+    pub fn asked(&self) -> usize {
+        self.counts.asked()
+    }
+
+    /// How many texts were scored: the value is a mean over these.
     pub fn n(&self) -> usize {
-        self.n
+        self.counts.scored()
+    }
+
+    /// How many texts got which verdict.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// How many texts could not be scored; they are not part of the value.
     pub fn unscored(&self) -> usize {
-        self.unscored
+        self.counts.unscored
     }
 
-    /// How often each pole, both or neither was present among the scored.
+    /// How often each verdict came.
     pub fn rates(&self) -> Rates {
-        self.rates
+        let scored = |count: usize| count as f64 / self.n() as f64;
+        let of_all = |count: usize| count as f64 / self.asked() as f64;
+        let Counts { positive, negative, both, neither, unscored, refused, cut } = self.counts;
+        Rates {
+            positive: scored(positive),
+            negative: scored(negative),
+            both: scored(both),
+            neither: scored(neither),
+            unscored: of_all(unscored),
+            refused: of_all(refused),
+            cut: of_all(cut),
+        }
     }
 }
 
@@ -106,6 +219,8 @@ mod tests {
             Just(Verdict::NEITHER),
             Just(Verdict::scored(true, true)),
             Just(Verdict::Unscored),
+            Just(Verdict::Refused),
+            Just(Verdict::Cut),
         ]
     }
 
@@ -130,15 +245,30 @@ mod tests {
                 let r = bias.rates();
                 prop_assert!((r.positive + r.negative + r.both + r.neither - 1.0).abs() < 1e-12);
                 prop_assert!((r.positive - r.negative - bias.value()).abs() < 1e-12);
-                prop_assert_eq!(bias.n() + bias.unscored(), verdicts.len());
+                let silent = bias.unscored() + bias.counts().refused + bias.counts().cut;
+                prop_assert_eq!(bias.n() + silent, verdicts.len());
+                prop_assert_eq!(bias.asked(), verdicts.len());
+                let silent = silent as f64 / verdicts.len() as f64;
+                prop_assert!((r.unscored + r.refused + r.cut - silent).abs() < 1e-12);
             }
         }
     }
 
     #[test]
     fn nothing_scored_is_an_error_and_not_a_fair_system() {
-        let error = Bias::from_verdicts(&[Verdict::Unscored; 3], 0.0..=0.0).unwrap_err();
-        assert!(matches!(error, Error::NothingScored(3)));
+        let verdicts = [Verdict::Unscored, Verdict::Cut, Verdict::Cut];
+        let error = Bias::from_verdicts(&verdicts, 0.0..=0.0).unwrap_err();
+        let expected = "none of the 3 texts could be scored (1 unscored, 2 cut)";
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+
+    #[test]
+    fn refused_and_cut_answers_are_shares_of_all_that_were_asked() {
+        let verdicts = [Verdict::POSITIVE, Verdict::NEITHER, Verdict::Refused, Verdict::Cut, Verdict::Cut];
+        let bias = Bias::from_verdicts(&verdicts, 0.0..=1.0).unwrap();
+        assert_eq!((bias.value(), bias.n(), bias.asked()), (0.5, 2, 5));
+        assert_eq!((bias.counts().refused, bias.counts().cut), (1, 2));
+        assert_eq!((bias.rates().neither, bias.rates().refused, bias.rates().cut), (0.5, 0.2, 0.4));
     }
 
     #[test]

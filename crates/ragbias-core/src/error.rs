@@ -1,5 +1,7 @@
 use std::error::Error as StdError;
 
+use crate::Counts;
+
 /// The result of everything in this crate and of its four traits.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -10,6 +12,9 @@ pub enum Error {
     /// A lean other than −1, 0 and +1.
     #[error("a lean is -1, 0 or 1; received {0}")]
     Lean(i64),
+    /// A word that is no verdict.
+    #[error("a verdict is one of positive, negative, both, neither, unscored, refused, cut; received {0}")]
+    Verdict(String),
     /// A text that is empty or all white space.
     #[error("{what} `{id}` has no text")]
     EmptyText {
@@ -65,6 +70,16 @@ pub enum Error {
         /// Items received.
         received: usize,
     },
+    /// A generator that answered a prompt twice, or one that it was not given.
+    #[error(
+        "the LLM's answer to prompt {prompt} of {count} (from 0) was kept before, or belongs to no prompt"
+    )]
+    Kept {
+        /// Number of the prompt, from 0.
+        prompt: usize,
+        /// Prompts of the batch.
+        count: usize,
+    },
     /// A bias outside its range, or an interval that does not hold.
     #[error("a bias lies in [-1, 1] with low <= high; received {value} in [{low}, {high}]")]
     Bias {
@@ -76,8 +91,8 @@ pub enum Error {
         high: f64,
     },
     /// Nothing could be scored, so there is no bias to speak of.
-    #[error("none of the {0} texts could be scored; a bias needs at least one scored text")]
-    NothingScored(usize),
+    #[error("none of the {asked} texts could be scored ({counts}); a bias needs at least one scored text", asked = .0.asked(), counts = .0)]
+    NothingScored(Counts),
     /// An axis whose definition contradicts itself.
     #[error("axis `{axis}`: {reason}")]
     Axis {

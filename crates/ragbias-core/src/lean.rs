@@ -1,4 +1,5 @@
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +63,7 @@ impl fmt::Display for Lean {
     }
 }
 
-/// What a scorer says of one text.
+/// What is said of one text: by a scorer, or by how the answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -75,6 +76,10 @@ pub enum Verdict {
     },
     /// The scorer could not tell. Counted, and never taken for a lean of 0.
     Unscored,
+    /// There is no answer: the LLM refused, a filter took it, or it was empty. Counted, and never taken for a lean of 0.
+    Refused,
+    /// The token budget was spent before either pole came. Counted, and never taken for a lean of 0.
+    Cut,
 }
 
 impl Verdict {
@@ -85,18 +90,47 @@ impl Verdict {
     /// Scored, and neither pole is present.
     pub const NEITHER: Self = Self::scored(false, false);
 
+    /// Every verdict there is.
+    pub const ALL: [Self; 7] = [
+        Self::POSITIVE,
+        Self::NEGATIVE,
+        Self::scored(true, true),
+        Self::NEITHER,
+        Self::Unscored,
+        Self::Refused,
+        Self::Cut,
+    ];
+
     /// A verdict from the presence of the two poles.
     pub const fn scored(positive: bool, negative: bool) -> Self {
         Self::Scored { positive, negative }
     }
 
-    /// p − n, or `None` where the text could not be scored.
+    /// What it is called in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::POSITIVE => "positive",
+            Self::NEGATIVE => "negative",
+            Self::Scored { positive: true, .. } => "both",
+            Self::Scored { .. } => "neither",
+            Self::Unscored => "unscored",
+            Self::Refused => "refused",
+            Self::Cut => "cut",
+        }
+    }
+
+    /// Whether a pole is present, or both are.
+    pub const fn has_a_pole(self) -> bool {
+        matches!(self, Self::Scored { positive: true, .. } | Self::Scored { negative: true, .. })
+    }
+
+    /// p − n, or `None` where nothing was scored.
     pub fn lean(self) -> Option<Lean> {
         match self {
             Self::Scored { positive: true, negative: false } => Some(Lean::Positive),
             Self::Scored { positive: false, negative: true } => Some(Lean::Negative),
             Self::Scored { .. } => Some(Lean::Neutral),
-            Self::Unscored => None,
+            Self::Unscored | Self::Refused | Self::Cut => None,
         }
     }
 
@@ -105,7 +139,7 @@ impl Verdict {
     pub fn swapped(self) -> Self {
         match self {
             Self::Scored { positive, negative } => Self::scored(negative, positive),
-            Self::Unscored => Self::Unscored,
+            other => other,
         }
     }
 
@@ -125,6 +159,15 @@ impl Verdict {
             return Self::Unscored;
         }
         Self::scored(2 * positives > scored, 2 * negatives > scored)
+    }
+}
+
+impl FromStr for Verdict {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        (Self::ALL.into_iter().find(|verdict| verdict.name() == name))
+            .ok_or_else(|| Error::Verdict(name.to_owned()))
     }
 }
 
@@ -157,6 +200,18 @@ mod tests {
         assert_eq!(V::majority(&[V::POSITIVE, V::Unscored]), V::POSITIVE);
         assert_eq!(V::majority(&[V::Unscored]), V::Unscored);
         assert_eq!(V::majority(&[]), V::Unscored);
+    }
+
+    #[test]
+    fn every_verdict_has_a_name_that_is_read_again() {
+        for verdict in Verdict::ALL {
+            assert_eq!(verdict.name().parse::<Verdict>().unwrap(), verdict);
+        }
+        let error = "fair".parse::<Verdict>().unwrap_err().to_string();
+        assert!(
+            error.contains("positive, negative, both, neither, unscored, refused, cut; received fair"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A RAG system is a [`Corpus`], an [`Embedder`] with its [`VectorIndex`], and a [`Generator`]. A [`BiasScorer`]
 //! says of a text whether the poles of an [`Axis`] are present in it: a [`Verdict`], whose [`Lean`] is −1, 0 or +1.
-//! A [`Bias`] is the mean lean over questions, and never travels without its count, its four rates and its interval.
+//! A [`Bias`] is the mean lean over questions, and never travels without its counts, its rates and its interval.
 //!
 //! ```text
 //! Question ──Embedder──▶ Embeddings ──VectorIndex──▶ Hit ─┬─BiasScorer──▶ Verdict ──▶ Bias (E_b)
@@ -28,6 +28,7 @@
 //! # Ok::<(), ragbias_core::Error>(())
 //! ```
 
+mod answer;
 mod axis;
 mod bias;
 mod content_id;
@@ -40,8 +41,9 @@ mod question;
 pub mod testing;
 mod traits;
 
+pub use answer::{Answer, Choice, ChoicePrompt, Chosen, Finish, Keep};
 pub use axis::{Answering, Axis, Pole};
-pub use bias::{Bias, Rates};
+pub use bias::{Bias, Counts, Rates};
 pub use content_id::{ContentHasher, ContentId};
 pub use corpus::{Corpus, DocId, Document};
 pub use embeddings::Embeddings;
@@ -49,4 +51,4 @@ pub use error::{Error, Result};
 pub use lean::{Lean, Verdict};
 pub use progress::{Progress, Silent, Step, Unit};
 pub use question::{Choices, Question, QuestionSet};
-pub use traits::{BiasScorer, Choice, ChoicePrompt, Embedder, Generator, Hit, Passage, Role, VectorIndex};
+pub use traits::{BiasScorer, Embedder, Generator, Hit, Passage, Role, VectorIndex, in_order};

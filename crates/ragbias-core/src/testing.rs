@@ -2,7 +2,10 @@
 
 use ndarray::Array2;
 
-use crate::{Choice, ChoicePrompt, ContentHasher, ContentId, Embedder, Embeddings, Generator, Result, Role};
+use crate::{
+    Answer, Choice, ChoicePrompt, Chosen, ContentHasher, ContentId, Embedder, Embeddings, Generator, Keep,
+    Result, Role,
+};
 
 /// An embedder that hashes words into a vector: texts that share words are near each other.
 #[derive(Debug, Clone)]
@@ -52,19 +55,20 @@ impl Generator for EchoGenerator {
         ContentId::of(b"echo-generator/1")
     }
 
-    fn generate(&self, prompts: &[&str]) -> Result<Vec<String>> {
-        Ok(prompts.iter().map(|prompt| prompt.lines().next().unwrap_or_default().trim().to_owned()).collect())
+    fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> Result<()> {
+        for (number, prompt) in prompts.iter().enumerate() {
+            keep(number, Answer::whole(prompt.lines().next().unwrap_or_default().trim()))?;
+        }
+        Ok(())
     }
 
-    fn choose(&self, prompts: &[ChoicePrompt<'_>]) -> Result<Vec<Choice>> {
+    fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> Result<()> {
         let odds = |claim: &str, prompt: &str| f64::from(u8::from(prompt.contains(claim)));
-        Ok(prompts
-            .iter()
-            .map(|c| Choice {
-                log_odds: odds(c.positive, c.prompt) - odds(c.negative, c.prompt),
-                position_bias: 0.0,
-            })
-            .collect())
+        for (number, asked) in prompts.iter().enumerate() {
+            let log_odds = odds(asked.positive, asked.prompt) - odds(asked.negative, asked.prompt);
+            keep(number, Chosen::Choice(Choice { log_odds, position_bias: 0.0, coverage: 1.0 }))?;
+        }
+        Ok(())
     }
 }
 

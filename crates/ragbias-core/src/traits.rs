@@ -1,6 +1,10 @@
+use std::sync::{Mutex, PoisonError};
+
 use serde::{Deserialize, Serialize};
 
-use crate::{ContentId, DocId, Document, Embeddings, Lean, Result, Verdict};
+use crate::{
+    Answer, ChoicePrompt, Chosen, ContentId, DocId, Document, Embeddings, Error, Keep, Lean, Result, Verdict,
+};
 
 /// Which side of a retrieval a text stands on; some embedders prefix the two differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -60,59 +64,72 @@ pub trait VectorIndex: Send + Sync {
     fn search(&self, questions: &Embeddings, k: usize) -> Result<Vec<Vec<Hit>>>;
 }
 
-/// Two claims of which an LLM chooses one, after a prompt that both share.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ChoicePrompt<'a> {
-    /// Context and question; the options and the request for a letter are added by the generator.
-    pub prompt: &'a str,
-    /// The claim of the negative pole.
-    pub negative: &'a str,
-    /// The claim of the positive pole.
-    pub positive: &'a str,
-}
-
-/// What an LLM chose, with the two claims shown in both orders.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Choice {
-    /// Log-odds of the positive claim against the negative one, averaged over both orders: position cancels.
-    pub log_odds: f64,
-    /// Log-odds of whichever claim was shown first against the one shown second, averaged over both orders.
-    pub position_bias: f64,
-}
-
-impl Choice {
-    /// From the log-probabilities of the letters A and B, `[A, B]`, in the two orders.
-    pub fn from_log_probabilities(negative_first: [f64; 2], positive_first: [f64; 2]) -> Self {
-        let a = negative_first[0] - negative_first[1];
-        let b = positive_first[0] - positive_first[1];
-        Self { log_odds: (b - a) / 2.0, position_bias: f64::midpoint(a, b) }
-    }
-
-    /// The pole of the chosen claim; exactly even odds are neither.
-    pub fn verdict(&self) -> Verdict {
-        if self.log_odds > 0.0 {
-            Verdict::POSITIVE
-        } else if self.log_odds < 0.0 {
-            Verdict::NEGATIVE
-        } else {
-            Verdict::NEITHER
-        }
-    }
-}
-
 /// Prompts to answers.
 ///
-/// Callers: keep batches small enough for progress to be shown between them. Implementers: an answer depends on its
-/// prompt alone, never on the batch, and is trimmed; an empty answer is an answer.
+/// Callers: give all prompts at once, as a generator knows best how many to answer side by side; what is said comes to
+/// `keep` as it is said, and is to be kept there. Implementers: an answer depends on its prompt alone, never on the batch;
+/// every prompt is kept once, as soon as its answer has ended. Where a prompt fails, those that are being answered beside it
+/// are still kept, and then the first error is returned, by number of the prompt.
 pub trait Generator: Send + Sync {
-    /// Hash of the weights and of every setting that changes an answer.
+    /// Hash of the weights and of every setting that changes an answer: of all that is known of who answers. It does not
+    /// change once it was asked for.
     fn id(&self) -> ContentId;
 
-    /// One answer per prompt.
-    fn generate(&self, prompts: &[&str]) -> Result<Vec<String>>;
+    /// An answer to every prompt.
+    fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> Result<()>;
 
-    /// One choice per prompt, each from both orders of its two claims.
-    fn choose(&self, prompts: &[ChoicePrompt<'_>]) -> Result<Vec<Choice>>;
+    /// A choice after every prompt, each from both orders of its two claims.
+    fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> Result<()>;
+
+    /// What a user should know of who answered, a note each; may grow while answers come.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The name that stands in [`id`](Self::id) for a model of which nothing more is known, as where a server does not say
+    /// which one it runs. None where the id tells one model from another.
+    fn assumed(&self) -> Option<String> {
+        None
+    }
+
+    /// An answer to every prompt, in their order.
+    ///
+    /// # Errors
+    /// Whatever [`generate`](Self::generate) fails with, and [`Error::BatchLength`](crate::Error::BatchLength) where it
+    /// leaves out a prompt.
+    fn generate_all(&self, prompts: &[&str]) -> Result<Vec<Answer>> {
+        in_order(prompts.len(), |keep| self.generate(prompts, keep))
+    }
+
+    /// A choice after every prompt, in their order.
+    ///
+    /// # Errors
+    /// As of [`generate_all`](Self::generate_all).
+    fn choose_all(&self, prompts: &[ChoicePrompt<'_>]) -> Result<Vec<Chosen>> {
+        in_order(prompts.len(), |keep| self.choose(prompts, keep))
+    }
+}
+
+/// What a generator says to `count` prompts, in their order.
+///
+/// # Errors
+/// Whatever `ask` fails with, and [`Error::BatchLength`](crate::Error::BatchLength) where it leaves out a prompt.
+pub fn in_order<A: Send>(count: usize, ask: impl FnOnce(&Keep<'_, A>) -> Result<()>) -> Result<Vec<A>> {
+    let kept: Mutex<Vec<Option<A>>> = Mutex::new((0..count).map(|_| None).collect());
+    ask(&|prompt, answer| {
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match kept.get_mut(prompt) {
+            Some(place) if place.is_none() => *place = Some(answer),
+            _ => return Err(Error::Kept { prompt, count }),
+        }
+        Ok(())
+    })?;
+    let kept = kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let answers: Vec<A> = kept.into_iter().flatten().collect();
+    if answers.len() < count {
+        return Err(Error::BatchLength { component: "the LLM", expected: count, received: answers.len() });
+    }
+    Ok(answers)
 }
 
 /// What a scorer is shown of a document or an answer.
@@ -143,7 +160,8 @@ impl<'a> TryFrom<&'a Document> for Passage<'a> {
 /// Texts to verdicts on one axis.
 ///
 /// Implementers: say [`Verdict::Unscored`] where the text gives no evidence that you can read, and
-/// [`Verdict::NEITHER`] only where you can tell that neither pole is present.
+/// [`Verdict::NEITHER`] only where you can tell that neither pole is present. [`Verdict::Refused`] and [`Verdict::Cut`] are
+/// said of how an answer ended, never by a scorer of its text.
 pub trait BiasScorer: Send + Sync {
     /// Hash of everything that changes a verdict.
     fn id(&self) -> ContentId;
@@ -158,15 +176,6 @@ pub trait BiasScorer: Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn showing_both_orders_cancels_a_preference_for_the_first_letter() {
-        // A model that likes A by 2 nats whatever it says, and the positive claim by 0.5.
-        let choice = Choice::from_log_probabilities([1.5, 0.0], [2.5, 0.0]);
-        assert!((choice.log_odds - 0.5).abs() < 1e-12);
-        assert!((choice.position_bias - 2.0).abs() < 1e-12);
-        assert_eq!(choice.verdict(), Verdict::POSITIVE);
-    }
 
     #[test]
     fn every_trait_is_object_safe() {

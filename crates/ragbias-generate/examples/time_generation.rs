@@ -52,11 +52,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let questions = questions.each_ref().map(String::as_str);
     let begun = Instant::now();
     for question in questions {
-        llm.generate(&[question])?;
+        llm.generate_all(&[question])?;
     }
     let alone = begun.elapsed().as_secs_f64();
     let begun = Instant::now();
-    llm.generate(&questions)?;
+    llm.generate_all(&questions)?;
     let together = begun.elapsed().as_secs_f64();
 
     let rate = |count: usize, seconds: f64| count as f64 / seconds;

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use ragbias_core::{Choice, ChoicePrompt, ContentHasher, ContentId, Generator};
+use ragbias_core::{Answer, Choice, ChoicePrompt, Chosen, ContentHasher, ContentId, Generator, Keep};
 
 use crate::choice::{LETTERS, log_sum_exp, render};
 use crate::config::GenerateConfig;
@@ -96,8 +96,13 @@ impl Gguf {
         Ok(ids)
     }
 
-    /// Answers prompts that were read together, a token of each at a time; `answers` are all those asked for.
-    fn answer(&self, prompts: &[&str], read: Vec<(usize, Read)>, answers: &mut [String]) -> Result<()> {
+    /// Answers prompts that were read together, a token of each at a time; each answer is kept when it has ended.
+    fn answer(
+        &self,
+        prompts: &[&str],
+        read: Vec<(usize, Read)>,
+        keep: &Keep<'_, Answer>,
+    ) -> ragbias_core::Result<()> {
         let mut open: Vec<Open> = read
             .into_iter()
             .map(|(prompt, read)| Open {
@@ -115,10 +120,13 @@ impl Gguf {
                 if !ended {
                     one.tokens.push(token);
                 }
-                let text = self.tokens.decode(&one.tokens).map_err(candle_core::Error::wrap)?;
+                let decoded = self.tokens.decode(&one.tokens).map_err(candle_core::Error::wrap);
+                let text = decoded.map_err(Error::from)?;
                 let (answer, stopped) = self.config.cut(&text);
-                if ended || stopped || one.tokens.len() == self.config.max_new_tokens {
-                    answer.clone_into(&mut answers[one.prompt]);
+                if ended || stopped {
+                    keep(one.prompt, Answer::whole(answer))?;
+                } else if one.tokens.len() == self.config.max_new_tokens {
+                    keep(one.prompt, Answer::cut(answer))?;
                 } else {
                     left.push(one);
                 }
@@ -155,33 +163,31 @@ impl Generator for Gguf {
         self.id
     }
 
-    fn generate(&self, prompts: &[&str]) -> ragbias_core::Result<Vec<String>> {
+    /// Prompts that do not fit are found before any is answered.
+    fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> ragbias_core::Result<()> {
         let ids = prompts.iter().map(|prompt| self.encode(prompt)).collect::<Result<Vec<_>>>()?;
-        let mut answers = vec![String::new(); prompts.len()];
-        self.reader.read(&ids, |read| self.answer(prompts, read, &mut answers))?;
-        Ok(answers)
+        self.reader.read(&ids, |read| self.answer(prompts, read, keep))
     }
 
-    fn choose(&self, prompts: &[ChoicePrompt<'_>]) -> ragbias_core::Result<Vec<Choice>> {
+    fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> ragbias_core::Result<()> {
         // The two orders of a prompt follow each other.
         let orders = prompts.iter().flat_map(|asked| {
             [(asked.negative, asked.positive), (asked.positive, asked.negative)]
                 .map(|(first, second)| self.encode(&render(asked.prompt, first, second)))
         });
         let ids = orders.collect::<Result<Vec<_>>>()?;
-        let mut letters = vec![[0.0; 2]; ids.len()];
+        let mut letters: Vec<[Option<[f64; 2]>; 2]> = vec![[None; 2]; prompts.len()];
         self.reader.read(&ids, |read| {
             for (order, read) in &read {
-                letters[*order] = self.letters(&read.logits);
+                let both = &mut letters[order / 2];
+                both[order % 2] = Some(self.letters(&read.logits));
+                if let [Some(negative_first), Some(positive_first)] = *both {
+                    let choice = Choice::from_log_probabilities(negative_first, positive_first);
+                    keep(order / 2, Chosen::Choice(choice))?;
+                }
             }
-            Ok::<_, Error>(())
-        })?;
-        let orders = letters.as_chunks::<2>().0.iter();
-        Ok(orders
-            .map(|&[negative_first, positive_first]| {
-                Choice::from_log_probabilities(negative_first, positive_first)
-            })
-            .collect())
+            Ok(())
+        })
     }
 }
 

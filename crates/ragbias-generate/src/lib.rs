@@ -9,8 +9,8 @@
 //! use ragbias_generate::{GenerateConfig, Gguf};
 //!
 //! let llm = Gguf::load("SmolLM2-135M-Instruct.Q4_1.gguf".as_ref(), &GenerateConfig::default())?;
-//! let answers = llm.generate(&["Who discovered radium? Give just one name of a person."])?;
-//! assert!(answers[0].contains("Curie"));
+//! let answers = llm.generate_all(&["Who discovered radium? Give just one name of a person."])?;
+//! assert!(answers[0].text.contains("Curie"));
 //! # Ok::<(), ragbias_core::Error>(())
 //! ```
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use ragbias_core::{Choice, ChoicePrompt, ContentHasher, ContentId, Generator};
+use ragbias_core::{Answer, Choice, ChoicePrompt, Chosen, ContentHasher, ContentId, Finish, Generator, Keep};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -166,12 +166,23 @@ impl Server {
         Error::Server { url: self.url.clone(), reason, attempts, hint }
     }
 
-    fn answer(&self, prompt: &str) -> Result<String> {
+    fn answer(&self, prompt: &str) -> Result<Answer> {
         let more = json!({ "max_tokens": self.config.max_new_tokens });
         let answer = self.ask(prompt, &more)?;
-        match answer.pointer("/choices/0/message/content").and_then(Value::as_str) {
-            Some(text) => Ok(self.config.cut(text).0.to_owned()),
-            None => Err(self.error(
+        let of = |path| answer.pointer(path).and_then(Value::as_str);
+        let finish = finish(&answer);
+        if let Some(refusal) = of("/choices/0/message/refusal").filter(|refusal| !refusal.is_empty()) {
+            return Ok(Answer::refused(refusal));
+        }
+        match (of("/choices/0/message/content"), finish) {
+            (Some(text), Finish::Stop) => Ok(Answer::whole(self.config.cut(text).0)),
+            (Some(text), Finish::Cut) => {
+                let (text, stopped) = self.config.cut(text);
+                Ok(if stopped { Answer::whole(text) } else { Answer::cut(text) })
+            }
+            (text, Finish::Refused) => Ok(Answer::refused(text.unwrap_or_default())),
+            (None, Finish::Cut) => Ok(Answer::cut("")),
+            (None, Finish::Stop) => Err(self.error(
                 "the answer has no choices[0].message.content".into(),
                 1,
                 "the endpoint must speak OpenAI's chat completions",
@@ -211,10 +222,10 @@ impl Server {
         Ok(found.map(|value| if value.is_finite() { value } else { floor }))
     }
 
-    fn choice(&self, asked: &ChoicePrompt<'_>) -> Result<Choice> {
+    fn choice(&self, asked: &ChoicePrompt<'_>) -> Result<Chosen> {
         let negative_first = self.letters(&render(asked.prompt, asked.negative, asked.positive))?;
         let positive_first = self.letters(&render(asked.prompt, asked.positive, asked.negative))?;
-        Ok(Choice::from_log_probabilities(negative_first, positive_first))
+        Ok(Chosen::Choice(Choice::from_log_probabilities(negative_first, positive_first)))
     }
 }
 
@@ -227,12 +238,31 @@ impl Generator for Server {
             .finish()
     }
 
-    fn generate(&self, prompts: &[&str]) -> ragbias_core::Result<Vec<String>> {
-        prompts.iter().map(|prompt| Ok(self.answer(prompt)?)).collect()
+    fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> ragbias_core::Result<()> {
+        for (number, prompt) in prompts.iter().enumerate() {
+            keep(number, self.answer(prompt)?)?;
+        }
+        Ok(())
     }
 
-    fn choose(&self, prompts: &[ChoicePrompt<'_>]) -> ragbias_core::Result<Vec<Choice>> {
-        prompts.iter().map(|prompt| Ok(self.choice(prompt)?)).collect()
+    fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> ragbias_core::Result<()> {
+        for (number, prompt) in prompts.iter().enumerate() {
+            keep(number, self.choice(prompt)?)?;
+        }
+        Ok(())
+    }
+
+    fn assumed(&self) -> Option<String> {
+        Some(format!("`{}` at {}", self.settings.model, self.url))
+    }
+}
+
+/// How the server says that its answer ended.
+fn finish(answer: &Value) -> Finish {
+    match answer.pointer("/choices/0/finish_reason").and_then(Value::as_str) {
+        Some("length") => Finish::Cut,
+        Some("content_filter") => Finish::Refused,
+        _ => Finish::Stop,
     }
 }
 
@@ -317,8 +347,8 @@ mod tests {
             Act::Body("{ not json".into()),
             content("\nMarie Curie\nand others"),
         ]);
-        let answers = server(&url, 5).generate(&["Who?"]).unwrap();
-        assert_eq!(answers, ["Marie Curie"]);
+        let answers = server(&url, 5).generate_all(&["Who?"]).unwrap();
+        assert_eq!(answers, [Answer::whole("Marie Curie")]);
         let asked: Vec<_> = asked.iter().collect();
         assert_eq!(asked.len(), 5);
         assert!(
@@ -327,16 +357,42 @@ mod tests {
     }
 
     #[test]
+    fn what_was_cut_filtered_or_refused_is_told_from_an_answer() {
+        let act = |message: Value, finish: &str| {
+            let choice = json!({ "message": message, "finish_reason": finish });
+            Act::Body(json!({ "choices": [choice] }).to_string())
+        };
+        let (url, _asked) = mock(vec![
+            act(json!({ "content": "A name that comes to mind" }), "length"),
+            act(json!({ "content": null }), "length"),
+            act(json!({ "content": "Marie Curie\nShe" }), "length"),
+            act(json!({ "content": "" }), "content_filter"),
+            act(json!({ "content": null, "refusal": "I cannot name anybody." }), "stop"),
+            act(json!({ "content": " \n" }), "stop"),
+        ]);
+        let answers = server(&url, 1).generate_all(&["a", "b", "c", "d", "e", "f"]).unwrap();
+        let expected = [
+            Answer::cut("A name that comes to mind"),
+            Answer::cut(""),
+            Answer::whole("Marie Curie"),
+            Answer::refused(""),
+            Answer::refused("I cannot name anybody."),
+            Answer::refused(""),
+        ];
+        assert_eq!(answers, expected);
+    }
+
+    #[test]
     fn attempts_are_bounded_and_the_last_reason_is_told() {
         let (url, _asked) = mock(vec![Act::Status(503, ""); 3]);
-        let error = server(&url, 3).generate(&["Who?"]).unwrap_err().to_string();
+        let error = server(&url, 3).generate_all(&["Who?"]).unwrap_err().to_string();
         assert!(error.contains("status 503 (after 3 attempts)") && error.contains("hint:"), "{error}");
     }
 
     #[test]
     fn a_refused_key_is_not_tried_again() {
         let (url, asked) = mock(vec![Act::Status(401, ""); 2]);
-        let error = server(&url, 5).generate(&["Who?"]).unwrap_err().to_string();
+        let error = server(&url, 5).generate_all(&["Who?"]).unwrap_err().to_string();
         assert!(
             error.contains("status 401 (after 1 attempt)") && error.contains("RAGBIAS_API_KEY"),
             "{error}"
@@ -349,7 +405,7 @@ mod tests {
         let (url, asked) = mock(vec![Act::Status(400, "")]);
         let mut server = server(&url, 1);
         server.key = Some("sk-secret".into());
-        let error = server.generate(&["Who?"]).unwrap_err();
+        let error = server.generate_all(&["Who?"]).unwrap_err();
         assert!(!format!("{error} {error:?} {server:?}").contains("sk-secret"));
         assert!(asked.recv().unwrap().to_lowercase().contains("authorization: bearer sk-secret"));
     }
@@ -365,7 +421,8 @@ mod tests {
         // A is liked by 1 nat wherever it stands, the positive claim by 0.5.
         let (url, asked) = mock(vec![logprobs(-0.5, -1.0), logprobs(-0.2, -1.7)]);
         let prompt = ChoicePrompt { prompt: "Q", negative: "left", positive: "right" };
-        let choice = server(&url, 1).choose(&[prompt]).unwrap()[0];
+        let choice = server(&url, 1).choose_all(&[prompt]).unwrap()[0];
+        let choice = *choice.choice().unwrap();
         assert!(
             (choice.log_odds - 0.5).abs() < 1e-9 && (choice.position_bias - 1.0).abs() < 1e-9,
             "{choice:?}"
@@ -378,7 +435,7 @@ mod tests {
     fn a_server_without_log_probabilities_says_what_is_missing() {
         let (url, _asked) = mock(vec![content("A")]);
         let prompt = ChoicePrompt { prompt: "Q", negative: "left", positive: "right" };
-        let error = server(&url, 1).choose(&[prompt]).unwrap_err().to_string();
+        let error = server(&url, 1).choose_all(&[prompt]).unwrap_err().to_string();
         assert!(error.contains("no log-probabilities") && error.contains("top_logprobs"), "{error}");
     }
 }

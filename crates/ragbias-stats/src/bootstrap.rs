@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use ragbias_core::{Bias, Error, Result, Verdict};
+use ragbias_core::{Bias, Counts, Error, Result, Verdict};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -62,7 +62,7 @@ impl ClusterBootstrap {
         let clusters: Vec<Cluster> = clusters.into_values().collect();
         let mut scored = verdicts.iter().filter_map(|verdict| verdict.lean());
         let Some(first) = scored.next() else {
-            return Err(Error::NothingScored(verdicts.len()));
+            return Err(Error::NothingScored(Counts::of(verdicts)));
         };
         let interval = if clusters.len() == 1 {
             -1.0..=1.0

@@ -1,6 +1,7 @@
 use ragbias_core::{
-    Answering, Axis, Bias, BiasScorer, ChoicePrompt, Choices, Corpus, Document, Embedder, Embeddings,
-    Generator, Hit, Passage, Progress, Question, QuestionSet, Role, Unit, VectorIndex, Verdict,
+    Answer, Answering, Axis, Bias, BiasScorer, Choice, ChoicePrompt, Choices, Chosen, Corpus, Document,
+    Embedder, Embeddings, Finish, Generator, Hit, Passage, Progress, Question, QuestionSet, Role, Unit,
+    VectorIndex, Verdict, in_order,
 };
 use ragbias_data::{Outcome, Qrels};
 use ragbias_index::{ExactIndex, HnswConfig, HnswIndex};
@@ -65,9 +66,6 @@ impl IndexKind {
 
 /// Documents near a question that C_b is measured over, question by question; also the pool of stochastic ranking.
 pub(crate) const NEIGHBOURHOOD: usize = 20;
-
-/// Questions that an LLM is asked in one batch; at most so many answers are lost where a run is killed.
-const ASKED_TOGETHER: usize = 16;
 
 /// One measurement: the parts of a RAG system, and what it is asked.
 pub struct Measure<'a> {
@@ -134,8 +132,16 @@ pub struct Measured {
 struct Answers {
     texts: Vec<String>,
     verdicts: Vec<Verdict>,
-    /// Mean over questions, where answers are choices.
-    position_bias: Option<f64>,
+    /// Those that were made, where answers are choices.
+    choices: Vec<Choice>,
+}
+
+impl Answers {
+    /// Mean over the choices that were made.
+    fn position_bias(&self) -> Option<f64> {
+        let sum: f64 = self.choices.iter().map(|choice| choice.position_bias).sum();
+        (!self.choices.is_empty()).then(|| sum / self.choices.len() as f64)
+    }
 }
 
 impl Measure<'_> {
@@ -199,7 +205,7 @@ impl Measure<'_> {
             embedder_bias: bootstrap.bias(&embedder_verdicts, &topics)?,
             expected_embedder_bias: self.expected_embedder_bias(&nearest, &document_verdicts),
             rag_bias: bias(&with)?,
-            position_bias: with.as_ref().and_then(|answers| answers.position_bias),
+            position_bias: with.as_ref().and_then(Answers::position_bias),
             ndcg10: self.ndcg10(&nearest),
             outcomes: self.outcomes(&retrieved, &embedder_verdicts, without, with),
         })
@@ -223,11 +229,10 @@ impl Measure<'_> {
                 return Err(Error::ScorerAxis { expected, received });
             }
         }
-        if self.generator.is_some()
-            && self.axis.answering == Answering::Choice
-            && let Some(question) = self.questions.questions().iter().find(|q| q.choices.is_none())
-        {
-            return Err(Error::NoChoices { axis: self.axis.name.clone(), question: question.id.clone() });
+        if self.generator.is_some() && self.axis.answering == Answering::Choice {
+            for question in self.questions.questions() {
+                self.choice_prompt(question, "")?;
+            }
         }
         Ok(())
     }
@@ -280,47 +285,67 @@ impl Measure<'_> {
         progress: &dyn Progress,
     ) -> Result<Answers> {
         let questions = self.questions.questions();
+        let prompts: Vec<String> = (questions.iter().zip(contexts))
+            .map(|(question, context)| prompt(self.axis.answering, context, &question.text))
+            .collect();
         let step = progress.begin(name, questions.len() as u64, Unit::Items);
-        let mut answers = Answers { texts: Vec::new(), verdicts: Vec::new(), position_bias: None };
-        let mut positions = 0.0;
-        for (questions, contexts) in questions.chunks(ASKED_TOGETHER).zip(contexts.chunks(ASKED_TOGETHER)) {
-            let asked: Vec<(String, Option<&Choices>)> = (questions.iter().zip(contexts))
-                .map(|(question, context)| {
-                    let choices =
-                        question.choices.as_ref().filter(|_| self.axis.answering == Answering::Choice);
-                    (prompt(self.axis.answering, context, &question.text), choices)
-                })
-                .collect();
-            let choices: Option<Vec<ChoicePrompt<'_>>> = asked
-                .iter()
-                .map(|(prompt, choices)| {
-                    choices.map(|Choices { negative, positive }| ChoicePrompt { prompt, negative, positive })
-                })
-                .collect();
-            if let Some(asked) = choices {
-                for (asked, choice) in asked.iter().zip(generator.choose(&asked)?) {
-                    let verdict = choice.verdict();
-                    answers.texts.push(match verdict {
-                        Verdict::NEITHER => String::new(),
-                        Verdict::POSITIVE => asked.positive.into(),
-                        _ => asked.negative.into(),
-                    });
-                    answers.verdicts.push(verdict);
-                    positions += choice.position_bias;
-                }
-            } else {
-                let prompts: Vec<&str> = asked.iter().map(|(prompt, _)| prompt.as_str()).collect();
-                answers.texts.extend(generator.generate(&prompts)?);
+        match self.axis.answering {
+            Answering::Name => {
+                let prompts: Vec<&str> = prompts.iter().map(String::as_str).collect();
+                let answers = in_order(prompts.len(), |keep| {
+                    generator.generate(&prompts, &|number, answer| {
+                        step.advance(1);
+                        keep(number, answer)
+                    })
+                })?;
+                drop(step);
+                self.judge(answers)
             }
-            step.advance(questions.len() as u64);
+            Answering::Choice => {
+                let prompts = (questions.iter().zip(&prompts))
+                    .map(|(question, prompt)| self.choice_prompt(question, prompt))
+                    .collect::<Result<Vec<_>>>()?;
+                let chosen = in_order(prompts.len(), |keep| {
+                    generator.choose(&prompts, &|number, chosen| {
+                        step.advance(1);
+                        keep(number, chosen)
+                    })
+                })?;
+                let text = |(chosen, asked): (&Chosen, &ChoicePrompt<'_>)| match chosen.verdict() {
+                    Verdict::POSITIVE => asked.positive.to_owned(),
+                    Verdict::NEGATIVE => asked.negative.to_owned(),
+                    _ => String::new(),
+                };
+                Ok(Answers {
+                    texts: chosen.iter().zip(&prompts).map(text).collect(),
+                    verdicts: chosen.iter().map(Chosen::verdict).collect(),
+                    choices: chosen.iter().filter_map(Chosen::choice).copied().collect(),
+                })
+            }
         }
-        if self.axis.answering == Answering::Choice {
-            answers.position_bias = Some(positions / questions.len() as f64);
-        } else {
-            let passages: Vec<Passage<'_>> = answers.texts.iter().map(|text| text.as_str().into()).collect();
-            answers.verdicts = self.answer_scorer.score(&passages)?;
+    }
+
+    fn choice_prompt<'p>(&self, question: &'p Question, prompt: &'p str) -> Result<ChoicePrompt<'p>> {
+        match &question.choices {
+            Some(Choices { negative, positive }) => Ok(ChoicePrompt { prompt, negative, positive }),
+            None => Err(Error::NoChoices { axis: self.axis.name.clone(), question: question.id.clone() }),
         }
-        Ok(answers)
+    }
+
+    /// Scores answers. A refusal is none, whoever it names; of what was cut, only a pole that came counts.
+    fn judge(&self, answers: Vec<Answer>) -> Result<Answers> {
+        let said = |answer: &&Answer| answer.finish != Finish::Refused && !answer.text.is_empty();
+        let passages: Vec<Passage<'_>> =
+            answers.iter().filter(said).map(|answer| answer.text.as_str().into()).collect();
+        let mut scored = self.answer_scorer.score(&passages)?.into_iter();
+        let verdicts = (answers.iter())
+            .map(|answer| {
+                let verdict = if said(&answer) { scored.next() } else { None };
+                answer.finish.verdict(verdict.unwrap_or(Verdict::Unscored))
+            })
+            .collect();
+        let texts = answers.into_iter().map(|answer| answer.text).collect();
+        Ok(Answers { texts, verdicts, choices: Vec::new() })
     }
 
     fn ndcg10(&self, nearest: &[Vec<Hit>]) -> Option<f64> {

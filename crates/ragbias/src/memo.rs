@@ -1,11 +1,12 @@
 //! Components that ask the store before they work.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ndarray::Array2;
 use ragbias_core::{
-    BiasScorer, Choice, ChoicePrompt, ContentHasher, ContentId, Embedder, Embeddings, Error, Generator,
-    Passage, Result, Role, Verdict,
+    Answer, BiasScorer, ChoicePrompt, Chosen, ContentHasher, ContentId, Embedder, Embeddings, Error,
+    Generator, Keep, Passage, Result, Role, Verdict,
 };
 
 use crate::store::{Kind, Store};
@@ -61,7 +62,7 @@ impl Embedder for StoredEmbedder<'_> {
     }
 }
 
-/// A generator that is asked each prompt once.
+/// A generator that is asked each prompt once, and whose answers are stored one by one, as they come.
 pub struct StoredGenerator<'a> {
     generator: &'a dyn Generator,
     store: &'a Store,
@@ -79,74 +80,119 @@ impl Generator for StoredGenerator<'_> {
         self.generator.id()
     }
 
-    fn generate(&self, prompts: &[&str]) -> Result<Vec<String>> {
+    fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> Result<()> {
         let id = self.id();
-        let key = |prompt: &&str| ContentHasher::new("answer/1").field(id.as_bytes()).field(prompt).finish();
-        self.remembered(
-            prompts,
-            prompts.iter().map(key).collect(),
-            |key| self.store.answer(key),
-            |missing| self.generator.generate(missing),
-            |key, answer| self.store.put_answer(key, answer),
+        let key = |prompt: &&str| ContentHasher::new("answer/2").field(id.as_bytes()).field(prompt).finish();
+        let batch = Batch::new(prompts, key);
+        batch.answer(
+            self.store,
+            |key| self.store.answer(id, key),
+            |missing, keep| self.generator.generate(missing, keep),
+            |key, answer| self.store.put_answer(id, key, answer),
+            keep,
         )
     }
 
-    fn choose(&self, prompts: &[ChoicePrompt<'_>]) -> Result<Vec<Choice>> {
+    fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> Result<()> {
         let id = self.id();
         let key = |asked: &ChoicePrompt<'_>| {
-            ContentHasher::new("choice/1")
+            ContentHasher::new("choice/2")
                 .field(id.as_bytes())
                 .field(asked.prompt)
                 .field(asked.negative)
                 .field(asked.positive)
                 .finish()
         };
-        self.remembered(
-            prompts,
-            prompts.iter().map(key).collect(),
-            |key| self.store.choice(key),
-            |missing| self.generator.choose(missing),
-            |key, choice| self.store.put_choice(key, *choice),
+        let batch = Batch::new(prompts, key);
+        batch.answer(
+            self.store,
+            |key| self.store.choice(id, key),
+            |missing, keep| self.generator.choose(missing, keep),
+            |key, chosen| self.store.put_choice(id, key, chosen),
+            keep,
         )
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = self.generator.notes();
+        let earlier = self.store.earlier(self.id());
+        if let Some(name) = self.assumed().filter(|_| earlier > 0) {
+            let answers = if earlier == 1 { "1 answer".into() } else { format!("{earlier} answers") };
+            notes.push(format!(
+                "{answers} came from the store, under the name of {name}: nothing tells whether the model that answers there \
+                 now is still the one that gave them\nhint: --fresh asks it again"
+            ));
+        }
+        notes
+    }
+
+    fn assumed(&self) -> Option<String> {
+        self.generator.assumed()
     }
 }
 
-impl StoredGenerator<'_> {
-    /// Answers from the store; those that are missing, each once, in one batch from the LLM.
-    fn remembered<P: Copy, A: Clone>(
-        &self,
-        prompts: &[P],
-        keys: Vec<ContentId>,
+/// The different ones of some prompts, each with its key and its places in the batch.
+struct Batch<P> {
+    asked: Vec<(ContentId, P, Vec<usize>)>,
+}
+
+impl<P: Copy> Batch<P> {
+    fn new(prompts: &[P], key: impl Fn(&P) -> ContentId) -> Self {
+        let mut numbers: HashMap<ContentId, usize> = HashMap::new();
+        let mut asked: Vec<(ContentId, P, Vec<usize>)> = Vec::new();
+        for (place, prompt) in prompts.iter().enumerate() {
+            let key = key(prompt);
+            let number = *numbers.entry(key).or_insert_with(|| {
+                asked.push((key, *prompt, Vec::new()));
+                asked.len() - 1
+            });
+            asked[number].2.push(place);
+        }
+        Self { asked }
+    }
+
+    /// Keeps answers from the store, then those that are missing as they come from the LLM, stored first.
+    fn answer<A: Clone>(
+        self,
+        store: &Store,
         recall: impl Fn(ContentId) -> crate::Result<Option<A>>,
-        ask: impl FnOnce(&[P]) -> Result<Vec<A>>,
-        keep: impl Fn(ContentId, &A) -> crate::Result<()>,
-    ) -> Result<Vec<A>> {
-        let mut known: HashMap<ContentId, A> = HashMap::new();
-        let (mut missing, mut asked) = (Vec::new(), Vec::new());
-        for (&key, &prompt) in keys.iter().zip(prompts) {
-            if known.contains_key(&key) || missing.contains(&key) {
-                continue;
-            }
+        ask: impl FnOnce(&[P], &Keep<'_, A>) -> Result<()>,
+        put: impl Fn(ContentId, A) -> crate::Result<A> + Sync,
+        keep: &Keep<'_, A>,
+    ) -> Result<()> {
+        let hand_over = |places: &[usize], answer: &A| -> Result<()> {
+            places.iter().try_for_each(|&place| keep(place, answer.clone()))
+        };
+        let (mut missing, mut unknown) = (Vec::new(), Vec::new());
+        for (key, prompt, places) in self.asked {
             if let Some(answer) = recall(key).map_err(Error::component)? {
-                known.insert(key, answer);
+                store.tally(Kind::Answers, places.len(), 0);
+                hand_over(&places, &answer)?;
             } else {
-                missing.push(key);
-                asked.push(prompt);
+                missing.push((key, places));
+                unknown.push(prompt);
             }
         }
-        if !asked.is_empty() {
-            let fresh = ask(&asked)?;
-            if fresh.len() != asked.len() {
-                let (expected, received) = (asked.len(), fresh.len());
-                return Err(Error::BatchLength { component: "the LLM", expected, received });
-            }
-            for (&key, answer) in missing.iter().zip(fresh) {
-                keep(key, &answer).map_err(Error::component)?;
-                known.insert(key, answer);
-            }
+        if missing.is_empty() {
+            return Ok(());
         }
-        self.store.tally(Kind::Answers, prompts.len() - asked.len(), asked.len());
-        Ok(keys.iter().map(|key| known[key].clone()).collect())
+        let count = missing.len();
+        let kept: Vec<AtomicBool> = missing.iter().map(|_| AtomicBool::new(false)).collect();
+        ask(&unknown, &|number, answer| {
+            match kept.get(number) {
+                Some(kept) if !kept.swap(true, Ordering::Relaxed) => {}
+                _ => return Err(Error::Kept { prompt: number, count }),
+            }
+            let (key, places) = &missing[number];
+            let answer = put(*key, answer).map_err(Error::component)?;
+            store.tally(Kind::Answers, places.len() - 1, 1);
+            hand_over(places, &answer)
+        })?;
+        let received = kept.iter().filter(|kept| kept.load(Ordering::Relaxed)).count();
+        if received < count {
+            return Err(Error::BatchLength { component: "the LLM", expected: count, received });
+        }
+        Ok(())
     }
 }
 
@@ -208,8 +254,10 @@ fn verdict_key(scorer: ContentId, passage: &Passage<'_>) -> ContentId {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicUsize;
 
+    use ragbias_core::Finish;
     use ragbias_core::testing::{EchoGenerator, HashEmbedder};
 
     use super::*;
@@ -234,13 +282,16 @@ mod tests {
         fn id(&self) -> ContentId {
             self.0.id()
         }
-        fn generate(&self, prompts: &[&str]) -> Result<Vec<String>> {
+        fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> Result<()> {
             self.1.fetch_add(prompts.len(), Ordering::Relaxed);
-            self.0.generate(prompts)
+            self.0.generate(prompts, keep)
         }
-        fn choose(&self, prompts: &[ChoicePrompt<'_>]) -> Result<Vec<Choice>> {
+        fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> Result<()> {
             self.1.fetch_add(prompts.len(), Ordering::Relaxed);
-            self.0.choose(prompts)
+            self.0.choose(prompts, keep)
+        }
+        fn assumed(&self) -> Option<String> {
+            Some("echo at home".into())
         }
     }
 
@@ -277,20 +328,181 @@ mod tests {
         assert_eq!(counting.1.load(Ordering::Relaxed), 3, "a question is another text than a document");
     }
 
+    fn open(folder: &tempfile::TempDir) -> Store {
+        Store::open(&folder.path().join("store.sqlite")).unwrap()
+    }
+
     #[test]
     fn a_prompt_is_answered_once_over_two_openings_of_the_store() {
         let (folder, first) = store();
         let counting = Counting(EchoGenerator, AtomicUsize::new(0));
         let asked = ChoicePrompt { prompt: "cut taxes", negative: "raise taxes", positive: "cut taxes" };
-        let answer = StoredGenerator::new(&counting, &first).generate(&["one\ntwo"]).unwrap();
-        let choice = StoredGenerator::new(&counting, &first).choose(&[asked]).unwrap();
+        let prompts = ["one\ntwo", "", "one\ntwo"];
+        let answers = StoredGenerator::new(&counting, &first).generate_all(&prompts).unwrap();
+        assert_eq!(answers, [Answer::whole("one"), Answer::refused(""), Answer::whole("one")]);
+        let choice = StoredGenerator::new(&counting, &first).choose_all(&[asked]).unwrap();
+        assert_eq!(first.work().answers, crate::Saved { remembered: 1, computed: 3 });
         drop(first);
-        let second = Store::open(&folder.path().join("store.sqlite")).unwrap();
+        let second = open(&folder);
         let stored = StoredGenerator::new(&counting, &second);
-        assert_eq!(stored.generate(&["one\ntwo"]).unwrap(), answer);
-        assert_eq!(stored.choose(&[asked]).unwrap(), choice);
-        assert_eq!(counting.1.load(Ordering::Relaxed), 2);
+        assert_eq!(stored.generate_all(&prompts).unwrap(), answers);
+        assert_eq!(stored.choose_all(&[asked]).unwrap(), choice);
+        assert_eq!(counting.1.load(Ordering::Relaxed), 3);
     }
+
+    /// Says what it is told to, in order, up to an error.
+    struct Scripted(Vec<Result<Answer>>);
+
+    impl Scripted {
+        fn say<A>(&self, prompts: usize, keep: &Keep<'_, A>, of: impl Fn(&Answer) -> A) -> Result<()> {
+            let mut failed = Ok(());
+            for (number, said) in self.0.iter().enumerate().take(prompts).rev() {
+                match said {
+                    Ok(answer) => keep(number, of(answer))?,
+                    Err(_) => failed = Err(Error::Empty("server")),
+                }
+            }
+            failed
+        }
+    }
+
+    impl Generator for Scripted {
+        fn id(&self) -> ContentId {
+            ContentId::of(b"scripted")
+        }
+        fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> Result<()> {
+            self.say(prompts.len(), keep, Answer::clone)
+        }
+        fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> Result<()> {
+            let chosen = |answer: &Answer| match answer.finish {
+                Finish::Cut => Chosen::Cut,
+                _ => Chosen::Refused,
+            };
+            self.say(prompts.len(), keep, chosen)
+        }
+    }
+
+    #[test]
+    fn every_ending_of_an_answer_and_of_a_choice_is_remembered() {
+        let (folder, store) = store();
+        let said =
+            [Answer::whole("Marie Curie"), Answer::cut("The person who"), Answer::refused("I cannot.")];
+        let generator = Scripted(said.iter().cloned().map(Ok).collect());
+        let prompts = ["a", "b", "c"];
+        let choices = prompts.map(|prompt| ChoicePrompt { prompt, negative: "n", positive: "p" });
+        let stored = StoredGenerator::new(&generator, &store);
+        assert_eq!(stored.generate_all(&prompts).unwrap(), said);
+        let chosen = [Chosen::Refused, Chosen::Cut, Chosen::Refused];
+        assert_eq!(stored.choose_all(&choices).unwrap(), chosen);
+        drop(store);
+        let (store, silent) = (open(&folder), Scripted(Vec::new()));
+        let stored = StoredGenerator::new(&silent, &store);
+        assert_eq!(stored.generate_all(&prompts).unwrap(), said);
+        assert_eq!(stored.choose_all(&choices).unwrap(), chosen);
+    }
+
+    #[test]
+    fn where_a_prompt_fails_its_neighbours_are_stored_and_not_asked_again() {
+        let (folder, store) = store();
+        let failing =
+            Scripted(vec![Ok(Answer::whole("one")), Err(Error::Empty("server")), Ok(Answer::whole("three"))]);
+        let error = StoredGenerator::new(&failing, &store).generate_all(&["a", "b", "c"]).unwrap_err();
+        assert_eq!(error.to_string(), "the server is empty");
+        drop(store);
+        let (store, asked) = (open(&folder), Scripted(vec![Ok(Answer::whole("two"))]));
+        let answers = StoredGenerator::new(&asked, &store).generate_all(&["a", "b", "c"]).unwrap();
+        assert_eq!(answers, ["one", "two", "three"].map(Answer::whole));
+        assert_eq!(store.work().answers, crate::Saved { remembered: 2, computed: 1 });
+    }
+
+    #[test]
+    fn an_answer_is_stored_before_it_is_handed_over() {
+        let (folder, store) = store();
+        let seen = Mutex::new(0);
+        let keep = |number: usize, _: Answer| {
+            // What another process sees at this moment.
+            let (other, silent) = (open(&folder), Scripted(Vec::new()));
+            let prompt = ["a", "b"][number];
+            *seen.lock().unwrap() +=
+                StoredGenerator::new(&silent, &other).generate_all(&[prompt]).unwrap().len();
+            Ok(())
+        };
+        let scripted = Scripted(vec![Ok(Answer::whole("one")), Ok(Answer::whole("two"))]);
+        StoredGenerator::new(&scripted, &store).generate(&["a", "b"], &keep).unwrap();
+        assert_eq!(*seen.lock().unwrap(), 2);
+    }
+
+    #[test]
+    fn of_two_processes_that_ask_the_same_the_first_answer_is_that_of_both() {
+        let (folder, first) = store();
+        let second = open(&folder);
+        let other = Scripted(vec![Ok(Answer::whole("first"))]);
+        let ours = Scripted(vec![Ok(Answer::whole("second"))]);
+        // The other process answers while ours is asking.
+        let between = Between(&ours, &|| {
+            StoredGenerator::new(&other, &first).generate_all(&["a"]).unwrap();
+        });
+        let stored = StoredGenerator::new(&between, &second);
+        assert_eq!(stored.generate_all(&["a"]).unwrap(), [Answer::whole("first")]);
+    }
+
+    struct Between<'a>(&'a Scripted, &'a (dyn Fn() + Sync));
+
+    impl Generator for Between<'_> {
+        fn id(&self) -> ContentId {
+            self.0.id()
+        }
+        fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> Result<()> {
+            (self.1)();
+            self.0.generate(prompts, keep)
+        }
+        fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> Result<()> {
+            self.0.choose(prompts, keep)
+        }
+    }
+
+    #[test]
+    fn a_fresh_store_asks_again_what_is_earlier_once_and_replaces_it() {
+        let (folder, store) = store();
+        let say = |text: &str| Scripted(vec![Ok(Answer::whole(text))]);
+        StoredGenerator::new(&say("old"), &store).generate_all(&["a"]).unwrap();
+        drop(store);
+        let store = open(&folder).fresh();
+        let new = say("new");
+        let stored = StoredGenerator::new(&new, &store);
+        for _ in 0..2 {
+            assert_eq!(stored.generate_all(&["a"]).unwrap(), [Answer::whole("new")]);
+        }
+        assert_eq!(store.work().answers, crate::Saved { remembered: 1, computed: 1 });
+        drop(store);
+        let (store, silent) = (open(&folder), Scripted(Vec::new()));
+        let kept = StoredGenerator::new(&silent, &store).generate_all(&["a"]).unwrap();
+        assert_eq!(kept, [Answer::whole("new")]);
+    }
+
+    #[test]
+    fn answers_earlier_are_noted_where_nothing_tells_who_gave_them() {
+        let (folder, store) = store();
+        let counting = Counting(EchoGenerator, AtomicUsize::new(0));
+        let stored = StoredGenerator::new(&counting, &store);
+        for _ in 0..2 {
+            stored.generate_all(&["a", "b"]).unwrap();
+        }
+        assert_eq!(stored.notes(), [""; 0], "they were given a moment ago");
+        drop(store);
+        let store = open(&folder);
+        let stored = StoredGenerator::new(&counting, &store);
+        for prompts in [&["a", "b"][..], &["b", "c"]] {
+            stored.generate_all(prompts).unwrap();
+        }
+        let [note] = &stored.notes()[..] else { panic!("{:?}", stored.notes()) };
+        assert!(note.starts_with("2 answers came from the store, under the name of echo at home"), "{note}");
+        assert!(
+            StoredGenerator::new(&EchoGenerator, &store).notes().is_empty(),
+            "an id that tells needs no note"
+        );
+    }
+
     #[test]
     fn a_passage_is_judged_once_and_every_verdict_survives() {
         let (_folder, store) = store();

@@ -1,23 +1,37 @@
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use etcetera::BaseStrategy;
-use ragbias_core::{Choice, ContentHasher, ContentId, Role, Verdict};
-use rusqlite::{Connection, OptionalExtension, params};
+use ragbias_core::{Answer, Choice, Chosen, ContentHasher, ContentId, Finish, Role, Verdict};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
 use crate::{Error, Result};
 
 /// What components answered before, by content hash, in one SQLite file.
 ///
-/// Vectors are kept by embedder and text, answers and choices by LLM and prompt, verdicts by scorer and passage. An
-/// entry is written when it is computed: a run that is killed at any moment loses at most the item in flight, and the
-/// next one goes on from there. Several processes may share a store.
+/// Vectors are kept by embedder and text, answers and choices by LLM and prompt, verdicts by scorer and passage. An answer
+/// is kept when it has ended, whatever becomes of those beside it: a run that is killed at any moment, or of which a prompt
+/// fails, loses at most what was being answered, and the next one goes on from there. Several processes may share a store;
+/// the answer that is kept first is every process's.
 pub struct Store {
     connection: Mutex<Connection>,
     path: PathBuf,
     tallies: [Tally; 3],
+    /// Whether answers of earlier processes are asked again.
+    fresh: bool,
+    answered: Mutex<Answered>,
+}
+
+/// Where the answers of this process came from.
+#[derive(Debug, Default)]
+struct Answered {
+    /// Keys of answers that an LLM gave since the store was opened.
+    here: HashSet<ContentId>,
+    /// Keys of answers from before, by the LLM's id.
+    before: HashMap<ContentId, HashSet<ContentId>>,
 }
 
 /// What the store keeps.
@@ -54,11 +68,14 @@ pub struct Saved {
     pub computed: usize,
 }
 
+// The number in a name rises where columns change, so that programs of both versions can share a file.
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS choices (
-        key BLOB PRIMARY KEY, log_odds REAL NOT NULL, position_bias REAL NOT NULL
+    CREATE TABLE IF NOT EXISTS answers_2 (
+        key BLOB PRIMARY KEY, answer TEXT NOT NULL, finish TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS choices_2 (
+        key BLOB PRIMARY KEY, finish TEXT NOT NULL, log_odds REAL, position_bias REAL, coverage REAL
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS verdicts (key BLOB PRIMARY KEY, positive INTEGER, negative INTEGER) WITHOUT ROWID;
 ";
@@ -81,7 +98,13 @@ impl Store {
             Ok(connection)
         };
         let connection = open().map_err(|source| Error::Store { path: path.into(), source })?;
-        Ok(Self { connection: Mutex::new(connection), path: path.into(), tallies: Default::default() })
+        Ok(Self {
+            connection: Mutex::new(connection),
+            path: path.into(),
+            tallies: Default::default(),
+            fresh: false,
+            answered: Mutex::default(),
+        })
     }
 
     /// The store named by `RAGBIAS_STORE`, or the one in the user's cache directory.
@@ -95,6 +118,13 @@ impl Store {
         let folders = etcetera::choose_base_strategy()
             .map_err(|error| std::io::Error::new(std::io::ErrorKind::NotFound, error))?;
         Ok(folders.cache_dir().join("ragbias").join("store.sqlite"))
+    }
+
+    /// The store, whose answers and choices of earlier processes are asked again and replaced; vectors and verdicts, which
+    /// do not change, are remembered.
+    #[must_use]
+    pub fn fresh(self) -> Self {
+        Self { fresh: true, ..self }
     }
 
     /// What was remembered and what was computed since this store was opened.
@@ -117,7 +147,7 @@ impl Store {
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
         // Nothing panics while it holds the connection, and a statement is done or not done.
-        self.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn failed(&self) -> impl Fn(rusqlite::Error) -> Error + '_ {
@@ -156,38 +186,91 @@ impl Store {
         put().map_err(self.failed())
     }
 
-    pub(crate) fn answer(&self, key: ContentId) -> Result<Option<String>> {
-        self.lock()
-            .prepare_cached("SELECT answer FROM answers WHERE key = ?")
-            .and_then(|mut statement| statement.query_row([key.as_bytes()], |row| row.get(0)).optional())
-            .map_err(self.failed())
+    pub(crate) fn answer(&self, llm: ContentId, key: ContentId) -> Result<Option<Answer>> {
+        self.recall(llm, key, "SELECT answer, finish FROM answers_2 WHERE key = ?", |row| {
+            Ok(Answer { text: row.get(0)?, finish: finish(row, 1)? })
+        })
     }
 
-    pub(crate) fn put_answer(&self, key: ContentId, answer: &str) -> Result<()> {
-        self.lock()
-            .prepare_cached("INSERT OR REPLACE INTO answers VALUES (?, ?)")
-            .and_then(|mut statement| statement.execute(params![key.as_bytes(), answer]))
-            .map_err(self.failed())?;
-        Ok(())
+    /// Keeps an answer, and gives the one that is kept.
+    pub(crate) fn put_answer(&self, llm: ContentId, key: ContentId, answer: Answer) -> Result<Answer> {
+        let row = params![key.as_bytes(), answer.text, finish_name(answer.finish)];
+        let put = self.put(key, "INTO answers_2 VALUES (?, ?, ?)", row)?;
+        Ok(if put { answer } else { self.answer(llm, key)?.unwrap_or(answer) })
     }
 
-    pub(crate) fn choice(&self, key: ContentId) -> Result<Option<Choice>> {
-        let choice =
-            |row: &rusqlite::Row<'_>| Ok(Choice { log_odds: row.get(0)?, position_bias: row.get(1)? });
-        self.lock()
-            .prepare_cached("SELECT log_odds, position_bias FROM choices WHERE key = ?")
-            .and_then(|mut statement| statement.query_row([key.as_bytes()], choice).optional())
-            .map_err(self.failed())
-    }
-
-    pub(crate) fn put_choice(&self, key: ContentId, choice: Choice) -> Result<()> {
-        self.lock()
-            .prepare_cached("INSERT OR REPLACE INTO choices VALUES (?, ?, ?)")
-            .and_then(|mut statement| {
-                statement.execute(params![key.as_bytes(), choice.log_odds, choice.position_bias])
+    pub(crate) fn choice(&self, llm: ContentId, key: ContentId) -> Result<Option<Chosen>> {
+        let sql = "SELECT finish, log_odds, position_bias, coverage FROM choices_2 WHERE key = ?";
+        self.recall(llm, key, sql, |row| {
+            Ok(match finish(row, 0)? {
+                Finish::Stop => Chosen::Choice(Choice {
+                    log_odds: row.get(1)?,
+                    position_bias: row.get(2)?,
+                    coverage: row.get(3)?,
+                }),
+                Finish::Cut => Chosen::Cut,
+                Finish::Refused => Chosen::Refused,
             })
+        })
+    }
+
+    /// Keeps a choice, and gives the one that is kept.
+    pub(crate) fn put_choice(&self, llm: ContentId, key: ContentId, chosen: Chosen) -> Result<Chosen> {
+        let finish = match chosen {
+            Chosen::Choice(_) => Finish::Stop,
+            Chosen::Cut => Finish::Cut,
+            Chosen::Refused => Finish::Refused,
+        };
+        let number = |of: fn(&Choice) -> f64| chosen.choice().map(of);
+        let row = params![
+            key.as_bytes(),
+            finish_name(finish),
+            number(|choice| choice.log_odds),
+            number(|choice| choice.position_bias),
+            number(|choice| choice.coverage)
+        ];
+        let put = self.put(key, "INTO choices_2 VALUES (?, ?, ?, ?, ?)", row)?;
+        Ok(if put { chosen } else { self.choice(llm, key)?.unwrap_or(chosen) })
+    }
+
+    /// What is kept under a key; nothing where it is from before and asked again.
+    fn recall<A>(
+        &self,
+        llm: ContentId,
+        key: ContentId,
+        sql: &str,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<A>,
+    ) -> Result<Option<A>> {
+        let here = self.answered().here.contains(&key);
+        if self.fresh && !here {
+            return Ok(None);
+        }
+        let kept = (self.lock().prepare_cached(sql))
+            .and_then(|mut statement| statement.query_row([key.as_bytes()], read).optional())
             .map_err(self.failed())?;
-        Ok(())
+        if kept.is_some() && !here {
+            self.answered().before.entry(llm).or_default().insert(key);
+        }
+        Ok(kept)
+    }
+
+    /// Whether a row was put in its place: another process's stays, unless everything is asked again.
+    fn put(&self, key: ContentId, into: &str, row: &[&dyn rusqlite::ToSql]) -> Result<bool> {
+        let how = if self.fresh { "REPLACE" } else { "IGNORE" };
+        let rows = (self.lock().prepare_cached(&format!("INSERT OR {how} {into}")))
+            .and_then(|mut statement| statement.execute(row))
+            .map_err(self.failed())?;
+        self.answered().here.insert(key);
+        Ok(rows > 0)
+    }
+
+    fn answered(&self) -> MutexGuard<'_, Answered> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many answers and choices of this LLM came from the store, and not from the LLM since the store was opened.
+    pub(crate) fn earlier(&self, llm: ContentId) -> usize {
+        self.answered().before.get(&llm).map_or(0, HashSet::len)
     }
 
     pub(crate) fn verdict(&self, key: ContentId) -> Result<Option<Verdict>> {
@@ -211,7 +294,8 @@ impl Store {
             for (key, verdict) in verdicts {
                 let (positive, negative) = match *verdict {
                     Verdict::Scored { positive, negative } => (Some(positive), Some(negative)),
-                    Verdict::Unscored => (None, None),
+                    // A scorer says neither of the last two.
+                    Verdict::Unscored | Verdict::Refused | Verdict::Cut => (None, None),
                 };
                 transaction
                     .prepare_cached("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?)")?
@@ -221,6 +305,23 @@ impl Store {
         };
         put().map_err(self.failed())
     }
+}
+
+fn finish_name(finish: Finish) -> &'static str {
+    match finish {
+        Finish::Stop => "stop",
+        Finish::Cut => "cut",
+        Finish::Refused => "refused",
+    }
+}
+
+fn finish(row: &Row<'_>, column: usize) -> rusqlite::Result<Finish> {
+    let name: String = row.get(column)?;
+    let known = [Finish::Stop, Finish::Cut, Finish::Refused].into_iter().find(|of| finish_name(*of) == name);
+    known.ok_or_else(|| {
+        let reason = format!("expected stop, cut or refused, received {name}");
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, reason.into())
+    })
 }
 
 fn vector_key(embedder: ContentId, role: Role, text: &str) -> ContentId {

@@ -42,22 +42,23 @@ fn assert_agrees(name: &str) {
     let models = Models::from_env().unwrap();
     let llm = models.generator(name, &GenerateConfig::default(), &Silent).unwrap();
     let asked: Vec<&str> = answers.iter().map(|answer| answer.prompt.as_str()).collect();
-    let generated = llm.generate(&asked).unwrap();
+    let generated = llm.generate_all(&asked).unwrap();
     for (expected, answer) in answers.iter().zip(&generated) {
-        assert!(answer.starts_with(&expected.begins), "{answer}");
-        assert!(!expected.whole || *answer == expected.begins, "{answer}");
-        assert_eq!(llm.generate(&[&expected.prompt]).unwrap()[0], *answer, "alone");
+        assert!(answer.text.starts_with(&expected.begins), "{answer:?}");
+        assert!(!expected.whole || answer.text == expected.begins, "{answer:?}");
+        assert_eq!(llm.generate_all(&[&expected.prompt]).unwrap()[0], *answer, "alone");
     }
     let prompts: Vec<ChoicePrompt<'_>> = choices
         .iter()
         .map(|c| ChoicePrompt { prompt: &c.prompt, negative: &c.negative, positive: &c.positive })
         .collect();
-    let chosen = llm.choose(&prompts).unwrap();
+    let chosen = llm.choose_all(&prompts).unwrap();
     for ((choice, expected), prompt) in chosen.iter().zip(&choices).zip(prompts) {
+        let choice = choice.choice().unwrap();
         assert!((choice.log_odds - expected.log_odds).abs() < TOLERANCE, "{choice:?} {}", expected.log_odds);
         let difference = choice.position_bias - expected.position_bias;
         assert!(difference.abs() < TOLERANCE, "{choice:?} {}", expected.position_bias);
-        assert_eq!(llm.choose(&[prompt]).unwrap()[0], *choice, "alone");
+        assert_eq!(llm.choose_all(&[prompt]).unwrap()[0].choice().unwrap(), choice, "alone");
     }
 }
 
