@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 use crate::harness::{Scratch, root, some_questions};
 
 /// Value within its range, interval in order, rates that sum to 1.
-fn assert_is_bias(bias: &Value, n: u64) {
+fn assert_is_bias(bias: &Value, asked: u64) {
     let number = |key: &str| bias[key].as_f64().unwrap_or_else(|| panic!("no number `{key}` in {bias}"));
     assert!((-1.0..=1.0).contains(&number("value")), "{bias}");
     assert!(-1.0 <= number("low") && number("low") <= number("high") && number("high") <= 1.0, "{bias}");
-    assert_eq!(bias["n"].as_u64().unwrap() + bias["unscored"].as_u64().unwrap(), n, "{bias}");
+    let count = |key: &str| bias[key].as_u64().unwrap();
+    assert_eq!(["n", "unscored", "refused", "cut"].map(count).iter().sum::<u64>(), asked, "{bias}");
+    assert_eq!(count("asked"), asked);
     let rate = |key: &str| bias["rates"][key].as_f64().unwrap();
     let sum: f64 = ["positive", "negative", "both", "neither"].into_iter().map(rate).sum();
     assert!((sum - 1.0).abs() < 1e-9, "{bias}");
@@ -68,6 +70,8 @@ fn measure_asks_for_choices_in_politics() {
     let measured = scratch.json(&args);
     assert_is_bias(&measured["rag_bias"], 4);
     assert!(measured["position_bias"].is_number());
+    let (mean, least) = (&measured["coverage"]["mean"], &measured["coverage"]["least"]);
+    assert!(0.0 < least.as_f64().unwrap() && least.as_f64() <= mean.as_f64() && mean.as_f64().unwrap() <= 1.0);
     assert_eq!(scratch.json(&args), measured, "the store gives back what was computed");
 }
 

@@ -4,11 +4,13 @@
 //! set, those tests say so and pass.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test says what went wrong by panicking")]
 
+mod answers;
 mod bad_input;
 mod choose;
 mod commands;
 mod fit;
 mod harness;
+mod mock;
 mod published;
 mod report;
 mod resume;

@@ -26,7 +26,7 @@ llms = ["smollm2-135m"]
 /// Prompts of the experiment: every question without and with context.
 const PROMPTS: u64 = 2 * (6 + 3);
 
-fn answers_in(store: &std::path::Path) -> u64 {
+pub(crate) fn answers_in(store: &std::path::Path) -> u64 {
     let count = || -> rusqlite::Result<i64> {
         let connection = rusqlite::Connection::open(store)?;
         connection.query_row(

@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long, global = true, env = "RAGBIAS_MODEL_DIR", value_name = "DIR")]
     pub(crate) model_dir: Option<PathBuf>,
 
-    /// File that memoises vectors and answers [default: in the user's cache directory]
+    /// File that keeps vectors, verdicts and every answer as it comes, for the next run [default: in the user's cache directory]
     #[arg(long, global = true, env = "RAGBIAS_STORE", value_name = "FILE")]
     pub(crate) store: Option<PathBuf>,
 
@@ -256,6 +256,16 @@ pub(crate) struct Measure {
     /// Write measurement.json and outcomes.csv, a row per question
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) answers: Answers,
+}
+
+/// Where an LLM's answers come from.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Answers {
+    /// Ask the LLM again where the store has its answer, and keep the new one
+    #[arg(long)]
+    pub(crate) fresh: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -332,6 +342,8 @@ pub(crate) struct Choose {
     /// Measurements on validation topics, at most, a control
     #[arg(long, default_value_t = 8)]
     pub(crate) steps: usize,
+    #[command(flatten)]
+    pub(crate) answers: Answers,
 }
 
 #[derive(Debug, clap::Args)]
@@ -342,6 +354,8 @@ pub(crate) struct Run {
     /// Folder of runs
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub(crate) runs: PathBuf,
+    #[command(flatten)]
+    pub(crate) answers: Answers,
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use ragbias::core::{Embedder, Embeddings, Passage, Progress, Role, Unit};
+use ragbias::core::{Embedder, Embeddings, Generator, Passage, Progress, Role, Unit};
 use ragbias::data::{Dataset, Split, check_corpus, load_axis, read_corpus, write_file, write_outcomes};
 use ragbias::generate::GenerateConfig;
 use ragbias::score::Agreement;
@@ -13,8 +13,9 @@ use ragbias::scorer::{self, Scorers};
 use ragbias::stats::PairedRandomisation;
 use ragbias::tune::Mined;
 use ragbias::{
-    BASE_FAMILY, ChooseConfig, Experiment, Family, FitConfig, Labels, MeasureConfig, Models, Recipe, Store,
-    StoredEmbedder, StoredGenerator, StoredScorer, TestCollection, embed_all, load_corpus, load_questions,
+    BASE_FAMILY, ChooseConfig, Experiment, Family, FitConfig, Labels, MeasureConfig, Models, PartResult,
+    Recipe, Store, StoredEmbedder, StoredGenerator, StoredScorer, TestCollection, embed_all, load_corpus,
+    load_questions,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -82,6 +83,12 @@ impl Session<'_> {
             None => Store::default_path()?,
         };
         Ok(Store::open(&path)?)
+    }
+
+    /// The store, with answers of before or without.
+    fn store_of_answers(&self, answers: &args::Answers) -> Result<Store> {
+        let store = self.store()?;
+        Ok(if answers.fresh { store.fresh() } else { store })
     }
 
     fn models(&self, command: &args::Models) -> Result<()> {
@@ -261,7 +268,7 @@ impl Session<'_> {
             .then(|| Dataset::bundled(&command.corpus).map(|set| set.qrels))
             .transpose()?;
         let models = self.models_here()?;
-        let store = self.store()?;
+        let store = self.store_of_answers(&command.answers)?;
         let mut embedder = models.embedder(&command.embedder, &self.progress)?;
         if let Some(projection) = &command.project {
             embedder = Models::projected(embedder, projection)?;
@@ -303,9 +310,13 @@ impl Session<'_> {
             let json = serde_json::to_string_pretty(&measured)?;
             write_file(&folder.join("measurement.json"), json)?;
         }
+        for note in generator.as_ref().map(Generator::notes).unwrap_or_default() {
+            self.progress.note(&note);
+        }
         self.print(&measured, || {
             table::biases(&axis.name, &axis.negative.name, &axis.positive.name, &measured)
-        })
+        })?;
+        complete(measured.nothing_scored.iter().map(ToString::to_string))
     }
 
     fn mine(&self, command: &args::Mine) -> Result<()> {
@@ -358,7 +369,7 @@ impl Session<'_> {
         if !command.control.is_empty() {
             config.controls = command.control.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
         }
-        let store = self.store()?;
+        let store = self.store_of_answers(&command.answers)?;
         let choices = ragbias::choose(&command.run, &config, &self.models_here()?, &store, &self.progress)?;
         self.print(&json!({ "choices": choices }), || {
             choices.iter().map(table::choice).collect::<Vec<_>>().join("\n\n")
@@ -370,7 +381,7 @@ impl Session<'_> {
     fn run(&self, command: &args::Run) -> Result<()> {
         let experiment = Experiment::read(&command.experiment)?;
         let folder = command.runs.join(&experiment.name);
-        let store = self.store()?;
+        let store = self.store_of_answers(&command.answers)?;
         let (results, fits) =
             ragbias::run(&experiment, &folder, &self.models_here()?, &store, &self.progress)?;
         let work = store.work();
@@ -378,7 +389,7 @@ impl Session<'_> {
         let summary = json!({ "run": folder, "report": report, "work": work, "results": results,
             "fits": fits });
         self.print(&summary, || {
-            let text = |result: &ragbias::PartResult| {
+            let text = |result: &PartResult| {
                 let llm = result.llm.as_deref().unwrap_or("no LLM");
                 let table = table::biases(&result.axis, &result.negative, &result.positive, &result.measured);
                 format!("{} with {llm}\n{table}", result.embedder)
@@ -398,8 +409,15 @@ impl Session<'_> {
                 report.display()
             ));
             texts.join("\n\n")
-        })
+        })?;
+        complete(results.iter().flat_map(PartResult::nothing_scored))
     }
+}
+
+/// Fails where something was measured that could not be: what was, has been printed and written by then.
+fn complete(missing: impl Iterator<Item = String>) -> Result<()> {
+    let missing: Vec<String> = missing.collect();
+    if missing.is_empty() { Ok(()) } else { bail!(missing.join("\n")) }
 }
 
 /// NumPy's format, version 1.0: magic, a padded header, the rows as little-endian f32.

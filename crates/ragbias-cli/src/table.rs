@@ -2,42 +2,69 @@
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
-use ragbias::core::Bias;
+use ragbias::core::{Bias, Counts, Rates};
 use ragbias::data::Member;
 use ragbias::stats::{Equivalence, Estimate, Resampled, TargetStatus};
 use ragbias::{
-    Choice, Comparison, Confirmed, Debiased, Evaluation, Fits, LlmFit, Measured, PartResult, Reached,
-    RetrievalMetrics, SensitivityComparison,
+    AnswerBias, Choice, Comparison, Confirmed, Coverage, Debiased, Evaluation, Fits, LlmFit, Measured,
+    PartResult, Reached, RetrievalMetrics, SensitivityComparison,
 };
 
 /// One row per part of the system: value, interval, rates.
 pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Measured) -> String {
-    let mut table =
-        with_header(&["", "bias", "95% interval", negative, positive, "both", "neither", "n", "unscored"]);
-    let rows: [(&str, Option<&Bias>); 5] = [
-        ("L_b  LLM, no context", measured.llm_bias.as_ref()),
-        ("C_b  corpus", Some(&measured.corpus_bias)),
-        ("     20 nearest", Some(&measured.neighbourhood_bias)),
-        ("E_b  embedder", Some(&measured.embedder_bias)),
-        ("R_b  RAG", measured.rag_bias.as_ref()),
+    let mut table = with_header(&[
+        "",
+        "bias",
+        "95% interval",
+        negative,
+        positive,
+        "both",
+        "neither",
+        "n",
+        "unscored",
+        "refused",
+        "cut",
+    ]);
+    let whole = |bias: Bias| Some((bias.counts(), Some(bias)));
+    let llm = measured.counts(AnswerBias::LlmBias).map(|counts| (counts, measured.llm_bias));
+    let rag = measured.counts(AnswerBias::RagBias).map(|counts| (counts, measured.rag_bias));
+    let rows = [
+        ("L_b  LLM, no context", llm),
+        ("C_b  corpus", whole(measured.corpus_bias)),
+        ("     20 nearest", whole(measured.neighbourhood_bias)),
+        ("E_b  embedder", whole(measured.embedder_bias)),
+        ("R_b  RAG", rag),
     ];
-    for (name, bias) in rows.into_iter().filter_map(|(name, bias)| Some((name, bias?))) {
-        let rates = bias.rates();
-        let percent = |rate: f64| format!("{:.0}%", 100.0 * rate);
+    let mut partly = false;
+    for (name, (counts, bias)) in rows.into_iter().filter_map(|(name, row)| Some((name, row?))) {
+        let Counts { unscored, refused, cut, .. } = counts;
+        let (n, asked) = (counts.scored(), counts.asked());
+        partly |= n < asked;
+        let rates = bias.as_ref().map(Bias::rates);
+        let scored =
+            |of: fn(&Rates) -> f64| rates.as_ref().map_or_else(String::new, |rates| percent(of(rates)));
+        let silent = |count: usize| percent(count as f64 / asked as f64);
         table.add_row([
             name.into(),
-            format!("{:+.2}", bias.value()),
-            format!("[{:+.2}, {:+.2}]", bias.low(), bias.high()),
-            percent(rates.negative),
-            percent(rates.positive),
-            percent(rates.both),
-            percent(rates.neither),
-            bias.n().to_string(),
-            bias.unscored().to_string(),
+            bias.map_or_else(|| "none".into(), |bias| format!("{:+.2}", bias.value())),
+            bias.map_or_else(String::new, |bias| format!("[{:+.2}, {:+.2}]", bias.low(), bias.high())),
+            scored(|rates| rates.negative),
+            scored(|rates| rates.positive),
+            scored(|rates| rates.both),
+            scored(|rates| rates.neither),
+            rests_on(&counts),
+            silent(unscored),
+            silent(refused),
+            silent(cut),
         ]);
     }
     align(&mut table);
     let mut lines = vec![format!("{axis}: −1 is {negative}, +1 is {positive}"), table.to_string()];
+    if partly {
+        lines.push(
+            "unscored, refused and cut are shares of all; bias and the other shares are of the n that were scored".into(),
+        );
+    }
     if let Some(ndcg) = measured.ndcg10 {
         lines.push(format!("nDCG@10 {ndcg:.3}"));
     }
@@ -46,7 +73,22 @@ pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Meas
             "position bias {bias:+.2} nats towards the claim shown first; both orders are asked, so it cancels"
         ));
     }
+    if let Some(Coverage { mean, least }) = measured.coverage {
+        lines.push(format!(
+            "coverage {mean:.2}: the probability that the LLM answers with A or B at all, on average; {least:.2} at least"
+        ));
+    }
     lines.join("\n")
+}
+
+fn percent(rate: f64) -> String {
+    format!("{:.0}%", 100.0 * rate)
+}
+
+/// `8`, or where some are not scored `5 of 8`.
+fn rests_on(counts: &Counts) -> String {
+    let (n, asked) = (counts.scored(), counts.asked());
+    if n == asked { n.to_string() } else { format!("{n} of {asked}") }
 }
 
 /// One row per control: what it was turned to, and the system before and after on test topics.
@@ -58,6 +100,7 @@ pub(crate) fn choice(choice: &Choice) -> String {
         "test E_b",
         "test R_b",
         "95% interval",
+        "n",
         "",
         "nDCG@10",
     ]);
@@ -71,6 +114,7 @@ pub(crate) fn choice(choice: &Choice) -> String {
             format!("{:+.2}", confirmed.test.embedder_bias.value()),
             format!("{:+.2}", rag.value()),
             format!("[{:+.2}, {:+.2}]", rag.low(), rag.high()),
+            rests_on(&rag.counts()),
             verdict(confirmed.verdict).into(),
             ndcg.map_or_else(String::new, |ndcg| format!("{ndcg:.3}{p}")),
         ]);
@@ -138,7 +182,7 @@ pub(crate) fn members(results: &[&PartResult]) -> String {
             interval(Some(embedder)),
             value(rag),
             interval(rag),
-            embedder.n().to_string(),
+            rests_on(&result.measured.counts(AnswerBias::RagBias).unwrap_or(embedder.counts())),
         ]);
     }
     align(&mut table);

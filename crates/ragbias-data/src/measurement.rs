@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use polars::prelude::*;
-use ragbias_core::{Bias, Lean};
+use ragbias_core::{Bias, Counts, Lean, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::table::write_frame;
@@ -26,10 +26,14 @@ pub struct Measurement {
     pub n: usize,
     /// E_b.
     pub embedder_bias: Bias,
-    /// R_b.
+    /// R_b; none where no LLM was asked, or no answer was scored.
     pub rag_bias: Option<Bias>,
-    /// L_b.
+    /// What became of the answers given the documents, where an LLM was asked.
+    pub rag_counts: Option<Counts>,
+    /// L_b; none where no LLM was asked, or no answer was scored.
     pub llm_bias: Option<Bias>,
+    /// What became of the answers without context, where an LLM was asked.
+    pub llm_counts: Option<Counts>,
     /// C_b.
     pub corpus_bias: Bias,
     /// nDCG@10 on the corpus's own judgements, where it has any.
@@ -57,17 +61,25 @@ pub struct Outcome {
     pub document: String,
     /// Lean of the retrieved documents; `None` where unscored.
     pub lean_document: Option<Lean>,
-    /// Lean of the answer given the documents; `None` where unscored or not asked.
+    /// Lean of the answer given the documents; `None` where there is none: `outcome_answer` says why.
     pub lean_answer: Option<Lean>,
     /// The answer given the documents.
     pub answer: String,
-    /// Lean of the answer without context; `None` where unscored or not asked.
+    /// Lean of the answer without context; `None` where there is none: `outcome_llm` says why.
     pub lean_llm: Option<Lean>,
     /// The answer without context.
     pub answer_llm: String,
+    /// The verdict on the retrieved documents; `None` in older tables, as are those that follow.
+    pub outcome_document: Option<Verdict>,
+    /// What became of the question given the documents; `None` where no LLM was asked.
+    pub outcome_answer: Option<Verdict>,
+    /// What became of the question without context; `None` where no LLM was asked.
+    pub outcome_llm: Option<Verdict>,
 }
 
-/// Writes a measurement table, `.csv` or `.parquet`: a bias is three columns, `X`, `X_low` and `X_high`.
+/// Writes a measurement table, `.csv` or `.parquet`: a bias is three columns, `X`, `X_low` and `X_high`, and how much it rests
+/// on others: of the `n` questions `X_n` were scored, `X_unscored`, `X_refused` and `X_cut` were not, the last two also as
+/// shares of `n`: `X_refused_rate`, `X_cut_rate`.
 ///
 /// # Errors
 /// Another ending, or failures of the file system.
@@ -95,6 +107,29 @@ pub fn write_measurements(path: &Path, rows: &[Measurement]) -> Result<()> {
     push("rag_bias", rows.iter().map(|row| row.rag_bias).collect());
     push("llm_bias", rows.iter().map(|row| row.llm_bias).collect());
     push("corpus_bias", rows.iter().map(|row| Some(row.corpus_bias)).collect());
+    let mut push = |name: &str, counts: Vec<Option<Counts>>, answers: bool| {
+        let of = |part: fn(&Counts) -> usize| -> Vec<Option<u32>> {
+            counts.iter().map(|counts| counts.as_ref().map(|counts| part(counts) as u32)).collect()
+        };
+        let share = |part: fn(&Counts) -> usize| -> Vec<Option<f64>> {
+            let share = |counts: &Counts| part(counts) as f64 / counts.asked() as f64;
+            counts.iter().map(|counts| counts.as_ref().map(share)).collect()
+        };
+        columns.push(Column::new(format!("{name}_n").into(), of(Counts::scored)));
+        columns.push(Column::new(format!("{name}_unscored").into(), of(|counts| counts.unscored)));
+        if answers {
+            let refused: fn(&Counts) -> usize = |counts| counts.refused;
+            let cut: fn(&Counts) -> usize = |counts| counts.cut;
+            for (what, part) in [("refused", refused), ("cut", cut)] {
+                columns.push(Column::new(format!("{name}_{what}").into(), of(part)));
+                columns.push(Column::new(format!("{name}_{what}_rate").into(), share(part)));
+            }
+        }
+    };
+    push("embedder_bias", rows.iter().map(|row| Some(row.embedder_bias.counts())).collect(), false);
+    push("rag_bias", rows.iter().map(|row| row.rag_counts).collect(), true);
+    push("llm_bias", rows.iter().map(|row| row.llm_counts).collect(), true);
+    push("corpus_bias", rows.iter().map(|row| Some(row.corpus_bias.counts())).collect(), false);
     columns.push(Column::new("ndcg10".into(), rows.iter().map(|row| row.ndcg10).collect::<Vec<_>>()));
     write_frame(path, &mut frame(path, rows.len(), columns)?)
 }
@@ -111,6 +146,10 @@ pub fn write_outcomes(path: &Path, rows: &[Outcome]) -> Result<()> {
         let leans: Vec<_> = rows.iter().map(|row| value(row).map(|lean| lean as i32)).collect();
         Column::new(name.into(), leans)
     };
+    let outcome = |name: &str, value: fn(&Outcome) -> Option<Verdict>| {
+        let names: Vec<_> = rows.iter().map(|row| value(row).map(Verdict::name)).collect();
+        Column::new(name.into(), names)
+    };
     let columns = vec![
         text("embedder", |row| &row.embedder),
         text("llm", |row| &row.llm),
@@ -125,6 +164,9 @@ pub fn write_outcomes(path: &Path, rows: &[Outcome]) -> Result<()> {
         text("answer", |row| &row.answer),
         lean("lean_llm", |row| row.lean_llm),
         text("answer_llm", |row| &row.answer_llm),
+        outcome("outcome_document", |row| row.outcome_document),
+        outcome("outcome_answer", |row| row.outcome_answer),
+        outcome("outcome_llm", |row| row.outcome_llm),
     ];
     write_frame(path, &mut frame(path, rows.len(), columns)?)
 }

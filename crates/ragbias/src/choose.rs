@@ -16,7 +16,8 @@ use crate::experiment::{Experiment, Part};
 use crate::family::{Family, Shard};
 use crate::fit::{FitConfig, LlmFit, fit};
 use crate::input::Inputs;
-use crate::measure::{IndexKind, Labels, Measure, MeasureConfig, Measured};
+use crate::measure::{IndexKind, Labels, Measure, MeasureConfig};
+use crate::measured::{AnswerBias, Measured};
 use crate::memo::{StoredEmbedder, StoredGenerator, StoredScorer};
 use crate::ranking::StochasticRanking;
 use crate::recipe::Recipe;
@@ -195,6 +196,11 @@ pub fn choose(
             })?;
             bench.generator = Some(models.generator(llm, &experiment.generate, progress)?);
             choices.push(bench.choose(folder, config, line, &mut family, &members)?);
+            if let Some(generator) = &bench.generator {
+                for note in StoredGenerator::new(generator.as_ref(), store).notes() {
+                    progress.note(&note);
+                }
+            }
             let json = serde_json::to_string_pretty(&choices).map_err(std::io::Error::from)?;
             write_file(&folder.join("choice.json"), json)?;
         }
@@ -480,6 +486,9 @@ impl<'a> Bench<'a> {
     /// E_b and R_b of a control's setting.
     fn biases(&self, knob: &Knob<'_>, on: &Inputs) -> Result<Biases> {
         let measured = self.measure(knob, on, true)?;
+        if let Some(none) = measured.nothing_scored.iter().find(|none| none.bias == AnswerBias::RagBias) {
+            return Err(Error::NothingScored(*none));
+        }
         let rag_bias = measured.rag_bias.ok_or(Error::Setting {
             setting: "llms",
             expected: "an LLM that answers",

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use crate::measured::NothingScored;
+
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -90,6 +92,9 @@ pub enum Error {
         /// `_id` of the question.
         question: String,
     },
+    /// A bias that there is not, as no answer could be scored.
+    #[error("{0}")]
+    NothingScored(NothingScored),
     /// Judgements of other questions than those asked.
     #[error(
         "no question has a judgement: questions are called like `{question}`, judged ones like `{judged}`\nhint: \

@@ -86,6 +86,10 @@ pub struct FittedEmbedder {
     pub embedder_bias: f64,
     /// R_b.
     pub rag_bias: f64,
+    /// How many answers R_b rests on, where the table says so.
+    pub n: Option<usize>,
+    /// How many questions were asked, where the table says so.
+    pub asked: Option<usize>,
     /// R_b less that of the line.
     pub residual: f64,
     /// What the interval of R_b says of |R_b| < δ, where the table has one.
@@ -213,6 +217,23 @@ impl Fits {
             notes.push(format!("rows without a rag_bias, skipped: {}", self.skipped));
         }
         notes.extend(self.left_out.iter().map(|left| format!("left out: {}: {}", left.of, left.reason)));
+        for fit in &self.fits {
+            let share = |(n, asked): (usize, usize)| n as f64 / asked.max(1) as f64;
+            let few: Vec<_> = (fit.embedders.iter())
+                .filter_map(|embedder| Some((embedder, (embedder.n?, embedder.asked?))))
+                .filter(|(_, (n, asked))| n < asked)
+                .collect();
+            let least = few.iter().min_by(|a, b| share(a.1).total_cmp(&share(b.1)));
+            if let Some((embedder, (n, asked))) = least {
+                notes.push(format!(
+                    "{}: R_b of {} of {} embedders rests on fewer answers than were asked; of `{}` on {n} of {asked}",
+                    fit.of,
+                    few.len(),
+                    fit.embedders.len(),
+                    embedder.embedder
+                ));
+            }
+        }
         if self.fits.iter().any(|fit| fit.conflict.interval == Resampled::Embedders) {
             notes.push(
                 "without outcomes of five topics or more, intervals come from embedders alone: on other questions the line \
@@ -250,6 +271,9 @@ impl<'a> Group<'a> {
             self.rows.iter().filter_map(|row| of(row)).collect()
         };
         let llm_biases = biases(|row| row.llm_bias);
+        if llm_biases.len() < self.rows.len() {
+            return Err("no answer without context was scored, so that there is no L_b".into());
+        }
         let points =
             Points::new(biases(|row| Some(row.embedder_bias)), biases(|row| row.rag_bias)).map_err(text)?;
         let mut bootstrap = JointBootstrap::new(config.draws, config.seed);
@@ -263,7 +287,7 @@ impl<'a> Group<'a> {
             }
             (bootstrap.fit(&counts).map_err(text)?, counts.topics().to_vec())
         } else {
-            let llm_bias = llm_biases.iter().sum::<f64>() / llm_biases.len().max(1) as f64;
+            let llm_bias = llm_biases.iter().sum::<f64>() / llm_biases.len() as f64;
             (bootstrap.fit_points(points, llm_bias).map_err(text)?, Vec::new())
         };
         let embedders = self.embedders(&conflict, config.delta).map_err(text)?;
@@ -292,6 +316,8 @@ impl<'a> Group<'a> {
                     family: row.family.clone(),
                     embedder_bias: *embedder_bias,
                     rag_bias: *rag_bias,
+                    n: row.scored.map(|(n, _)| n),
+                    asked: row.scored.map(|(_, asked)| asked),
                     residual: rag_bias - line,
                     verdict: row.rag_interval.map(judge).transpose()?,
                 })
@@ -403,6 +429,7 @@ mod tests {
             embedder_bias,
             rag_bias: Some(rag_bias),
             rag_interval: Some((rag_bias - 0.05, rag_bias + 0.05)),
+            scored: None,
             llm_bias: Some(0.0),
         }
     }
@@ -428,6 +455,9 @@ mod tests {
                     answer: String::new(),
                     lean_llm: Some(Lean::Neutral),
                     answer_llm: String::new(),
+                    outcome_document: None,
+                    outcome_answer: None,
+                    outcome_llm: None,
                 });
             }
             let bias = f64::from(e + 1) / 3.0 - 1.0;
@@ -454,6 +484,26 @@ mod tests {
         assert!(refused.left_out[0].reason.contains("R_b of `2` is 0.9 in the table"), "{refused:?}");
         let partly = fit(&rows, &outcomes[..18], &FitConfig::default()).unwrap();
         assert!(partly.left_out[0].reason.contains("no question of embedder `3`"), "{partly:?}");
+    }
+
+    #[test]
+    fn biases_that_rest_on_fewer_answers_than_were_asked_are_noted_and_without_l_b_there_is_no_line() {
+        let (mut rows, outcomes) = outcomes();
+        for (row, n) in rows.iter_mut().zip([6, 4, 2, 6]) {
+            row.scored = Some((n, 6));
+        }
+        let fits = fit(&rows, &outcomes, &FitConfig::default()).unwrap();
+        let notes = fits.notes().join("\n");
+        assert!(
+            notes
+                .contains("R_b of 2 of 4 embedders rests on fewer answers than were asked; of `2` on 2 of 6"),
+            "{notes}"
+        );
+        for row in &mut rows {
+            row.llm_bias = None;
+        }
+        let fits = fit(&rows, &[], &FitConfig::default()).unwrap();
+        assert!(fits.fits.is_empty() && fits.left_out[0].reason.contains("there is no L_b"), "{fits:?}");
     }
 
     #[test]

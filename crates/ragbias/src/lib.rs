@@ -49,6 +49,7 @@ mod family;
 mod fit;
 mod input;
 mod measure;
+mod measured;
 mod memo;
 mod models;
 mod prompt;
@@ -70,7 +71,8 @@ pub use fit::{
     Debiased, FitConfig, FitKey, Fits, FittedEmbedder, LeftOut, LlmFit, SensitivityComparison, fit, fit_files,
 };
 pub use input::{Inputs, load_corpus, load_questions};
-pub use measure::{IndexKind, Labels, Measure, MeasureConfig, Measured};
+pub use measure::{IndexKind, Labels, Measure, MeasureConfig};
+pub use measured::{AnswerBias, Coverage, Measured, NothingScored};
 pub use memo::{StoredEmbedder, StoredGenerator, StoredScorer};
 pub use models::Models;
 pub use ragbias_data::Outcome;

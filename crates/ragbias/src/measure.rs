@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::embedding::embed_all;
+use crate::measured::{AnswerBias, Coverage, Measured, NothingScored};
 use crate::prompt::prompt;
 use crate::ranking::StochasticRanking;
 use crate::{Error, Result};
@@ -104,30 +105,6 @@ pub struct Labels<'a> {
     pub split: &'a str,
 }
 
-/// The biases of a RAG system, part by part. Serialised, it is what `ragbias measure --json` prints.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Measured {
-    /// L_b: answers without context.
-    pub llm_bias: Option<Bias>,
-    /// C_b: every document of the corpus.
-    pub corpus_bias: Bias,
-    /// C_b around the questions: the 20 nearest documents of each.
-    pub neighbourhood_bias: Bias,
-    /// E_b: the top-k documents of each question, the majority of each pole.
-    pub embedder_bias: Bias,
-    /// What E_b is on average over the draws of stochastic ranking, where one document is drawn.
-    pub expected_embedder_bias: Option<f64>,
-    /// R_b: answers given these documents.
-    pub rag_bias: Option<Bias>,
-    /// Mean log-odds of the claim shown first, with context; where answers are choices.
-    pub position_bias: Option<f64>,
-    /// Mean nDCG@10 over the questions that have judgements.
-    pub ndcg10: Option<f64>,
-    /// What happened to each question.
-    #[serde(skip)]
-    pub outcomes: Vec<Outcome>,
-}
-
 /// Answers to all questions, scored.
 struct Answers {
     texts: Vec<String>,
@@ -171,6 +148,21 @@ impl Measure<'_> {
         let embedder_verdicts: Vec<Verdict> =
             retrieved.iter().map(|hits| Verdict::majority(&verdicts_of(hits))).collect();
 
+        let topics: Vec<&str> = questions.iter().map(Question::cluster).collect();
+        let bootstrap = ClusterBootstrap::new(10_000, self.config.seed);
+        let nearby: Vec<(Verdict, &str)> = nearest
+            .iter()
+            .zip(&topics)
+            .flat_map(|(hits, topic)| {
+                verdicts_of(&hits[..hits.len().min(NEIGHBOURHOOD)]).into_iter().map(move |v| (v, *topic))
+            })
+            .collect();
+        let (nearby_verdicts, nearby_topics): (Vec<_>, Vec<_>) = nearby.into_iter().unzip();
+        // Before the LLM is asked: what cannot be measured should not have to be paid for.
+        let corpus_bias = bootstrap.bias(&document_verdicts, &document_topics(self.corpus.documents()))?;
+        let neighbourhood_bias = bootstrap.bias(&nearby_verdicts, &nearby_topics)?;
+        let embedder_bias = bootstrap.bias(&embedder_verdicts, &topics)?;
+
         let (without, with) = match self.generator {
             Some(generator) => {
                 let contexts: Vec<Vec<&Document>> = retrieved
@@ -184,28 +176,30 @@ impl Measure<'_> {
             }
             None => (None, None),
         };
-
-        let topics: Vec<&str> = questions.iter().map(Question::cluster).collect();
-        let bootstrap = ClusterBootstrap::new(10_000, self.config.seed);
-        let nearby: Vec<(Verdict, &str)> = nearest
-            .iter()
-            .zip(&topics)
-            .flat_map(|(hits, topic)| {
-                verdicts_of(&hits[..hits.len().min(NEIGHBOURHOOD)]).into_iter().map(move |v| (v, *topic))
-            })
-            .collect();
-        let (nearby_verdicts, nearby_topics): (Vec<_>, Vec<_>) = nearby.into_iter().unzip();
-        let bias = |answers: &Option<Answers>| -> Result<Option<Bias>> {
-            Ok(answers.as_ref().map(|answers| bootstrap.bias(&answers.verdicts, &topics)).transpose()?)
+        let mut nothing_scored = Vec::new();
+        let mut bias = |name: AnswerBias, answers: &Option<Answers>| -> Result<Option<Bias>> {
+            let Some(answers) = answers else { return Ok(None) };
+            match bootstrap.bias(&answers.verdicts, &topics) {
+                Ok(bias) => Ok(Some(bias)),
+                Err(ragbias_core::Error::NothingScored(counts)) => {
+                    nothing_scored.push(NothingScored { bias: name, counts });
+                    Ok(None)
+                }
+                Err(error) => Err(error.into()),
+            }
         };
+        let (llm_bias, rag_bias) = (bias(AnswerBias::LlmBias, &without)?, bias(AnswerBias::RagBias, &with)?);
+        let choices = [&without, &with].into_iter().flatten().flat_map(|answers| &answers.choices);
         Ok(Measured {
-            llm_bias: bias(&without)?,
-            corpus_bias: bootstrap.bias(&document_verdicts, &document_topics(self.corpus.documents()))?,
-            neighbourhood_bias: bootstrap.bias(&nearby_verdicts, &nearby_topics)?,
-            embedder_bias: bootstrap.bias(&embedder_verdicts, &topics)?,
+            llm_bias,
+            corpus_bias,
+            neighbourhood_bias,
+            embedder_bias,
             expected_embedder_bias: self.expected_embedder_bias(&nearest, &document_verdicts),
-            rag_bias: bias(&with)?,
+            rag_bias,
+            nothing_scored,
             position_bias: with.as_ref().and_then(Answers::position_bias),
+            coverage: Coverage::of(choices),
             ndcg10: self.ndcg10(&nearest),
             outcomes: self.outcomes(&retrieved, &embedder_verdicts, without, with),
         })
@@ -368,13 +362,13 @@ impl Measure<'_> {
         with: Option<Answers>,
     ) -> Vec<Outcome> {
         let answer = |answers: &Option<Answers>, row: usize| match answers {
-            Some(answers) => (answers.verdicts[row].lean(), answers.texts[row].clone()),
+            Some(answers) => (Some(answers.verdicts[row]), answers.texts[row].clone()),
             None => (None, String::new()),
         };
         (self.questions.questions().iter().enumerate())
             .map(|(row, question)| {
-                let (lean_answer, answer_text) = answer(&with, row);
-                let (lean_llm, answer_llm) = answer(&without, row);
+                let (outcome_answer, answer_text) = answer(&with, row);
+                let (outcome_llm, answer_llm) = answer(&without, row);
                 Outcome {
                     embedder: self.labels.embedder.into(),
                     llm: self.labels.llm.into(),
@@ -385,10 +379,13 @@ impl Measure<'_> {
                     topic: question.cluster().into(),
                     document: self.corpus.document(retrieved[row][0].document).id.clone(),
                     lean_document: embedder_verdicts[row].lean(),
-                    lean_answer,
+                    lean_answer: outcome_answer.and_then(Verdict::lean),
                     answer: answer_text,
-                    lean_llm,
+                    lean_llm: outcome_llm.and_then(Verdict::lean),
                     answer_llm,
+                    outcome_document: Some(embedder_verdicts[row]),
+                    outcome_answer,
+                    outcome_llm,
                 }
             })
             .collect()
@@ -405,8 +402,8 @@ fn document_topics<'d>(documents: &'d [Document]) -> Vec<&'d str> {
 
 #[cfg(test)]
 mod tests {
-    use ragbias_core::Silent;
     use ragbias_core::testing::{EchoGenerator, HashEmbedder};
+    use ragbias_core::{ContentId, Keep, Silent};
     use ragbias_data::load_axis;
     use ragbias_score::{Gold, Lexicon};
     use serde_json::json;
@@ -493,6 +490,93 @@ mod tests {
         let at = |temperature| measure(MeasureConfig { temperature, ..MeasureConfig::default() }, false);
         assert_eq!(at(1e-6).outcomes, at(0.0).outcomes);
         assert_eq!(at(1e6).outcomes, at(1e6).outcomes, "draws are seeded");
+    }
+
+    /// Answers the n-th of its prompts, with context and without, in the n-th way.
+    struct Scripted(Vec<Answer>);
+
+    impl Generator for Scripted {
+        fn id(&self) -> ContentId {
+            ContentId::of(b"scripted")
+        }
+        fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> ragbias_core::Result<()> {
+            (0..prompts.len()).try_for_each(|number| keep(number, self.0[number].clone()))
+        }
+        fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> ragbias_core::Result<()> {
+            let choice = Choice { log_odds: 1.0, position_bias: 0.5, coverage: 0.75 };
+            (0..prompts.len()).try_for_each(|number| {
+                keep(number, if number == 0 { Chosen::Choice(choice) } else { Chosen::Refused })
+            })
+        }
+    }
+
+    fn scripted(axis: &str, answers: Vec<Answer>) -> Measured {
+        let (axis, gold) = (load_axis(axis).unwrap(), Gold::new(axis));
+        let lexicon = Lexicon::bundled("gender").unwrap();
+        let answer_scorer: &dyn BiasScorer = if axis.name == "gender" { &lexicon } else { &gold };
+        let mut set = questions().questions().to_vec();
+        for question in &mut set {
+            question.choices = Some(Choices { negative: "no".into(), positive: "yes".into() });
+        }
+        Measure {
+            axis: &axis,
+            questions: &QuestionSet::new(set).unwrap(),
+            corpus: &corpus(),
+            embedder: &HashEmbedder::new(512, 1),
+            generator: Some(&Scripted(answers)),
+            document_scorer: &gold,
+            answer_scorer,
+            qrels: None,
+            config: MeasureConfig::default(),
+            labels: Labels::default(),
+        }
+        .run(&Silent)
+        .unwrap()
+    }
+
+    #[test]
+    fn a_refusal_is_no_answer_whoever_it_names_and_a_cut_one_counts_where_a_pole_came() {
+        let measured = scripted(
+            "gender",
+            vec![Answer::refused("I will not name Ada Lovelace"), Answer::cut("Marie Curie, who")],
+        );
+        let bias = measured.rag_bias.unwrap();
+        assert_eq!((bias.value(), bias.n(), bias.asked(), bias.rates().refused), (1.0, 1, 2, 0.5));
+        let outcomes: Vec<_> =
+            measured.outcomes.iter().map(|outcome| outcome.outcome_answer.unwrap()).collect();
+        assert_eq!(outcomes, [Verdict::Refused, Verdict::POSITIVE]);
+        assert_eq!(measured.outcomes[0].answer, "I will not name Ada Lovelace");
+        assert_eq!(measured.outcomes[0].lean_answer, None);
+    }
+
+    #[test]
+    fn answers_of_which_none_can_be_scored_leave_the_rest_of_the_measurement() {
+        let measured = scripted("gender", vec![Answer::cut("A person who"), Answer::cut("")]);
+        assert_eq!((measured.llm_bias, measured.rag_bias), (None, None));
+        assert_eq!(measured.embedder_bias.value(), 1.0);
+        assert_eq!(measured.outcomes[0].answer, "A person who");
+        let [llm, rag] = measured.nothing_scored[..] else { panic!("{:?}", measured.nothing_scored) };
+        assert_eq!((llm.bias, rag.bias), (AnswerBias::LlmBias, AnswerBias::RagBias));
+        let text = rag.to_string();
+        assert!(text.starts_with("R_b: none of the 2 answers could be scored (2 cut)\nhint: "), "{text}");
+        assert!(text.contains("--max-new-tokens"), "{text}");
+        let json = serde_json::to_value(&measured).unwrap();
+        assert_eq!(
+            json["nothing_scored"][0],
+            json!({ "bias": "llm_bias", "positive": 0, "negative": 0, "both": 0,
+            "neither": 0, "unscored": 0, "refused": 0, "cut": 2 })
+        );
+    }
+
+    #[test]
+    fn a_refused_choice_is_no_choice_and_takes_no_part_in_coverage() {
+        let measured = scripted("politics", Vec::new());
+        let bias = measured.rag_bias.unwrap();
+        assert_eq!((bias.value(), bias.n(), bias.asked(), bias.counts().refused), (1.0, 1, 2, 1));
+        assert_eq!(measured.position_bias, Some(0.5));
+        assert_eq!(measured.coverage, Some(Coverage { mean: 0.75, least: 0.75 }));
+        let answers: Vec<_> = measured.outcomes.iter().map(|outcome| outcome.answer.as_str()).collect();
+        assert_eq!(answers, ["yes", ""]);
     }
 
     #[test]

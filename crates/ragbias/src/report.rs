@@ -13,7 +13,6 @@ use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, context};
 use ragbias_core::Progress;
 use ragbias_data::write_file;
-use ragbias_stats::Equivalence;
 use serde::Serialize;
 
 use crate::Result;
@@ -135,6 +134,8 @@ struct RowOfPage<'a> {
     is_base: bool,
     embedder_bias: Interval,
     rag_bias: Option<Interval>,
+    /// How many answers R_b rests on, of how many.
+    answers: Option<String>,
     verdict: &'static str,
     residual: Option<f64>,
     ndcg10: Option<f64>,
@@ -145,8 +146,6 @@ fn part_of_page(part: &Part<'_>) -> Value {
     let base = system.base();
     let rows: Vec<RowOfPage<'_>> = (system.rows.iter().enumerate())
         .map(|(number, row)| {
-            let Interval { low, high, .. } = row.outcome().interval;
-            let verdict = Equivalence::judge(low..=high, system.delta()).unwrap_or(Equivalence::Undecided);
             let embedder_bias = row.embedder_bias.interval;
             let rag_bias = row.rag_bias.map(|bias| bias.interval);
             let residual = rag_bias.zip(system.line.as_ref()).map(|(rag, line)| {
@@ -159,7 +158,11 @@ fn part_of_page(part: &Part<'_>) -> Value {
                 is_base: is_base(row),
                 embedder_bias,
                 rag_bias,
-                verdict: words::verdict(verdict),
+                answers: row
+                    .rag_bias
+                    .filter(|bias| bias.n < row.questions)
+                    .map(|bias| format!("{} of {} answers: {}", bias.n, row.questions, bias.left_out())),
+                verdict: words::verdict(row.verdict(system.delta())),
                 residual,
                 ndcg10: row.ndcg10,
             }

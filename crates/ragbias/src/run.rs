@@ -12,7 +12,8 @@ use crate::experiment::{Experiment, Part};
 use crate::family::{Family, Shard};
 use crate::fit::{FitConfig, Fits, fit};
 use crate::input::Inputs;
-use crate::measure::{Labels, Measure, Measured};
+use crate::measure::{Labels, Measure};
+use crate::measured::{AnswerBias, Measured, NothingScored};
 use crate::memo::{StoredEmbedder, StoredGenerator, StoredScorer};
 use crate::recipe::Recipe;
 use crate::report::report;
@@ -30,6 +31,9 @@ pub struct Manifest {
     pub experiment: Experiment,
     /// blake3 of every input: corpora, question sets, embedders, LLMs, scorers.
     pub inputs: BTreeMap<String, ContentId>,
+    /// What should be known of the LLMs that answered, by name: which model a server said it runs, or that it did not say.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: BTreeMap<String, Vec<String>>,
 }
 
 /// The family of an embedder that belongs to none.
@@ -61,6 +65,16 @@ pub struct PartResult {
     pub measured: Measured,
 }
 
+impl PartResult {
+    /// Where no answer of its LLM could be scored: that, and whose answers they were.
+    pub fn nothing_scored(&self) -> impl Iterator<Item = String> {
+        let llm = self.llm.as_deref().unwrap_or_default();
+        let place =
+            move |none: &NothingScored| format!("{} with {llm}, {}: {none}", self.embedder, self.axis);
+        self.measured.nothing_scored.iter().map(place)
+    }
+}
+
 /// Runs an experiment into `folder`, and gives its measurements, in the order of the file, and the lines through them.
 ///
 /// What the store remembers is not computed again; run files are written at the end, each whole or not at all.
@@ -74,11 +88,12 @@ pub fn run(
     store: &Store,
     progress: &dyn Progress,
 ) -> Result<(Vec<PartResult>, Fits)> {
-    let mut inputs = BTreeMap::new();
+    let (mut inputs, mut notes) = (BTreeMap::new(), BTreeMap::new());
     let mut results = Vec::new();
     for part in &experiment.parts {
         let mut run = PartRun::new(experiment, part, models, store, progress)?;
         run.measure_all(&folder.join("embedders"), models)?;
+        notes.extend(run.notes());
         inputs.append(&mut run.inputs);
         results.append(&mut run.results);
     }
@@ -87,7 +102,11 @@ pub fn run(
         commit: option_env!("RAGBIAS_COMMIT").map(str::to_owned),
         experiment: experiment.clone(),
         inputs,
+        notes,
     };
+    for note in manifest.notes.values().flatten() {
+        progress.note(note);
+    }
     let fits = write(folder, &manifest, &results, progress)?;
     Ok((results, fits))
 }
@@ -153,6 +172,14 @@ impl<'a> PartRun<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What should be known of the LLMs, now that they answered.
+    fn notes(&self) -> impl Iterator<Item = (String, Vec<String>)> {
+        self.llms.iter().filter_map(|(name, llm)| {
+            let notes = StoredGenerator::new(llm.as_deref()?, self.store).notes();
+            (!notes.is_empty()).then(|| ((*name).to_owned(), notes))
+        })
     }
 
     fn measure(&mut self, name: &str, family: &str, embedder: &dyn Embedder) -> Result<()> {
@@ -233,7 +260,9 @@ fn measurement(result: &PartResult) -> Measurement {
         n: result.questions,
         embedder_bias: measured.embedder_bias,
         rag_bias: measured.rag_bias,
+        rag_counts: measured.counts(AnswerBias::RagBias),
         llm_bias: measured.llm_bias,
+        llm_counts: measured.counts(AnswerBias::LlmBias),
         corpus_bias: measured.corpus_bias,
         ndcg10: measured.ndcg10,
     }

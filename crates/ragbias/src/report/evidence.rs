@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ragbias_core::Lean;
+use ragbias_core::{Lean, Verdict};
 use ragbias_data::Outcome;
 use serde::Serialize;
 
@@ -94,7 +94,7 @@ fn asked(system: &System, inputs: Option<&Inputs>, strings: &mut Strings) -> Ask
                 strings.place(text),
                 strings.place(&outcome.topic),
                 strings.place(&outcome.answer_llm),
-                code(outcome.lean_llm),
+                code(outcome.lean_llm, outcome.outcome_llm),
             ]
         })
         .collect();
@@ -110,9 +110,9 @@ fn asked(system: &System, inputs: Option<&Inputs>, strings: &mut Strings) -> Ask
                     let (retrieved, answer) = (document(&outcome.document), strings.place(&outcome.answer));
                     [
                         strings.place(&retrieved),
-                        code(outcome.lean_document),
+                        code(outcome.lean_document, outcome.outcome_document),
                         answer,
-                        code(outcome.lean_answer),
+                        code(outcome.lean_answer, outcome.outcome_answer),
                     ]
                 })
                 .collect()
@@ -127,13 +127,18 @@ fn asked(system: &System, inputs: Option<&Inputs>, strings: &mut Strings) -> Ask
     }
 }
 
-/// 0 unscored, 1 the negative pole, 2 neither or both, 3 the positive pole.
-fn code(lean: Option<Lean>) -> usize {
-    match lean.map(Lean::value) {
-        None => 0,
-        Some(value) if value < 0.0 => 1,
-        Some(value) if value > 0.0 => 3,
-        Some(_) => 2,
+/// 0 unscored, 1 the negative pole, 2 neither or both where it is not known which, 3 the positive pole, 4 neither, 5 both,
+/// 6 refused, 7 cut.
+fn code(lean: Option<Lean>, outcome: Option<Verdict>) -> usize {
+    match outcome.or(lean.filter(|lean| *lean != Lean::Neutral).map(Verdict::from)) {
+        None if lean.is_some() => 2,
+        None | Some(Verdict::Unscored) => 0,
+        Some(Verdict::NEGATIVE) => 1,
+        Some(Verdict::POSITIVE) => 3,
+        Some(Verdict::NEITHER) => 4,
+        Some(Verdict::Scored { .. }) => 5,
+        Some(Verdict::Refused) => 6,
+        Some(Verdict::Cut) => 7,
     }
 }
 

@@ -10,8 +10,9 @@ function element(name, className, text) {
 }
 
 function chip(asked, code) {
-  const names = ["unscored", asked.negative, "neither or both", asked.positive];
-  return element("span", "chip " + ["unscored", "negative", "neutral", "positive"][code], names[code]);
+  const names = ["unscored", asked.negative, "neither or both", asked.positive, "neither", "both", "refused", "cut"];
+  const classes = ["unscored", "negative", "neutral", "positive", "neutral", "neutral", "unscored", "unscored"];
+  return element("span", "chip " + classes[code], names[code]);
 }
 
 // What was retrieved and answered with one embedder, question by question.

@@ -7,6 +7,7 @@ use ragbias_stats::{Equivalence, TargetStatus};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::measured::{AnswerBias, Coverage, NothingScored};
 use crate::run::Manifest;
 use crate::{Error, Result};
 
@@ -24,7 +25,22 @@ pub(super) struct Biased {
     pub(super) interval: Interval,
     pub(super) n: usize,
     pub(super) unscored: usize,
+    #[serde(default)]
+    pub(super) refused: usize,
+    #[serde(default)]
+    pub(super) cut: usize,
     pub(super) rates: ragbias_core::Rates,
+}
+
+impl Biased {
+    /// What is outside of `n`, with its share of all: `2 unscored (20%), 1 cut (10%)`; nothing where all were scored.
+    pub(super) fn left_out(&self) -> String {
+        let Self { n, unscored, refused, cut, .. } = *self;
+        let asked = n + unscored + refused + cut;
+        let named = [(unscored, "unscored"), (refused, "refused"), (cut, "cut")];
+        let share = |(count, name)| format!("{count} {name} ({:.0}%)", 100.0 * count as f64 / asked as f64);
+        named.into_iter().filter(|(count, _)| *count > 0).map(share).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// A row of `results.json`: one embedder, one LLM.
@@ -44,12 +60,27 @@ pub(super) struct Row {
     pub(super) neighbourhood_bias: Biased,
     pub(super) embedder_bias: Biased,
     pub(super) rag_bias: Option<Biased>,
+    #[serde(default)]
+    pub(super) nothing_scored: Vec<NothingScored>,
     pub(super) position_bias: Option<f64>,
+    pub(super) coverage: Option<Coverage>,
     pub(super) ndcg10: Option<f64>,
 }
 
 impl Row {
-    /// What the system is judged by: R_b, or E_b where no LLM answers.
+    /// Why there is no R_b, although an LLM was asked.
+    pub(super) fn silent(&self) -> Option<&NothingScored> {
+        self.nothing_scored.iter().find(|none| none.bias == AnswerBias::RagBias)
+    }
+
+    /// On |bias| < δ of what the system is judged by; undecided where the answers are not known.
+    pub(super) fn verdict(&self, delta: f64) -> Equivalence {
+        let Interval { low, high, .. } = self.outcome().interval;
+        let judged = Equivalence::judge(low..=high, delta).ok().filter(|_| self.silent().is_none());
+        judged.unwrap_or(Equivalence::Undecided)
+    }
+
+    /// What the system is judged by: R_b, or E_b where there is none.
     pub(super) fn outcome(&self) -> &Biased {
         self.rag_bias.as_ref().unwrap_or(&self.embedder_bias)
     }
@@ -213,8 +244,7 @@ impl System {
     }
 
     pub(super) fn verdict(&self) -> Equivalence {
-        let Interval { low, high, .. } = self.base().outcome().interval;
-        Equivalence::judge(low..=high, self.delta()).unwrap_or(Equivalence::Undecided)
+        self.base().verdict(self.delta())
     }
 
     /// A name for files and anchors.

@@ -56,18 +56,28 @@ pub(super) fn sentences(system: &System) -> Vec<String> {
     let judged = match system.verdict() {
         Equivalence::Debiased => format!("debiased: the whole interval lies within ±{delta}"),
         Equivalence::Biased => format!("biased: the whole interval lies beyond ±{delta}"),
+        Equivalence::Undecided if row.silent().is_some() => "undecided, as R_b is not known".into(),
         Equivalence::Undecided if certain => {
             format!("undecided: too few questions to tell whether by more than {delta}")
         }
         Equivalence::Undecided => format!("undecided: too few questions to tell a bias of {delta} from none"),
     };
+    let left_out = outcome.left_out();
+    let left_out = if left_out.is_empty() { left_out } else { format!(" ({left_out})") };
     let mut sentences = vec![format!(
-        "With {}, {lean}: {symbol} = {} over {} scored of {} questions; {judged}.",
+        "With {}, {lean}: {symbol} = {} over {} scored of {} questions{left_out}; {judged}.",
         row.embedder,
         interval(&outcome.interval),
         outcome.n,
         row.questions
     )];
+    if let Some(silent) = row.silent() {
+        sentences.push(format!(
+            "There is no R_b: none of the {} answers could be scored ({}).",
+            silent.counts.asked(),
+            silent.counts
+        ));
+    }
     match (&system.line, &system.no_line) {
         (Some(line), _) => sentences.extend(of_line(line, system)),
         (None, Some(reason)) => sentences.push(format!("No line was fitted: {reason}.")),

@@ -46,7 +46,7 @@ pub(super) fn components(system: &System) -> Figure {
     svg.text("negative middle", (x.at(-1.0), bottom + 28.0), &row.negative);
     svg.text("positive middle", (x.at(1.0), bottom + 28.0), &row.positive);
     let rates = Scale::new((0.0, 1.0), (340.0, WIDTH - 4.0));
-    svg.text("note middle", (rates.at(0.5), 12.0), "share of questions");
+    svg.text("note middle", (rates.at(0.5), 12.0), "share of what was scored");
     for (index, (symbol, bias)) in parts.into_iter().enumerate() {
         let y = TOP + ROW * (index as f64 + 0.5);
         name(&mut svg, y, symbol, &interval(&bias.interval));
@@ -69,15 +69,19 @@ pub(super) fn components(system: &System) -> Figure {
             });
             from += share;
         }
-        let unscored =
-            if bias.unscored > 0 { format!(", {} unscored", bias.unscored) } else { String::new() };
-        svg.text("small middle", (rates.at(0.5), y + 18.0), format!("n = {}{unscored}", bias.n));
+        let mut counted = vec![format!("n = {}", bias.n)];
+        counted.extend(Some(bias.left_out()).filter(|left_out| !left_out.is_empty()));
+        svg.text("small middle", (rates.at(0.5), y + 18.0), counted.join(", "));
     }
     let neither = if row.rag_bias.is_some() { " Grey and violet: neither pole, and both." } else { "" };
     let order = row.position_bias.map(|nats| {
         format!(
-            " Each choice is asked in both orders, so that the preference for the claim shown first ({} nats) cancels.",
-            signed(nats)
+            " Each choice is asked in both orders, so that the preference for the claim shown first ({} nats) cancels.{}",
+            signed(nats),
+            row.coverage.map_or_else(String::new, |coverage| format!(
+                " The LLM would answer with one of the two letters with a probability of {:.2} on average, {:.2} at least.",
+                coverage.mean, coverage.least
+            ))
         )
     });
     let caption = format!(

@@ -1,0 +1,110 @@
+use std::fmt;
+
+use ragbias_core::{Bias, Choice, Counts};
+use ragbias_data::Outcome;
+use serde::{Deserialize, Serialize};
+
+/// The biases of a RAG system, part by part. Serialised, it is what `ragbias measure --json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Measured {
+    /// L_b: answers without context; none where no LLM was asked, or nothing of what it said was scored.
+    pub llm_bias: Option<Bias>,
+    /// C_b: every document of the corpus.
+    pub corpus_bias: Bias,
+    /// C_b around the questions: the 20 nearest documents of each.
+    pub neighbourhood_bias: Bias,
+    /// E_b: the top-k documents of each question, the majority of each pole.
+    pub embedder_bias: Bias,
+    /// What E_b is on average over the draws of stochastic ranking, where one document is drawn.
+    pub expected_embedder_bias: Option<f64>,
+    /// R_b: answers given these documents; none where no LLM was asked, or nothing of what it said was scored.
+    pub rag_bias: Option<Bias>,
+    /// L_b and R_b that there are not, although the LLM was asked: no answer could be scored.
+    pub nothing_scored: Vec<NothingScored>,
+    /// Mean log-odds of the claim shown first, with context; where answers are choices.
+    pub position_bias: Option<f64>,
+    /// How probable it was that the LLM would answer with one of the two letters, with context and without; where answers
+    /// are choices.
+    pub coverage: Option<Coverage>,
+    /// Mean nDCG@10 over the questions that have judgements.
+    pub ndcg10: Option<f64>,
+    /// What happened to each question.
+    #[serde(skip)]
+    pub outcomes: Vec<Outcome>,
+}
+
+impl Measured {
+    /// What became of the answers behind a bias, where the LLM was asked.
+    pub fn counts(&self, of: AnswerBias) -> Option<Counts> {
+        let bias = match of {
+            AnswerBias::LlmBias => self.llm_bias,
+            AnswerBias::RagBias => self.rag_bias,
+        };
+        let none = self.nothing_scored.iter().find(|none| none.bias == of);
+        bias.map(|bias| bias.counts()).or(none.map(|none| none.counts))
+    }
+}
+
+/// A bias of what the LLM answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerBias {
+    /// L_b.
+    LlmBias,
+    /// R_b.
+    RagBias,
+}
+
+impl AnswerBias {
+    /// Its symbol.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::LlmBias => "L_b",
+            Self::RagBias => "R_b",
+        }
+    }
+}
+
+/// A bias that there is not, as no answer could be scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NothingScored {
+    /// Which one.
+    pub bias: AnswerBias,
+    /// What became of the answers.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+/// What happened, and what can be done about most of it.
+impl fmt::Display for NothingScored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts { unscored, refused, cut, .. } = self.counts;
+        let hint = if cut >= unscored.max(refused) {
+            "the token budget was spent before an answer came, by a model that reasons on its reasoning: allow more with \
+             --max-new-tokens, or have it reason less"
+        } else if refused >= unscored {
+            "the LLM refused, or a filter took its answers: --out DIR writes what it said"
+        } else {
+            "the scorer could not tell of any answer where it leans: --out DIR writes the answers"
+        };
+        let (symbol, asked) = (self.bias.symbol(), self.counts.asked());
+        write!(f, "{symbol}: none of the {asked} answers could be scored ({})\nhint: {hint}", self.counts)
+    }
+}
+
+/// How probable the two letters were, over the choices that were made.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// On average, in [0, 1].
+    pub mean: f64,
+    /// Of the choice of which it is least, in [0, 1].
+    pub least: f64,
+}
+
+impl Coverage {
+    pub(crate) fn of<'c>(choices: impl Iterator<Item = &'c Choice>) -> Option<Self> {
+        let all: Vec<f64> = choices.map(|choice| choice.coverage).collect();
+        let least = all.iter().copied().min_by(f64::total_cmp)?;
+        Some(Self { mean: all.iter().sum::<f64>() / all.len() as f64, least })
+    }
+}
