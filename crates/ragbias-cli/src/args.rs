@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use ragbias::embed::{Precision, Processor};
+use ragbias::generate::{ChoiceMethod, Options, ServerConfig, Thinking};
 
 /// Measure and control the bias of retrieval-augmented generation.
 ///
@@ -253,6 +254,8 @@ pub(crate) struct Measure {
     /// Measure C_b and E_b alone, without an LLM
     #[arg(long)]
     pub(crate) retrieve_only: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
     /// Write measurement.json and outcomes.csv, a row per question
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -266,6 +269,52 @@ pub(crate) struct Answers {
     /// Ask the LLM again where the store has its answer, and keep the new one
     #[arg(long)]
     pub(crate) fresh: bool,
+}
+
+/// How an LLM behind an address is asked; what is not given is as the experiment has it, or by default.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "LLMs behind an address")]
+pub(crate) struct Server {
+    /// Requests in flight; fewer where the server limits the rate [default: 16]
+    #[arg(long, env = "RAGBIAS_PARALLEL", value_name = "N")]
+    pub(crate) parallel: Option<usize>,
+    /// Seconds for one answer, ten times as many where the model thinks [default: 60]
+    #[arg(long, env = "RAGBIAS_LLM_TIMEOUT", value_name = "SECONDS")]
+    pub(crate) llm_timeout: Option<f64>,
+    /// Tokens that a model may think for before it answers [default: 4096]
+    #[arg(long, env = "RAGBIAS_REASONING_TOKENS", value_name = "N")]
+    pub(crate) reasoning_tokens: Option<usize>,
+    /// Whether it thinks: on as it does by itself, off where it can do without, auto off where it says so [default: auto]
+    #[arg(long, value_name = "auto|on|off")]
+    pub(crate) thinking: Option<Thinking>,
+    /// What a choice is read from: log-probabilities, sampled letters, or auto, the first where A and B have half of the
+    /// probability, else the second [default: auto]
+    #[arg(long, value_name = "auto|logprobs|sample")]
+    pub(crate) choices: Option<ChoiceMethod>,
+    /// Letters sampled in each order of the two claims [default: 8]
+    #[arg(long, value_name = "N")]
+    pub(crate) choice_samples: Option<usize>,
+    /// More fields of a request, as a table: .json or .toml; null takes out one of ours
+    #[arg(long, env = "RAGBIAS_LLM_OPTIONS", value_name = "FILE")]
+    pub(crate) llm_options: Option<PathBuf>,
+}
+
+impl Server {
+    /// These settings over others.
+    pub(crate) fn over(&self, base: ServerConfig) -> ragbias::generate::Result<ServerConfig> {
+        let config = ServerConfig {
+            parallel: self.parallel.unwrap_or(base.parallel),
+            timeout: self.llm_timeout.unwrap_or(base.timeout),
+            reasoning_tokens: self.reasoning_tokens.unwrap_or(base.reasoning_tokens),
+            thinking: self.thinking.unwrap_or(base.thinking),
+            choices: self.choices.unwrap_or(base.choices),
+            samples: self.choice_samples.unwrap_or(base.samples),
+            options: self.llm_options.as_deref().map(Options::read).transpose()?.unwrap_or(base.options),
+            ..base
+        };
+        config.check()?;
+        Ok(config)
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -356,6 +405,8 @@ pub(crate) struct Run {
     pub(crate) runs: PathBuf,
     #[command(flatten)]
     pub(crate) answers: Answers,
+    #[command(flatten)]
+    pub(crate) server: Server,
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use ragbias::core::{Embedder, Embeddings, Generator, Passage, Progress, Role, Unit};
 use ragbias::data::{Dataset, Split, check_corpus, load_axis, read_corpus, write_file, write_outcomes};
-use ragbias::generate::GenerateConfig;
+use ragbias::generate::{GenerateConfig, ServerConfig};
 use ragbias::score::Agreement;
 use ragbias::scorer::{self, Scorers};
 use ragbias::stats::PairedRandomisation;
@@ -275,7 +275,8 @@ impl Session<'_> {
         }
         let generator = match &command.llm {
             Some(llm) if !command.retrieve_only => {
-                Some(models.generator(llm, &GenerateConfig::default(), &self.progress)?)
+                let server = command.server.over(ServerConfig::default())?;
+                Some(models.generator(llm, &GenerateConfig::default(), &server, &self.progress)?)
             }
             _ => None,
         };
@@ -379,7 +380,8 @@ impl Session<'_> {
     }
 
     fn run(&self, command: &args::Run) -> Result<()> {
-        let experiment = Experiment::read(&command.experiment)?;
+        let mut experiment = Experiment::read(&command.experiment)?;
+        experiment.server = command.server.over(experiment.server)?;
         let folder = command.runs.join(&experiment.name);
         let store = self.store_of_answers(&command.answers)?;
         let (results, fits) =

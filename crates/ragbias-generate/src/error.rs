@@ -74,6 +74,14 @@ pub enum Error {
         /// The value.
         received: String,
     },
+    /// A file of options for a server that cannot be used.
+    #[error("{}: {reason}", path.display())]
+    Options {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The server did not answer as it should, however often it was asked.
     #[error("{url}: {reason} (after {attempts} attempt{})\nhint: {hint}", if *attempts == 1 { "" } else { "s" })]
     Server {

@@ -37,4 +37,4 @@ mod tokenizer;
 pub use config::GenerateConfig;
 pub use error::{Error, Result};
 pub use gguf::Gguf;
-pub use server::{Server, ServerConfig};
+pub use server::{ChoiceMethod, Options, Server, ServerConfig, Thinking};

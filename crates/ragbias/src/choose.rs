@@ -194,7 +194,8 @@ pub fn choose(
                 path: folder.into(),
                 reason: format!("no line of {} with {llm} on validation topics", part.axis),
             })?;
-            bench.generator = Some(models.generator(llm, &experiment.generate, progress)?);
+            bench.generator =
+                Some(models.generator(llm, &experiment.generate, &experiment.server, progress)?);
             choices.push(bench.choose(folder, config, line, &mut family, &members)?);
             if let Some(generator) = &bench.generator {
                 for note in StoredGenerator::new(generator.as_ref(), store).notes() {

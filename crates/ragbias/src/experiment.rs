@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use ragbias_core::QuestionSet;
 use ragbias_data::{Split, load_axis, sample};
-use ragbias_generate::GenerateConfig;
+use ragbias_generate::{GenerateConfig, ServerConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::input::Inputs;
@@ -14,6 +14,10 @@ use crate::{Error, Result};
 ///
 /// ```toml
 /// name = "quickstart"            # the run's folder, runs/quickstart
+///
+/// [server]                       # how addresses among the llms are asked; all of it may be left out
+/// parallel = 16
+/// options = { reasoning_effort = "low" }
 ///
 /// [[part]]                       # one per axis and corpus
 /// axis = "gender"                # a bundled axis, or a TOML file
@@ -34,6 +38,9 @@ pub struct Experiment {
     /// How the LLMs answer.
     #[serde(default)]
     pub generate: GenerateConfig,
+    /// How servers are asked.
+    #[serde(default)]
+    pub server: ServerConfig,
     /// How it is measured.
     #[serde(default)]
     pub measure: MeasureConfig,
@@ -93,6 +100,7 @@ impl Experiment {
             return wrong("[[part]]", "at least one", "none".into());
         }
         self.generate.check()?;
+        self.server.check()?;
         for part in &self.parts {
             if part.embedders.is_empty() && part.families.is_empty() {
                 return wrong("embedders", "at least one, or a family", "none".into());

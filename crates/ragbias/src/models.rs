@@ -80,23 +80,77 @@ impl Models {
         Ok(Arc::new(Projected::onto_word(embedder, word, alpha)?))
     }
 
-    /// An LLM by name, `.gguf` file or address; a missing one is pulled.
+    /// An LLM by name, `.gguf` file or address; a missing one is pulled, a server is asked for a first answer.
     ///
-    /// The address of a server may carry the model's name after `#`: `http://localhost:8080/v1#llama3`.
+    /// The address of a server may carry the model's name after `#`: `http://localhost:8080/v1#llama3`. `server` says how
+    /// it is asked, and decides nothing else.
     ///
     /// # Errors
-    /// An unknown name, a model that no source has, or a damaged file.
+    /// An unknown name, a model that no source has, a damaged file, or a server that does not answer as it should.
     pub fn generator(
         &self,
         model: &str,
         config: &GenerateConfig,
+        server: &ServerConfig,
         progress: &dyn Progress,
     ) -> Result<Arc<dyn Generator>> {
-        if model.starts_with("http://") || model.starts_with("https://") {
-            let (url, name) = model.split_once('#').unwrap_or((model, "default"));
-            return Ok(Arc::new(Server::new(url, ServerConfig::new(name), config)?));
+        match Place::of(model) {
+            Place::Server => Ok(Arc::new(Server::connect(model, server, config)?)),
+            Place::Nowhere => {
+                let expected =
+                    "a model's name, a .gguf file, or an address that begins with http:// or https://";
+                Err(Error::Setting { setting: "the LLM", expected, received: model.into() })
+            }
+            Place::Here => {
+                let path = self.store.resolve(model, ModelKind::Llm, progress)?;
+                Ok(Arc::new(Gguf::load(&path, config)?))
+            }
         }
-        let path = self.store.resolve(model, ModelKind::Llm, progress)?;
-        Ok(Arc::new(Gguf::load(&path, config)?))
+    }
+}
+
+/// Where an LLM is, by what it is called.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    Server,
+    /// A name or a file.
+    Here,
+    /// An address of another kind, or without its scheme.
+    Nowhere,
+}
+
+impl Place {
+    fn of(model: &str) -> Self {
+        let scheme = model.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        match scheme.as_deref() {
+            Some("http" | "https") => return Self::Server,
+            Some(_) => return Self::Nowhere,
+            None => {}
+        }
+        let address = model.split(['/', '#', '?']).next().unwrap_or_default();
+        let port =
+            address.rsplit_once(':').filter(|(host, _)| host.len() > 1).map(|(_, port)| port.parse::<u16>());
+        if matches!(port, Some(Ok(_))) { Self::Nowhere } else { Self::Here }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_told_from_names_and_files() {
+        for (model, place) in [
+            ("http://localhost:8080/v1#m", Place::Server),
+            ("HTTPS://host/v1", Place::Server),
+            ("localhost:8080/v1#m", Place::Nowhere),
+            ("127.0.0.1:80", Place::Nowhere),
+            ("ftp://host/x", Place::Nowhere),
+            ("smollm2-135m", Place::Here),
+            ("./models/m.gguf", Place::Here),
+            ("C:\\models\\m.gguf", Place::Here),
+        ] {
+            assert_eq!(Place::of(model), place, "{model}");
+        }
     }
 }

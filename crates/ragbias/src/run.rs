@@ -143,7 +143,7 @@ impl<'a> PartRun<'a> {
         inputs.extend(data.ids(&part.data, part.split));
         let mut llms = Vec::new();
         for name in &part.llms {
-            let llm = models.generator(name, &experiment.generate, progress)?;
+            let llm = models.generator(name, &experiment.generate, &experiment.server, progress)?;
             inputs.insert(format!("llm {name}"), llm.id());
             llms.push((name.as_str(), Some(llm)));
         }

@@ -1,0 +1,134 @@
+//! A choice between two claims, from log-probabilities or from sampled letters.
+
+use ragbias_core::{Choice, ChoicePrompt, Chosen};
+
+use super::Server;
+use super::config::ChoiceMethod;
+use super::letters::{self, LEAST_COVERAGE, Odds, Reading};
+use super::parallel::{Call, Stopped};
+use super::reply::Ended;
+use super::request::Asked;
+use crate::choice::render;
+use crate::{Error, Result};
+
+const OTHER_METHOD: &str = "--choices sample reads a choice from letters that are sampled several times, in both orders of the claims";
+
+/// What one order of the claims says by log-probabilities.
+enum Told {
+    Odds(Odds),
+    /// The server tells no log-probabilities.
+    Nothing,
+    Refused,
+}
+
+/// How sampled answers in one order of the claims ended.
+#[derive(Default)]
+struct Tally {
+    letters: [usize; 2],
+    cut: usize,
+    /// Refused, or without a letter.
+    refused: usize,
+}
+
+impl Server {
+    pub(super) fn choice(&self, call: &Call, asked: &ChoicePrompt<'_>) -> Result<Chosen, Stopped<Error>> {
+        let orders = [
+            render(asked.prompt, asked.negative, asked.positive),
+            render(asked.prompt, asked.positive, asked.negative),
+        ];
+        let method = self.config.choices;
+        // The first token of a model that thinks is none of its answer.
+        let told = method == ChoiceMethod::Logprobs || !self.fields().reasons;
+        if method == ChoiceMethod::Sample || !told {
+            if method == ChoiceMethod::Auto {
+                self.seen().uncovered += 1;
+            }
+            return self.sampled(call, &orders);
+        }
+        let mut odds = Vec::with_capacity(2);
+        for order in &orders {
+            match self.told(call, order)? {
+                Told::Refused => return Ok(Chosen::Refused),
+                Told::Odds(order) if order.coverage >= LEAST_COVERAGE => odds.push(order),
+                Told::Odds(order) if method == ChoiceMethod::Logprobs => {
+                    let share = 100.0 * order.coverage;
+                    return Err(self.unreadable(format!(
+                        "A and B have {share:.0}% of the probability of the answer's first token, expected at least 50%"
+                    )));
+                }
+                Told::Nothing if method == ChoiceMethod::Logprobs => {
+                    return Err(self.unreadable(
+                        "the answer has no log-probabilities (`logprobs` with `top_logprobs`)".into(),
+                    ));
+                }
+                Told::Odds(_) => {
+                    self.seen().uncovered += 1;
+                    return self.sampled(call, &orders);
+                }
+                Told::Nothing => {
+                    self.seen().untold += 1;
+                    return self.sampled(call, &orders);
+                }
+            }
+        }
+        Ok(self.chosen(letters::combine(odds[0], odds[1])))
+    }
+
+    fn chosen(&self, reading: Reading) -> Chosen {
+        self.seen().open += usize::from(reading.open);
+        let Reading { log_odds, position_bias, coverage, .. } = reading;
+        Chosen::Choice(Choice { log_odds, position_bias, coverage })
+    }
+
+    /// Log-odds of A against B as the first token of the answer.
+    fn told(&self, call: &Call, prompt: &str) -> Result<Told, Stopped<Error>> {
+        if self.fields().likeliest == 0 {
+            return Ok(Told::Nothing);
+        }
+        let reply = self.ask(call, Asked { budget: 1, logprobs: true, ..self.free(prompt) })?;
+        match reply.tokens {
+            Some(tokens) if !tokens.is_empty() => {
+                letters::read(&tokens).map(Told::Odds).map_err(|reason| self.unreadable(reason))
+            }
+            _ if reply.ended == Ended::Refused && reply.tokens.is_none() => Ok(Told::Refused),
+            Some(_) => Ok(Told::Odds(Odds::NOTHING)),
+            None => {
+                self.fields().likeliest = 0;
+                Ok(Told::Nothing)
+            }
+        }
+    }
+
+    fn unreadable(&self, reason: String) -> Stopped<Error> {
+        Stopped::All(Error::Server { url: self.address.to_string(), reason, attempts: 1, hint: OTHER_METHOD })
+    }
+
+    /// The letter sampled in both orders at temperature 1.
+    ///
+    /// Where more than half of the answers in one order give no letter, the model made no choice: cut where most of those were
+    /// cut, else refused.
+    fn sampled(&self, call: &Call, orders: &[String; 2]) -> Result<Chosen, Stopped<Error>> {
+        let n = self.config.samples;
+        let mut tallies = [Tally::default(), Tally::default()];
+        for (order, tally) in orders.iter().zip(&mut tallies) {
+            for sample in 0..n {
+                let asked = Asked {
+                    temperature: 1.0,
+                    seed: self.generate.seed.wrapping_add(sample as u64),
+                    ..self.free(order)
+                };
+                let reply = self.reply(call, asked)?;
+                match (reply.ended, letters::said(&reply.text)) {
+                    (Ended::Refused, _) | (Ended::Stop, None) => tally.refused += 1,
+                    (_, Some(letter)) => tally.letters[letter] += 1,
+                    (Ended::Cut, None) => tally.cut += 1,
+                }
+                let given: usize = tally.letters.iter().sum();
+                if 2 * (given + n - sample - 1) < n {
+                    return Ok(if tally.cut > tally.refused { Chosen::Cut } else { Chosen::Refused });
+                }
+            }
+        }
+        Ok(self.chosen(letters::count(tallies[0].letters, tallies[1].letters, n)))
+    }
+}

@@ -1,0 +1,301 @@
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Error, Result};
+
+/// How a server is asked.
+///
+/// | parameter | default | purpose | range |
+/// | --- | --- | --- | --- |
+/// | `parallel` | 16 | requests in flight at most; fewer where the server answers 429 | 1 to 1024 |
+/// | `timeout` | 60 | seconds that one answer may take; ten times as long where a model may think | above 0, up to 86 400 |
+/// | `attempts` | 5 | how often a prompt is tried where the server is down or overloaded | 1 to 100 |
+/// | `reasoning-tokens` | 4096 | tokens added to the budget of a model that thinks before it answers | 0 to 1 000 000 |
+/// | `thinking` | auto | whether a model that can do without is asked not to think | |
+/// | `choices` | auto | how a choice between two claims is read | |
+/// | `samples` | 8 | how often a letter is sampled in each order of the claims | 1 to 1000 |
+/// | `options` | none | further fields of the request; `null` takes one of ours out | no `messages`, `model`, `n` |
+///
+/// `parallel`, `timeout` and `attempts` change no answer; everything else is part of a server's identity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct ServerConfig {
+    /// Requests in flight at most.
+    pub parallel: usize,
+    /// Seconds that one answer may take.
+    pub timeout: f64,
+    /// How often a prompt is tried.
+    pub attempts: u32,
+    /// Wait before the second try; doubles with every further one, ± 25%.
+    #[serde(skip, default = "half_a_second")]
+    pub backoff: Duration,
+    /// Tokens added to the budget of a model that thinks.
+    pub reasoning_tokens: usize,
+    /// Whether a model that can do without is asked not to think.
+    pub thinking: Thinking,
+    /// How a choice is read.
+    pub choices: ChoiceMethod,
+    /// How often a letter is sampled in each order.
+    pub samples: usize,
+    /// Further fields of the request.
+    #[serde(skip_serializing_if = "Options::is_empty")]
+    pub options: Options,
+}
+
+fn half_a_second() -> Duration {
+    Duration::from_millis(500)
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            parallel: 16,
+            timeout: 60.0,
+            attempts: 5,
+            backoff: half_a_second(),
+            reasoning_tokens: 4096,
+            thinking: Thinking::default(),
+            choices: ChoiceMethod::default(),
+            samples: 8,
+            options: Options::default(),
+        }
+    }
+}
+
+/// Whether a model that thinks before it answers, and can do without, is asked not to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Thinking {
+    /// `enable_thinking: false` is sent where the server shows a chat template that reads it.
+    #[default]
+    Auto,
+    /// `enable_thinking: false` is sent.
+    Off,
+    /// Nothing is sent: the model thinks if it does so by itself.
+    On,
+}
+
+/// How a choice between two claims is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChoiceMethod {
+    /// By log-probabilities where A and B have at least half of the probability, else by sampled letters.
+    #[default]
+    Auto,
+    /// By log-probabilities; an error where A and B have less than half of the probability, or the server tells none.
+    Logprobs,
+    /// By letters sampled at temperature 1.
+    Sample,
+}
+
+macro_rules! named {
+    ($type:ident, $setting:literal, $expected:literal, $($name:literal => $variant:ident),+) => {
+        impl FromStr for $type {
+            type Err = Error;
+
+            fn from_str(name: &str) -> Result<Self> {
+                match name {
+                    $($name => Ok(Self::$variant),)+
+                    _ => Err(Error::Setting { setting: $setting, expected: $expected, received: name.into() }),
+                }
+            }
+        }
+
+        impl $type {
+            /// Its name in files and on the command line.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+    };
+}
+
+named!(Thinking, "--thinking", "auto, on or off", "auto" => Auto, "off" => Off, "on" => On);
+named!(ChoiceMethod, "--choices", "auto, logprobs or sample", "auto" => Auto, "logprobs" => Logprobs, "sample" => Sample);
+
+impl ServerConfig {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for the first value outside its own.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |setting, expected, received: String| Err(Error::Setting { setting, expected, received });
+        if !(1..=1024).contains(&self.parallel) {
+            return wrong("parallel", "1 to 1024", self.parallel.to_string());
+        }
+        if !(self.timeout > 0.0 && self.timeout <= 86_400.0) {
+            return wrong("the LLM's timeout", "seconds above 0, up to 86400", self.timeout.to_string());
+        }
+        if !(1..=100).contains(&self.attempts) {
+            return wrong("attempts", "1 to 100", self.attempts.to_string());
+        }
+        if self.reasoning_tokens > 1_000_000 {
+            return wrong("reasoning-tokens", "0 to 1000000", self.reasoning_tokens.to_string());
+        }
+        if !(1..=1000).contains(&self.samples) {
+            return wrong("samples", "1 to 1000", self.samples.to_string());
+        }
+        self.options.check()
+    }
+
+    /// Everything that changes an answer.
+    pub(super) fn fingerprint(&self) -> String {
+        let Self { reasoning_tokens, choices, samples, options, .. } = self;
+        format!("{reasoning_tokens} {choices} {samples} {}", canonical(&Value::Object(options.0.clone())))
+    }
+}
+
+/// Fields of a request beyond those that a server is always sent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Options(pub(super) Map<String, Value>);
+
+impl Options {
+    /// Reads a `.json` or a `.toml` file.
+    ///
+    /// # Errors
+    /// A file that is neither, holds no table, or sets a field that is not an option.
+    pub fn read(path: &Path) -> Result<Self> {
+        let wrong = |reason: String| Error::Options { path: path.into(), reason };
+        let text = fs_err::read_to_string(path)?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let toml = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"));
+        let read = if toml {
+            toml::from_str(text).map_err(|error| error.to_string())
+        } else {
+            serde_json::from_str(text).map_err(|error| error.to_string())
+        };
+        let options = Self(read.map_err(wrong)?);
+        options.check().map_err(|error| wrong(error.to_string()))?;
+        Ok(options)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a field is the user's to decide.
+    pub(super) fn has(&self, field: &str) -> bool {
+        self.0.contains_key(field)
+    }
+
+    fn check(&self) -> Result<()> {
+        let wrong = |setting, expected, received: &Value| {
+            Err(Error::Setting { setting, expected, received: shortened(received) })
+        };
+        for (field, value) in &self.0 {
+            match field.as_str() {
+                "messages" => {
+                    return wrong(
+                        "option `messages`",
+                        "no such option: the messages are what is measured",
+                        value,
+                    );
+                }
+                "model" => return wrong("option `model`", "the model's name after # in the address", value),
+                "n" if value.as_u64() != Some(1) && !value.is_null() => {
+                    return wrong("option `n`", "1: a prompt has one answer", value);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn shortened(value: &Value) -> String {
+    value.to_string().chars().take(60).collect()
+}
+
+/// JSON whose keys are in order, so that the order of a file's lines decides nothing.
+pub(super) fn canonical(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let mut fields: Vec<String> = map
+                .iter()
+                .map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), canonical(value)))
+                .collect();
+            fields.sort();
+            format!("{{{}}}", fields.join(","))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn options(name: &str, text: &str) -> Result<Options> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        fs_err::write(&path, text).unwrap();
+        Options::read(&path)
+    }
+
+    #[test]
+    fn options_are_read_from_json_and_from_toml() {
+        let json =
+            options("o.json", r#"{"reasoning_effort": "low", "seed": null, "provider": {"order": ["a"]}}"#)
+                .unwrap();
+        assert!(json.has("seed") && json.0["provider"]["order"][0] == "a");
+        let toml = options(
+            "o.toml",
+            "reasoning_effort = \"low\"\n[chat_template_kwargs]\nenable_thinking = false\n",
+        )
+        .unwrap();
+        assert_eq!(toml.0["chat_template_kwargs"], json!({ "enable_thinking": false }));
+    }
+
+    #[test]
+    fn options_that_would_replace_the_question_are_refused_with_the_file() {
+        let error = options("o.json", r#"{"messages": []}"#).unwrap_err().to_string();
+        assert!(error.contains("o.json") && error.contains("`messages`"), "{error}");
+        assert!(options("o.json", r#"{"model": "other"}"#).unwrap_err().to_string().contains("after #"));
+        assert!(options("o.json", r#"{"n": 3}"#).is_err());
+        assert!(options("o.json", "[1]").is_err());
+        assert!(options("o.toml", "a =").unwrap_err().to_string().contains("o.toml"));
+    }
+
+    #[test]
+    fn the_identity_of_settings_is_theirs_and_not_the_order_of_their_lines() {
+        let of = |text| {
+            ServerConfig { options: options("o.json", text).unwrap(), ..ServerConfig::default() }
+                .fingerprint()
+        };
+        assert_eq!(of(r#"{"a": 1, "b": {"c": 2, "d": 3}}"#), of(r#"{"b": {"d": 3, "c": 2}, "a": 1}"#));
+        assert_ne!(of(r#"{"a": 1}"#), of(r#"{"a": 2}"#));
+        let quick = ServerConfig { parallel: 1, timeout: 5.0, attempts: 1, ..ServerConfig::default() };
+        assert_eq!(quick.fingerprint(), ServerConfig::default().fingerprint());
+    }
+
+    #[test]
+    fn settings_outside_their_range_are_refused() {
+        let bad = |change: fn(&mut ServerConfig)| {
+            let mut config = ServerConfig::default();
+            change(&mut config);
+            config.check().is_err()
+        };
+        assert!(ServerConfig::default().check().is_ok());
+        assert!(bad(|c| c.parallel = 0) && bad(|c| c.timeout = f64::NAN) && bad(|c| c.timeout = 0.0));
+        assert!(bad(|c| c.samples = 0) && bad(|c| c.attempts = 0) && bad(|c| c.reasoning_tokens = 2_000_000));
+        assert!("sometimes".parse::<ChoiceMethod>().is_err());
+        assert_eq!("off".parse::<Thinking>().unwrap(), Thinking::Off);
+    }
+}

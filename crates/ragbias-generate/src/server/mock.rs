@@ -1,0 +1,193 @@
+//! A server on loopback that behaves as it is told, for tests and benches.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// One request as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    /// With its query.
+    pub(crate) path: String,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Value,
+}
+
+impl Request {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The prompt.
+    pub(crate) fn prompt(&self) -> &str {
+        self.body.pointer("/messages/0/content").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Whether it is the question that a server is asked when it is connected to.
+    pub(crate) fn is_first(&self) -> bool {
+        self.prompt() == "Reply with the letter A."
+    }
+}
+
+/// What the server does with a request.
+#[derive(Debug, Clone)]
+pub(crate) enum Act {
+    Reply {
+        status: u16,
+        headers: String,
+        body: Vec<u8>,
+    },
+    /// An answer that breaks off.
+    Cut,
+    /// No answer for so long.
+    Hang(Duration),
+}
+
+impl Act {
+    pub(crate) fn status(status: u16, body: impl Into<String>) -> Self {
+        Self::Reply {
+            status,
+            headers: "Content-Type: application/json\r\n".into(),
+            body: body.into().into_bytes(),
+        }
+    }
+
+    pub(crate) fn body(body: impl Into<String>) -> Self {
+        Self::status(200, body)
+    }
+
+    /// An error in OpenAI's shape.
+    pub(crate) fn error(status: u16, message: &str) -> Self {
+        Self::status(status, json!({ "error": { "message": message } }).to_string())
+    }
+
+    /// A whole answer.
+    pub(crate) fn content(text: &str) -> Self {
+        Self::message(json!({ "content": text }), "stop")
+    }
+
+    pub(crate) fn message(message: Value, finish: &str) -> Self {
+        Self::body(
+            json!({ "model": "m", "choices": [{ "index": 0, "message": message, "finish_reason": finish }] })
+                .to_string(),
+        )
+    }
+
+    pub(crate) fn with(self, header: &str) -> Self {
+        match self {
+            Self::Reply { status, headers, body } => {
+                Self::Reply { status, headers: format!("{headers}{header}\r\n"), body }
+            }
+            other => other,
+        }
+    }
+}
+
+/// The server; it ends with the process.
+#[derive(Clone)]
+pub(crate) struct Mock {
+    address: String,
+    came: Arc<Mutex<Vec<Request>>>,
+    most: Arc<AtomicUsize>,
+}
+
+impl Mock {
+    /// A server that does what `act` says, for many connections at once.
+    pub(crate) fn new(act: impl Fn(&Request) -> Act + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound socket has an address").to_string();
+        let mock = Self { address, came: Arc::default(), most: Arc::default() };
+        let (served, act, busy) = (mock.clone(), Arc::new(act), Arc::new(AtomicUsize::new(0)));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (served, act, busy) = (served.clone(), Arc::clone(&act), Arc::clone(&busy));
+                std::thread::spawn(move || {
+                    served.most.fetch_max(busy.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    // A client that goes away in between is part of what is tested.
+                    let _ = served.serve(stream, act.as_ref());
+                    busy.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        mock
+    }
+
+    /// A server whose models are not listed, which answers the first question, and then plays these acts, the last of them
+    /// for ever.
+    pub(crate) fn playing(acts: Vec<Act>) -> Self {
+        let next = AtomicUsize::new(0);
+        Self::new(move |request| match request.method.as_str() {
+            "GET" => Act::status(405, ""),
+            _ if request.is_first() => Act::content("A"),
+            _ => acts[next.fetch_add(1, Ordering::SeqCst).min(acts.len() - 1)].clone(),
+        })
+    }
+
+    /// `http://127.0.0.1:PORT/v1`
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    /// Every request so far.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.came.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Every prompt so far, without the first question.
+    pub(crate) fn asked(&self) -> Vec<Request> {
+        self.requests()
+            .into_iter()
+            .filter(|request| request.method == "POST" && !request.is_first())
+            .collect()
+    }
+
+    /// The most connections at once.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.most.load(Ordering::SeqCst)
+    }
+
+    fn serve(&self, mut stream: TcpStream, act: &dyn Fn(&Request) -> Act) -> std::io::Result<()> {
+        let mut reader = BufReader::new(stream.try_clone()?);
+        let mut first = String::new();
+        reader.read_line(&mut first)?;
+        let mut words = first.split_whitespace().map(str::to_owned);
+        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let (mut headers, mut length) = (Vec::new(), 0);
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line)?;
+            let Some((name, value)) = line.trim_end().split_once(':') else { break };
+            let (name, value) = (name.to_lowercase(), value.trim().to_owned());
+            if name == "content-length" {
+                length = value.parse().unwrap_or(0);
+            }
+            headers.push((name, value));
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let request = Request { method, path, headers, body };
+        self.came.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+        match act(&request) {
+            Act::Cut => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"cho"),
+            Act::Hang(time) => {
+                std::thread::sleep(time);
+                Ok(())
+            }
+            Act::Reply { status, headers, body } => {
+                write!(
+                    stream,
+                    "HTTP/1.1 {status} X\r\n{headers}Connection: close\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                )?;
+                stream.write_all(&body)
+            }
+        }
+    }
+}

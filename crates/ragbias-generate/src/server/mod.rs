@@ -1,0 +1,242 @@
+//! OpenAI-compatible servers, as they are.
+//!
+//! `address` and `key` say where and with what right, `request` what is sent, `transport` and `ask` get it there and back,
+//! `failure` and `reply` read what came, `letters` and `choice` make choices of it, `identity` tells which model it was.
+
+mod address;
+mod ask;
+mod choice;
+mod config;
+mod failure;
+mod identity;
+mod key;
+mod letters;
+mod parallel;
+mod reasoning;
+mod reply;
+mod request;
+mod seen;
+mod stream;
+mod transport;
+mod wait;
+
+#[cfg(test)]
+mod mock;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use ragbias_core::{Answer, ChoicePrompt, Chosen, ContentId, Finish, Generator, Keep};
+
+pub use config::{ChoiceMethod, Options, ServerConfig, Thinking};
+
+use self::address::Address;
+use self::identity::{Identity, Listing};
+use self::key::Key;
+use self::parallel::{Call, Stopped, Throttle};
+use self::reply::{Ended, Reply};
+use self::request::{Asked, Fields, sets_budget};
+use self::seen::Seen;
+use self::transport::Transport;
+use crate::config::GenerateConfig;
+use crate::{Error, Result};
+
+/// An OpenAI-compatible server.
+///
+/// `POST {address}/chat/completions`, with the key from `RAGBIAS_API_KEY` or `OPENAI_API_KEY` where one is set; the key is
+/// in no error and no `Debug`, and goes to no other host. [`ServerConfig`] says how it is asked; `docs/formats.md` what is
+/// read of its answers, and what is refused.
+///
+/// Which model answers is asked once, at [`connect`](Self::connect), and is part of [`id`](Generator::id): what
+/// `GET /models` says of it, and the name that its answers carry. An answer that carries another name later is an error.
+pub struct Server {
+    transport: Transport,
+    address: Address,
+    identity: Identity,
+    config: ServerConfig,
+    generate: GenerateConfig,
+    fields: Mutex<Fields>,
+    throttle: Throttle,
+    seen: Mutex<Seen>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &self.address.to_string())
+            .field("model", &self.identity.name)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a server is asked first: an answer tells the name of the model, and which fields of a request are taken.
+const FIRST_PROMPT: &str = "Reply with the letter A.";
+
+/// How much longer an answer may take where a model may think first.
+const THINKING_TAKES: f64 = 10.0;
+
+/// How long a server may take to say what it is.
+const LONGEST_LISTING: Duration = Duration::from_secs(20);
+
+impl Server {
+    /// Asks the server at `address`, as `http://localhost:8080/v1#llama3`, which model it runs, and for a first answer.
+    ///
+    /// # Errors
+    /// A setting out of range, a key that cannot be sent, and a server that does not answer as it should.
+    pub fn connect(address: &str, config: &ServerConfig, generate: &GenerateConfig) -> Result<Self> {
+        Self::with_key(address, Key::from_env()?, config, generate)
+    }
+
+    fn with_key(
+        given: &str,
+        key: Option<Key>,
+        config: &ServerConfig,
+        generate: &GenerateConfig,
+    ) -> Result<Self> {
+        config.check()?;
+        generate.check()?;
+        let address = Address::parse(given)?;
+        let mut server = Self {
+            transport: Transport::new(&address, key, config.parallel),
+            identity: Identity::of(&address, Listing::Nothing("not asked yet".into()), SystemTime::now())?,
+            address,
+            config: config.clone(),
+            generate: generate.clone(),
+            fields: Mutex::new(Fields::new(config.thinking == Thinking::Off)),
+            throttle: Throttle::new(config.parallel),
+            seen: Mutex::new(Seen::default()),
+        };
+        let whole = |stopped| match stopped {
+            Stopped::Failed(error) | Stopped::All(error) => error,
+            Stopped::Abandoned => unreachable!("a first question is asked alone; this is a bug"),
+        };
+        let models = server.address.at("/models");
+        let listing = server.page(&models, |response| Listing::read(&response)).map_err(whole)?;
+        server.identity = Identity::of(&server.address, listing, SystemTime::now())?;
+        if config.thinking == Thinking::Auto && server.identity.is_llama_cpp() {
+            let url = server.address.at_root("/props");
+            let switch = server.page(&url, |response| {
+                Ok(response.status == 200 && response.text.contains("enable_thinking"))
+            });
+            server.fields().no_thinking = switch.map_err(whole)?;
+        }
+        let first = server.reply(&Call::new(), server.free(FIRST_PROMPT)).map_err(whole)?;
+        server.identity.answered = first.model;
+        Ok(server)
+    }
+
+    fn fields(&self) -> MutexGuard<'_, Fields> {
+        self.fields.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request for a free answer.
+    fn free<'p>(&self, prompt: &'p str) -> Asked<'p> {
+        Asked {
+            prompt,
+            budget: self.generate.max_new_tokens,
+            temperature: self.generate.temperature,
+            seed: self.generate.seed,
+            logprobs: false,
+        }
+    }
+
+    /// The budget of a model that thinks.
+    fn larger_budget(&self) -> usize {
+        self.generate.max_new_tokens + self.config.reasoning_tokens
+    }
+
+    /// How long one answer may take.
+    fn patience(&self, budget: usize) -> Duration {
+        let thinks = budget > self.generate.max_new_tokens || sets_budget(&self.config.options);
+        Duration::from_secs_f64(self.config.timeout * if thinks { THINKING_TAKES } else { 1.0 })
+    }
+
+    /// An answer's text; a model that turns out to think is asked once more, with the budget for it.
+    fn reply(&self, call: &Call, asked: Asked<'_>) -> Result<Reply, Stopped<Error>> {
+        let small = asked.budget;
+        let large = small + self.config.reasoning_tokens;
+        let budget = if self.fields().reasons { large } else { small };
+        let mut reply = self.ask(call, Asked { budget, ..asked })?;
+        let thinks = |reply: &Reply| reply.ended == Ended::Cut && (reply.reasoned || reply.text.is_empty());
+        if thinks(&reply) && budget < large && !sets_budget(&self.config.options) {
+            self.fields().reasons = true;
+            reply = self.ask(call, Asked { budget: large, ..asked })?;
+        }
+        let mut seen = self.seen();
+        seen.cut_thinking += usize::from(thinks(&reply));
+        seen.only_thought +=
+            usize::from(reply.reasoned && reply.ended == Ended::Refused && reply.text.is_empty());
+        Ok(reply)
+    }
+
+    fn answer(&self, call: &Call, prompt: &str) -> Result<Answer, Stopped<Error>> {
+        let reply = self.reply(call, self.free(prompt))?;
+        let (text, ended) = self.generate.cut(&reply.text);
+        let finish = match reply.ended {
+            // The answer ends before what was cut.
+            Ended::Cut if ended && !text.is_empty() => Finish::Stop,
+            Ended::Cut => Finish::Cut,
+            Ended::Stop if text.is_empty() => Finish::Refused,
+            Ended::Stop => Finish::Stop,
+            Ended::Refused => Finish::Refused,
+        };
+        Ok(Answer { text: text.into(), finish })
+    }
+
+    fn each<P: Sync, A>(
+        &self,
+        prompts: &[P],
+        keep: &Keep<'_, A>,
+        answer: impl Fn(&Call, &P) -> Result<A, Stopped<Error>> + Sync,
+    ) -> ragbias_core::Result<()> {
+        parallel::each(prompts.len(), self.config.parallel, |call, number| {
+            let answer = answer(call, &prompts[number]).map_err(Stopped::into_core)?;
+            keep(number, answer).map_err(Stopped::All)
+        })
+    }
+}
+
+impl Stopped<Error> {
+    fn into_core(self) -> Stopped<ragbias_core::Error> {
+        match self {
+            Self::Failed(error) => Stopped::Failed(error.into()),
+            Self::All(error) => Stopped::All(error.into()),
+            Self::Abandoned => Stopped::Abandoned,
+        }
+    }
+}
+
+impl Generator for Server {
+    fn id(&self) -> ContentId {
+        let thinking = format!("{:?}", self.config.thinking);
+        let settings = [&self.generate.fingerprint(), &self.config.fingerprint(), &thinking];
+        identity::id_of(&self.address, &self.identity, &settings.map(String::as_str))
+    }
+
+    fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> ragbias_core::Result<()> {
+        self.each(prompts, keep, |call, prompt| self.answer(call, prompt))
+    }
+
+    fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> ragbias_core::Result<()> {
+        self.each(prompts, keep, |call, asked| self.choice(call, asked))
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let fields = *self.fields();
+        let mut notes = self.identity.notes();
+        notes.extend(fields.notes(self.config.thinking == Thinking::Auto));
+        notes.extend(self.seen().notes(self.config.samples, self.larger_budget(), self.throttle.limited()));
+        notes.into_iter().map(|note| format!("{}: {note}", self.address)).collect()
+    }
+
+    fn assumed(&self) -> Option<String> {
+        self.identity.assumed().map(|name| format!("{name} at {}", self.address))
+    }
+}

@@ -1,0 +1,115 @@
+//! What a user should know of how a server answered.
+
+use std::collections::BTreeMap;
+
+use super::parallel::Limited;
+
+/// Counts over all requests since the server was first asked.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Answers by `system_fingerprint`.
+    pub(super) fingerprints: BTreeMap<String, usize>,
+    /// Answers cut while the model was thinking.
+    pub(super) cut_thinking: usize,
+    /// Answers without text whose whole text was thinking.
+    pub(super) only_thought: usize,
+    /// Choices read from sampled letters, because A and B had too little of the probability.
+    pub(super) uncovered: usize,
+    /// Choices read from sampled letters, because the server tells no log-probabilities.
+    pub(super) untold: usize,
+    /// Choices whose sign a letter outside the list left open.
+    pub(super) open: usize,
+    /// Odd things, by how often.
+    pub(super) remarks: BTreeMap<String, usize>,
+}
+
+impl Seen {
+    /// Each as a sentence.
+    pub(super) fn notes(&self, samples: usize, budget: usize, limited: Limited) -> Vec<String> {
+        let mut notes = Vec::new();
+        let count =
+            |n: usize, one: &str, many: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {many}") };
+        if self.fingerprints.len() > 1 {
+            let each: Vec<String> =
+                self.fingerprints.iter().map(|(print, n)| format!("{n} under {print}")).collect();
+            notes.push(format!(
+                "the server's system_fingerprint changed between answers: {}",
+                each.join(", ")
+            ));
+        }
+        if self.cut_thinking > 0 {
+            notes.push(format!(
+                "{} cut while the model was thinking, after {budget} tokens: --reasoning-tokens allows more",
+                count(self.cut_thinking, "answer was", "answers were")
+            ));
+        }
+        if self.only_thought > 0 {
+            notes.push(format!(
+                "{} empty, with all of the text in the server's field for reasoning, and count as refused",
+                count(self.only_thought, "answer was", "answers were")
+            ));
+        }
+        let sampled = format!("read from {samples} sampled letters in each order of the claims");
+        if self.uncovered > 0 {
+            let choices = count(self.uncovered, "choice was", "choices were");
+            notes.push(format!("{choices} {sampled}, as A and B had less than half of the probability"));
+        }
+        if self.untold > 0 {
+            let choices = count(self.untold, "choice was", "choices were");
+            notes.push(format!("{choices} {sampled}, as the server tells no log-probabilities"));
+        }
+        if self.open > 0 {
+            notes.push(format!(
+                "{} taken as even: a letter outside the server's list of likely tokens leaves open which claim is likelier",
+                count(self.open, "choice was", "choices were")
+            ));
+        }
+        if limited.times > 0 {
+            notes.push(format!(
+                "the server limited the rate {}: down to {} in flight, and {:.1} s waited as it asked",
+                count(limited.times, "time", "times"),
+                count(limited.fewest, "request", "requests"),
+                limited.waited.as_secs_f64()
+            ));
+        }
+        notes.extend(
+            self.remarks.iter().map(|(remark, n)| format!("{remark} ({})", count(*n, "answer", "answers"))),
+        );
+        notes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn nothing_seen_is_nothing_to_say_and_everything_else_is_counted() {
+        let quiet = Limited { times: 0, waited: Duration::ZERO, fewest: 16 };
+        assert!(Seen::default().notes(8, 24, quiet).is_empty());
+        let mut seen =
+            Seen { cut_thinking: 1, uncovered: 2, untold: 3, open: 1, only_thought: 1, ..Seen::default() };
+        seen.fingerprints = BTreeMap::from([("a".into(), 5), ("b".into(), 1)]);
+        seen.remarks.insert("odd".into(), 2);
+        let notes = seen
+            .notes(8, 4120, Limited { times: 2, waited: Duration::from_millis(1500), fewest: 4 })
+            .join("\n");
+        for part in [
+            "5 under a, 1 under b",
+            "1 answer was cut",
+            "4120 tokens",
+            "2 choices were read from 8",
+            "3 choices",
+            "1 choice was taken as even",
+            "2 times: down to 4 requests",
+            "1.5 s",
+            "odd (2 answers)",
+        ] {
+            assert!(notes.contains(part), "{part}: {notes}");
+        }
+        let one = Seen { fingerprints: BTreeMap::from([("a".into(), 5)]), ..Seen::default() };
+        assert!(one.notes(8, 24, quiet).is_empty());
+    }
+}
