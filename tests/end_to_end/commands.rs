@@ -71,7 +71,9 @@ fn measure_asks_for_choices_in_politics() {
     assert_is_bias(&measured["rag_bias"], 4);
     assert!(measured["position_bias"].is_number());
     let (mean, least) = (&measured["coverage"]["mean"], &measured["coverage"]["least"]);
-    assert!(0.0 < least.as_f64().unwrap() && least.as_f64() <= mean.as_f64() && mean.as_f64().unwrap() <= 1.0);
+    assert!(
+        0.0 < least.as_f64().unwrap() && least.as_f64() <= mean.as_f64() && mean.as_f64().unwrap() <= 1.0
+    );
     assert_eq!(scratch.json(&args), measured, "the store gives back what was computed");
 }
 

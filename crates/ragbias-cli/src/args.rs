@@ -164,7 +164,7 @@ pub(crate) enum Data {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Embed {
-    /// A model's name or folder
+    /// A model's name, its folder, a folder of the hub's cache, or a hub id: org/name
     #[arg(long, env = "RAGBIAS_EMBEDDER")]
     pub(crate) embedder: String,
     /// Records: .jsonl, .csv or .parquet
@@ -176,11 +176,14 @@ pub(crate) struct Embed {
     /// Embed as questions rather than documents, for models that tell them apart
     #[arg(long)]
     pub(crate) questions: bool,
+    /// Vectors as the model compares them: not of unit length where that is not by cosine
+    #[arg(long)]
+    pub(crate) raw: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Evaluate {
-    /// A model's name or folder
+    /// A model's name, its folder, a folder of the hub's cache, or a hub id: org/name
     #[arg(long, env = "RAGBIAS_EMBEDDER")]
     pub(crate) embedder: String,
     /// A bundled data set, a BEIR folder, or a file: .jsonl, .csv or .parquet
@@ -227,7 +230,7 @@ pub(crate) struct Measure {
     /// A bundled data set, or a file: .jsonl, .csv or .parquet
     #[arg(long)]
     pub(crate) corpus: String,
-    /// A model's name or folder
+    /// A model's name, its folder, a folder of the hub's cache, or a hub id: org/name
     #[arg(long, env = "RAGBIAS_EMBEDDER")]
     pub(crate) embedder: String,
     /// A model's name, a .gguf file, or a server's address

@@ -189,7 +189,14 @@ impl Session<'_> {
         let role = if command.questions { Role::Question } else { Role::Document };
         let texts: Vec<String> = corpus.documents().iter().map(ragbias::core::Document::full_text).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let vectors = embed_all(&embedder, &texts, role, "embedding", &self.progress)?;
+        let mut vectors = embed_all(&embedder, &texts, role, "embedding", &self.progress)?;
+        let similarity = embedder.similarity();
+        if !(command.raw || similarity.wants_unit_vectors()) {
+            self.progress.note(&format!(
+                "the model compares by {similarity}; its vectors are scaled to unit length\nhint: --raw keeps them as they are"
+            ));
+            vectors = vectors.normalised()?;
+        }
         write_npy(&command.out, &vectors)?;
         let summary = json!({ "rows": vectors.len(), "dim": vectors.dim(), "path": command.out });
         self.print(&summary, || format!("{} × {} in {}", vectors.len(), vectors.dim(), command.out.display()))

@@ -38,6 +38,7 @@ mod error;
 mod lean;
 mod progress;
 mod question;
+mod similarity;
 pub mod testing;
 mod traits;
 
@@ -51,4 +52,5 @@ pub use error::{Error, Result};
 pub use lean::{Lean, Verdict};
 pub use progress::{Progress, Silent, Step, Unit};
 pub use question::{Choices, Question, QuestionSet};
+pub use similarity::Similarity;
 pub use traits::{BiasScorer, Embedder, Generator, Hit, Passage, Role, VectorIndex, in_order};

@@ -3,7 +3,8 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Answer, ChoicePrompt, Chosen, ContentId, DocId, Document, Embeddings, Error, Keep, Lean, Result, Verdict,
+    Answer, ChoicePrompt, Chosen, ContentId, DocId, Document, Embeddings, Error, Keep, Lean, Result,
+    Similarity, Verdict,
 };
 
 /// Which side of a retrieval a text stands on; some embedders prefix the two differently.
@@ -28,7 +29,12 @@ pub trait Embedder: Send + Sync {
     /// Dimensions of a vector.
     fn dim(&self) -> usize;
 
-    /// One unit vector per text, `(texts.len(), dim)`.
+    /// How its vectors are compared: what its checkpoint says, or by cosine.
+    fn similarity(&self) -> Similarity {
+        Similarity::Cosine
+    }
+
+    /// One vector per text, `(texts.len(), dim)`; of unit length where vectors are compared by cosine.
     fn embed(&self, texts: &[&str], role: Role) -> Result<Embeddings>;
 }
 
@@ -37,7 +43,7 @@ pub trait Embedder: Send + Sync {
 pub struct Hit {
     /// Its position in the corpus.
     pub document: DocId,
-    /// Cosine with the question, in [−1, 1].
+    /// Similarity to the question, by the [`Similarity`] of the index: a cosine is in [−1, 1].
     pub score: f32,
 }
 

@@ -15,8 +15,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use ragbias_embed::{
-    Activation, BertConfig, CheckpointConfig, Encoder, Input, Packed, Parameters, Pooling, Precision,
-    Prefixes,
+    Activation, BertConfig, Encoder, Input, Packed, Parameters, Pooling, PoolingMode, Precision,
 };
 use safetensors::tensor::TensorView;
 
@@ -41,9 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     write_weights(folder.path())?;
     let parameters = Parameters::load(folder.path(), &bert, &Device::Cpu)?;
-    let config =
-        CheckpointConfig { bert, pooling: Pooling::Mean, max_tokens: PLACES, prefixes: Prefixes::default() };
-    let encoder = Encoder::new(&config, &parameters, Precision::F32)?;
+    let encoder = Encoder::new(&bert, &Pooling::from(PoolingMode::Mean), &parameters, Precision::F32)?;
     // The first pass looks at the processor, which is not to be counted.
     encoder.vectors(Input::Tokens(&packed(&[2])))?;
     let value = counted(&encoder)?;

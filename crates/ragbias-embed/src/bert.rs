@@ -7,10 +7,10 @@
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::{layer_norm, layer_norm_slow, softmax, softmax_last_dim};
 
-use crate::Result;
-use crate::config::{Activation, BertConfig, Pooling};
+use crate::config::{Activation, BertConfig, Pooling, PoolingMode};
 use crate::encoder::{Input, Packed};
 use crate::parameters::Parameters;
+use crate::{Error, Result};
 
 /// A BERT encoder (Devlin et al., 2019, <https://arxiv.org/abs/1810.04805>), post-LayerNorm, absolute positions.
 ///
@@ -82,23 +82,42 @@ impl Bert {
         Ok(states.to_dtype(DType::F32)?)
     }
 
-    /// One vector per text, `(texts, hidden)`, f32, not normalised.
+    /// One vector per text, `(texts, pooled)`, f32, not normalised: the tokens after the first `skipped` of each, pooled.
     ///
     /// # Errors
-    /// A token that the vocabulary does not have, states of another width.
-    pub fn vectors(&self, input: Input<'_>, pooling: Pooling) -> Result<Tensor> {
+    /// A token that the vocabulary does not have, states of another width, a text with no token left.
+    pub fn vectors(&self, input: Input<'_>, pooling: &Pooling, skipped: usize) -> Result<Tensor> {
         let states = self.states(input, 2 * self.layers.len())?;
         let mut start = 0;
-        let rows = input.lengths().iter().map(|&length| {
-            let row = match pooling {
-                Pooling::Mean => states.narrow(0, start, length)?.mean(0)?,
-                Pooling::Cls => states.get(start)?,
-            };
+        let rows = input.lengths().iter().enumerate().map(|(row, &length)| {
+            let kept =
+                length.checked_sub(skipped).filter(|&kept| kept > 0).ok_or(Error::OnlyPrompt { row })?;
+            let tokens = states.narrow(0, start + skipped, kept)?;
             start += length;
-            Ok(row)
+            let parts = pooling.modes().iter().map(|mode| pool(*mode, &tokens, skipped));
+            Ok(Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?)
         });
         Ok(Tensor::stack(&rows.collect::<Result<Vec<_>>>()?, 0)?)
     }
+}
+
+/// The tokens of one text after the first `skipped`, `(tokens, hidden)`, as one vector, `(hidden,)`.
+fn pool(mode: PoolingMode, tokens: &Tensor, skipped: usize) -> Result<Tensor> {
+    let count = tokens.dim(0)?;
+    Ok(match mode {
+        PoolingMode::Mean => tokens.mean(0)?,
+        PoolingMode::Cls => tokens.get(0)?,
+        PoolingMode::LastToken => tokens.get(count - 1)?,
+        PoolingMode::Max => tokens.max(0)?,
+        PoolingMode::MeanSqrtLen => (tokens.sum(0)? / (count as f64).sqrt())?,
+        PoolingMode::WeightedMean => {
+            let weights: Vec<f32> =
+                (skipped..skipped + count).map(|position| (position + 1) as f32).collect();
+            let sum: f32 = weights.iter().sum();
+            let weights = Tensor::from_vec(weights, (count, 1), tokens.device())?;
+            (tokens.broadcast_mul(&weights)?.sum(0)? / f64::from(sum))?
+        }
+    })
 }
 
 /// Weights in the type that is computed in.

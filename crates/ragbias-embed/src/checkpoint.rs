@@ -2,20 +2,21 @@
 
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use serde_json::{Value, json};
 
-use crate::config::{CheckpointConfig, Pooling, read_optional_json};
-use crate::head::{DenseFile, Head, IDENTITY, Module};
+use crate::config::{CheckpointConfig, CheckpointFiles, DenseFile, IDENTITY, Module, StepConfig};
+use crate::files::{Object, read_json};
 use crate::parameters::Parameters;
-use crate::weights::{Weights, single};
+use crate::tokenizer::{TextTokenizer, Wanted};
+use crate::weights::{Owner, Weights, single};
 use crate::{Error, Result};
 
 /// A checkpoint that differs from a base in some weights, or by a head.
 ///
-/// Saved, it is a folder that `SentenceTransformer(dir)` and text-embeddings-inference load: the base's files, the weights
-/// with the changed tensors in their places, `1_Pooling/config.json` (without which text-embeddings-inference takes the
-/// first token), a `2_Dense` module where there is a head, and `ragbias.json`.
+/// Saved, it is a folder that `SentenceTransformer(dir)` and text-embeddings-inference load: the weights with the changed
+/// tensors in their places, the base's tokenizer, pooling, text length and prompts in files that every release from 5.0 on
+/// reads, a `2_Dense` module where there is a head, and `ragbias.json`.
 #[derive(Debug)]
 pub struct Checkpoint<'a> {
     /// The folder of the base.
@@ -28,21 +29,15 @@ pub struct Checkpoint<'a> {
     pub card: Value,
 }
 
-/// Files that a checkpoint takes over from its base; the last ones not every base has.
-const REQUIRED: [&str; 2] = ["config.json", "tokenizer.json"];
-const OPTIONAL: [&str; 5] = [
-    "tokenizer_config.json",
-    "sentence_bert_config.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-    "config_sentence_transformers.json",
-];
+/// Files of the tokenizer that a checkpoint takes over where its base has them.
+const TOKENIZER: [&str; 4] =
+    ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt"];
 
 impl Checkpoint<'_> {
     /// Writes the folder, whole or not at all; one that was there is replaced.
     ///
     /// # Errors
-    /// A base that already has a head where this one has one too, missing files, failures of the file system.
+    /// A base whose modules a member cannot keep, missing files, failures of the file system.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let parent = folder.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs_err::create_dir_all(parent)?;
@@ -58,56 +53,51 @@ impl Checkpoint<'_> {
     }
 
     fn fill(&self, folder: &Path) -> Result<()> {
-        let config = CheckpointConfig::read(self.base)?;
-        for file in REQUIRED {
-            let from = self.base.join(file);
-            if !from.is_file() {
-                return Err(Error::MissingFile { folder: self.base.into(), file });
-            }
-            fs_err::copy(from, folder.join(file))?;
-        }
-        for file in OPTIONAL {
-            let from = self.base.join(file);
-            if from.is_file() {
-                fs_err::copy(from, folder.join(file))?;
+        let files = CheckpointFiles::read(self.base)?;
+        check_kept(self.base, &files.config)?;
+        let mut config: Object = read_json(&files.transformer.join("config.json"))?;
+        if self.parameters.is_some() {
+            // Weights of training are f32; transformers would round them to what this names.
+            for key in ["dtype", "torch_dtype"] {
+                if let Some(value) = config.get_mut(key).filter(|value| value.is_string()) {
+                    *value = "float32".into();
+                }
             }
         }
-        let weights = self.base.join("model.safetensors");
-        let own = folder.join("model.safetensors");
-        if let Some(parameters) = self.parameters {
-            let base = Weights::open(&weights)?;
-            let bytes = base.tensors()?.with(&|name| parameters.get(name).ok().cloned())?;
-            fs_err::write(own, bytes)?;
-        } else {
-            // The same bytes in a second place: a link costs nothing where both are on one disk.
-            fs_err::hard_link(&weights, &own).or_else(|_| fs_err::copy(&weights, &own).map(drop))?;
+        write_json(&folder.join("config.json"), &Value::Object(config))?;
+        self.write_weights(&files.transformer, &folder.join("model.safetensors"))?;
+        let max_tokens = write_tokenizer(&files, folder)?;
+        let text = json!({ "max_seq_length": max_tokens, "do_lower_case": files.do_lower_case });
+        write_json(&folder.join("sentence_bert_config.json"), &text)?;
+        let settings = self.base.join("config_sentence_transformers.json");
+        // Without modules.json, sentence-transformers does not look at the base's.
+        if settings.is_file() && self.base.join("modules.json").is_file() {
+            fs_err::copy(settings, folder.join("config_sentence_transformers.json"))?;
         }
-        fs_err::create_dir(folder.join("1_Pooling"))?;
-        write_json(
-            &folder.join("1_Pooling/config.json"),
-            &json!({
-                "word_embedding_dimension": config.bert.hidden_size,
-                "pooling_mode_cls_token": config.pooling == Pooling::Cls,
-                "pooling_mode_mean_tokens": config.pooling == Pooling::Mean,
-                "pooling_mode_max_tokens": false,
-                "pooling_mode_mean_sqrt_len_tokens": false,
-            }),
-        )?;
-        self.write_modules(folder)?;
+        self.write_modules(folder, &files.config)?;
         write_json(&folder.join("ragbias.json"), &self.card)
     }
 
-    /// Transformer, pooling, the head where there is one, normalisation.
-    fn write_modules(&self, folder: &Path) -> Result<()> {
-        let based_on: Vec<Module> = read_optional_json(&self.base.join("modules.json"))?;
-        if based_on.iter().any(|module| module.kind.ends_with("Dense")) {
-            return Err(Error::Unsupported {
-                path: self.base.join("modules.json"),
-                what: "the base",
-                expected: "a checkpoint without a Dense module".into(),
-                received: "one with it".into(),
-            });
+    fn write_weights(&self, base: &Path, own: &Path) -> Result<()> {
+        let whole = base.join("model.safetensors");
+        if self.parameters.is_none() && whole.is_file() {
+            // The same bytes in a second place: a link costs nothing where both are on one disk.
+            fs_err::hard_link(&whole, own).or_else(|_| fs_err::copy(&whole, own).map(drop))?;
+            return Ok(());
         }
+        let values = |name: &str| self.parameters?.get(name).ok().cloned();
+        Ok(fs_err::write(own, Weights::open(base, Owner::Encoder)?.with(&values)?)?)
+    }
+
+    /// Transformer, pooling, the head where there is one, normalisation.
+    fn write_modules(&self, folder: &Path, config: &CheckpointConfig) -> Result<()> {
+        let pooling = config.pooling.to_file(config.bert.hidden_size).ok_or_else(|| {
+            let expected = "one that every release of sentence-transformers reads";
+            let received = format!("{:?}", config.pooling.modes());
+            Error::unsupported(&self.base.join("modules.json"), "the order of pooling", expected, received)
+        })?;
+        fs_err::create_dir(folder.join("1_Pooling"))?;
+        write_json(&folder.join("1_Pooling/config.json"), &pooling)?;
         let mut modules = vec![("", "Transformer"), ("1_Pooling", "Pooling")];
         if let Some(head) = self.head {
             let (outputs, inputs) = head.dims2()?;
@@ -118,7 +108,7 @@ impl Checkpoint<'_> {
                 in_features: inputs,
                 out_features: outputs,
                 bias: false,
-                activation_function: IDENTITY.into(),
+                activation_function: IDENTITY,
             };
             write_json(&dense.join("config.json"), &json!(file))?;
             modules.push(("2_Dense", "Dense"));
@@ -139,14 +129,47 @@ impl Checkpoint<'_> {
     }
 }
 
-/// W of a checkpoint's head, `(dim, dim)`, where it has one that is a matrix alone.
-///
-/// # Errors
-/// A malformed head.
-pub fn read_head(folder: &Path) -> Result<Option<Tensor>> {
-    let config = CheckpointConfig::read(folder)?;
-    let head = Head::read(folder, config.bert.hidden_size, &Device::Cpu)?;
-    Ok(head.and_then(|(head, _)| head.weight().cloned()))
+/// A member has the base's encoder and pooling, its own head, and unit vectors; modules beside these it would lose.
+fn check_kept(base: &Path, config: &CheckpointConfig) -> Result<()> {
+    match config.steps.iter().find(|step| **step != StepConfig::Normalize) {
+        Some(step) => Err(Error::unsupported(
+            &base.join("modules.json"),
+            "a module of the base",
+            "Transformer, Pooling and Normalize, which a tuned checkpoint keeps",
+            step.name(),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The tokenizer's files, and where texts are cut; what the base lacks and text-embeddings-inference asks for is made.
+fn write_tokenizer(files: &CheckpointFiles, folder: &Path) -> Result<usize> {
+    let base = &files.transformer;
+    for file in TOKENIZER {
+        let from = base.join(file);
+        if from.is_file() {
+            fs_err::copy(from, folder.join(file))?;
+        }
+    }
+    let wanted = Wanted {
+        class: files.tokenizer_class.as_deref(),
+        max_seq_length: files.max_seq_length,
+        do_lower_case: files.do_lower_case,
+        positions: files.config.bert.max_position_embeddings,
+    };
+    let (tokenizer, source) = TextTokenizer::read(base, &wanted)?;
+    let (from, own) = (base.join("tokenizer.json"), folder.join("tokenizer.json"));
+    if from.is_file() && source.changes.is_empty() {
+        fs_err::copy(from, own)?;
+    } else {
+        fs_err::write(own, tokenizer.to_json(base)?)?;
+    }
+    if !base.join("tokenizer_config.json").is_file() {
+        let class = files.tokenizer_class.as_deref().unwrap_or("BertTokenizer");
+        let settings = json!({ "tokenizer_class": class, "model_max_length": tokenizer.max_tokens() });
+        write_json(&folder.join("tokenizer_config.json"), &settings)?;
+    }
+    Ok(tokenizer.max_tokens())
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<()> {

@@ -2,20 +2,20 @@ use std::path::Path;
 
 use candle_core::Tensor;
 use ndarray::Array2;
-use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Role};
-use tokenizers::{Tokenizer, TruncationParams};
+use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Role, Similarity};
 
-use crate::config::{CheckpointConfig, Prefixes};
+use crate::Result;
+use crate::config::{CheckpointConfig, CheckpointFiles, Prefixes};
 use crate::encoder::{Encoder, Input, Packed, Precision};
-use crate::head::Head;
 use crate::parameters::Parameters;
 use crate::processor::Processor;
-use crate::{Error, Result};
+use crate::steps::Step;
+use crate::tokenizer::{TextTokenizer, Wanted};
 
 /// Where a checkpoint runs, and settings that its files leave open or get wrong; `None` keeps the checkpoint's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TextEmbedderConfig {
-    /// Longest sequence in tokens, special tokens included: 2 to the checkpoint's position embeddings.
+    /// Longest sequence in tokens, special tokens included: from them to the checkpoint's position embeddings.
     pub max_tokens: Option<usize>,
     /// What is put before texts.
     pub prefixes: Option<Prefixes>,
@@ -27,15 +27,21 @@ pub struct TextEmbedderConfig {
 
 /// A sentence embedder of the BERT family: MiniLM, E5, GTE, BGE.
 ///
-/// Tokenises, runs the encoder, pools (mean or CLS) and scales to unit length, as sentence-transformers does with the
-/// same folder. A text that is longer than the model's limit is cut at its end.
+/// Tokenises, runs the encoder, pools, and goes through the modules after that, as sentence-transformers does with the same
+/// folder. Where vectors are compared by cosine, they are scaled to unit length. A text that is longer than the model's limit
+/// is cut.
+///
+/// What would change a vector and is not computed here is refused by its name when the checkpoint is loaded.
 #[derive(Clone)]
 pub struct TextEmbedder {
     encoder: Encoder,
-    /// A linear map after pooling, where the checkpoint has one.
-    head: Option<Head>,
-    tokenizer: Tokenizer,
+    /// What is done with pooled vectors.
+    steps: Vec<Step>,
+    tokenizer: TextTokenizer,
     config: CheckpointConfig,
+    /// Tokens of a question's prompt, and of a document's, that are left out of pooling.
+    skipped: [usize; 2],
+    notes: Vec<String>,
     id: ContentId,
 }
 
@@ -45,34 +51,62 @@ impl TextEmbedder {
     /// # Errors
     /// Whatever is missing, malformed or of another architecture, with its file.
     pub fn load(folder: &Path, settings: &TextEmbedderConfig) -> Result<Self> {
+        Ok(Self::load_with_parameters(folder, settings)?.0)
+    }
+
+    /// The same, and the weights of its encoder.
+    ///
+    /// # Errors
+    /// As [`TextEmbedder::load`].
+    pub fn load_with_parameters(folder: &Path, settings: &TextEmbedderConfig) -> Result<(Self, Parameters)> {
         let device = settings.processor.device()?;
-        let mut config = CheckpointConfig::read(folder)?;
-        if let Some(max_tokens) = settings.max_tokens {
-            config.max_tokens = max_tokens.clamp(2, config.bert.max_position_embeddings);
-        }
+        let mut files = CheckpointFiles::read(folder)?;
         if let Some(prefixes) = &settings.prefixes {
-            config.prefixes = prefixes.clone();
+            files.config.prefixes = prefixes.clone();
         }
-        let tokenizer_path = folder.join("tokenizer.json");
-        if !tokenizer_path.is_file() {
-            return Err(Error::MissingFile { folder: folder.into(), file: "tokenizer.json" });
+        let config = files.config;
+        let wanted = Wanted {
+            class: files.tokenizer_class.as_deref(),
+            max_seq_length: files.max_seq_length,
+            do_lower_case: files.do_lower_case,
+            positions: config.bert.max_position_embeddings,
+        };
+        let (mut tokenizer, source) = TextTokenizer::read(&files.transformer, &wanted)?;
+        if let Some(max_tokens) = settings.max_tokens {
+            tokenizer = tokenizer.with_max_tokens(&files.transformer, max_tokens)?;
         }
-        let tokenizer_json = fs_err::read(&tokenizer_path)?;
-        let tokenizer = load_tokenizer(&tokenizer_path, &tokenizer_json, config.max_tokens)?;
-        let (parameters, weights_id) = Parameters::read(folder, &config.bert, &device)?;
-        let encoder = Encoder::new(&config, &parameters, settings.precision)?;
-        let head = Head::read(folder, config.bert.hidden_size, &device)?;
+        let (parameters, weights_id) =
+            Parameters::read(&files.transformer, &config.bert, files.rounding, &device)?;
+        let encoder = Encoder::new(&config.bert, &config.pooling, &parameters, settings.precision)?;
         let mut id = ContentHasher::new("text-embedder/1")
             .field(weights_id.as_bytes())
-            .field(tokenizer_json)
-            .field(format!("{config:?}"));
+            .field(source.bytes)
+            .field(config.describe(tokenizer.max_tokens()));
         if settings.precision != Precision::F32 {
             id = id.field(format!("{:?}", settings.precision));
         }
-        if let Some((_, head_id)) = &head {
-            id = id.field(head_id.as_bytes());
+        if !source.changes.is_empty() {
+            id = id.field(source.changes);
         }
-        Ok(Self { encoder, head: head.map(|(head, _)| head), tokenizer, config, id: id.finish() })
+        if let Some(rounding) = files.rounding {
+            id = id.field(format!("{rounding:?}"));
+        }
+        let mut steps = Vec::with_capacity(config.steps.len());
+        for (folder, step) in files.steps.iter().zip(&config.steps) {
+            let (step, weights_id) = Step::read(folder, step, &device)?;
+            if let Some(weights_id) = weights_id {
+                id = id.field(weights_id.as_bytes());
+            }
+            steps.push(step);
+        }
+        let skipped = if config.pooling.includes_prompt() {
+            [0, 0]
+        } else {
+            let prefixes = &config.prefixes;
+            [tokenizer.prompt_tokens(&prefixes.question)?, tokenizer.prompt_tokens(&prefixes.document)?]
+        };
+        let notes = notes(folder, &files.unused_prompts);
+        Ok((Self { encoder, steps, tokenizer, config, skipped, notes, id: id.finish() }, parameters))
     }
 
     /// The same checkpoint with other weights, and with a head (`(dim, dim)`, W of y = x·Wᵀ) or without one.
@@ -83,7 +117,7 @@ impl TextEmbedder {
     /// Weights that are not those of this encoder.
     pub fn with(&self, parameters: &Parameters, head: Option<Tensor>, id: ContentId) -> Result<Self> {
         let encoder = self.encoder.with(parameters)?;
-        Ok(Self { encoder, head: head.map(Head::new), id, ..self.clone() })
+        Ok(Self { encoder, steps: head.map(Step::linear).into_iter().collect(), id, ..self.clone() })
     }
 
     /// The transformer and its pooling.
@@ -103,36 +137,46 @@ impl TextEmbedder {
     pub fn tokenise(&self, texts: &[&str], role: Role) -> Result<Vec<Vec<u32>>> {
         use rayon::prelude::*;
         let prefix = self.config.prefixes.of(role);
-        texts
-            .par_iter()
-            .enumerate()
-            .map(|(row, text)| {
-                let encoding = if prefix.is_empty() {
-                    self.tokenizer.encode_fast(*text, true)
-                } else {
-                    self.tokenizer.encode_fast(format!("{prefix}{text}"), true)
-                };
-                Ok(encoding.map_err(|source| Error::Tokenise { row, source })?.get_ids().to_vec())
-            })
-            .collect()
+        texts.par_iter().enumerate().map(|(row, text)| self.tokenizer.ids(row, prefix, text)).collect()
+    }
+
+    /// What a user should know of how the checkpoint was read.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     fn embed_texts(&self, texts: &[&str], role: Role) -> Result<Embeddings> {
         let sequences = self.tokenise(texts, role)?;
         let dim = self.dim();
+        let skipped = self.skipped[usize::from(role == Role::Document)];
         let mut values = Vec::with_capacity(texts.len() * dim);
         for batch in passes(&sequences, self.encoder.tokens_per_pass()) {
             let packed = Packed::new(batch);
-            let mut pooled = self.encoder.vectors(Input::Tokens(&packed))?;
-            if let Some(head) = &self.head {
-                pooled = head.forward(&pooled)?;
+            let mut vectors = self.encoder.vectors_after(Input::Tokens(&packed), skipped)?;
+            for step in &self.steps {
+                vectors = step.forward(&vectors)?;
             }
-            values.extend(pooled.flatten_all()?.to_vec1::<f32>()?);
+            values.extend(vectors.narrow(1, 0, dim)?.flatten_all()?.to_vec1::<f32>()?);
         }
         let rows = Array2::from_shape_vec((texts.len(), dim), values)
             .expect("the encoder gives one row per text; this is a bug");
-        Ok(Embeddings::new(rows)?.normalised()?)
+        let vectors = Embeddings::new(rows)?;
+        Ok(if self.config.similarity.wants_unit_vectors() { vectors.normalised()? } else { vectors })
     }
+}
+
+/// What `config_sentence_transformers.json` has and sentence-transformers does not use, either.
+fn notes(folder: &Path, unused_prompts: &[String]) -> Vec<String> {
+    if unused_prompts.is_empty() {
+        return Vec::new();
+    }
+    let file = folder.join("config_sentence_transformers.json");
+    vec![format!(
+        "{}: of its prompts, `query` and `document` are put before texts, as encode_query and encode_document of \
+         sentence-transformers do it, and not {}",
+        file.display(),
+        unused_prompts.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    )]
 }
 
 impl std::fmt::Debug for TextEmbedder {
@@ -150,7 +194,13 @@ impl Embedder for TextEmbedder {
     }
 
     fn dim(&self) -> usize {
-        self.head.as_ref().map_or(self.config.bert.hidden_size, Head::dim)
+        let pooled = self.config.pooled_dim();
+        let whole = self.steps.iter().rev().find_map(Step::dim).unwrap_or(pooled);
+        self.config.truncate_dim.map_or(whole, |dim| dim.min(whole))
+    }
+
+    fn similarity(&self) -> Similarity {
+        self.config.similarity
     }
 
     fn embed(&self, texts: &[&str], role: Role) -> ragbias_core::Result<Embeddings> {
@@ -174,16 +224,6 @@ fn passes(sequences: &[Vec<u32>], most: usize) -> impl Iterator<Item = &[Vec<u32
         rest = after;
         (!pass.is_empty()).then_some(pass)
     })
-}
-
-/// The file's own truncation and padding are for other uses: sequences here are cut at `max_tokens` and not padded.
-fn load_tokenizer(path: &Path, json: &[u8], max_tokens: usize) -> Result<Tokenizer> {
-    let fail = |source| Error::Tokenizer { path: path.into(), source };
-    let mut tokenizer = Tokenizer::from_bytes(json).map_err(fail)?;
-    let truncation = TruncationParams { max_length: max_tokens, ..TruncationParams::default() };
-    tokenizer.with_truncation(Some(truncation)).map_err(fail)?;
-    tokenizer.with_padding(None);
-    Ok(tokenizer)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::bert::Bert;
-use crate::config::CheckpointConfig;
+use crate::config::{BertConfig, Pooling};
 use crate::cpu::{CpuEncoder, CpuTape};
 use crate::parameters::Parameters;
 use crate::{Error, Result};
@@ -88,7 +88,8 @@ impl<'a> Input<'a> {
 /// its batch.
 #[derive(Clone)]
 pub struct Encoder {
-    config: CheckpointConfig,
+    bert: BertConfig,
+    pooling: Pooling,
     precision: Precision,
     on: On,
 }
@@ -138,15 +139,20 @@ impl Encoder {
     ///
     /// # Errors
     /// A weight that is not there.
-    pub fn new(config: &CheckpointConfig, parameters: &Parameters, precision: Precision) -> Result<Self> {
+    pub fn new(
+        config: &BertConfig,
+        pooling: &Pooling,
+        parameters: &Parameters,
+        precision: Precision,
+    ) -> Result<Self> {
         let on = match parameters.device() {
-            Device::Cpu => On::Cpu(CpuEncoder::new(config, parameters)?),
+            Device::Cpu => On::Cpu(CpuEncoder::new(config, pooling, parameters)?),
             _ => On::Device {
-                bert: Bert::new(&config.bert, parameters, precision.dtype())?,
+                bert: Bert::new(config, parameters, precision.dtype())?,
                 parameters: parameters.clone(),
             },
         };
-        Ok(Self { config: config.clone(), precision, on })
+        Ok(Self { bert: config.clone(), pooling: pooling.clone(), precision, on })
     }
 
     /// The same encoder with other weights; the memory that it works in is used on.
@@ -156,9 +162,9 @@ impl Encoder {
     pub fn with(&self, parameters: &Parameters) -> Result<Self> {
         match &self.on {
             On::Cpu(encoder) if parameters.device().is_cpu() => {
-                Ok(Self { on: On::Cpu(encoder.with(&self.config, parameters)?), ..self.clone() })
+                Ok(Self { on: On::Cpu(encoder.with(&self.bert, parameters)?), ..self.clone() })
             }
-            _ => Self::new(&self.config, parameters, self.precision),
+            _ => Self::new(&self.bert, &self.pooling, parameters, self.precision),
         }
     }
 
@@ -182,21 +188,30 @@ impl Encoder {
         }
     }
 
-    /// One vector per text, `(texts, hidden)`, not normalised.
+    /// One vector per text, `(texts, pooled)`, not normalised; pooled is the width of a hidden state, times the ways of
+    /// pooling that are joined.
     ///
     /// # Errors
     /// As [`Encoder::states`].
     pub fn vectors(&self, input: Input<'_>) -> Result<Tensor> {
-        match &self.on {
-            On::Cpu(encoder) => encoder.vectors(input),
-            On::Device { bert, .. } => bert.vectors(input, self.config.pooling),
-        }
+        self.vectors_after(input, 0)
     }
 
-    /// The same vectors, and a tape that gives the gradients of the named parameters.
+    /// The same, pooled over the tokens after the first `skipped` of every text.
     ///
     /// # Errors
     /// As [`Encoder::states`].
+    pub fn vectors_after(&self, input: Input<'_>, skipped: usize) -> Result<Tensor> {
+        match &self.on {
+            On::Cpu(encoder) => encoder.vectors(input, skipped),
+            On::Device { bert, .. } => bert.vectors(input, &self.pooling, skipped),
+        }
+    }
+
+    /// The vectors of [`Encoder::vectors`], and a tape that gives the gradients of the named parameters.
+    ///
+    /// # Errors
+    /// As [`Encoder::states`]; on the CPU, pooling other than the mean or the first token.
     pub fn record(&self, input: Input<'_>, parameters: &BTreeSet<String>) -> Result<(Tensor, Tape)> {
         match &self.on {
             On::Cpu(encoder) => {
@@ -210,8 +225,8 @@ impl Encoder {
                     all.set(name, variable.as_tensor().clone())?;
                     variables.insert(name.clone(), variable);
                 }
-                let vectors = Bert::new(&self.config.bert, &all, self.precision.dtype())?
-                    .vectors(input, self.config.pooling)?;
+                let vectors =
+                    Bert::new(&self.bert, &all, self.precision.dtype())?.vectors(input, &self.pooling, 0)?;
                 Ok((vectors.detach(), Tape(Recorded::Device { vectors, variables })))
             }
         }
@@ -220,7 +235,8 @@ impl Encoder {
 
 impl std::fmt::Debug for Encoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Encoder").field("config", &self.config).finish_non_exhaustive()
+        let pooling = &self.pooling;
+        f.debug_struct("Encoder").field("bert", &self.bert).field("pooling", pooling).finish_non_exhaustive()
     }
 }
 
@@ -254,10 +270,10 @@ impl Tape {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Activation, BertConfig, Pooling, Prefixes};
+    use crate::config::{Activation, PoolingMode};
 
     /// A small encoder of random weights, on its kernels and on candle's operators.
-    fn twins(pooling: Pooling, activation: Activation) -> [Encoder; 2] {
+    fn twins(pooling: impl Into<Pooling>, activation: Activation) -> [Encoder; 2] {
         let bert = BertConfig {
             vocab_size: 50,
             hidden_size: 24,
@@ -277,9 +293,8 @@ mod tests {
             Tensor::from_vec(values, shape, &Device::Cpu)
         })
         .unwrap();
-        let config = CheckpointConfig { bert, pooling, max_tokens: 40, prefixes: Prefixes::default() };
-        let kernels = Encoder::new(&config, &parameters, Precision::F32).unwrap();
-        let bert = Bert::new(&config.bert, &parameters, DType::F32).unwrap();
+        let kernels = Encoder::new(&bert, &pooling.into(), &parameters, Precision::F32).unwrap();
+        let bert = Bert::new(&bert, &parameters, DType::F32).unwrap();
         [kernels.clone(), Encoder { on: On::Device { bert, parameters }, ..kernels }]
     }
 
@@ -296,7 +311,7 @@ mod tests {
     #[test]
     fn kernels_give_the_vectors_and_states_of_candles_operators() {
         for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Relu] {
-            for pooling in [Pooling::Mean, Pooling::Cls] {
+            for pooling in [PoolingMode::Mean, PoolingMode::Cls] {
                 let [kernels, operators] = twins(pooling, activation);
                 let batch = batch();
                 let input = Input::Tokens(&batch);
@@ -316,8 +331,42 @@ mod tests {
     }
 
     #[test]
+    fn every_way_of_pooling_and_several_joined_are_those_of_candles_operators() {
+        let modes = [
+            PoolingMode::Cls,
+            PoolingMode::Max,
+            PoolingMode::Mean,
+            PoolingMode::MeanSqrtLen,
+            PoolingMode::WeightedMean,
+            PoolingMode::LastToken,
+        ];
+        let [kernels, operators] = twins(Pooling::joined(modes.to_vec(), true), Activation::Gelu);
+        let lengths = [5, 17, 3, 40, 9];
+        let batch = Packed { ids: (0..74_u32).map(|i| i * 31 % 50).collect(), lengths: lengths.to_vec() };
+        for skipped in [0, 2] {
+            let input = Input::Tokens(&batch);
+            let [a, b] = [&kernels, &operators].map(|encoder| encoder.vectors_after(input, skipped).unwrap());
+            assert_eq!(a.dims(), [5, 6 * 24]);
+            assert!(difference(&a, &b) < 1e-5, "{skipped}: {}", difference(&a, &b));
+            for (place, &mode) in modes.iter().enumerate() {
+                let [single, _] = twins(mode, Activation::Gelu);
+                let alone = single.vectors_after(input, skipped).unwrap();
+                assert!(difference(&alone, &a.narrow(1, 24 * place, 24).unwrap()) < 1e-6, "{mode:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn pooling_that_cannot_be_trained_through_is_refused() {
+        let [kernels, _] = twins(PoolingMode::Max, Activation::Gelu);
+        let error = kernels.record(Input::Tokens(&batch()), &BTreeSet::new()).err().unwrap().to_string();
+        assert!(error.contains("pooling that is trained through, mean or cls, received max"), "{error}");
+    }
+
+    #[test]
     fn kernels_give_the_gradients_of_candles_operators() {
-        for (pooling, activation) in [(Pooling::Mean, Activation::Gelu), (Pooling::Cls, Activation::GeluTanh)]
+        for (pooling, activation) in
+            [(PoolingMode::Mean, Activation::Gelu), (PoolingMode::Cls, Activation::GeluTanh)]
         {
             let [kernels, operators] = twins(pooling, activation);
             let On::Device { parameters, .. } = &operators.on else { unreachable!() };
@@ -349,7 +398,7 @@ mod tests {
 
     #[test]
     fn what_an_encoder_cannot_take_is_refused_with_the_reason() {
-        let [kernels, _] = twins(Pooling::Mean, Activation::Gelu);
+        let [kernels, _] = twins(PoolingMode::Mean, Activation::Gelu);
         let refused = |ids: &[u32], lengths: &[usize]| {
             let batch = Packed { ids: ids.to_vec(), lengths: lengths.to_vec() };
             kernels.vectors(Input::Tokens(&batch)).unwrap_err().to_string()

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -21,6 +21,20 @@ pub enum Error {
         /// The file.
         file: &'static str,
     },
+    /// What git-lfs leaves in the place of a file that it did not fetch.
+    #[error(
+        "{}: a git-lfs pointer, not the file itself\nhint: run `git lfs pull` in its repository", path.display()
+    )]
+    Pointer {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file without content.
+    #[error("{}: the file is empty\nhint: copy or pull it again", path.display())]
+    EmptyFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// A JSON file of a checkpoint does not hold what it should.
     #[error("{}: {source}", path.display())]
     Json {
@@ -29,7 +43,7 @@ pub enum Error {
         /// Line and reason.
         source: serde_json::Error,
     },
-    /// A model of a family that this crate cannot run.
+    /// Something in a file that would change vectors and that this crate does not compute.
     #[error("{}: {what} is `{received}`, expected {expected}", path.display())]
     Unsupported {
         /// The file that says so.
@@ -41,6 +55,21 @@ pub enum Error {
         /// What the file says.
         received: String,
     },
+    /// A text that the checkpoint's own length lets through, and the encoder has no positions for.
+    #[error(
+        "text {row} of the batch has {tokens} tokens, and the encoder has embeddings for {positions} positions: the \
+         max_seq_length of sentence_bert_config.json is {limit}\nhint: set it to {positions}"
+    )]
+    TooLong {
+        /// Position in the batch, from 0.
+        row: usize,
+        /// Tokens of the text.
+        tokens: usize,
+        /// Positions that the encoder has.
+        positions: usize,
+        /// What the checkpoint cuts at.
+        limit: usize,
+    },
     /// Nowhere to run.
     #[error("processor `{name}`: {reason}")]
     Processor {
@@ -48,6 +77,20 @@ pub enum Error {
         name: String,
         /// Why it cannot be.
         reason: String,
+    },
+    /// A text of which no token is left without its prompt.
+    #[error(
+        "text {row} of the batch has no token left without its prompt, which the checkpoint leaves out of pooling"
+    )]
+    OnlyPrompt {
+        /// Position in the batch, from 0.
+        row: usize,
+    },
+    /// A batch that the encoder cannot train on.
+    #[error("expected pooling that is trained through, mean or cls, received {received}")]
+    NotTrained {
+        /// The ways of pooling.
+        received: String,
     },
     /// A batch that the encoder cannot take.
     #[error("expected {what} {expected}, received {received}")]
@@ -61,8 +104,8 @@ pub enum Error {
     },
     /// The weights file is no whole safetensors file.
     #[error(
-        "{}: not a whole safetensors file: {source}\nhint: a truncated download looks like this; delete the folder \
-         and pull the model again", path.display()
+        "{}: not a whole safetensors file: {source}\nhint: a truncated download looks like this; copy or pull the \
+         file again", path.display()
     )]
     Weights {
         /// The file.
@@ -70,13 +113,39 @@ pub enum Error {
         /// The reason.
         source: safetensors::SafeTensorError,
     },
-    /// The weights file lacks a tensor.
-    #[error("{}: no tensor `{name}`; expected the weights of a BERT encoder", path.display())]
+    /// A file of PyTorch that is cut, damaged, or more than weights.
+    #[error(
+        "{}: {reason}\nhint: with Python, `AutoModel.from_pretrained(FOLDER).save_pretrained(FOLDER)` makes a \
+         model.safetensors of a file that you trust", path.display()
+    )]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        reason: String,
+    },
+    /// The weights lack a tensor.
+    #[error("{}: no tensor `{name}`; expected the weights of {of}", path.display())]
     MissingTensor {
+        /// The file, or the first of several.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// What it belongs to.
+        of: &'static str,
+    },
+    /// The weights have a tensor that nothing computes with.
+    #[error(
+        "{}: tensor `{name}` belongs neither to {of} nor to a head of its training; it would be left out in silence",
+        path.display()
+    )]
+    UnknownTensor {
         /// The file.
         path: PathBuf,
         /// The tensor.
         name: String,
+        /// What was expected.
+        of: &'static str,
     },
     /// A tensor has another shape than `config.json` asks for.
     #[error("{}: tensor `{name}` has shape {received:?}, config.json asks for {expected:?}", path.display())]
@@ -166,6 +235,19 @@ pub enum Error {
         /// Each source that was asked, and why it failed.
         failures: Vec<(String, String)>,
     },
+}
+
+impl Error {
+    /// [`Error::Unsupported`].
+    pub(crate) fn unsupported(
+        path: &Path,
+        what: &'static str,
+        expected: impl Into<String>,
+        received: impl Into<String>,
+    ) -> Self {
+        let (expected, received) = (expected.into(), received.into());
+        Self::Unsupported { path: path.into(), what, expected, received }
+    }
 }
 
 impl From<Error> for ragbias_core::Error {

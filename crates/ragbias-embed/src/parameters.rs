@@ -6,8 +6,8 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use ragbias_core::ContentId;
 
-use crate::config::BertConfig;
-use crate::weights::Weights;
+use crate::config::{BertConfig, Rounding};
+use crate::weights::{Owner, Weights};
 use crate::{Error, Result};
 
 /// The weights of an [`Encoder`](crate::Encoder), by the names of its checkpoint without a `bert.` prefix.
@@ -15,25 +15,30 @@ use crate::{Error, Result};
 pub struct Parameters(BTreeMap<String, Tensor>);
 
 impl Parameters {
-    /// Reads the weights of a checkpoint folder as f32, each of the shape that `config` asks for, and finite.
+    /// Reads the weights in a transformer's folder as f32, each of the shape that `config` asks for, and finite.
     ///
     /// # Errors
     /// A missing, cut or damaged file, by tensor.
     pub fn load(folder: &Path, config: &BertConfig, device: &Device) -> Result<Self> {
-        Ok(Self::read(folder, config, device)?.0)
+        Ok(Self::read(folder, config, None, device)?.0)
     }
 
-    /// The weights and the hash of their file.
-    pub(crate) fn read(folder: &Path, config: &BertConfig, device: &Device) -> Result<(Self, ContentId)> {
-        let path = folder.join("model.safetensors");
-        if !path.is_file() {
-            return Err(Error::MissingFile { folder: folder.into(), file: "model.safetensors" });
-        }
-        let weights = Weights::open(&path)?;
-        let tensors = weights.tensors()?;
-        let named = shapes(config).into_iter().map(|(name, shape)| {
-            let tensor = tensors.get(&name, &shape, device)?;
-            Ok((name, tensor))
+    /// The weights in a transformer's folder, and the hash of their files.
+    pub(crate) fn read(
+        folder: &Path,
+        config: &BertConfig,
+        rounding: Option<Rounding>,
+        device: &Device,
+    ) -> Result<(Self, ContentId)> {
+        let weights = Weights::open(folder, Owner::Encoder)?;
+        let shapes = shapes(config);
+        weights.refuse_others(
+            &shapes.iter().map(|(name, _)| name.as_str()).collect(),
+            config.num_hidden_layers,
+        )?;
+        let named = shapes.iter().map(|(name, shape)| {
+            let tensor = weights.get(name, shape, rounding, device)?;
+            Ok((name.clone(), tensor))
         });
         Ok((Self(named.collect::<Result<_>>()?), weights.content_id()))
     }

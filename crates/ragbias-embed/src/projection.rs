@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use ndarray::{Array1, Array2};
-use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Error, Result, Role};
+use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Error, Result, Role, Similarity};
 
-/// An embedder whose questions are moved along the direction of a word: `q⊥ + α·q∥`, scaled to unit length.
+/// An embedder whose questions are moved along the direction of a word: `q⊥ + α·q∥`, scaled to the length of q.
 ///
 /// q∥ is the part of the question's vector along the word's vector, q⊥ the rest. α = 1 changes nothing, α = 0 removes
 /// the direction, α < 0 reverses it. Documents stay as they are, so an index needs no rebuilding. Source: Kim,
@@ -21,8 +21,9 @@ impl<'a> Projected<'a> {
     /// # Errors
     /// Where the word cannot be embedded.
     pub fn onto_word(base: Arc<dyn Embedder + 'a>, word: &str, alpha: f32) -> Result<Self> {
-        let direction = base.embed(&[word], Role::Document)?.row(0).to_owned();
-        Ok(Self { base, direction, alpha })
+        let direction = base.embed(&[word], Role::Document)?;
+        let direction = if direction.is_normalised() { direction } else { direction.normalised()? };
+        Ok(Self { base, direction: direction.row(0).to_owned(), alpha })
     }
 
     /// Moves the questions of `base` along a direction of its space, of any length above 0, by α.
@@ -60,11 +61,25 @@ impl Embedder for Projected<'_> {
             return Ok(base);
         }
         let mut rows = base.into_inner();
+        let lengths: Vec<f32> =
+            rows.rows().into_iter().map(|question| question.dot(&question).sqrt()).collect();
         for mut question in rows.rows_mut() {
             let along = question.dot(&self.direction);
             question.scaled_add((self.alpha - 1.0) * along, &self.direction);
         }
-        Embeddings::new(rows)?.normalised()
+        let moved = Embeddings::new(rows)?.normalised()?;
+        if self.similarity().wants_unit_vectors() {
+            return Ok(moved);
+        }
+        let mut rows = moved.into_inner();
+        for (mut question, length) in rows.rows_mut().into_iter().zip(lengths) {
+            question *= length;
+        }
+        Embeddings::new(rows)
+    }
+
+    fn similarity(&self) -> Similarity {
+        self.base.similarity()
     }
 }
 
@@ -91,6 +106,34 @@ mod tests {
         assert!(removed.abs() < 1e-6 && same > 0.1);
         assert!(vectors.is_normalised());
         assert!(along(-1.0).0 < -0.1 && along(3.0).0 > same);
+    }
+
+    /// Vectors three times as long, compared by inner product.
+    struct Long(HashEmbedder);
+
+    impl Embedder for Long {
+        fn id(&self) -> ContentId {
+            self.0.id()
+        }
+        fn dim(&self) -> usize {
+            self.0.dim()
+        }
+        fn similarity(&self) -> Similarity {
+            Similarity::Dot
+        }
+        fn embed(&self, texts: &[&str], role: Role) -> Result<Embeddings> {
+            Embeddings::new(self.0.embed(texts, role)?.into_inner() * 3.0)
+        }
+    }
+
+    #[test]
+    fn a_question_that_is_no_unit_vector_keeps_its_length_and_moves_as_one_that_is() {
+        let long: Arc<dyn Embedder> = Arc::new(Long(HashEmbedder::new(64, 3)));
+        let projected = Projected::onto_word(long, "woman", -1.0).unwrap();
+        assert_eq!(projected.similarity(), Similarity::Dot);
+        let moved = projected.embed(&["which woman flew"], Role::Question).unwrap();
+        let (_, unit) = along(-1.0);
+        assert!((moved.row(0).to_owned() / 3.0 - unit.row(0)).iter().all(|d| d.abs() < 1e-6));
     }
 
     #[test]

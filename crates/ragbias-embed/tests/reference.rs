@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use ragbias_core::{Embedder, Embeddings, Role, Silent};
-use ragbias_embed::{ModelKind, ModelStore, Pooling, Prefixes, TextEmbedder, TextEmbedderConfig};
+use ragbias_embed::{ModelKind, ModelStore, PoolingMode, Prefixes, TextEmbedder, TextEmbedderConfig};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
@@ -56,16 +56,18 @@ fn vectors_are_those_of_sentence_transformers() {
 fn cls_pooling_and_prefixes_give_the_vectors_of_sentence_transformers() {
     // The same weights in a checkpoint whose 1_Pooling asks for the first token.
     let folder = tempfile::tempdir().unwrap();
-    for file in ["config.json", "model.safetensors", "tokenizer.json", "sentence_bert_config.json"] {
+    for file in
+        ["config.json", "model.safetensors", "tokenizer.json", "sentence_bert_config.json", "modules.json"]
+    {
         std::os::unix::fs::symlink(minilm().join(file), folder.path().join(file)).unwrap();
     }
     fs_err::create_dir(folder.path().join("1_Pooling")).unwrap();
-    let pooling = r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}"#;
+    let pooling = r#"{"word_embedding_dimension": 384, "pooling_mode_cls_token": true}"#;
     fs_err::write(folder.path().join("1_Pooling/config.json"), pooling).unwrap();
     let prefixes = Prefixes { question: "query: ".into(), document: String::new() };
     let settings = TextEmbedderConfig { prefixes: Some(prefixes), ..TextEmbedderConfig::default() };
     let embedder = TextEmbedder::load(folder.path(), &settings).unwrap();
-    assert_eq!(embedder.config().pooling, Pooling::Cls);
+    assert_eq!(embedder.config().pooling, PoolingMode::Cls.into());
     let texts = texts();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     assert_same_vectors(&embedder.embed(&texts, Role::Question).unwrap(), &reference("cls_with_prefix.f16"));

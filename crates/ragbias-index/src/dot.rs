@@ -1,4 +1,4 @@
-//! The product of two vectors, with the same sum on every machine.
+//! The product and the distance of two vectors, with the same sum on every machine.
 #![allow(
     unsafe_code,
     reason = "the registers of AVX2 are reached by functions that are unsafe: see the safety comment"
@@ -15,6 +15,31 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     return in_registers(a, b);
     #[cfg(not(all(target_feature = "avx2", target_feature = "fma")))]
     return in_lanes(a, b);
+}
+
+/// Σ (a − b)², over the shorter length, added up in lanes as [`dot`] is.
+pub(crate) fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
+    let length = a.len().min(b.len());
+    let mut lanes = [0.0_f32; LANES];
+    for (a, b) in a[..length].chunks(LANES).zip(b[..length].chunks(LANES)) {
+        for (lane, (x, y)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+            let difference = x - y;
+            *lane = difference.mul_add(difference, *lane);
+        }
+    }
+    halved(lanes)
+}
+
+/// The sum of the lanes, in halves.
+fn halved(mut lanes: [f32; LANES]) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] += lanes[lane + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
 }
 
 /// What is left over after whole blocks of lanes, in lanes.
@@ -40,14 +65,7 @@ fn in_lanes(a: &[f32], b: &[f32]) -> f32 {
             lanes[lane] = x[lane].mul_add(y[lane], lanes[lane]);
         }
     }
-    let mut half = LANES / 2;
-    while half > 0 {
-        for lane in 0..half {
-            lanes[lane] += lanes[lane + half];
-        }
-        half /= 2;
-    }
-    lanes[0]
+    halved(lanes)
 }
 
 #[cfg(all(target_feature = "avx2", target_feature = "fma"))]
@@ -98,6 +116,8 @@ mod tests {
             let slow: f64 = a.iter().zip(&b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
             prop_assert!((f64::from(dot(&a, &b)) - slow).abs() < 1e-4);
             prop_assert_eq!(dot(&a, &b).to_bits(), in_lanes(&a, &b).to_bits());
+            let slow: f64 = a.iter().zip(&b).map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2)).sum();
+            prop_assert!((f64::from(squared_distance(&a, &b)) - slow).abs() < 1e-3);
         }
     }
 }

@@ -1,8 +1,9 @@
 use std::path::Path;
 
-use ragbias_core::{ContentHasher, ContentId, Embeddings, Hit, VectorIndex};
+use ragbias_core::{ContentId, Embeddings, Hit, Similarity, VectorIndex};
 use rayon::prelude::*;
 
+use crate::dot::dot;
 use crate::product;
 use crate::top::Top;
 use crate::vectors::Vectors;
@@ -23,21 +24,36 @@ const SPARE: usize = 8;
 /// threads, parts of the corpus. The score of a hit is computed pair by pair: it does not depend on what else is asked.
 pub struct ExactIndex {
     vectors: Vectors,
+    /// |x|²/2 of each vector, where they are compared by distance: q·x less this has the order of −|q − x|. Empty elsewhere.
+    halves: Vec<f32>,
     id: ContentId,
 }
 
 impl ExactIndex {
-    /// An index of these vectors, which have unit length.
+    /// An index of these vectors, which have unit length, by cosine.
     ///
     /// # Errors
     /// [`Error::Empty`] or [`Error::NotNormalised`].
     pub fn new(documents: Embeddings) -> Result<Self> {
-        Ok(Self::of(Vectors::new(documents)?))
+        Self::by(Similarity::Cosine, documents)
+    }
+
+    /// An index of these vectors; those that are compared by cosine have unit length.
+    ///
+    /// # Errors
+    /// As [`ExactIndex::new`].
+    pub fn by(similarity: Similarity, documents: Embeddings) -> Result<Self> {
+        Ok(Self::of(Vectors::new(documents, similarity)?))
     }
 
     fn of(vectors: Vectors) -> Self {
-        let id = ContentHasher::new("exact-index/1").field(vectors.content_id().as_bytes()).finish();
-        Self { vectors, id }
+        let halves = if vectors.similarity() == Similarity::Euclidean {
+            vectors.values().par_chunks_exact(vectors.view().ncols()).map(|row| dot(row, row) / 2.0).collect()
+        } else {
+            Vec::new()
+        };
+        let id = vectors.identify("exact-index/1").finish();
+        Self { vectors, halves, id }
     }
 
     /// Writes the index to one file, whole or not at all.
@@ -58,14 +74,15 @@ impl ExactIndex {
 }
 
 /// Questions that fit an index, and how many hits each can have.
-pub(crate) fn check_questions(questions: &Embeddings, dim: usize, n: usize, k: usize) -> Result<usize> {
+pub(crate) fn check_questions(questions: &Embeddings, vectors: &Vectors, k: usize) -> Result<usize> {
     if questions.is_empty() {
         return Ok(0);
     }
+    let (n, dim) = vectors.view().dim();
     if questions.dim() != dim {
         return Err(Error::Dimension { expected: dim, received: questions.dim() });
     }
-    if !questions.is_normalised() {
+    if vectors.similarity().wants_unit_vectors() && !questions.is_normalised() {
         return Err(Error::NotNormalised);
     }
     Ok(k.min(n))
@@ -85,7 +102,7 @@ impl VectorIndex for ExactIndex {
     }
 
     fn search(&self, questions: &Embeddings, k: usize) -> ragbias_core::Result<Vec<Vec<Hit>>> {
-        let k = check_questions(questions, self.dim(), self.len(), k)?;
+        let k = check_questions(questions, &self.vectors, k)?;
         if k == 0 {
             return Ok(vec![Vec::new(); questions.len()]);
         }
@@ -95,7 +112,10 @@ impl VectorIndex for ExactIndex {
         let part = self.len().div_ceil(parts).next_multiple_of(DOCUMENT_BLOCK);
         let hits = blocks.into_par_iter().flat_map_iter(|block| {
             let parts = values.par_chunks(part * dim).enumerate();
-            let tops = parts.map(|(at, documents)| nearest(block, documents, dim, at * part, k + SPARE));
+            let tops = parts.map(|(at, documents)| {
+                let halves = self.halves.get(at * part..).unwrap_or_default();
+                nearest(block, documents, halves, dim, at * part, k + SPARE)
+            });
             let tops = tops.reduce_with(|mut tops, others| {
                 tops.iter_mut().zip(others).for_each(|(top, other)| top.take(other));
                 tops
@@ -110,8 +130,16 @@ impl VectorIndex for ExactIndex {
     }
 }
 
-/// The `k` nearest of some documents to each question; the first document has the number `first`.
-fn nearest(questions: &[f32], documents: &[f32], dim: usize, first: usize, k: usize) -> Vec<Top> {
+/// The `k` nearest of some documents to each question; the first document has the number `first`, and what is taken off its
+/// product is the first of `halves`, where there are any.
+fn nearest(
+    questions: &[f32],
+    documents: &[f32],
+    halves: &[f32],
+    dim: usize,
+    first: usize,
+    k: usize,
+) -> Vec<Top> {
     let n = questions.len() / dim;
     let mut tops: Vec<Top> = (0..n).map(|_| Top::new(k)).collect();
     let mut floors = vec![f32::NEG_INFINITY; n];
@@ -119,7 +147,12 @@ fn nearest(questions: &[f32], documents: &[f32], dim: usize, first: usize, k: us
     for (block, documents) in documents.chunks(DOCUMENT_BLOCK * dim).enumerate() {
         let scores = &mut scores[..documents.len() / dim * n];
         product::scores(scores, questions, documents, dim);
-        for (offset, scores) in scores.chunks_exact(n).enumerate() {
+        for (offset, scores) in scores.chunks_exact_mut(n).enumerate() {
+            if let Some(half) = halves.get(block * DOCUMENT_BLOCK + offset) {
+                for score in &mut *scores {
+                    *score -= half;
+                }
+            }
             offer(&mut tops, &mut floors, scores, first + block * DOCUMENT_BLOCK + offset);
         }
     }
@@ -157,6 +190,85 @@ pub(crate) mod tests {
             (state >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
         });
         Embeddings::new(rows).unwrap().normalised().unwrap()
+    }
+
+    /// Vectors of lengths from 1 to 9, that share a part: as those of an encoder without normalisation.
+    pub(crate) fn raw(n: usize, dim: usize, seed: u64) -> Embeddings {
+        let mut rows = unit(n, dim, seed).into_inner();
+        for (row, mut vector) in rows.rows_mut().into_iter().enumerate() {
+            vector.mapv_inplace(|x| (x + 0.1) * (1 + row * 7 % 9) as f32);
+        }
+        Embeddings::new(rows).unwrap()
+    }
+
+    /// Every document, best first, in double precision.
+    pub(crate) fn sorted(
+        similarity: Similarity,
+        documents: &Embeddings,
+        question: &[f32],
+    ) -> Vec<(f64, u32)> {
+        let score = |row: ndarray::ArrayView1<'_, f32>| -> f64 {
+            let pairs = row.into_iter().zip(question).map(|(x, y)| (f64::from(*x), f64::from(*y)));
+            match similarity {
+                Similarity::Cosine | Similarity::Dot => pairs.map(|(x, y)| x * y).sum(),
+                Similarity::Euclidean => -pairs.map(|(x, y)| (x - y).powi(2)).sum::<f64>().sqrt(),
+            }
+        };
+        let rows = documents.view();
+        let mut all: Vec<_> = rows.rows().into_iter().zip(0..).map(|(row, at)| (score(row), at)).collect();
+        all.sort_by(|a, b| b.0.total_cmp(&a.0));
+        all
+    }
+
+    #[test]
+    fn products_and_distances_find_what_sorting_everything_by_them_finds() {
+        let (documents, questions) = (raw(2500, 24, 3), raw(20, 24, 4));
+        let mut first = Vec::new();
+        for similarity in [Similarity::Dot, Similarity::Euclidean] {
+            let index = ExactIndex::by(similarity, documents.clone()).unwrap();
+            for (hits, question) in index.search(&questions, 10).unwrap().iter().zip(questions.view().rows())
+            {
+                let expected = sorted(similarity, &documents, question.to_slice().unwrap());
+                for (hit, (score, row)) in hits.iter().zip(&expected) {
+                    assert_eq!(hit.document.0, *row, "{similarity}");
+                    assert!(
+                        (f64::from(hit.score) - score).abs() < 1e-4,
+                        "{similarity}: {} {score}",
+                        hit.score
+                    );
+                }
+            }
+            first.push(index.search(&questions, 1).unwrap());
+        }
+        assert_ne!(first[0], first[1], "the two differ on vectors of other lengths");
+    }
+
+    #[test]
+    fn an_index_is_of_its_similarity_and_is_saved_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("index.vec");
+        let ids = Similarity::ALL.map(|similarity| {
+            let index = ExactIndex::by(similarity, unit(50, 16, 1)).unwrap();
+            index.save(&path).unwrap();
+            assert_eq!(ExactIndex::load(&path).unwrap().id(), index.id());
+            index.id()
+        });
+        assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2]);
+        let mut bytes = fs_err::read(&path).unwrap();
+        bytes[56] = 1;
+        fs_err::write(&path, &bytes).unwrap();
+        assert!(ExactIndex::load(&path).err().unwrap().to_string().contains("its checksum is wrong"));
+        bytes[56] = 9;
+        fs_err::write(&path, &bytes).unwrap();
+        assert!(ExactIndex::load(&path).err().unwrap().to_string().contains("similarity has the number 9"));
+    }
+
+    #[test]
+    fn cosines_need_unit_vectors() {
+        let error = ExactIndex::new(raw(3, 8, 1)).err().unwrap().to_string();
+        assert!(error.contains("do not have unit length"), "{error}");
+        let index = ExactIndex::new(unit(3, 8, 1)).unwrap();
+        assert!(index.search(&raw(1, 8, 2), 1).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use hnsw_rs::anndists::dist::Distance;
 use hnsw_rs::hnsw::Hnsw;
 
-use crate::codes::{Codes, product};
+use crate::codes::Codes;
 
 /// Links of the vectors of one layer: those of `nodes[i]` are `links[starts[i]..starts[i + 1]]`.
 #[derive(PartialEq, Eq)]
@@ -141,7 +141,7 @@ impl Graph {
                 if let Some(&later) = fresh.get(at + AHEAD) {
                     prefetch(codes.row(later));
                 }
-                let found = Candidate { score: product(code, codes.row(row)), row, done: false };
+                let found = Candidate { score: codes.nearness(code, row), row, done: false };
                 if nearest.len() == width {
                     if !found.before(&nearest[width - 1]) {
                         continue;
@@ -158,7 +158,7 @@ impl Graph {
 
     /// From the highest layer down, each time to the vector that no link of that layer betters.
     fn descend(&self, codes: &Codes, code: &[i8]) -> Candidate {
-        let at = |row: u32| Candidate { score: product(code, codes.row(row)), row, done: false };
+        let at = |row: u32| Candidate { score: codes.nearness(code, row), row, done: false };
         let mut here = at(self.entry);
         for layer in self.layers[1..].iter().rev() {
             // The first points of a layer are linked to ones that lie below it: from there the walk goes on below.
@@ -257,19 +257,21 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::*;
-    use crate::exact::tests::unit;
-    use crate::hnsw::UnitCosine;
+    use ragbias_core::Similarity;
 
-    fn built(codes: &Codes, n: usize) -> Hnsw<'static, i8, UnitCosine> {
-        let graph = Hnsw::new(4, n, 16, 20, UnitCosine { scale: codes.scale() });
+    use super::*;
+    use crate::codes::CodeDistance;
+    use crate::exact::tests::unit;
+
+    fn built(codes: &Codes, n: usize) -> Hnsw<'static, i8, CodeDistance> {
+        let graph = Hnsw::new(4, n, 16, 20, codes.distance());
         (0..n).for_each(|row| graph.insert_slice((codes.row(row as u32), row)));
         graph
     }
 
     /// The same walk with a set of what was seen, and sorted anew after every step.
     fn slow_walk(graph: &Graph, codes: &Codes, code: &[i8], width: usize) -> Vec<u32> {
-        let score = |row: u32| std::cmp::Reverse(product(code, codes.row(row)));
+        let score = |row: u32| std::cmp::Reverse(codes.nearness(code, row));
         let mut here = graph.entry;
         for layer in graph.layers[1..].iter().rev() {
             while let Some(place) = layer.nodes.iter().position(|&row| row == here) {
@@ -295,7 +297,7 @@ mod tests {
         #[test]
         fn the_walk_is_that_of_its_slow_twin(n in 1..600_usize, width in 1..60_usize, seed in 1..99_u64) {
             let (rows, questions) = (unit(n, 40, seed), unit(5, 40, seed + 100));
-            let codes = Codes::new(rows.as_slice(), 40);
+            let codes = Codes::new(rows.as_slice(), 40, Similarity::Cosine);
             let graph = Graph::flatten(&built(&codes, n));
             let mut scratch = Scratch::default();
             for question in questions.view().rows() {
@@ -310,7 +312,7 @@ mod tests {
 
     #[test]
     fn the_links_are_those_of_hnsw_rs() {
-        let codes = Codes::new(unit(400, 40, 5).as_slice(), 40);
+        let codes = Codes::new(unit(400, 40, 5).as_slice(), 40, Similarity::Cosine);
         let theirs = built(&codes, 400);
         let ours = Graph::flatten(&theirs);
         assert!(ours.layers.len() > 1, "a graph of one layer shows little");
@@ -326,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_graph_is_read_as_it_was_written_and_refused_where_it_is_not_whole() {
-        let codes = Codes::new(unit(300, 40, 5).as_slice(), 40);
+        let codes = Codes::new(unit(300, 40, 5).as_slice(), 40, Similarity::Cosine);
         let graph = Graph::flatten(&built(&codes, 300));
         let mut bytes = Vec::new();
         graph.write(&mut bytes).unwrap();

@@ -1,12 +1,11 @@
 use std::path::Path;
 
-use hnsw_rs::anndists::dist::Distance;
 use hnsw_rs::hnsw::Hnsw;
-use ragbias_core::{ContentHasher, ContentId, Embeddings, Hit, VectorIndex};
+use ragbias_core::{ContentId, Embeddings, Hit, Similarity, VectorIndex};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::codes::{Codes, product};
+use crate::codes::Codes;
 use crate::exact::check_questions;
 use crate::graph::{Graph, Scratch};
 use crate::vectors::Vectors;
@@ -65,17 +64,6 @@ pub struct HnswIndex {
     id: ContentId,
 }
 
-/// 1 − cosine of two codes; never below 0, where rounding would take it.
-pub(crate) struct UnitCosine {
-    pub(crate) scale: f32,
-}
-
-impl Distance<i8> for UnitCosine {
-    fn eval(&self, a: &[i8], b: &[i8]) -> f32 {
-        (1.0 - product(a, b) as f32 * self.scale).max(0.0)
-    }
-}
-
 /// How many hits more than asked for are compared by their vectors, as codes may have changed their order.
 const SPARE: usize = 22;
 
@@ -95,17 +83,24 @@ struct Meta {
 }
 
 impl HnswIndex {
-    /// Builds the graph of these vectors, which have unit length.
+    /// Builds the graph of these vectors, which have unit length, by cosine.
     ///
     /// # Errors
     /// [`Error::Empty`], [`Error::NotNormalised`] or [`Error::Setting`].
     pub fn build(documents: Embeddings, config: HnswConfig) -> Result<Self> {
+        Self::build_by(Similarity::Cosine, documents, config)
+    }
+
+    /// Builds the graph of these vectors; those that are compared by cosine have unit length.
+    ///
+    /// # Errors
+    /// As [`HnswIndex::build`].
+    pub fn build_by(similarity: Similarity, documents: Embeddings, config: HnswConfig) -> Result<Self> {
         config.check()?;
-        let vectors = Vectors::new(documents)?;
+        let vectors = Vectors::new(documents, similarity)?;
         let (n, dim) = vectors.view().dim();
-        let codes = Codes::new(vectors.values(), dim);
-        let distance = UnitCosine { scale: codes.scale() };
-        let graph = Hnsw::new(config.neighbours, n, LAYERS, config.construction_width, distance);
+        let codes = Codes::new(vectors.values(), dim, similarity);
+        let graph = Hnsw::new(config.neighbours, n, LAYERS, config.construction_width, codes.distance());
         for row in 0..n {
             graph.insert_slice((codes.row(row as u32), row));
         }
@@ -113,10 +108,7 @@ impl HnswIndex {
     }
 
     fn of(graph: Graph, vectors: Vectors, codes: Codes, config: HnswConfig) -> Self {
-        let id = ContentHasher::new("hnsw-index/2")
-            .field(vectors.content_id().as_bytes())
-            .field(format!("{config:?}"))
-            .finish();
+        let id = vectors.identify("hnsw-index/2").field(format!("{config:?}")).finish();
         Self { graph, vectors, codes, config, id }
     }
 
@@ -171,7 +163,7 @@ impl HnswIndex {
         }
         let vectors = Vectors::load(&folder.join(VECTORS))?;
         let graph = Graph::read(&graph, vectors.view().nrows()).map_err(|reason| damaged(GRAPH, reason))?;
-        let codes = Codes::new(vectors.values(), vectors.view().ncols());
+        let codes = Codes::new(vectors.values(), vectors.view().ncols(), vectors.similarity());
         Ok(Self::of(graph, vectors, codes, meta.config))
     }
 }
@@ -196,7 +188,7 @@ impl VectorIndex for HnswIndex {
     }
 
     fn search(&self, questions: &Embeddings, k: usize) -> ragbias_core::Result<Vec<Vec<Hit>>> {
-        let k = check_questions(questions, self.dim(), self.len(), k)?;
+        let k = check_questions(questions, &self.vectors, k)?;
         if k == 0 {
             return Ok(vec![Vec::new(); questions.len()]);
         }
@@ -250,6 +242,30 @@ mod tests {
             HnswIndex::build(documents, HnswConfig::default()).unwrap().search(&questions, 10).unwrap();
         let recall = recall(&exact, &found);
         assert!(recall >= 0.99, "recall@10 {recall}");
+    }
+
+    #[test]
+    fn the_graph_finds_the_nearest_by_product_and_by_distance() {
+        let lengthened = |n, seed| {
+            let mut rows = clustered(n, seed).into_inner();
+            for (row, mut vector) in rows.rows_mut().into_iter().enumerate() {
+                vector.mapv_inplace(|x| (x + 0.1) * (5 + row * 7 % 9) as f32);
+            }
+            Embeddings::new(rows).unwrap()
+        };
+        let (documents, questions) = (lengthened(3000, 7), lengthened(200, 7));
+        for similarity in [Similarity::Dot, Similarity::Euclidean] {
+            let exact =
+                ExactIndex::by(similarity, documents.clone()).unwrap().search(&questions, 10).unwrap();
+            let graph = HnswIndex::build_by(similarity, documents.clone(), HnswConfig::default()).unwrap();
+            let recall = recall(&exact, &graph.search(&questions, 10).unwrap());
+            assert!(recall >= 0.98, "{similarity}: recall@10 {recall}");
+            let folder = tempfile::tempdir().unwrap();
+            graph.save(&folder.path().join("index")).unwrap();
+            let loaded = HnswIndex::load(&folder.path().join("index")).unwrap();
+            assert_eq!(loaded.id(), graph.id());
+            assert_eq!(loaded.search(&questions, 5).unwrap(), graph.search(&questions, 5).unwrap());
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Nearest neighbours by cosine: exact, or approximate with a navigable graph.
+//! Nearest neighbours by cosine, inner product or Euclidean distance: exact, or approximate with a navigable graph.
 //!
 //! [`ExactIndex`] compares with every vector, in blocks; [`HnswIndex`] walks a graph and finds nearly all neighbours in
-//! a fraction of the comparisons. Both implement [`VectorIndex`](ragbias_core::VectorIndex) over unit vectors, give the
-//! best hit first and, of equal scores, the earlier document; both are saved with a checksum.
+//! a fraction of the comparisons. Both implement [`VectorIndex`](ragbias_core::VectorIndex), by the
+//! [`Similarity`](ragbias_core::Similarity) of the embedder that the vectors come from; they give the best hit first and, of equal scores, the earlier document; both are saved with a checksum.
 //!
 //! ```
 //! use ndarray::array;

@@ -1,4 +1,4 @@
-//! Unit vectors in memory or in a mapped file.
+//! Vectors in memory or in a mapped file.
 #![allow(
     unsafe_code,
     reason = "mapping a file and reading its values in place are unsafe: see the safety comments"
@@ -10,21 +10,23 @@ use std::path::Path;
 
 use memmap2::Mmap;
 use ndarray::ArrayView2;
-use ragbias_core::{ContentId, DocId, Embeddings, Hit};
+use ragbias_core::{ContentHasher, ContentId, DocId, Embeddings, Hit, Similarity};
 
-use crate::dot::dot;
+use crate::dot::{dot, squared_distance};
 use crate::top::order;
 use crate::{Error, Result};
 
-/// `RBVEC\0\0` and a version, then n and dim as u64, the blake3 of the values, and the values as f32, row after row,
-/// all little-endian. 64 bytes of header keep the values aligned.
+/// `RBVEC\0\0` and a version, then n and dim as u64, a checksum, the similarity as one byte (its place in
+/// [`Similarity::ALL`]), and from byte 64 on, which keeps them aligned, the values as f32, row after row, all little-endian.
 const MAGIC: [u8; 8] = *b"RBVEC\0\0\x01";
 const HEADER: usize = 64;
+const SIMILARITY_AT: usize = 56;
 
-/// `(n, dim)` f32, every row of unit length, and the hash of their values.
+/// `(n, dim)` f32, how they are compared, and the hash of their values.
 pub(crate) struct Vectors {
     values: Values,
     id: ContentId,
+    similarity: Similarity,
 }
 
 enum Values {
@@ -33,19 +35,34 @@ enum Values {
 }
 
 impl Vectors {
-    pub(crate) fn new(embeddings: Embeddings) -> Result<Self> {
+    pub(crate) fn new(embeddings: Embeddings, similarity: Similarity) -> Result<Self> {
         if embeddings.is_empty() {
             return Err(Error::Empty);
         }
-        if !embeddings.is_normalised() {
+        if similarity.wants_unit_vectors() && !embeddings.is_normalised() {
             return Err(Error::NotNormalised);
         }
-        Ok(Self::of(Values::Owned(embeddings)))
+        Ok(Self::of(Values::Owned(embeddings), similarity))
     }
 
-    fn of(values: Values) -> Self {
+    fn of(values: Values, similarity: Similarity) -> Self {
         let id = ContentId::of(&little_endian(in_order(values.view())));
-        Self { values, id }
+        Self { values, id, similarity }
+    }
+
+    pub(crate) fn similarity(&self) -> Similarity {
+        self.similarity
+    }
+
+    /// What a file of them is checked by.
+    fn checksum(&self) -> ContentId {
+        if self.similarity == Similarity::Cosine { self.id } else { self.identify("vectors/1").finish() }
+    }
+
+    /// Of these values, and of how they are compared: cosines have the id of the values alone.
+    pub(crate) fn identify(&self, kind: &str) -> ContentHasher {
+        let id = ContentHasher::new(kind).field(self.id.as_bytes());
+        if self.similarity == Similarity::Cosine { id } else { id.field(self.similarity.name()) }
     }
 
     pub(crate) fn view(&self) -> ArrayView2<'_, f32> {
@@ -57,17 +74,27 @@ impl Vectors {
         in_order(self.view())
     }
 
-    pub(crate) fn content_id(&self) -> ContentId {
-        self.id
-    }
-
     /// The `k` best of some rows for a question. Their scores are computed pair by pair: they depend neither on what else is
     /// asked nor on how the rows were found.
     pub(crate) fn best(&self, question: &[f32], rows: impl Iterator<Item = u32>, k: usize) -> Vec<Hit> {
+        match self.similarity {
+            Similarity::Cosine | Similarity::Dot => self.best_by(question, rows, k, dot),
+            Similarity::Euclidean => self.best_by(question, rows, k, |a, b| -squared_distance(a, b).sqrt()),
+        }
+    }
+
+    #[inline]
+    fn best_by(
+        &self,
+        question: &[f32],
+        rows: impl Iterator<Item = u32>,
+        k: usize,
+        score: impl Fn(&[f32], &[f32]) -> f32,
+    ) -> Vec<Hit> {
         let (dim, values) = (question.len(), self.values());
         let hit = |row: u32| Hit {
             document: DocId(row),
-            score: dot(question, &values[row as usize * dim..][..dim]),
+            score: score(question, &values[row as usize * dim..][..dim]),
         };
         let mut hits: Vec<Hit> = rows.map(hit).collect();
         hits.sort_unstable_by(order);
@@ -87,8 +114,10 @@ impl Vectors {
         out.write_all(&MAGIC)?;
         out.write_all(&(view.nrows() as u64).to_le_bytes())?;
         out.write_all(&(view.ncols() as u64).to_le_bytes())?;
-        out.write_all(self.id.as_bytes())?;
-        out.write_all(&[0; HEADER - 56])?;
+        out.write_all(self.checksum().as_bytes())?;
+        let mut rest = [0; HEADER - SIMILARITY_AT];
+        rest[0] = self.similarity as u8;
+        out.write_all(&rest)?;
         out.write_all(&little_endian(in_order(view)))?;
         out.flush()?;
         drop(out);
@@ -115,8 +144,11 @@ impl Vectors {
             return Err(damaged(format!("{} bytes do not hold {n} vectors of {dim} dimensions", map.len())));
         }
         let stored: [u8; 32] = map[24..56].try_into().expect("32 bytes; this is a bug");
-        let vectors = Self::of(Values::Mapped { map, n, dim });
-        if vectors.id.as_bytes() != &stored {
+        let Some(&similarity) = Similarity::ALL.get(usize::from(map[SIMILARITY_AT])) else {
+            return Err(damaged(format!("its similarity has the number {}", map[SIMILARITY_AT])));
+        };
+        let vectors = Self::of(Values::Mapped { map, n, dim }, similarity);
+        if vectors.checksum().as_bytes() != &stored {
             return Err(damaged("its checksum is wrong".into()));
         }
         Ok(vectors)

@@ -1,10 +1,12 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use ragbias_core::{ContentId, Embedder};
-use ragbias_embed::{BertConfig, Parameters, TextEmbedder, TextEmbedderConfig};
+use ragbias_core::{ContentId, Embedder, Similarity};
+use ragbias_embed::{
+    BertConfig, CheckpointConfig, Parameters, PoolingMode, StepConfig, TextEmbedder, TextEmbedderConfig,
+};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// The embedder that a family starts from.
 #[derive(Debug, Clone)]
@@ -20,11 +22,14 @@ impl Base {
     /// Loads a checkpoint folder.
     ///
     /// # Errors
-    /// Whatever is missing, malformed or of another architecture, with its file.
+    /// Whatever is missing, malformed or of another architecture, with its file; what a member could not keep, or the loss
+    /// does not speak of ([`Error::Base`]).
     pub fn load(folder: &Path, settings: &TextEmbedderConfig) -> Result<Self> {
-        let embedder = TextEmbedder::load(folder, settings)?;
+        let (embedder, parameters) = TextEmbedder::load_with_parameters(folder, settings)?;
+        if let Some((what, expected)) = untrainable(embedder.config()) {
+            return Err(Error::Base { folder: folder.into(), what, expected });
+        }
         let device = settings.processor.device()?;
-        let parameters = Parameters::load(folder, &embedder.config().bert, &device)?;
         Ok(Self { folder: folder.into(), embedder, parameters, device })
     }
 
@@ -51,4 +56,24 @@ impl Base {
     pub(crate) fn shape(&self) -> &BertConfig {
         &self.embedder.config().bert
     }
+}
+
+/// What of a base training would not go through: it, and what it would.
+fn untrainable(config: &CheckpointConfig) -> Option<(String, &'static str)> {
+    let modes: Vec<&str> = config.pooling.modes().iter().map(|mode| mode.name()).collect();
+    if !matches!(config.pooling.single(), Some(PoolingMode::Mean | PoolingMode::Cls)) {
+        return Some((format!("pooling by {}", modes.join(" and ")), "pooling by mean or by cls"));
+    }
+    let prompts = [&config.prefixes.question, &config.prefixes.document];
+    if !config.pooling.includes_prompt() && prompts.iter().any(|prompt| !prompt.is_empty()) {
+        return Some(("prompts that are left out of pooling".into(), "include_prompt true, or no prompts"));
+    }
+    if let Some(step) = config.steps.iter().find(|step| **step != StepConfig::Normalize) {
+        return Some((format!("a {} module", step.name()), "Transformer, Pooling and Normalize alone"));
+    }
+    if let Some(dim) = config.truncate_dim {
+        return Some((format!("truncate_dim {dim}"), "vectors that are not cut"));
+    }
+    (config.similarity != Similarity::Cosine)
+        .then(|| (format!("similarity_fn_name {}", config.similarity), "cosine, which the loss is over"))
 }

@@ -29,6 +29,19 @@ pub enum Error {
         /// The value.
         received: String,
     },
+    /// A base of which a member could not keep something, or that training does not go through.
+    #[error(
+        "{}: the base has {what}, expected {expected}\nhint: such an embedder can be measured, not tuned",
+        folder.display()
+    )]
+    Base {
+        /// The base.
+        folder: PathBuf,
+        /// What it has.
+        what: String,
+        /// What a base may have.
+        expected: &'static str,
+    },
     /// No question has anything to learn from.
     #[error(
         "none of the {questions} questions has both a document that leans to `{towards}` and one that does not among \

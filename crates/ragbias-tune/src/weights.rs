@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use candle_core::Tensor;
-use ragbias_core::{ContentId, Embedder, Embeddings, Role};
+use ragbias_core::{ContentId, Embedder, Embeddings, Role, Similarity};
 use ragbias_embed::{Checkpoint, Parameters, TextEmbedder, read_head};
 
 use crate::Result;
@@ -133,6 +133,10 @@ impl Embedder for Tuned<'_> {
 
     fn dim(&self) -> usize {
         self.any.dim()
+    }
+
+    fn similarity(&self) -> Similarity {
+        self.any.similarity()
     }
 
     fn embed(&self, texts: &[&str], role: Role) -> ragbias_core::Result<Embeddings> {

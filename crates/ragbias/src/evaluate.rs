@@ -119,7 +119,7 @@ impl TestCollection {
         let documents: Vec<&str> = full_texts.iter().map(String::as_str).collect();
         let documents = embed_all(embedder, &documents, Role::Document, "embedding documents", progress)?;
         let vectors = embed_all(embedder, &texts, Role::Question, "embedding questions", progress)?;
-        let nearest = index.build(documents)?.search(&vectors, DEPTH)?;
+        let nearest = index.build(embedder.similarity(), documents)?.search(&vectors, DEPTH)?;
         let per_question: Vec<(String, RetrievalMetrics)> = (questions.iter().zip(&nearest))
             .map(|(question, hits)| {
                 let id = |hit: &Hit| self.corpus.document(hit.document).id.as_str();

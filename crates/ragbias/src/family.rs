@@ -162,7 +162,7 @@ impl<'a> Family<'a> {
         let texts: Vec<String> = self.data.corpus.documents().iter().map(Document::full_text).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let documents = embed_all(&embedder, &texts, Role::Document, "embedding documents", progress)?;
-        let index = ExactIndex::new(documents)?;
+        let index = ExactIndex::by(embedder.similarity(), documents)?;
         let verdicts = self.verdicts()?;
         Ok(mine(questions, &self.axis, &embedder, &index, &verdicts, self.recipe.mine, progress)?)
     }

@@ -1,7 +1,7 @@
 use ragbias_core::{
     Answer, Answering, Axis, Bias, BiasScorer, Choice, ChoicePrompt, Choices, Chosen, Corpus, Document,
-    Embedder, Embeddings, Finish, Generator, Hit, Passage, Progress, Question, QuestionSet, Role, Unit,
-    VectorIndex, Verdict, in_order,
+    Embedder, Embeddings, Finish, Generator, Hit, Passage, Progress, Question, QuestionSet, Role, Similarity,
+    Unit, VectorIndex, Verdict, in_order,
 };
 use ragbias_data::{Outcome, Qrels};
 use ragbias_index::{ExactIndex, HnswConfig, HnswIndex};
@@ -56,11 +56,11 @@ pub enum IndexKind {
 }
 
 impl IndexKind {
-    /// An index of this kind over unit vectors.
-    pub(crate) fn build(self, documents: Embeddings) -> Result<Box<dyn VectorIndex>> {
+    /// An index of this kind over an embedder's vectors.
+    pub(crate) fn build(self, similarity: Similarity, documents: Embeddings) -> Result<Box<dyn VectorIndex>> {
         Ok(match self {
-            Self::Exact => Box::new(ExactIndex::new(documents)?),
-            Self::Hnsw => Box::new(HnswIndex::build(documents, HnswConfig::default())?),
+            Self::Exact => Box::new(ExactIndex::by(similarity, documents)?),
+            Self::Hnsw => Box::new(HnswIndex::build_by(similarity, documents, HnswConfig::default())?),
         })
     }
 }
@@ -136,7 +136,7 @@ impl Measure<'_> {
         let embed = |texts: &[&str], role, name| embed_all(self.embedder, texts, role, name, progress);
         let document_vectors = embed(&documents, Role::Document, "embedding documents")?;
         let question_vectors = embed(&texts, Role::Question, "embedding questions")?;
-        let index = self.config.index.build(document_vectors)?;
+        let index = self.config.index.build(self.embedder.similarity(), document_vectors)?;
         let nearest = index.search(&question_vectors, NEIGHBOURHOOD.max(self.config.top_k))?;
         let retrieved: Vec<Vec<Hit>> =
             nearest.iter().zip(questions).map(|(hits, q)| self.rank(hits, q)).collect();

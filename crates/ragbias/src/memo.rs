@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ndarray::Array2;
 use ragbias_core::{
     Answer, BiasScorer, ChoicePrompt, Chosen, ContentHasher, ContentId, Embedder, Embeddings, Error,
-    Generator, Keep, Passage, Result, Role, Verdict,
+    Generator, Keep, Passage, Result, Role, Similarity, Verdict,
 };
 
 use crate::store::{Kind, Store};
@@ -31,6 +31,10 @@ impl Embedder for StoredEmbedder<'_> {
 
     fn dim(&self) -> usize {
         self.embedder.dim()
+    }
+
+    fn similarity(&self) -> Similarity {
+        self.embedder.similarity()
     }
 
     fn embed(&self, texts: &[&str], role: Role) -> Result<Embeddings> {

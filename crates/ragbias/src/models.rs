@@ -55,13 +55,17 @@ impl Models {
         &self.store
     }
 
-    /// An embedder by name or folder; a missing one is pulled.
+    /// An embedder by name, folder or hub id; a missing one is pulled.
     ///
     /// # Errors
     /// An unknown name, a model that no source has, or a damaged checkpoint.
     pub fn embedder(&self, model: &str, progress: &dyn Progress) -> Result<Arc<dyn Embedder>> {
         let folder = self.store.resolve(model, ModelKind::Embedder, progress)?;
-        Ok(Arc::new(TextEmbedder::load(&folder, &self.embedder_config())?))
+        let embedder = TextEmbedder::load(&folder, &self.embedder_config())?;
+        for note in embedder.notes() {
+            progress.note(note);
+        }
+        Ok(Arc::new(embedder))
     }
 
     /// An embedder whose questions are moved along a word's direction: `WORD=α`.

@@ -15,6 +15,7 @@ mod matrix;
 mod norm;
 mod panels;
 mod pool;
+mod pooling;
 mod row;
 mod tape;
 mod tile;
@@ -30,7 +31,7 @@ use self::chunk::{Chunk, PASSING, chunks, is_spread, with_threads_awake};
 use self::layer::{KeptNorm, Layer, LayerNorm, Weight};
 use self::lines::Lines;
 use self::pool::{Pool, Pools};
-use crate::config::{CheckpointConfig, Pooling};
+use crate::config::{BertConfig, Pooling};
 use crate::encoder::{Input, Under};
 use crate::parameters::Parameters;
 use crate::{Error, Result};
@@ -55,23 +56,27 @@ const SEGMENTS: &str = "embeddings.token_type_embeddings.weight";
 const NORM: &str = "embeddings.LayerNorm";
 
 impl CpuEncoder {
-    pub(crate) fn new(config: &CheckpointConfig, parameters: &Parameters) -> Result<Self> {
-        Self::beside(config, parameters, None)
+    pub(crate) fn new(config: &BertConfig, pooling: &Pooling, parameters: &Parameters) -> Result<Self> {
+        Self::beside(config, pooling, parameters, None)
     }
 
     /// The same encoder with other weights; its memory is used on, and what it made of weights that are the same.
-    pub(crate) fn with(&self, config: &CheckpointConfig, parameters: &Parameters) -> Result<Self> {
-        Self::beside(config, parameters, Some(self))
+    pub(crate) fn with(&self, config: &BertConfig, parameters: &Parameters) -> Result<Self> {
+        Self::beside(config, &self.pooling, parameters, Some(self))
     }
 
-    fn beside(config: &CheckpointConfig, parameters: &Parameters, other: Option<&Self>) -> Result<Self> {
-        let bert = &config.bert;
+    fn beside(
+        bert: &BertConfig,
+        pooling: &Pooling,
+        parameters: &Parameters,
+        other: Option<&Self>,
+    ) -> Result<Self> {
         let layers = (0..bert.num_hidden_layers).map(|number| {
             Layer::new(bert, number, parameters, other.and_then(|other| other.layers.get(number)))
         });
         Ok(Self {
             hidden: bert.hidden_size,
-            pooling: config.pooling,
+            pooling: pooling.clone(),
             words: Weight::named(parameters, WORDS)?,
             positions: Weight::named(parameters, POSITIONS)?,
             segments: Weight::named(parameters, SEGMENTS)?,
@@ -96,10 +101,13 @@ impl CpuEncoder {
         Ok(all)
     }
 
-    /// One vector a text, `(texts, hidden)`, not normalised.
-    pub(crate) fn vectors(&self, input: Input<'_>) -> Result<Tensor> {
+    /// One vector a text, `(texts, pooled)`, not normalised: the tokens after the first `skipped` of each, pooled.
+    pub(crate) fn vectors(&self, input: Input<'_>, skipped: usize) -> Result<Tensor> {
         self.check(input)?;
-        let pooled = self.each_chunk(input, self.halves(), |chunk, states| self.pool(chunk, states));
+        if let Some(row) = input.lengths().iter().position(|&length| length <= skipped) {
+            return Err(Error::OnlyPrompt { row });
+        }
+        let pooled = self.each_chunk(input, self.halves(), |chunk, states| self.pool(chunk, states, skipped));
         self.in_order(input, pooled.iter().map(|(chunk, rows)| (chunk, rows.as_slice())))
     }
 
@@ -185,40 +193,35 @@ impl CpuEncoder {
     }
 
     /// One vector a text, from the states after the last layer.
-    fn pool(&self, chunk: &Chunk, states: &[f32]) -> Vec<f32> {
-        let mut pooled = vec![0.0; chunk.texts.len() * self.hidden];
+    fn pool(&self, chunk: &Chunk, states: &[f32], skipped: usize) -> Vec<f32> {
+        let width = self.pooling.dim(self.hidden);
+        let mut pooled = vec![0.0; chunk.texts.len() * width];
         let mut rest = states;
-        for (vector, &length) in pooled.chunks_exact_mut(self.hidden).zip(&chunk.lengths) {
+        for (vector, &length) in pooled.chunks_exact_mut(width).zip(&chunk.lengths) {
             let (rows, after) = rest.split_at(length * self.hidden);
-            match self.pooling {
-                Pooling::Cls => vector.copy_from_slice(&rows[..self.hidden]),
-                Pooling::Mean => {
-                    row::add_rows(vector, rows);
-                    let share = 1.0 / length as f32;
-                    for x in vector {
-                        *x *= share;
-                    }
-                }
+            let rows = &rows[skipped * self.hidden..];
+            for (part, mode) in vector.chunks_exact_mut(self.hidden).zip(self.pooling.modes()) {
+                pooling::pool(*mode, part, rows, skipped);
             }
             rest = after;
         }
         pooled
     }
 
-    /// Rows of chunks in the order of the batch, `(texts, hidden)`.
+    /// Rows of chunks in the order of the batch, `(texts, pooled)`.
     fn in_order<'c>(
         &self,
         input: Input<'_>,
         chunks: impl Iterator<Item = (&'c Chunk, &'c [f32])>,
     ) -> Result<Tensor> {
-        let texts = input.lengths().len();
-        let mut all = vec![0.0; texts * self.hidden];
+        let (texts, width) = (input.lengths().len(), self.pooling.dim(self.hidden));
+        let mut all = vec![0.0; texts * width];
         for (chunk, rows) in chunks {
-            for (&text, row) in chunk.texts.iter().zip(rows.chunks_exact(self.hidden)) {
-                all[text * self.hidden..][..self.hidden].copy_from_slice(row);
+            for (&text, row) in chunk.texts.iter().zip(rows.chunks_exact(width)) {
+                all[text * width..][..width].copy_from_slice(row);
             }
         }
-        Ok(Tensor::from_vec(all, (texts, self.hidden), &Device::Cpu)?)
+        Ok(Tensor::from_vec(all, (texts, width), &Device::Cpu)?)
     }
 
     /// Whether all tokens have an embedding, and all states their width.

@@ -11,15 +11,22 @@ use super::lines::Lines;
 use super::pool::Pool;
 use super::row::add;
 use super::{CpuEncoder, NORM, POSITIONS, SEGMENTS, WORDS};
-use crate::Result;
-use crate::config::Pooling;
+use crate::config::PoolingMode;
 use crate::encoder::Input;
+use crate::{Error, Result};
 
 /// A recorded forward pass.
 pub(crate) struct CpuTape {
     encoder: CpuEncoder,
     wanted: Wanted,
+    pooling: TrainedPooling,
     chunks: Vec<Kept>,
+}
+
+#[derive(Clone, Copy)]
+enum TrainedPooling {
+    Mean,
+    Cls,
 }
 
 /// What a chunk leaves.
@@ -61,6 +68,7 @@ impl CpuEncoder {
         parameters: &BTreeSet<String>,
     ) -> Result<(Tensor, CpuTape)> {
         self.check(input)?;
+        let pooling = self.trained_pooling()?;
         let wanted = self.wanted(input, parameters);
         let one = |chunk: Chunk| {
             self.pools.lend(|pool| {
@@ -79,7 +87,7 @@ impl CpuEncoder {
                     }
                 });
                 let halves = halves.collect();
-                let rows = self.pool(&chunk, &states);
+                let rows = self.pool(&chunk, &states, 0);
                 pool.give([states]);
                 let mut ids = Vec::new();
                 if let (Input::Tokens(batch), true) = (input, wanted.embeddings) {
@@ -95,7 +103,19 @@ impl CpuEncoder {
         let pooled =
             self.in_order(input, recorded.iter().map(|(rows, kept)| (&kept.chunk, rows.as_slice())))?;
         let chunks = recorded.into_iter().map(|(_, kept)| kept).collect();
-        Ok((pooled, CpuTape { encoder: self.clone(), wanted, chunks }))
+        Ok((pooled, CpuTape { encoder: self.clone(), wanted, pooling, chunks }))
+    }
+
+    /// The one way of pooling that gradients go through.
+    fn trained_pooling(&self) -> Result<TrainedPooling> {
+        match self.pooling.single() {
+            Some(PoolingMode::Mean) => Ok(TrainedPooling::Mean),
+            Some(PoolingMode::Cls) => Ok(TrainedPooling::Cls),
+            _ => {
+                let names: Vec<&str> = self.pooling.modes().iter().map(|mode| mode.name()).collect();
+                Err(Error::NotTrained { received: names.join(" and ") })
+            }
+        }
     }
 
     fn wanted(&self, input: Input<'_>, parameters: &BTreeSet<String>) -> Wanted {
@@ -117,7 +137,7 @@ impl CpuEncoder {
 impl CpuTape {
     /// Gradients of the parameters that were asked for, from that of the vectors, `(texts, hidden)`.
     pub(crate) fn backward(self, gradient: &Tensor) -> Result<BTreeMap<String, Tensor>> {
-        let Self { encoder, wanted, chunks } = self;
+        let Self { encoder, wanted, pooling, chunks } = self;
         let gradient = gradient.flatten_all()?.to_vec1::<f32>()?;
         // A worker takes every n-th chunk: sums are added up in an order that does not depend on which is faster.
         let workers = rayon::current_num_threads().min(chunks.len()).max(1);
@@ -130,7 +150,7 @@ impl CpuTape {
                 let mut sums = Sums::new(&encoder, &wanted);
                 let rows: Vec<_> = share
                     .into_iter()
-                    .map(|kept| kept.backward(&encoder, &wanted, &gradient, &mut sums, pool))
+                    .map(|kept| kept.backward(&encoder, &wanted, pooling, &gradient, &mut sums, pool))
                     .collect();
                 (sums, rows)
             })
@@ -161,6 +181,7 @@ impl Kept {
         self,
         encoder: &CpuEncoder,
         wanted: &Wanted,
+        pooling: TrainedPooling,
         vectors: &[f32],
         sums: &mut Sums,
         pool: &mut Pool,
@@ -171,12 +192,12 @@ impl Kept {
         for (&text, &length) in self.chunk.texts.iter().zip(&self.chunk.lengths) {
             let (rows, after) = rest.split_at_mut(length * hidden);
             let vector = &vectors[text * hidden..][..hidden];
-            match encoder.pooling {
-                Pooling::Cls => {
+            match pooling {
+                TrainedPooling::Cls => {
                     rows.fill(0.0);
                     rows[..hidden].copy_from_slice(vector);
                 }
-                Pooling::Mean => {
+                TrainedPooling::Mean => {
                     let share = 1.0 / length as f32;
                     for row in rows.chunks_exact_mut(hidden) {
                         row.iter_mut().zip(vector).for_each(|(x, v)| *x = v * share);

@@ -68,8 +68,8 @@ fn copy_checked(from: &Path, file: &ModelFile, target: &Path) -> Result<(), Stri
     }
 }
 
-struct Bytes<'a> {
-    step: &'a dyn Step,
+pub(super) struct Bytes<'a> {
+    pub(super) step: &'a dyn Step,
 }
 
 impl hf_hub::api::Progress for Bytes<'_> {

@@ -3,6 +3,7 @@
 mod hub;
 mod package;
 mod registry;
+mod snapshot;
 mod store;
 
 pub use registry::{Model, ModelFile, ModelKind, Package, Registry};

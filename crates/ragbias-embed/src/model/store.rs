@@ -6,7 +6,7 @@ use ragbias_core::Progress;
 use sha2::{Digest, Sha256};
 
 use super::registry::{Model, ModelFile, ModelKind, Registry};
-use super::{hub, package};
+use super::{hub, package, snapshot};
 use crate::{Error, Result};
 
 /// A folder of model folders, `ROOT/NAME/…`, and the sources that fill it.
@@ -66,7 +66,8 @@ impl ModelStore {
         Ok(there.then(|| self.entry(model)))
     }
 
-    /// The path of a model named in the registry (pulled where it is missing) or given as a path.
+    /// The path of a model named in the registry (pulled where it is missing) or given as a path; of an embedder, also as a
+    /// folder of the hub's cache, or as an id of the hub, which a folder of that path precedes.
     ///
     /// # Errors
     /// A name that is nothing, a model of another kind, or a model that no source has.
@@ -78,8 +79,7 @@ impl ModelStore {
                 expected: kind.name(),
                 received: model.kind.name(),
             }),
-            Err(_) if Path::new(name_or_path).exists() => Ok(name_or_path.into()),
-            Err(unknown) => Err(unknown),
+            Err(unknown) => resolve_other(name_or_path, kind, unknown, progress),
         }
     }
 
@@ -123,6 +123,27 @@ impl ModelStore {
             ModelKind::Llm => self.folder(model).join(&model.files[0].path),
         }
     }
+}
+
+/// What a name that the registry does not have is the path of.
+fn resolve_other(
+    name_or_path: &str,
+    kind: ModelKind,
+    unknown: Error,
+    progress: &dyn Progress,
+) -> Result<PathBuf> {
+    let path = Path::new(name_or_path);
+    let can_be_id = kind == ModelKind::Embedder && snapshot::is_hub_id(name_or_path);
+    if kind == ModelKind::Embedder && path.is_dir() {
+        if can_be_id {
+            progress.note(&format!("{name_or_path}: the folder here, not the hub's model of this id"));
+        }
+        return snapshot::in_folder(path);
+    }
+    if path.exists() {
+        return Ok(path.into());
+    }
+    if can_be_id { snapshot::of_hub_id(name_or_path, progress) } else { Err(unknown) }
 }
 
 /// Puts every file of the model into `staging`, from the first source that has them all.

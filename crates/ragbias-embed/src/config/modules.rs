@@ -1,0 +1,155 @@
+//! `modules.json`: what is done with a text, in order.
+
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::pooling::{Pooling, PoolingMode};
+use super::step::StepConfig;
+use crate::files::{Object, get, read_json, refuse_unknown};
+use crate::{Error, Result};
+
+/// One line of `modules.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Module {
+    #[serde(default)]
+    pub(crate) idx: usize,
+    pub(crate) name: String,
+    pub(crate) path: String,
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+}
+
+/// The modules of a checkpoint, checked: a transformer, how its states are pooled, and what is done with the result.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Modules {
+    /// The folder of the transformer's files.
+    pub(crate) transformer: PathBuf,
+    pub(crate) pooling: Pooling,
+    /// What comes after it, each with its folder.
+    pub(crate) steps: Vec<(PathBuf, StepConfig)>,
+}
+
+const FILE: &str = "modules.json";
+
+impl Modules {
+    /// `None` where the folder has no `modules.json`.
+    pub(crate) fn read(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(FILE);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let modules: Vec<Module> = read_json(&path)?;
+        check_names(&path, &modules)?;
+        let wrong =
+            |expected: &str, received: &str| Err(Error::unsupported(&path, "a module", expected, received));
+        let mut rest = modules.iter();
+        let transformer = match rest.next() {
+            Some(first) if kind(&path, first)? == "Transformer" => folder.join(&first.path),
+            Some(other) => {
+                return wrong("sentence_transformers.models.Transformer, as the first", &other.kind);
+            }
+            None => return wrong("sentence_transformers.models.Transformer, as the first", "missing"),
+        };
+        let mut pooling = None;
+        let mut steps = Vec::new();
+        for module in rest {
+            let own = folder.join(&module.path);
+            match (kind(&path, module)?, &pooling) {
+                ("Pooling", None) => pooling = Some(read_pooling(&own)?),
+                ("Dense", Some(_)) => steps.push((own.clone(), StepConfig::read_dense(&own)?)),
+                ("LayerNorm", Some(_)) => steps.push((own.clone(), StepConfig::read_layer_norm(&own)?)),
+                // Before pooling there is no vector that it would change, and it leaves tokens alone.
+                ("Normalize", before) => {
+                    check_normalize(&own)?;
+                    if before.is_some() {
+                        steps.push((own, StepConfig::Normalize));
+                    }
+                }
+                // It is the identity where nothing is trained.
+                ("Dropout", Some(_)) => {}
+                ("Transformer", _) => return wrong("one Transformer", "a second one"),
+                ("Pooling", Some(_)) => return wrong("one Pooling", "a second one"),
+                _ => return wrong("Transformer, Pooling, then Dense, LayerNorm, Normalize", &module.kind),
+            }
+        }
+        let Some(pooling) = pooling else { return wrong("a Pooling after the Transformer", "missing") };
+        Ok(Some(Self { transformer, pooling, steps }))
+    }
+
+    /// A folder of transformers alone: its states' mean, as sentence-transformers takes it; of a model that is causal, the
+    /// last token.
+    pub(crate) fn of_transformer(folder: &Path, is_causal: bool) -> Self {
+        let mode = if is_causal { PoolingMode::LastToken } else { PoolingMode::Mean };
+        Self { transformer: folder.into(), pooling: mode.into(), steps: Vec::new() }
+    }
+}
+
+/// The class of a module of sentence-transformers: `Dense` of `sentence_transformers.models.Dense`.
+fn kind<'m>(path: &Path, module: &'m Module) -> Result<&'m str> {
+    let parts: Vec<&str> = module.kind.split('.').collect();
+    let foreign = ["sparse_encoder", "cross_encoder", "multi_vector_encoder"];
+    if parts[0] != "sentence_transformers" || parts.iter().any(|part| foreign.contains(part)) {
+        let expected = "a module of SentenceTransformer, not code of the checkpoint's own";
+        return Err(Error::unsupported(path, "a module", expected, &module.kind));
+    }
+    Ok(parts[parts.len() - 1])
+}
+
+/// Names are unique, and paths stay in the folder.
+fn check_names(path: &Path, modules: &[Module]) -> Result<()> {
+    for (place, module) in modules.iter().enumerate() {
+        if modules[..place].iter().any(|other| other.name == module.name) {
+            return Err(Error::unsupported(
+                path,
+                "a module's name",
+                "unique names",
+                format!("{} twice", module.name),
+            ));
+        }
+        let within = Path::new(&module.path).components().all(|part| matches!(part, Component::Normal(_)));
+        if !within {
+            return Err(Error::unsupported(
+                path,
+                "a module's path",
+                "a folder within the checkpoint's",
+                &module.path,
+            ));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn module_file(folder: &Path) -> PathBuf {
+    folder.join("config.json")
+}
+
+fn read_pooling(folder: &Path) -> Result<Pooling> {
+    let path = module_file(folder);
+    if !path.is_file() {
+        return Err(Error::MissingFile { folder: folder.into(), file: "config.json" });
+    }
+    Pooling::from_file(&path, &read_json::<Object>(&path)?)
+}
+
+/// Its file is optional; with other inputs than the text's vector it would do something else.
+fn check_normalize(folder: &Path) -> Result<()> {
+    let path = module_file(folder);
+    if !path.is_file() {
+        return Ok(());
+    }
+    let file: Object = read_json(&path)?;
+    refuse_unknown(&path, &file, &["module_input_name", "module_output_name"])?;
+    check_place(&path, &file)
+}
+
+/// A step reads the text's vector and writes it.
+pub(super) fn check_place(path: &Path, file: &Object) -> Result<()> {
+    const VECTOR: &str = "sentence_embedding";
+    for key in ["module_input_name", "module_output_name"] {
+        if let Some(other) = get::<String>(path, file, key)?.filter(|name| name != VECTOR) {
+            return Err(Error::unsupported(path, key, VECTOR, other));
+        }
+    }
+    Ok(())
+}

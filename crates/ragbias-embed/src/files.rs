@@ -1,0 +1,105 @@
+//! Files of a checkpoint: read whole, and named where they are not what they should be.
+
+use std::io::Read;
+use std::path::Path;
+
+use memmap2::Mmap;
+use serde::de::DeserializeOwned;
+
+use crate::{Error, Result};
+
+/// What a file holds where `git clone` ran without git-lfs.
+const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1";
+
+/// No JSON file of a checkpoint is larger: those of the largest vocabularies have 20 MB.
+const MOST_TEXT: u64 = 1 << 29;
+
+/// Refuses empty files and pointers of git-lfs.
+fn check(path: &Path, start: &[u8]) -> Result<()> {
+    if start.is_empty() {
+        return Err(Error::EmptyFile { path: path.into() });
+    }
+    if start.starts_with(POINTER) {
+        return Err(Error::Pointer { path: path.into() });
+    }
+    Ok(())
+}
+
+/// The bytes of a file that is read as a whole.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs_err::File::open(path)?.take(MOST_TEXT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_TEXT {
+        let expected = format!("at most {MOST_TEXT} bytes");
+        return Err(Error::unsupported(path, "the size of the file", expected, "larger"));
+    }
+    check(path, &bytes)?;
+    Ok(bytes)
+}
+
+/// A file in memory.
+pub(crate) fn map(path: &Path) -> Result<Mmap> {
+    if fs_err::metadata(path)?.len() == 0 {
+        return Err(Error::EmptyFile { path: path.into() });
+    }
+    let map = crate::mmap::map(path)?;
+    check(path, &map)?;
+    Ok(map)
+}
+
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    parse_json(path, &read(path)?)
+}
+
+pub(crate) fn parse_json<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|source| Error::Json { path: path.into(), source })
+}
+
+pub(crate) fn read_optional_json<T: DeserializeOwned + Default>(path: &Path) -> Result<T> {
+    if path.is_file() { read_json(path) } else { Ok(T::default()) }
+}
+
+/// A JSON object by key.
+pub(crate) type Object = serde_json::Map<String, serde_json::Value>;
+
+/// A key of an object as its type; `None` where it is missing or null.
+pub(crate) fn get<T: DeserializeOwned>(path: &Path, object: &Object, key: &'static str) -> Result<Option<T>> {
+    match object.get(key) {
+        None | Some(serde_json::Value::Null) => Ok(None),
+        Some(value) => match serde_json::from_value(value.clone()) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(Error::unsupported(path, key, error.to_string(), value.to_string())),
+        },
+    }
+}
+
+/// Refuses keys that are none of these: nobody knows what they would change.
+pub(crate) fn refuse_unknown(path: &Path, object: &Object, known: &[&str]) -> Result<()> {
+    match object.keys().find(|key| !known.contains(&key.as_str())) {
+        Some(key) => Err(Error::unsupported(path, "a key", format!("one of {}", known.join(", ")), key)),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pointers_and_empty_files_are_named_as_such() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        let refusals = |path: &Path| [read(path).err(), map(path).err()].map(|e| e.unwrap().to_string());
+        fs_err::write(&path, "version https://git-lfs.github.com/spec/v1\noid sha256:1f\nsize 9\n").unwrap();
+        for error in refusals(&path) {
+            assert!(
+                error.contains("config.json: a git-lfs pointer") && error.contains("git lfs pull"),
+                "{error}"
+            );
+        }
+        fs_err::write(&path, "").unwrap();
+        for error in refusals(&path) {
+            assert!(error.contains("config.json: the file is empty"), "{error}");
+        }
+    }
+}

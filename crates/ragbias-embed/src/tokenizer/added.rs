@@ -1,0 +1,173 @@
+//! Tokens beside the vocabulary: special ones, and whatever was added.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tokenizers::{AddedToken, Tokenizer};
+
+use super::settings::Settings;
+use crate::files::{Object, read_optional_json};
+use crate::{Error, Result};
+
+/// The tokens that transformers adds to a tokenizer, in its order.
+pub(super) struct Added {
+    /// By the id that a file gives them; the vocabulary's own id counts, or the next free one.
+    listed: BTreeMap<u32, AddedToken>,
+    /// `cls_token` and the like, by their keys.
+    named: Vec<(&'static str, AddedToken)>,
+    /// Special tokens without a name.
+    extra: Vec<AddedToken>,
+}
+
+/// Keys of special tokens, and what a `BertTokenizer` calls them where no file does.
+const NAMED: [(&str, Option<&str>); 7] = [
+    ("bos_token", None),
+    ("eos_token", None),
+    ("unk_token", Some("[UNK]")),
+    ("sep_token", Some("[SEP]")),
+    ("pad_token", Some("[PAD]")),
+    ("cls_token", Some("[CLS]")),
+    ("mask_token", Some("[MASK]")),
+];
+
+impl Added {
+    pub(super) fn read(folder: &Path, settings: &Settings, loaded: Option<&Tokenizer>) -> Result<Self> {
+        let path = folder.join("tokenizer_config.json");
+        let mut named = Vec::new();
+        for (key, default) in NAMED {
+            let default = default.filter(|_| settings.is_bert);
+            let token = match settings.file.get(key) {
+                Some(Value::Null) => None,
+                Some(value) => Some(token(&path, key, value, true)?),
+                None => default.map(|content| AddedToken::from(content, true)),
+            };
+            named.extend(token.map(|token| (key, token)));
+        }
+        let mut extra = Vec::new();
+        for key in ["extra_special_tokens", "additional_special_tokens"] {
+            match settings.file.get(key) {
+                None | Some(Value::Null) => {}
+                Some(Value::Array(list)) => {
+                    for value in list {
+                        extra.push(token(&path, key, value, true)?);
+                    }
+                }
+                Some(Value::Object(map)) => {
+                    for value in map.values() {
+                        extra.push(token(&path, key, value, true)?);
+                    }
+                }
+                Some(other) => {
+                    return Err(Error::unsupported(&path, key, "a list of tokens", other.to_string()));
+                }
+            }
+        }
+        let listed = if settings.is_older {
+            older(folder, &named, &extra, loaded)?
+        } else {
+            decoder(&path, settings)?
+        };
+        let mut added = Self { listed, named, extra };
+        added.take_listed();
+        Ok(added)
+    }
+
+    /// A named token that is listed has the properties of the list.
+    fn take_listed(&mut self) {
+        for (_, token) in &mut self.named {
+            if let Some(listed) = self.listed.values().find(|listed| listed.content == token.content) {
+                *token = listed.clone();
+            }
+        }
+    }
+
+    /// A named token's text.
+    pub(super) fn named(&self, key: &str) -> Option<&str> {
+        self.named.iter().find(|(name, _)| *name == key).map(|(_, token)| token.content.as_str())
+    }
+
+    /// Adds what the tokenizer does not have yet.
+    pub(super) fn add_to(&self, path: &Path, tokenizer: &mut Tokenizer) -> Result<()> {
+        let have: Vec<AddedToken> = tokenizer.get_added_tokens_decoder().into_values().collect();
+        let is_named =
+            |token: &AddedToken| self.named.iter().any(|(_, named)| named.content == token.content);
+        let mut missing: Vec<AddedToken> =
+            self.listed.values().filter(|token| !have.contains(token)).cloned().collect();
+        let special = self.named.iter().map(|(_, token)| token).chain(&self.extra);
+        for token in special {
+            let is_there = |other: &AddedToken| other.content == token.content;
+            if !have.iter().any(is_there) && !missing.iter().any(is_there) {
+                missing.push(token.clone());
+            }
+        }
+        for token in &mut missing {
+            token.special |= is_named(token);
+        }
+        tokenizer.add_tokens(missing).map_err(|source| Error::Tokenizer { path: path.into(), source })?;
+        Ok(())
+    }
+
+    /// Ids of special tokens.
+    pub(super) fn special_ids(&self, tokenizer: &Tokenizer) -> HashSet<u32> {
+        let special = self.named.iter().map(|(_, token)| token).chain(&self.extra);
+        special.filter_map(|token| tokenizer.token_to_id(&token.content)).collect()
+    }
+}
+
+/// A token as text, or as an object with its properties.
+fn token(path: &Path, key: &'static str, value: &Value, is_special: bool) -> Result<AddedToken> {
+    let flag = |object: &Object, key: &str, default: bool| {
+        object.get(key).and_then(Value::as_bool).unwrap_or(default)
+    };
+    match value {
+        Value::String(content) => Ok(AddedToken::from(content, is_special)),
+        Value::Object(object) if object.get("content").is_some_and(Value::is_string) => {
+            let content = object["content"].as_str().unwrap_or_default();
+            let is_special = flag(object, "special", is_special);
+            Ok(AddedToken::from(content, is_special)
+                .single_word(flag(object, "single_word", false))
+                .lstrip(flag(object, "lstrip", false))
+                .rstrip(flag(object, "rstrip", false))
+                .normalized(flag(object, "normalized", !is_special)))
+        }
+        other => Err(Error::unsupported(path, key, "a token", other.to_string())),
+    }
+}
+
+/// `added_tokens_decoder`: tokens by id.
+fn decoder(path: &Path, settings: &Settings) -> Result<BTreeMap<u32, AddedToken>> {
+    const KEY: &str = "added_tokens_decoder";
+    let mut listed = BTreeMap::new();
+    let value = settings.file.get(KEY).unwrap_or(&Value::Null);
+    let Some(map) = value.as_object() else {
+        return Err(Error::unsupported(path, KEY, "tokens by id", value.to_string()));
+    };
+    for (id, value) in map {
+        let id = id.parse().map_err(|_| Error::unsupported(path, KEY, "tokens by id", id))?;
+        listed.insert(id, token(path, KEY, value, false)?);
+    }
+    Ok(listed)
+}
+
+/// Those of `added_tokens.json`, and over them those of `tokenizer.json`.
+fn older(
+    folder: &Path,
+    named: &[(&'static str, AddedToken)],
+    extra: &[AddedToken],
+    loaded: Option<&Tokenizer>,
+) -> Result<BTreeMap<u32, AddedToken>> {
+    let path: PathBuf = folder.join("added_tokens.json");
+    let file: BTreeMap<String, u32> = read_optional_json(&path)?;
+    let is_special = |content: &str| {
+        let mut all = named.iter().map(|(_, token)| token).chain(extra);
+        all.any(|token| token.content == content)
+    };
+    let mut listed: BTreeMap<u32, AddedToken> = BTreeMap::new();
+    for (content, id) in file {
+        let special = is_special(&content);
+        listed.insert(id, AddedToken::from(content, special).normalized(!special));
+    }
+    listed.extend(loaded.map(|loaded| loaded.get_added_tokens_decoder()).into_iter().flatten());
+    Ok(listed)
+}

@@ -1,0 +1,220 @@
+//! Texts to token ids, as transformers makes the tokenizer out of a folder's files.
+//!
+//! The class that `tokenizer_config.json` names decides which file counts. A `BertTokenizer` takes no more than the
+//! vocabulary from `tokenizer.json` (or `vocab.txt`), and its lower-casing and accents from `tokenizer_config.json`; a
+//! tokenizer without a class of its own is `tokenizer.json` as it is.
+
+mod added;
+mod bert;
+mod settings;
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use tokenizers::normalizers::{Lowercase, Sequence};
+use tokenizers::{NormalizerWrapper, Tokenizer, TruncationDirection, TruncationParams};
+
+use self::added::Added;
+use self::settings::Settings;
+use crate::files::read;
+use crate::{Error, Result};
+
+/// A checkpoint's tokenizer.
+#[derive(Clone)]
+pub(crate) struct TextTokenizer {
+    tokenizer: Tokenizer,
+    /// Texts are cut there.
+    max_tokens: usize,
+    /// Positions that the encoder has; at least `max_tokens`, unless the checkpoint contradicts itself.
+    positions: usize,
+    special: HashSet<u32>,
+}
+
+/// What the tokenizer's id is made of.
+pub(crate) struct Source {
+    /// The file that the vocabulary is in.
+    pub(crate) bytes: Vec<u8>,
+    /// What other files make different from it, in words; empty where they agree.
+    pub(crate) changes: String,
+}
+
+/// What is asked of a tokenizer by other files.
+pub(crate) struct Wanted<'a> {
+    /// From `config.json`.
+    pub(crate) class: Option<&'a str>,
+    /// From `sentence_bert_config.json`.
+    pub(crate) max_seq_length: Option<usize>,
+    /// From there, too.
+    pub(crate) do_lower_case: bool,
+    pub(crate) positions: usize,
+}
+
+impl TextTokenizer {
+    pub(crate) fn read(folder: &Path, wanted: &Wanted<'_>) -> Result<(Self, Source)> {
+        let settings = Settings::read(folder, wanted.class)?;
+        let path = folder.join("tokenizer.json");
+        let (loaded, bytes) = if path.is_file() {
+            let bytes = read(&path)?;
+            let tokenizer = Tokenizer::from_bytes(&bytes)
+                .map_err(|source| Error::Tokenizer { path: path.clone(), source })?;
+            settings::check_padding(&path, &tokenizer)?;
+            (Some(tokenizer), bytes)
+        } else {
+            let vocabulary = folder.join("vocab.txt");
+            if !(vocabulary.is_file() && settings.is_bert) {
+                return Err(Error::MissingFile { folder: folder.into(), file: "tokenizer.json" });
+            }
+            (None, read(&vocabulary)?)
+        };
+        let added = Added::read(folder, &settings, loaded.as_ref())?;
+        let mut tokenizer = match &loaded {
+            Some(loaded) if settings.is_bert => bert::of_file(&path, loaded, &settings, &added)?,
+            Some(loaded) => {
+                settings.check_model(&path, loaded)?;
+                let mut tokenizer = loaded.clone();
+                added.add_to(&path, &mut tokenizer)?;
+                tokenizer
+            }
+            None => bert::of_vocabulary(&folder.join("vocab.txt"), &settings, &added)?,
+        };
+        if wanted.do_lower_case {
+            lower_case_first(&path, &mut tokenizer)?;
+        }
+        let direction = settings.truncation.unwrap_or_else(|| {
+            let own = loaded.as_ref().and_then(|loaded| loaded.get_truncation());
+            own.map_or(TruncationDirection::Right, |truncation| truncation.direction)
+        });
+        let mut changes = loaded.as_ref().map_or(String::new(), |loaded| differences(loaded, &tokenizer));
+        if matches!(direction, TruncationDirection::Left) {
+            changes += "; cut at the start";
+        }
+        let special = added.special_ids(&tokenizer);
+        let max_tokens = wanted.max_seq_length.unwrap_or_else(|| settings.max_length.min(wanted.positions));
+        let mut text_tokenizer = Self { tokenizer, max_tokens, positions: wanted.positions, special };
+        text_tokenizer.cut_at(folder, max_tokens, direction)?;
+        text_tokenizer.check_segments(&path)?;
+        Ok((text_tokenizer, Source { bytes, changes }))
+    }
+
+    /// Sequences are cut there and not padded: a file's own truncation and padding are for other uses.
+    fn cut_at(&mut self, folder: &Path, max_tokens: usize, direction: TruncationDirection) -> Result<()> {
+        let path = folder.join("tokenizer.json");
+        self.tokenizer.with_padding(None);
+        self.tokenizer
+            .with_truncation(None)
+            .map_err(|source| Error::Tokenizer { path: path.clone(), source })?;
+        let encoding = self.tokenizer.encode_fast("", true);
+        let least = encoding.map_err(|source| Error::Tokenise { row: 0, source })?.len();
+        if max_tokens < least.max(1) {
+            let expected = format!("at least {least}, its special tokens");
+            return Err(Error::unsupported(&path, "the longest text", expected, max_tokens.to_string()));
+        }
+        let truncation =
+            TruncationParams { max_length: max_tokens, direction, ..TruncationParams::default() };
+        self.tokenizer
+            .with_truncation(Some(truncation))
+            .map_err(|source| Error::Tokenizer { path, source })?;
+        self.max_tokens = max_tokens;
+        Ok(())
+    }
+
+    /// The encoder gives every token the first segment's embedding.
+    fn check_segments(&self, path: &Path) -> Result<()> {
+        let encoding =
+            self.tokenizer.encode("a", true).map_err(|source| Error::Tokenise { row: 0, source })?;
+        if encoding.get_type_ids().iter().any(|&segment| segment != 0) {
+            return Err(Error::unsupported(path, "post_processor", "segment 0 for every token", "another"));
+        }
+        Ok(())
+    }
+
+    /// Cuts texts elsewhere: between the special tokens and the encoder's positions.
+    pub(crate) fn with_max_tokens(mut self, folder: &Path, max_tokens: usize) -> Result<Self> {
+        let direction =
+            self.tokenizer.get_truncation().map(|truncation| truncation.direction).unwrap_or_default();
+        self.cut_at(folder, max_tokens.clamp(2, self.positions), direction)?;
+        Ok(self)
+    }
+
+    /// `tokenizer.json`, of which texts come to the same tokens wherever it is read alone.
+    pub(crate) fn to_json(&self, folder: &Path) -> Result<String> {
+        let fail = |source| Error::Tokenizer { path: folder.join("tokenizer.json"), source };
+        let mut tokenizer = self.tokenizer.clone();
+        tokenizer.with_truncation(None).map_err(fail)?;
+        tokenizer.to_string(true).map_err(fail)
+    }
+
+    /// Where texts are cut.
+    pub(crate) fn max_tokens(&self) -> usize {
+        self.max_tokens
+    }
+
+    /// The token ids of a text, with special tokens, cut; `row` is for the error.
+    pub(crate) fn ids(&self, row: usize, prefix: &str, text: &str) -> Result<Vec<u32>> {
+        let encoding = if prefix.is_empty() {
+            self.tokenizer.encode_fast(text, true)
+        } else {
+            self.tokenizer.encode_fast(format!("{prefix}{text}"), true)
+        };
+        let ids = encoding.map_err(|source| Error::Tokenise { row, source })?.get_ids().to_vec();
+        if ids.len() > self.positions {
+            let (tokens, positions, limit) = (ids.len(), self.positions, self.max_tokens);
+            return Err(Error::TooLong { row, tokens, positions, limit });
+        }
+        Ok(ids)
+    }
+
+    /// How many tokens a prompt is at the start of a text: what comes of it alone, without the special token at its end.
+    pub(crate) fn prompt_tokens(&self, prompt: &str) -> Result<usize> {
+        if prompt.is_empty() {
+            return Ok(0);
+        }
+        let ids = self.ids(0, "", prompt)?;
+        Ok(ids.len() - usize::from(ids.last().is_some_and(|last| self.special.contains(last))))
+    }
+}
+
+/// Lower-casing before everything else, unless it is done there already: that of `BertNormalizer` does not count.
+fn lower_case_first(path: &Path, tokenizer: &mut Tokenizer) -> Result<()> {
+    let is_lower_case =
+        |normalizer: &NormalizerWrapper| matches!(normalizer, NormalizerWrapper::Lowercase(_));
+    let mut parts = vec![NormalizerWrapper::Lowercase(Lowercase)];
+    match tokenizer.get_normalizer() {
+        Some(own) if is_lower_case(own) => return Ok(()),
+        Some(NormalizerWrapper::Sequence(sequence)) if sequence.as_ref().iter().any(is_lower_case) => {
+            return Ok(());
+        }
+        Some(NormalizerWrapper::Sequence(sequence)) => parts.extend(sequence.as_ref().iter().cloned()),
+        Some(own) => parts.push(own.clone()),
+        None => {}
+    }
+    let all = NormalizerWrapper::Sequence(Sequence::new(parts));
+    tokenizer.with_normalizer(Some(all)).map_err(|source| Error::Tokenizer { path: path.into(), source })?;
+    Ok(())
+}
+
+/// What of a tokenizer is not as its file has it, as JSON by part; empty where all is.
+fn differences(file: &Tokenizer, made: &Tokenizer) -> String {
+    fn json<T: serde::Serialize>(part: Option<&T>) -> String {
+        serde_json::to_string(&part).unwrap_or_else(|error| error.to_string())
+    }
+    let parts = |tokenizer: &Tokenizer| {
+        let mut added: Vec<_> = tokenizer.get_added_tokens_decoder().into_iter().collect();
+        added.sort_unstable_by_key(|(id, _)| *id);
+        [
+            json(tokenizer.get_normalizer()),
+            json(tokenizer.get_pre_tokenizer()),
+            json(tokenizer.get_post_processor()),
+            json(Some(&added)),
+            bert::describe(tokenizer.get_model()),
+        ]
+    };
+    let pairs = parts(file).into_iter().zip(parts(made));
+    pairs.filter(|(file, made)| file != made).map(|(_, made)| made).collect::<Vec<_>>().join("\n")
+}
+
+impl std::fmt::Debug for TextTokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TextTokenizer").field("max_tokens", &self.max_tokens).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,133 @@
+//! `tokenizer_config.json` and the files beside it.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tokenizers::normalizers::BertNormalizer;
+use tokenizers::{ModelWrapper, PaddingDirection, Tokenizer, TruncationDirection};
+
+use crate::files::{Object, get, read_optional_json};
+use crate::{Error, Result};
+
+/// What the files say that is not in `tokenizer.json`, or is decided here in its place.
+pub(super) struct Settings {
+    /// Whether the tokenizer is made by transformers' `BertTokenizer`.
+    pub(super) is_bert: bool,
+    class: String,
+    /// Lower-casing, accents and Chinese characters of a `BertTokenizer`.
+    pub(super) normalizer: BertNormalizer,
+    /// `model_max_length`; the largest number where there is none.
+    pub(super) max_length: usize,
+    pub(super) truncation: Option<TruncationDirection>,
+    /// The file itself, and `special_tokens_map.json` in it where that counts.
+    pub(super) file: Object,
+    /// `special_tokens_map.json` and `added_tokens.json` count where `added_tokens_decoder` is missing.
+    pub(super) is_older: bool,
+}
+
+/// Longer limits mean that there is none.
+const NO_LIMIT: f64 = 1e20;
+
+/// Classes that are, or inherit, `BertTokenizer`.
+const BERT: [&str; 2] = ["BertTokenizer", "DistilBertTokenizer"];
+/// Classes that are `tokenizer.json` as it is.
+const FILE: [&str; 3] = ["PreTrainedTokenizer", "TokenizersBackend", "XLMRobertaTokenizer"];
+
+impl Settings {
+    /// `class` is what `config.json` calls the tokenizer's class.
+    pub(super) fn read(folder: &Path, class: Option<&str>) -> Result<Self> {
+        let path = folder.join("tokenizer_config.json");
+        let mut file: Object = read_optional_json(&path)?;
+        let named: Option<String> = get(&path, &file, "tokenizer_class")?;
+        let class = named.as_deref().or(class).unwrap_or("BertTokenizer");
+        let class = class.strip_suffix("Fast").unwrap_or(class).to_owned();
+        if !BERT.iter().chain(&FILE).any(|known| *known == class) {
+            let expected = format!("one of {}, {}", BERT.join(", "), FILE.join(", "));
+            return Err(Error::unsupported(&path, "tokenizer_class", expected, class));
+        }
+        refuse(&path, &file)?;
+        let is_older = !file.contains_key("added_tokens_decoder");
+        if is_older {
+            let map: Object = read_optional_json(&folder.join("special_tokens_map.json"))?;
+            file.extend(map);
+        }
+        let truncation = match get::<String>(&path, &file, "truncation_side")?.as_deref() {
+            None => None,
+            Some("right") => Some(TruncationDirection::Right),
+            Some("left") => Some(TruncationDirection::Left),
+            Some(other) => return Err(Error::unsupported(&path, "truncation_side", "right or left", other)),
+        };
+        let flag = |key| match file.get(key) {
+            None => Ok(true),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(other) => Err(Error::unsupported(&path, key, "true or false", other.to_string())),
+        };
+        Ok(Self {
+            is_bert: BERT.contains(&class.as_str()),
+            class,
+            normalizer: BertNormalizer::new(
+                true,
+                flag("tokenize_chinese_chars")?,
+                get(&path, &file, "strip_accents")?,
+                flag("do_lower_case")?,
+            ),
+            max_length: max_length(&path, &file)?,
+            truncation,
+            file,
+            is_older,
+        })
+    }
+
+    /// Where `tokenizer.json` is taken as it is, though the class would make it anew, it is of the kind that comes out the same.
+    pub(super) fn check_model(&self, path: &Path, tokenizer: &Tokenizer) -> Result<()> {
+        let is_unigram = matches!(tokenizer.get_model(), ModelWrapper::Unigram(_));
+        if self.class == "XLMRobertaTokenizer" && !is_unigram {
+            let expected = "Unigram, as the class XLMRobertaTokenizer has it";
+            return Err(Error::unsupported(path, "the tokenizer's model", expected, "another"));
+        }
+        Ok(())
+    }
+}
+
+fn max_length(path: &Path, file: &Object) -> Result<usize> {
+    let key = if file.contains_key("model_max_length") { "model_max_length" } else { "max_len" };
+    match get::<f64>(path, file, key)? {
+        None => Ok(usize::MAX),
+        Some(length) if length > NO_LIMIT => Ok(usize::MAX),
+        Some(length) if length >= 1.0 && length.fract() == 0.0 =>
+        {
+            #[expect(clippy::cast_sign_loss, reason = "it is 1 or more")]
+            Ok(length as usize)
+        }
+        Some(length) => Err(Error::unsupported(path, key, "a whole number above 0", length.to_string())),
+    }
+}
+
+/// Keys that would change tokens in ways that are not followed here.
+fn refuse(path: &Path, file: &Object) -> Result<()> {
+    if get::<bool>(path, file, "split_special_tokens")?.unwrap_or(false) {
+        return Err(Error::unsupported(path, "split_special_tokens", "false", "true"));
+    }
+    if let Some(side) = get::<String>(path, file, "padding_side")?.filter(|side| side != "right") {
+        let expected = "right: on the left, a text's positions depend on its batch";
+        return Err(Error::unsupported(path, "padding_side", expected, side));
+    }
+    for key in ["auto_map", "init_inputs"] {
+        let is_nothing = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+        if let Some(value) = file.get(key).filter(|value| !is_nothing(value)) {
+            return Err(Error::unsupported(path, key, "nothing", value.to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// The padding of `tokenizer.json` is not used, but its side would count.
+pub(super) fn check_padding(path: &Path, tokenizer: &Tokenizer) -> Result<()> {
+    match tokenizer.get_padding() {
+        Some(padding) if matches!(padding.direction, PaddingDirection::Left) => {
+            let expected = "Right: on the left, a text's positions depend on its batch";
+            Err(Error::unsupported(path, "padding", expected, "Left"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,89 @@
+//! One file of weights: where each tensor's values lie in it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use safetensors::{Dtype, SafeTensors};
+
+use super::torch;
+use crate::{Error, Result, files};
+
+/// A file of safetensors or of PyTorch, mapped.
+pub(super) struct WeightsFile {
+    pub(super) path: PathBuf,
+    map: Mmap,
+    pub(super) tensors: BTreeMap<String, Place>,
+}
+
+/// Where a tensor's values lie; all of them within the file.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Place {
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<usize>,
+    /// First byte of the first value.
+    pub(super) start: usize,
+    /// Values from one to the next of each dimension, where they do not lie one after the other.
+    pub(super) strides: Option<Vec<usize>>,
+}
+
+impl Place {
+    /// Values, of which a shape that was checked has no more than the file has bytes.
+    fn count(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+impl WeightsFile {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let map = files::map(path)?;
+        let is_safetensors = path.extension().is_some_and(|extension| extension == "safetensors");
+        let tensors = if is_safetensors {
+            safetensors_places(&map).map_err(|source| Error::Weights { path: path.into(), source })?
+        } else {
+            torch::places(&map).map_err(|reason| Error::Pickle { path: path.into(), reason })?
+        };
+        Ok(Self { path: path.into(), map, tensors })
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
+    /// The values of a tensor as they are in the file, in row-major order.
+    pub(super) fn values(&self, place: &Place) -> Cow<'_, [u8]> {
+        let size = place.dtype.bitsize() / 8;
+        let Some(strides) = &place.strides else {
+            return Cow::Borrowed(&self.map[place.start..place.start + place.count() * size]);
+        };
+        let mut values = Vec::with_capacity(place.count() * size);
+        let mut index = vec![0; strides.len()];
+        for _ in 0..place.count() {
+            let at = index.iter().zip(strides).map(|(index, stride)| index * stride).sum::<usize>();
+            values.extend_from_slice(&self.map[place.start + at * size..][..size]);
+            // The last dimension goes round fastest.
+            for (index, &length) in index.iter_mut().zip(&place.shape).rev() {
+                *index += 1;
+                if *index < length {
+                    break;
+                }
+                *index = 0;
+            }
+        }
+        Cow::Owned(values)
+    }
+}
+
+fn safetensors_places(
+    bytes: &[u8],
+) -> std::result::Result<BTreeMap<String, Place>, safetensors::SafeTensorError> {
+    /// Bytes of the length before the header.
+    const LENGTH: usize = 8;
+    let (header, metadata) = SafeTensors::read_metadata(bytes)?;
+    let places = metadata.tensors().into_iter().map(|(name, tensor)| {
+        let start = LENGTH + header + tensor.data_offsets.0;
+        (name, Place { dtype: tensor.dtype, shape: tensor.shape.clone(), start, strides: None })
+    });
+    Ok(places.collect())
+}
