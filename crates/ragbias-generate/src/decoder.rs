@@ -37,7 +37,8 @@ impl Architecture {
 
 /// Of Gemma 3's layers every sixth sees all tokens, the others a window; their rotary frequencies differ.
 const GLOBAL_EVERY: u32 = 6;
-const LOCAL_ROPE_BASE: f32 = 10_000.0;
+/// Of a file that does not say, as in llama.cpp; Gemma's local layers have it too.
+const DEFAULT_ROPE_BASE: f32 = 10_000.0;
 /// Gemma 3 27B, known by its layers, scales attention by the width that a head would have without `key_length`.
 const LAYERS_OF_GEMMA3_27B: usize = 62;
 
@@ -185,15 +186,11 @@ impl Decoder {
             base if base > 1.0 => Ok(base),
             base => Err(file.broken(format!("key `{}` is {base}, expected a number above 1", key(name)))),
         };
-        let global = Rope::read(
-            file,
-            architecture.name(),
-            turned,
-            base("rope.freq_base", if gemma { 1_000_000.0 } else { 10_000.0 })?,
-        )?;
+        let global =
+            Rope::read(file, architecture.name(), turned, base("rope.freq_base", DEFAULT_ROPE_BASE)?)?;
         // Stretching is for global layers alone.
         let local = if gemma {
-            Rope::plain(base("rope.freq_base_swa", LOCAL_ROPE_BASE)?, turned)
+            Rope::plain(base("rope.freq_base_swa", DEFAULT_ROPE_BASE)?, turned)
         } else {
             global.clone()
         };

@@ -216,7 +216,10 @@ impl<'f> Bytes<'f> {
                 [0] => Value::Bool(false),
                 [1] => Value::Bool(true),
                 [other] => {
-                    return fault(format!("key `{key}` is the truth value {other}, expected 0 or 1"), DAMAGED);
+                    return fault(
+                        format!("key `{key}` is the truth value {other}, expected 0 or 1"),
+                        DAMAGED,
+                    );
                 }
             },
             8 => Value::String(self.string()?),

@@ -192,7 +192,7 @@ mod tests {
             "Nhello"
         );
         assert_eq!(rendered(&format!("{user} {{{{ strftime_now('%d %b %Y') }}}}")), "hello 01 Jan 2025");
-        assert_eq!(rendered("{{ messages[0] | tojson }}"), r#"{"role":"user","content":"hello"}"#);
+        assert_eq!(rendered("{{ messages[0] | tojson }}"), r#"{"role": "user", "content": "hello"}"#);
         assert_eq!(rendered(&format!("{{% if tools is defined and tools %}}T{{% endif %}}{user}")), "hello");
     }
 

@@ -176,7 +176,6 @@ pub(crate) fn variants() -> Vec<(&'static str, Model)> {
             "llama-rope-freqs",
             llama().with_tensor("rope_freqs.weight", &[8], vec![1.0, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0, 8.0]),
         ),
-        ("llama-partial-rotary", llama().with("rope.dimension_count", u32(8))),
         ("llama-wide-heads", Model::new(Architecture::Llama, GgmlDType::F32, WIDTH)),
         (
             "llama-attention-biases",
@@ -194,7 +193,7 @@ pub(crate) fn variants() -> Vec<(&'static str, Model)> {
         ("llama-output", llama().with_tensor("output.weight", &[VOCABULARY as usize, HIDDEN], output)),
         ("gemma3", gemma()),
         ("gemma3-linear", scaled(gemma(), "linear")),
-        ("gemma3-rope-base", gemma().with("rope.freq_base", f32(10_000.0))),
+        ("gemma3-rope-base", gemma().with("rope.freq_base", f32(1_000_000.0))),
         ("gemma3-window", gemma().with("attention.sliding_window", u32(11))),
         ("gemma3-all-global", gemma().without("attention.sliding_window")),
         ("gemma3-logit-cap", gemma().with("final_logit_softcapping", f32(2.0))),
