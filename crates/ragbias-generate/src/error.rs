@@ -10,19 +10,21 @@ pub enum Error {
     /// A file could not be read; the error names it.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// The file is no whole GGUF file.
-    #[error(
-        "{}: not a whole GGUF file: {reason}\nhint: a truncated download looks like this; delete it and pull the model \
-         again", path.display()
-    )]
+    /// The file is no whole GGUF file, or holds what is not known here.
+    #[error("{}: {reason}\nhint: {hint}", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+        /// What can be done.
+        hint: String,
     },
     /// A model of a family that is not run here.
-    #[error("{}: the model is of architecture `{received}`, expected llama or gemma3", path.display())]
+    #[error(
+        "{}: the model is of architecture `{received}`; read are llama and gemma3\nhint: run it behind a server that knows \
+         it, as in --llm http://localhost:8080/v1", path.display()
+    )]
     Architecture {
         /// The file.
         path: PathBuf,
@@ -46,8 +48,13 @@ pub enum Error {
         tensor: String,
     },
     /// The chat template failed.
-    #[error("the model's chat template failed: {0}")]
-    Template(#[from] minijinja::Error),
+    #[error("{}: its chat template failed: {source:#}", path.display())]
+    Template {
+        /// The model's file.
+        path: PathBuf,
+        /// The reason, with its line.
+        source: minijinja::Error,
+    },
     /// A prompt that does not fit.
     #[error(
         "a prompt of {received} tokens does not fit this model's {limit} tokens with {answer} left for the answer\n\

@@ -1,45 +1,104 @@
-//! A GGUF file: metadata, tokenizer and weights, every weight checked once.
+//! A GGUF model: metadata and weights of all its files, every weight checked once, every key and tensor used or refused.
 #![allow(unsafe_code, reason = "mapping a file is unsafe: see the safety comment")]
 
-use std::io::Cursor;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::Device;
 use candle_core::quantized::GgmlDType;
-use candle_core::quantized::gguf_file::{Content, TensorInfo, Value};
+use candle_core::quantized::ggml_file::qtensor_from_ggml;
+use candle_core::quantized::gguf_file::Value;
 use memmap2::Mmap;
-use ragbias_core::ContentId;
+use ragbias_core::{ContentHasher, ContentId};
 
+use crate::header::{DAMAGED, Fault, Header, TensorInfo};
+use crate::keys::is_irrelevant;
 use crate::matrix::{Bytes, Encoding, Matrix};
 use crate::{Error, Result};
 
 pub(crate) struct GgufFile {
     path: PathBuf,
-    map: Arc<Mmap>,
-    content: Content,
+    maps: Vec<Arc<Mmap>>,
+    metadata: BTreeMap<String, Value>,
+    /// Each with the number of the file that holds it.
+    tensors: BTreeMap<String, (usize, TensorInfo)>,
+    /// Keys and tensors that were asked for.
+    used: Mutex<BTreeSet<String>>,
 }
 
 impl GgufFile {
+    /// Opens a file, or all files of a model whose first part it is.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let file = fs_err::File::open(path)?;
-        // SAFETY: the map is only ever read as bytes, for which any value is valid, and every tensor is checked to lie within
-        // it. A file that is cut short under a running model ends the program, as it would any other that maps it.
-        let map = unsafe { Mmap::map(file.file()) }?;
-        let broken = |reason: String| Error::File { path: path.into(), reason };
-        if !map.starts_with(b"GGUF") {
-            return Err(broken("it does not begin with the letters GGUF".into()));
+        let (map, Header { metadata, tensors }) = read(path)?;
+        let tensors = tensors.into_iter().map(|(name, info)| (name, (0, info))).collect();
+        let file =
+            Self { path: path.into(), maps: vec![map], metadata, tensors, used: Mutex::new(BTreeSet::new()) };
+        match file.number("split.count")? {
+            Some(parts) if parts > 1 => file.with_parts(parts),
+            _ => Ok(file),
         }
-        let content =
-            Content::read(&mut Cursor::new(&map[..])).map_err(|error| broken(first_line(&error)))?;
-        for (name, info) in &content.tensor_infos {
-            let end = content.tensor_data_offset + info.offset + bytes_of(info) as u64;
-            if end > map.len() as u64 {
-                let (needed, there) = (end, map.len());
-                return Err(broken(format!("tensor `{name}` ends at byte {needed}, the file has {there}")));
+    }
+
+    fn with_parts(mut self, count: u32) -> Result<Self> {
+        let broken =
+            |reason: String, hint: String| Err(Error::File { path: self.path.clone(), reason, hint });
+        let own = self.number("split.no")?.unwrap_or(0);
+        let merge = "or merge the parts: `llama-gguf-split --merge FIRST.gguf MERGED.gguf`";
+        let name = self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let Some(stem) = name.strip_suffix(&format!("-{:05}-of-{count:05}.gguf", own + 1)) else {
+            return broken(
+                format!("this is part {} of {count}, and its name does not say so", own + 1),
+                format!("call it NAME-{:05}-of-{count:05}.gguf, beside the others, {merge}", own + 1),
+            );
+        };
+        let part =
+            |number: u32| self.path.with_file_name(format!("{stem}-{:05}-of-{count:05}.gguf", number + 1));
+        if own != 0 {
+            return broken(
+                format!("this is part {} of {count}", own + 1),
+                format!("give the first part, {}, {merge}", part(0).display()),
+            );
+        }
+        let missing: Vec<String> = (1..count)
+            .map(part)
+            .filter(|path| !path.is_file())
+            .map(|path| path.display().to_string())
+            .collect();
+        if !missing.is_empty() {
+            return broken(
+                format!("this is part 1 of {count}, and {} is missing", missing.join(", ")),
+                format!("put all parts beside one another, {merge}"),
+            );
+        }
+        let paths: Vec<PathBuf> = (1..count).map(part).collect();
+        for (number, path) in (1..).zip(paths) {
+            let (map, header) = read(&path)?;
+            let says = |key: &str| header.metadata.get(key).and_then(integer);
+            if says("split.no") != Some(number) || says("split.count") != Some(i64::from(count)) {
+                let reason = format!("it does not say that it is part {} of {count}", number + 1);
+                return Err(Error::File {
+                    path,
+                    reason,
+                    hint: "parts of other models have other names".into(),
+                });
             }
+            for (name, info) in header.tensors {
+                if self.tensors.insert(name.clone(), (self.maps.len(), info)).is_some() {
+                    let reason = format!("tensor `{name}` is in another part too");
+                    return Err(Error::File { path, reason, hint: DAMAGED.into() });
+                }
+            }
+            self.maps.push(map);
         }
-        Ok(Self { path: path.into(), map: Arc::new(map), content })
+        if let Some(expected) = self.number("split.tensors.count")?
+            && expected as usize != self.tensors.len()
+        {
+            return Err(
+                self.broken(format!("its parts have {} tensors, expected {expected}", self.tensors.len()))
+            );
+        }
+        Ok(self)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -47,64 +106,140 @@ impl GgufFile {
     }
 
     pub(crate) fn content_id(&self) -> ContentId {
-        ContentId::of(&self.map)
-    }
-
-    pub(crate) fn text(&self, key: &str) -> Option<&str> {
-        self.content.metadata.get(key).and_then(|value| value.to_string().ok()).map(String::as_str)
-    }
-
-    pub(crate) fn flag(&self, key: &str) -> Option<bool> {
-        self.content.metadata.get(key).and_then(|value| value.to_bool().ok())
-    }
-
-    pub(crate) fn number(&self, key: &str) -> Option<u32> {
-        match self.content.metadata.get(key)? {
-            Value::U32(number) => Some(*number),
-            Value::I32(number) => u32::try_from(*number).ok(),
-            Value::U64(number) => u32::try_from(*number).ok(),
-            _ => None,
+        match &*self.maps {
+            [map] => ContentId::of(map),
+            parts => {
+                let add =
+                    |hasher: ContentHasher, part: &Arc<Mmap>| hasher.field(ContentId::of(part).as_bytes());
+                parts.iter().fold(ContentHasher::new("gguf-parts/1"), add).finish()
+            }
         }
     }
 
-    pub(crate) fn list(&self, key: &str) -> Option<&[Value]> {
-        self.content.metadata.get(key).and_then(|value| value.to_vec().ok()).map(Vec::as_slice)
+    fn value(&self, key: &str) -> Option<&Value> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned());
+        self.metadata.get(key)
+    }
+
+    /// A value that `of` reads, none where there is no such key.
+    fn read<'v, T>(
+        &'v self,
+        key: &str,
+        expected: &str,
+        of: impl FnOnce(&'v Value) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let Some(value) = self.value(key) else { return Ok(None) };
+        match of(value) {
+            Some(read) => Ok(Some(read)),
+            None => {
+                let received = match value {
+                    Value::Array(values) => format!("a list of {}", values.len()),
+                    other => format!("{other:?}"),
+                };
+                Err(self.broken(format!("key `{key}` is {received}, expected {expected}")))
+            }
+        }
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Result<Option<&str>> {
+        self.read(key, "a text", |value| match value {
+            Value::String(text) => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>> {
+        self.read(key, "true or false", |value| match value {
+            Value::Bool(flag) => Some(*flag),
+            _ => None,
+        })
+    }
+
+    /// A whole number, of whatever width; a list that holds one number alone counts as that number.
+    pub(crate) fn number(&self, key: &str) -> Result<Option<u32>> {
+        self.read(key, "a whole number, the same in all layers", |value| {
+            match value {
+                Value::Array(values) => {
+                    let first = integer(values.first()?)?;
+                    values.iter().all(|value| integer(value) == Some(first)).then_some(first)
+                }
+                value => integer(value),
+            }
+            .and_then(|number: i64| u32::try_from(number).ok())
+        })
+    }
+
+    /// A finite number.
+    pub(crate) fn float(&self, key: &str) -> Result<Option<f32>> {
+        self.read(key, "a finite number", |value| {
+            let number = match *value {
+                Value::F32(number) => number,
+                Value::F64(number) => number as f32,
+                _ => return None,
+            };
+            number.is_finite().then_some(number)
+        })
+    }
+
+    pub(crate) fn list(&self, key: &str) -> Result<Option<&[Value]>> {
+        self.read(key, "a list", |value| match value {
+            Value::Array(values) => Some(values.as_slice()),
+            _ => None,
+        })
     }
 
     /// A number that a model cannot do without.
     pub(crate) fn required(&self, key: &str) -> Result<u32> {
-        self.number(key).ok_or_else(|| self.broken(format!("no number `{key}`")))
-    }
-
-    pub(crate) fn float(&self, key: &str) -> Option<f32> {
-        self.content.metadata.get(key).and_then(|value| value.to_f32().ok())
+        self.number(key)?.ok_or_else(|| self.broken(format!("no number `{key}`")))
     }
 
     pub(crate) fn has_tensor(&self, name: &str) -> bool {
-        self.content.tensor_infos.contains_key(name)
+        self.tensors.contains_key(name)
+    }
+
+    /// The chat templates by name, where there are several.
+    pub(crate) fn names_after(&self, prefix: &str) -> Vec<&str> {
+        self.metadata.keys().filter_map(|key| key.strip_prefix(prefix)).collect()
+    }
+
+    /// Refuses what nothing has asked for: a key or tensor that changes what the model says, and that is not known here.
+    ///
+    /// # Errors
+    /// [`Error::File`] with the name of the first.
+    pub(crate) fn check_all_used(&self, architecture: &str) -> Result<()> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let unread = |what: &str, name: &str| Error::File {
+            path: self.path.clone(),
+            reason: format!(
+                "{what} `{name}` is not known here for the architecture {architecture}, and may change what the model says"
+            ),
+            hint: "run the model behind a server that knows it, as in --llm http://localhost:8080/v1".into(),
+        };
+        let key = self.metadata.keys().find(|key| !used.contains(*key) && !is_irrelevant(key, architecture));
+        if let Some(key) = key {
+            return Err(unread("key", key));
+        }
+        match self.tensors.keys().find(|name| !used.contains(*name)) {
+            Some(name) => Err(unread("tensor", name)),
+            None => Ok(()),
+        }
     }
 
     /// How many rows a tensor has.
     pub(crate) fn height(&self, name: &str) -> Result<usize> {
-        self.info(name)?
-            .shape
-            .dims()
-            .first()
-            .copied()
-            .ok_or_else(|| self.broken(format!("tensor `{name}` is empty")))
+        Ok(self.info(name)?.1.shape[0])
     }
 
     /// A `(height, width)` matrix, every weight finite. It stays in the file, unless its format is one that only candle
     /// reads: then it is turned into f32.
     pub(crate) fn matrix(&self, name: &str, height: usize, width: usize) -> Result<Matrix> {
-        let info = self.info(name)?;
-        if info.shape.dims() != [height, width] {
+        let (part, info) = self.info(name)?;
+        if info.shape != [height, width] {
             let shape = &info.shape;
-            return Err(self.broken(format!("tensor `{name}` is {shape:?}, expected ({height}, {width})")));
+            return Err(self.broken(format!("tensor `{name}` is {shape:?}, expected [{height}, {width}]")));
         }
-        let matrix = if let Some(encoding) = encoding(info.ggml_dtype) {
-            let start = (self.content.tensor_data_offset + info.offset) as usize;
-            let bytes = Bytes::Mapped(Arc::clone(&self.map), start..start + bytes_of(info));
+        let matrix = if let Some(encoding) = encoding(info.format) {
+            let bytes = Bytes::Mapped(Arc::clone(&self.maps[*part]), info.start..info.start + info.bytes);
             Matrix::new(height, width, encoding, bytes)
         } else {
             let values = self.dense(name)?;
@@ -133,30 +268,56 @@ impl GgufFile {
         Ok(values)
     }
 
-    fn info(&self, name: &str) -> Result<&TensorInfo> {
-        self.content.tensor_infos.get(name).ok_or_else(|| self.broken(format!("no tensor `{name}`")))
+    /// A vector that not every model has.
+    pub(crate) fn optional_vector(&self, name: &str, width: usize) -> Result<Option<Vec<f32>>> {
+        self.has_tensor(name).then(|| self.vector(name, width)).transpose()
+    }
+
+    fn info(&self, name: &str) -> Result<&(usize, TensorInfo)> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        self.tensors.get(name).ok_or_else(|| self.broken(format!("no tensor `{name}`")))
     }
 
     /// A tensor in f32, as candle reads it.
     fn dense(&self, name: &str) -> Result<Vec<f32>> {
-        let mut reader = Cursor::new(&self.map[..]);
-        let tensor = self.content.tensor(&mut reader, name, &Device::Cpu);
-        let tensor = tensor.map_err(|error| self.broken(first_line(&error)))?;
+        let (part, info) = self.info(name)?;
+        let bytes = &self.maps[*part][info.start..][..info.bytes];
+        let tensor = qtensor_from_ggml(info.format, bytes, info.shape.clone(), &Device::Cpu)?;
         Ok(tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?)
     }
 
     pub(crate) fn broken(&self, reason: String) -> Error {
-        Error::File { path: self.path.clone(), reason }
+        Error::File { path: self.path.clone(), reason, hint: DAMAGED.into() }
     }
 }
 
-fn bytes_of(info: &TensorInfo) -> usize {
-    info.shape.elem_count() / info.ggml_dtype.block_size() * info.ggml_dtype.type_size()
+fn read(path: &Path) -> Result<(Arc<Mmap>, Header)> {
+    let file = fs_err::File::open(path)?;
+    if file.metadata()?.len() == 0 {
+        // An empty file cannot be mapped.
+        let Err(Fault { reason, hint }) = Header::read(&[]) else { unreachable!("an empty header") };
+        return Err(Error::File { path: path.into(), reason, hint });
+    }
+    // SAFETY: the map is only ever read as bytes, for which any value is valid, and every tensor is checked to lie within
+    // it. A file that is cut short under a running model ends the program, as it would any other that maps it.
+    let map = unsafe { Mmap::map(file.file()) }?;
+    let header = Header::read(&map);
+    let header = header.map_err(|Fault { reason, hint }| Error::File { path: path.into(), reason, hint })?;
+    Ok((Arc::new(map), header))
 }
 
-/// candle appends a backtrace to its messages.
-fn first_line(error: &candle_core::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+pub(crate) fn integer(value: &Value) -> Option<i64> {
+    Some(match *value {
+        Value::U8(n) => n.into(),
+        Value::I8(n) => n.into(),
+        Value::U16(n) => n.into(),
+        Value::I16(n) => n.into(),
+        Value::U32(n) => n.into(),
+        Value::I32(n) => n.into(),
+        Value::U64(n) => i64::try_from(n).ok()?,
+        Value::I64(n) => n,
+        _ => return None,
+    })
 }
 
 /// The format of a matrix that is multiplied as it is.

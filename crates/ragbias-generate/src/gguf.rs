@@ -33,7 +33,7 @@ pub struct Gguf {
 /// How many tokens a model without `context_length` can see.
 const DEFAULT_CONTEXT: u32 = 2048;
 /// Longer prompts are refused, whatever the model could see.
-const LONGEST_CONTEXT: u32 = 4096;
+pub(crate) const LONGEST_CONTEXT: u32 = 4096;
 
 impl Gguf {
     /// Loads a model.
@@ -50,20 +50,25 @@ impl Gguf {
             || Ok::<_, Error>((Decoder::load(architecture, &file)?, file.content_id())),
         );
         let (tokens, (decoder, content)) = (tokens?, decoder?);
-        let template = match file.text("tokenizer.chat_template") {
+        let template = match file.text("tokenizer.chat_template")? {
             Some(source) => {
-                let text = |key| tokens.text_of(file.number(key));
-                Template::chat(
-                    source,
-                    text("tokenizer.ggml.bos_token_id"),
-                    text("tokenizer.ggml.eos_token_id"),
-                )?
+                let text = |key| Ok::<_, Error>(tokens.text_of(file.number(key)?));
+                let (bos, eos) = (text("tokenizer.ggml.bos_token_id")?, text("tokenizer.ggml.eos_token_id")?);
+                Template::chat(path, source, bos, eos)?
             }
-            None => Template::Plain,
+            None => match &*file.names_after("tokenizer.chat_template.") {
+                [] => Template::Plain,
+                names => {
+                    let names = names.join(", ");
+                    return Err(file.broken(format!(
+                        "it has chat templates for special uses ({names}) and none for a plain question"
+                    )));
+                }
+            },
         };
-        let context =
-            file.number(&format!("{}.context_length", architecture.name())).unwrap_or(DEFAULT_CONTEXT);
-        let context = context.min(LONGEST_CONTEXT) as usize;
+        let context = file.number(&format!("{}.context_length", architecture.name()))?;
+        let context = context.unwrap_or(DEFAULT_CONTEXT).min(LONGEST_CONTEXT) as usize;
+        file.check_all_used(architecture.name())?;
         let reader = Reader::new(decoder);
         let id = ContentHasher::new("gguf/2").field(content.as_bytes()).field(config.fingerprint()).finish();
         Ok(Self { reader, tokens, template, config: config.clone(), context, id })

@@ -4,6 +4,7 @@
 use rayon::prelude::*;
 
 use crate::kernel::exp;
+use crate::rope::Rope;
 
 /// Vectors of `width` f32 for tokens in tiles of `L`: number d of a tile's tokens lie side by side, so that one
 /// instruction does the same to all of them. `L` is 16 for a prompt's tokens, of which there are many, and 1 for tokens
@@ -85,6 +86,17 @@ impl<const L: usize> Lanes<L> {
         }
     }
 
+    /// `self + bias` for every token, in place.
+    pub(crate) fn add_bias(&mut self, bias: &[f32]) {
+        for tile in self.tiles_mut() {
+            for (row, bias) in tile.iter_mut().zip(bias) {
+                for number in row {
+                    *number += bias;
+                }
+            }
+        }
+    }
+
     /// f(self) · other, in place.
     pub(crate) fn gate(&mut self, activation: Activation, other: &Self) {
         let width = self.width;
@@ -150,14 +162,15 @@ pub(crate) enum Pairs {
     Halves,
 }
 
-/// Cosines and sines for the positions of a tile's tokens: `(width / 2)` rows each.
+/// Cosines and sines for the positions of a tile's tokens: a row for each pair that is turned.
 pub(crate) struct Turns<const L: usize> {
     cos: Lanes<L>,
     sin: Lanes<L>,
 }
 
 impl<const L: usize> Turns<L> {
-    pub(crate) fn new(positions: &[usize], frequencies: &[f32]) -> Self {
+    pub(crate) fn new(positions: &[usize], rope: &Rope) -> Self {
+        let Rope { frequencies, magnitude } = rope;
         let (mut cos, mut sin) = (
             Lanes::zeros(positions.len(), frequencies.len()),
             Lanes::zeros(positions.len(), frequencies.len()),
@@ -165,9 +178,9 @@ impl<const L: usize> Turns<L> {
         let mut row = vec![0.0; frequencies.len()];
         for (token, &position) in positions.iter().enumerate() {
             let angles = || frequencies.iter().map(|frequency| position as f32 * frequency);
-            row.iter_mut().zip(angles()).for_each(|(out, angle)| *out = angle.cos());
+            row.iter_mut().zip(angles()).for_each(|(out, angle)| *out = angle.cos() * magnitude);
             cos.set_token(token, &row);
-            row.iter_mut().zip(angles()).for_each(|(out, angle)| *out = angle.sin());
+            row.iter_mut().zip(angles()).for_each(|(out, angle)| *out = angle.sin() * magnitude);
             sin.set_token(token, &row);
         }
         Self { cos, sin }
@@ -175,7 +188,7 @@ impl<const L: usize> Turns<L> {
 
     /// Turns one head of tile number `tile`, and multiplies it by `scale`.
     pub(crate) fn turn(&self, tile: usize, head: &mut [[f32; L]], pairs: Pairs, scale: f32) {
-        let half = head.len() / 2;
+        let half = self.cos.width;
         let angles = self.cos.numbers[tile * half..].iter().zip(&self.sin.numbers[tile * half..]);
         for (i, (cos, sin)) in angles.take(half).enumerate() {
             let (a, b) = match pairs {
@@ -187,6 +200,9 @@ impl<const L: usize> Turns<L> {
                 head[a][l] = (x[l] * cos[l] - y[l] * sin[l]) * scale;
                 head[b][l] = (x[l] * sin[l] + y[l] * cos[l]) * scale;
             }
+        }
+        for number in head[2 * half..].as_flattened_mut() {
+            *number *= scale;
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use candle_core::quantized::gguf_file::Value;
 use tokenizers::decoders::byte_fallback::ByteFallback;
 use tokenizers::decoders::fuse::Fuse;
 use tokenizers::models::bpe::BPE;
@@ -15,7 +14,7 @@ use tokenizers::{
     AddedToken, DecoderWrapper, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer,
 };
 
-use crate::file::GgufFile;
+use crate::file::{GgufFile, integer};
 use crate::{Error, Result};
 
 /// A tokenizer with the ids that a generator needs.
@@ -23,6 +22,8 @@ pub(crate) struct Tokens {
     tokenizer: Tokenizer,
     /// Put before every text, where the model wants it.
     bos: Option<u32>,
+    /// Put after every text, where the model wants it.
+    eos: Option<u32>,
     /// Tokens that end an answer.
     ends: Vec<u32>,
 }
@@ -35,13 +36,22 @@ impl Tokens {
     pub(crate) fn load(file: &GgufFile) -> Result<Self> {
         let wrong = |reason: String| Error::Tokenizer { path: file.path().into(), reason };
         let texts = texts(file, "tokenizer.ggml.tokens")?;
-        let kinds: Vec<i64> = match file.list("tokenizer.ggml.token_type") {
-            Some(kinds) => kinds.iter().map(integer).collect(),
+        let kinds: Vec<i64> = match file.list("tokenizer.ggml.token_type")? {
+            Some(kinds) => kinds
+                .iter()
+                .map(|kind| {
+                    integer(kind)
+                        .ok_or_else(|| wrong("tokenizer.ggml.token_type holds other than numbers".into()))
+                })
+                .collect::<Result<_>>()?,
             None => vec![1; texts.len()],
         };
-        let mut tokenizer = match file.text("tokenizer.ggml.model") {
+        if kinds.len() != texts.len() {
+            return Err(wrong(format!("{} kinds for {} tokens", kinds.len(), texts.len())));
+        }
+        let (mut tokenizer, adds_bos) = match file.text("tokenizer.ggml.model")? {
             Some("gpt2") => byte_level(file, &texts)?,
-            Some("llama") => sentence_piece(file, &texts, &kinds)?,
+            Some("llama") => (sentence_piece(file, &texts, &kinds)?, true),
             other => {
                 let received = other.unwrap_or("absent");
                 return Err(wrong(format!("tokenizer.ggml.model is {received}, expected gpt2 or llama")));
@@ -56,22 +66,43 @@ impl Tokens {
             .collect();
         tokenizer.add_special_tokens(control).map_err(|error| wrong(error.to_string()))?;
         tokenizer.add_tokens(defined).map_err(|error| wrong(error.to_string()))?;
-        let eos = file.number("tokenizer.ggml.eos_token_id");
-        let turn_ends = ["<|im_end|>", "<|endoftext|>", "<end_of_turn>", "<|eot_id|>", "</s>", "<eos>"];
-        let ends = turn_ends.iter().filter_map(|text| tokenizer.token_to_id(text)).chain(eos).collect();
-        let bos = match file.flag("tokenizer.ggml.add_bos_token") {
-            Some(true) => file.number("tokenizer.ggml.bos_token_id"),
-            _ => None,
+        let id = |name: &str| -> Result<Option<u32>> {
+            let key = format!("tokenizer.ggml.{name}_token_id");
+            match file.number(&key)? {
+                Some(id) if id as usize >= texts.len() => Err(wrong(format!(
+                    "{key} is {id}, expected less than {}, the number of tokens",
+                    texts.len()
+                ))),
+                id => Ok(id),
+            }
         };
-        Ok(Self { tokenizer, bos, ends })
+        let (bos, eos) = (id("bos")?, id("eos")?);
+        let turn_ends = ["<|im_end|>", "<|endoftext|>", "<end_of_turn>", "<|eot_id|>", "</s>", "<eos>"];
+        let ends = turn_ends.iter().filter_map(|text| tokenizer.token_to_id(text));
+        let ends = ends.chain(eos).chain(id("eot")?).chain(id("eom")?).collect();
+        let wanted = |name: &str, default: bool, token: Option<u32>| -> Result<Option<u32>> {
+            let key = format!("tokenizer.ggml.add_{name}_token");
+            match (file.flag(&key)?, token) {
+                (Some(true), None) => {
+                    Err(wrong(format!("{key} is true, and there is no tokenizer.ggml.{name}_token_id")))
+                }
+                (Some(true), token) => Ok(token),
+                (None, token) if default => Ok(token),
+                _ => Ok(None),
+            }
+        };
+        let (bos, eos) = (wanted("bos", adds_bos, bos)?, wanted("eos", false, eos)?);
+        Ok(Self { tokenizer, bos, eos, ends })
     }
 
-    /// The ids of a text, with the model's BOS before them unless the text begins with it.
+    /// The ids of a text, with the model's BOS before them and its EOS after them, where it wants them and they are not there
+    /// already.
     pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>, tokenizers::Error> {
         let encoding = self.tokenizer.encode_fast(text, false)?;
         let ids = encoding.get_ids();
         let bos = self.bos.filter(|bos| ids.first() != Some(bos));
-        Ok(bos.into_iter().chain(ids.iter().copied()).collect())
+        let eos = self.eos.filter(|eos| ids.last() != Some(eos));
+        Ok(bos.into_iter().chain(ids.iter().copied()).chain(eos).collect())
     }
 
     pub(crate) fn decode(&self, ids: &[u32]) -> Result<String, tokenizers::Error> {
@@ -95,29 +126,17 @@ impl Tokens {
 
 fn texts(file: &GgufFile, key: &str) -> Result<Vec<String>> {
     let missing = || Error::Tokenizer { path: file.path().into(), reason: format!("no list {key}") };
-    let values = file.list(key).ok_or_else(missing)?;
+    let values = file.list(key)?.ok_or_else(missing)?;
     values.iter().map(|value| value.to_string().cloned().map_err(|_| missing())).collect()
-}
-
-fn integer(value: &Value) -> i64 {
-    match *value {
-        Value::U8(n) => n.into(),
-        Value::I8(n) => n.into(),
-        Value::U16(n) => n.into(),
-        Value::I16(n) => n.into(),
-        Value::U32(n) => n.into(),
-        Value::I32(n) => n.into(),
-        Value::I64(n) => n,
-        _ => 0,
-    }
 }
 
 fn vocabulary(texts: &[String]) -> tokenizers::models::bpe::Vocab {
     texts.iter().enumerate().map(|(id, text)| (text.clone(), id as u32)).collect()
 }
 
-/// GPT-2's byte-level BPE, with the pre-tokenizer that `tokenizer.ggml.pre` names.
-fn byte_level(file: &GgufFile, texts: &[String]) -> Result<Tokenizer> {
+/// GPT-2's byte-level BPE, with the pre-tokenizer that `tokenizer.ggml.pre` names; and whether its models begin with BOS where
+/// the file does not say, as in llama.cpp.
+fn byte_level(file: &GgufFile, texts: &[String]) -> Result<(Tokenizer, bool)> {
     let wrong = |reason: String| Error::Tokenizer { path: file.path().into(), reason };
     let merges = self::texts(file, "tokenizer.ggml.merges")?
         .iter()
@@ -134,10 +153,11 @@ fn byte_level(file: &GgufFile, texts: &[String]) -> Result<Tokenizer> {
         Ok(PreTokenizers::new(vec![split.into(), bytes.into()]).into())
     };
     // The patterns are the models' own, as their authors published them.
-    let (pre_tokenizer, ignore_merges) = match file.text("tokenizer.ggml.pre").unwrap_or("default") {
-        "default" | "gpt-2" => (plain(), false),
+    let pre = file.text("tokenizer.ggml.pre")?;
+    let (pre_tokenizer, ignore_merges) = match pre.unwrap_or("absent") {
+        "gpt-2" => (plain(), false),
         "smollm" => (PreTokenizers::new(vec![Digits::new(true).into(), plain()]).into(), false),
-        "llama-bpe" | "llama3" => (
+        "llama-bpe" | "llama3" | "llama-v3" => (
             split(
                 r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
             )?,
@@ -145,7 +165,8 @@ fn byte_level(file: &GgufFile, texts: &[String]) -> Result<Tokenizer> {
         ),
         other => {
             return Err(wrong(format!(
-                "tokenizer.ggml.pre is {other}, expected default, gpt-2, smollm, llama-bpe or llama3"
+                "tokenizer.ggml.pre is {other}, expected gpt-2, smollm, llama-bpe or llama3, since another way of splitting \
+                 gives other tokens; convert the model again with a converter that knows it"
             )));
         }
     };
@@ -157,7 +178,7 @@ fn byte_level(file: &GgufFile, texts: &[String]) -> Result<Tokenizer> {
     let mut tokenizer = Tokenizer::new(model);
     tokenizer.with_pre_tokenizer(Some(pre_tokenizer));
     tokenizer.with_decoder(Some(ByteLevel::new(false, true, true)));
-    Ok(tokenizer)
+    Ok((tokenizer, ignore_merges))
 }
 
 /// SentencePiece's BPE: no list of merges, but a score for every piece; the pair whose piece has the highest score is
@@ -165,8 +186,13 @@ fn byte_level(file: &GgufFile, texts: &[String]) -> Result<Tokenizer> {
 fn sentence_piece(file: &GgufFile, texts: &[String], kinds: &[i64]) -> Result<Tokenizer> {
     let wrong = |reason: String| Error::Tokenizer { path: file.path().into(), reason };
     let scores =
-        file.list("tokenizer.ggml.scores").ok_or_else(|| wrong("no list tokenizer.ggml.scores".into()))?;
-    let scores: Vec<f32> = scores.iter().map(|score| score.to_f32().unwrap_or(f32::NEG_INFINITY)).collect();
+        file.list("tokenizer.ggml.scores")?.ok_or_else(|| wrong("no list tokenizer.ggml.scores".into()))?;
+    let scores: Vec<f32> = scores
+        .iter()
+        .map(|score| {
+            score.to_f32().map_err(|_| wrong("tokenizer.ggml.scores holds other than numbers".into()))
+        })
+        .collect::<Result<_>>()?;
     if scores.len() != texts.len() || kinds.len() != texts.len() {
         let (tokens, received) = (texts.len(), scores.len());
         return Err(wrong(format!("{received} scores and {} kinds for {tokens} tokens", kinds.len())));
@@ -190,13 +216,20 @@ fn sentence_piece(file: &GgufFile, texts: &[String], kinds: &[i64]) -> Result<To
     let merges = merges.into_iter().map(|(_, left, right)| (text(left), text(right))).collect();
     let mut builder =
         BPE::builder().vocab_and_merges(vocabulary(texts), merges).byte_fallback(true).fuse_unk(true);
-    if let Some(unknown) = file.number("tokenizer.ggml.unknown_token_id") {
-        builder = builder.unk_token(text(unknown));
+    match file.number("tokenizer.ggml.unknown_token_id")? {
+        Some(id) if id as usize >= texts.len() => {
+            return Err(wrong(format!(
+                "tokenizer.ggml.unknown_token_id is {id}, expected less than {}",
+                texts.len()
+            )));
+        }
+        Some(id) => builder = builder.unk_token(text(id)),
+        None => {}
     }
     let mut tokenizer = Tokenizer::new(builder.build().map_err(|error| wrong(error.to_string()))?);
     let spaces = Replace::new(" ", "▁").map_err(|error| wrong(error.to_string()))?;
     let mut normalizers: Vec<NormalizerWrapper> = vec![spaces.into()];
-    if file.flag("tokenizer.ggml.add_space_prefix") != Some(false) {
+    if file.flag("tokenizer.ggml.add_space_prefix")? != Some(false) {
         normalizers.insert(0, Prepend::new("▁".into()).into());
     }
     tokenizer

@@ -99,7 +99,7 @@ fn slow(decoder: &Decoder, tokens: &[u32]) -> Vec<f32> {
         for (layer, cache) in decoder.layers.iter().zip(&mut cache) {
             let normed = slow_norm(&x, &layer.attention_norm, decoder.eps);
             let norms = layer.query_key_norms.as_ref();
-            let frequencies = &decoder.frequencies[usize::from(layer.window.is_some())];
+            let frequencies = &decoder.ropes[usize::from(layer.window.is_some())].frequencies;
             let prepare = |matrix: &Matrix, norm: Option<&Vec<f32>>| -> Vec<f64> {
                 let heads = slow_product(matrix, &normed);
                 let heads = heads.chunks(width).map(|head| match norm {
