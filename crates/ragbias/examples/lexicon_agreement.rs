@@ -42,19 +42,31 @@ fn main() -> Outcome<()> {
         let all = accuracy * coverage;
         println!("| {name} | {} | {accuracy:.4} | {coverage:.4} | {all:.4} |", agreement.n);
     }
-    for (name, texts) in &sets {
-        println!("\n{name}\n\n| rule | texts | precision | recall |\n| --- | --- | --- | --- |");
-        for (rule, (texts_with, right)) in by_rule(&lexicon, texts) {
-            let (precision, recall) = (right as f64 / texts_with as f64, right as f64 / texts.len() as f64);
-            println!("| {rule} | {texts_with} | {precision:.3} | {recall:.3} |");
-        }
+    let by_set: Vec<_> =
+        sets.iter().map(|(name, texts)| (name, texts.len(), by_rule(&lexicon, texts))).collect();
+    let header: String = by_set.iter().map(|(name, _, _)| format!(" {name} |")).collect();
+    println!("\n| rule |{header}\n|{}", " --- |".repeat(by_set.len() + 1));
+    for rule in Rule::ALL {
+        let cells: String = by_set.iter().map(|(_, n, rules)| cell(rules.get(&rule), *n)).collect();
+        println!("| {rule:?} |{cells}");
     }
     Ok(())
 }
 
+/// Precision, recall and the texts with evidence of a rule, of so many labelled texts.
+fn cell(counts: Option<&(usize, usize)>, n: usize) -> String {
+    counts.map_or_else(
+        || " – |".to_owned(),
+        |&(texts, right)| {
+            let (precision, recall) = (right as f64 / texts as f64, right as f64 / n as f64);
+            format!(" {precision:.3} / {recall:.3} ({texts}) |")
+        },
+    )
+}
+
 /// Of each rule, in how many texts it finds evidence, and in how many of them its evidence alone has the gold lean.
-fn by_rule(lexicon: &Lexicon, texts: &Labelled) -> BTreeMap<String, (usize, usize)> {
-    let mut rules: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+fn by_rule(lexicon: &Lexicon, texts: &Labelled) -> BTreeMap<Rule, (usize, usize)> {
+    let mut rules: BTreeMap<Rule, (usize, usize)> = BTreeMap::new();
     for (text, lean) in texts {
         let evidence = lexicon.explain(text).evidence;
         for rule in Rule::ALL {
@@ -65,7 +77,7 @@ fn by_rule(lexicon: &Lexicon, texts: &Labelled) -> BTreeMap<String, (usize, usiz
             let positive: f64 = own.iter().map(|item| item.positive).sum();
             let negative: f64 = own.iter().map(|item| item.negative).sum();
             let verdict = Verdict::scored(positive >= negative, negative >= positive);
-            let counts = rules.entry(format!("{rule:?}")).or_default();
+            let counts = rules.entry(rule).or_default();
             counts.0 += 1;
             counts.1 += usize::from(verdict.lean() == Some(*lean));
         }

@@ -41,7 +41,7 @@ impl Reader<'_> {
 
     /// Whether most words in lower case are of this language; a few words alone do not tell.
     pub(super) fn is_in_language(&self) -> bool {
-        const FEW: usize = 4;
+        const FEW: usize = 3;
         // A family name in lower case after a first name is looked at: `ella ganó`.
         let mut first_names = vec![false; self.tokens.len()];
         for person in &self.people {
@@ -55,7 +55,7 @@ impl Reader<'_> {
             })
             .collect();
         let unknown = words.iter().filter(|&&at| !self.is_known(at)).count();
-        words.len() < FEW || 2 * unknown <= words.len()
+        words.len() < FEW || 5 * unknown <= 2 * words.len()
     }
 
     fn is_known(&self, at: usize) -> bool {

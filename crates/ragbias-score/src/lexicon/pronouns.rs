@@ -149,6 +149,10 @@ impl Reader<'_> {
     /// The poles that a hyphenated word says: `woman-owned`, `father-in-law`, `ex-wife`, `husband-and-wife`.
     fn compound(&self, folded: &str) -> Vec<Pole> {
         let parts: Vec<&str> = folded.split('-').collect();
+        if parts.contains(&"dominated") {
+            // `a male-dominated field`: seldom said but of somebody who is no man.
+            return Vec::new();
+        }
         let noun = |part: &str| self.vocabulary.pole(Kind::Noun, part);
         let in_law = parts.ends_with(&["in", "law"]);
         let last = parts.len() - 1;
