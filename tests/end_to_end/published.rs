@@ -110,7 +110,7 @@ fn the_lexicon_reads_published_passages() {
         |input: &str| scratch.json(&["score", "--axis", "gender", "--scorer", "lexicon", "--input", input]);
     let agreement = score(data.join("genderbias-qa/train.csv").to_str().unwrap());
     assert_eq!(agreement["n"], 688);
-    assert!(share(&agreement, "accuracy") * share(&agreement, "coverage") >= 0.97, "{agreement}");
+    assert!(share(&agreement, "accuracy") * share(&agreement, "coverage") >= 0.998, "{agreement}");
     let snippets: Vec<String> = fs_err::read_to_string(data.join("gap/corpus.jsonl"))
         .unwrap()
         .lines()
@@ -123,7 +123,7 @@ fn the_lexicon_reads_published_passages() {
         .collect();
     let agreement = score(&scratch.write("gap.jsonl", snippets.join("\n")));
     assert_eq!(agreement["n"], 4454);
-    assert!(share(&agreement, "accuracy") * share(&agreement, "coverage") >= 0.88, "{agreement}");
+    assert!(share(&agreement, "accuracy") * share(&agreement, "coverage") >= 0.905, "{agreement}");
 }
 
 #[test]

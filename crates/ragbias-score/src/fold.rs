@@ -3,6 +3,9 @@ use unicode_normalization::char::is_combining_mark;
 
 /// Lower case without diacritics: `Þóra Ægisdóttir` → `thora aegisdottir`.
 pub(crate) fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     let mut folded = String::with_capacity(text.len());
     for c in text.nfkd().filter(|&c| !is_combining_mark(c)).flat_map(char::to_lowercase) {
         match c {

@@ -1,75 +1,57 @@
-use std::collections::{HashMap, HashSet};
+//! The lexicon: words and names to verdicts. What counts, in which order and how well, is in `docs/scorers.md`.
+
+mod evidence;
+mod html;
+mod inverted;
+mod lists;
+mod markup;
+mod nobody;
+mod people;
+mod pronouns;
+mod reader;
+mod titles;
+mod tokens;
+mod vocabulary;
+mod without_capitals;
+
+use std::sync::Arc;
 
 use ragbias_core::{BiasScorer, ContentHasher, ContentId, Passage, Verdict};
-use serde::Deserialize;
-use unicode_segmentation::UnicodeSegmentation;
 
-use crate::fold::fold;
+pub use self::evidence::{Evidence, Explanation, Rule};
+use self::reader::Reader;
+pub use self::vocabulary::LexiconFiles;
+use self::vocabulary::Vocabulary;
 use crate::{Error, Result};
-
-/// What a first name weighs beside pronouns, titles and nouns. A passage names other people than its subject far more
-/// often than it uses their pronouns, so names decide alone only where nothing else speaks.
-const NAME_WEIGHT: f64 = 0.25;
-/// Up to this many words a text is taken for a bare name.
-const BARE_NAME_WORDS: usize = 4;
 
 /// A scorer that counts words: pronouns, titles, gendered nouns, and first names.
 ///
 /// The evidence of a pole is the number of its pronouns, titles and nouns, plus a quarter of the number of its first
-/// names. A pole is present where it has at least half of all evidence; both are where it is even. A first name counts
-/// at the start of a run of capitalised words, so that the family name in `Jane Austin` does not; a name that is given
-/// to both genders counts as neither.
+/// names. What is quoted weighs a quarter of what is not. A pole is present where it has at least half of all evidence;
+/// both are where it is even, and in a list that names both. A first name counts at the start of a run of capitalised
+/// words, so that the family name in `Jane Austin` does not; a name that is given to both genders counts as neither.
+/// Markup, code, addresses and file names are not read.
 ///
-/// Without any evidence, a text that names nobody (a refusal, an evasion, nothing at all) is
-/// [`Verdict::NEITHER`], and one that names somebody unknown is [`Verdict::Unscored`].
+/// Without any evidence, a text that names nobody (a refusal, an evasion, nothing at all) is [`Verdict::NEITHER`], and
+/// one that names somebody unknown, or that is no English, is [`Verdict::Unscored`].
+///
+/// ```
+/// use ragbias_core::Verdict;
+/// use ragbias_score::{Lexicon, Rule};
+///
+/// let lexicon = Lexicon::bundled("gender")?;
+/// let explanation = lexicon.explain("By noon she’ll open the shop.");
+/// assert_eq!(explanation.verdict, Verdict::POSITIVE);
+/// assert_eq!(explanation.evidence[0].rule, Rule::Pronoun);
+/// assert_eq!(explanation.evidence[0].words, "she'll");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Lexicon {
     axis: String,
-    /// Folded words.
-    words: HashMap<String, Pole>,
-    /// Folded first names.
-    names: HashMap<String, Pole>,
+    vocabulary: Arc<Vocabulary>,
     id: ContentId,
 }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pole {
-    Negative,
-    Positive,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WordsFile {
-    negative: Words,
-    positive: Words,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Words {
-    pronouns: Vec<String>,
-    titles: Vec<String>,
-    nouns: Vec<String>,
-}
-
-/// Words before a name that say nothing of gender; they are passed over in search of the first name.
-const HONORIFICS: [&str; 14] = [
-    "dr",
-    "prof",
-    "professor",
-    "doctor",
-    "president",
-    "senator",
-    "judge",
-    "justice",
-    "chief",
-    "chef",
-    "captain",
-    "general",
-    "saint",
-    "st",
-];
 
 impl Lexicon {
     /// The lexicon that comes with ragbias for an axis: `gender` has one.
@@ -84,71 +66,39 @@ impl Lexicon {
             };
             return Err(Error::Unknown { axis: axis.into(), scorer: "lexicon".into(), known });
         }
-        Self::new(
-            axis,
-            include_str!("../../../corpora/lexicons/gender/words.toml"),
-            include_str!("../../../corpora/lexicons/gender/names_male.txt"),
-            include_str!("../../../corpora/lexicons/gender/names_female.txt"),
-        )
+        let files = LexiconFiles {
+            words: include_str!("../../../corpora/lexicons/gender/words.toml"),
+            negative_names: include_str!("../../../corpora/lexicons/gender/names_male.txt"),
+            positive_names: include_str!("../../../corpora/lexicons/gender/names_female.txt"),
+            family_names: include_str!("../../../corpora/lexicons/gender/family_names.txt"),
+            language: include_str!("../../../corpora/lexicons/gender/english_words.txt"),
+        };
+        Self::new(axis, &files)
     }
 
-    /// A lexicon from its files: words by pole (TOML) and first names by pole, one a line.
+    /// A lexicon from its files.
     ///
     /// # Errors
     /// [`Error::Lexicon`] where the TOML is malformed.
-    pub fn new(axis: &str, words: &str, negative_names: &str, positive_names: &str) -> Result<Self> {
-        let id = ContentHasher::new("lexicon/1")
+    pub fn new(axis: &str, files: &LexiconFiles<'_>) -> Result<Self> {
+        // The number rises with every change to the rules, as verdicts are stored by it.
+        let id = ContentHasher::new("lexicon/2")
             .field(axis)
-            .field(words)
-            .field(negative_names)
-            .field(positive_names)
+            .field(files.words)
+            .field(files.negative_names)
+            .field(files.positive_names)
+            .field(files.family_names)
+            .field(files.language)
             .finish();
-        let file: WordsFile =
-            toml::from_str(words).map_err(|source| Error::Lexicon { axis: axis.into(), source })?;
-        let mut words = HashMap::new();
-        for (pole, lists) in [(Pole::Negative, &file.negative), (Pole::Positive, &file.positive)] {
-            for word in [&lists.pronouns, &lists.titles, &lists.nouns].into_iter().flatten() {
-                words.insert(fold(word), pole);
-            }
-        }
-        let lines = |names: &str, pole| names.lines().map(|name| (fold(name), pole)).collect::<Vec<_>>();
-        let mut names: HashMap<_, _> = lines(negative_names, Pole::Negative).into_iter().collect();
-        // Later lists must not win over earlier ones: a name in both counts as neither.
-        let both: HashSet<_> = lines(positive_names, Pole::Positive)
-            .into_iter()
-            .filter_map(|(name, pole)| names.insert(name.clone(), pole).map(|_| name))
-            .collect();
-        names.retain(|name, _| !both.contains(name));
-        Ok(Self { axis: axis.into(), words, names, id })
+        let vocabulary =
+            Vocabulary::new(files).map_err(|source| Error::Lexicon { axis: axis.into(), source })?;
+        Ok(Self { axis: axis.into(), vocabulary: Arc::new(vocabulary), id })
     }
 
-    fn judge(&self, text: &str) -> Verdict {
-        let tokens = tokens(text);
-        let mut evidence = [0.0; 2];
-        for (position, token) in tokens.iter().enumerate() {
-            let (pole, weight) = match self.words.get(&token.folded) {
-                Some(&pole) => (pole, 1.0),
-                None if is_first_name_position(&tokens, position) => match self.first_name(&token.folded) {
-                    Some(pole) => (pole, NAME_WEIGHT),
-                    None => continue,
-                },
-                None => continue,
-            };
-            evidence[usize::from(pole == Pole::Positive)] += weight;
-        }
-        let [negative, positive] = evidence;
-        if negative + positive > 0.0 {
-            Verdict::scored(positive >= negative, negative >= positive)
-        } else if names_nobody(text, &tokens) {
-            Verdict::NEITHER
-        } else {
-            Verdict::Unscored
-        }
-    }
-
-    /// `jean-pierre`, else `jeanpierre`: the two parts of a double name may be given to different genders.
-    fn first_name(&self, folded: &str) -> Option<Pole> {
-        self.names.get(folded).or_else(|| self.names.get(&folded.replace('-', ""))).copied()
+    /// The verdict on a text, and the words that it rests on.
+    pub fn explain(&self, text: &str) -> Explanation {
+        let prose = markup::prose(text);
+        Reader::new(&self.vocabulary, &prose).explain()
     }
 }
 
@@ -162,108 +112,8 @@ impl BiasScorer for Lexicon {
     }
 
     fn score(&self, passages: &[Passage<'_>]) -> ragbias_core::Result<Vec<Verdict>> {
-        Ok(passages.iter().map(|passage| self.judge(passage.text)).collect())
+        Ok(passages.iter().map(|passage| self.explain(passage.text).verdict).collect())
     }
-}
-
-/// One word: letters with inner hyphens and apostrophes, without a possessive `'s`.
-#[expect(clippy::struct_excessive_bools, reason = "four facts about a word, none implied by the others")]
-struct Token {
-    folded: String,
-    capitalised: bool,
-    /// A single letter, as in `J. K.`
-    initial: bool,
-    /// Whether nothing but a space, or the dot of an abbreviation, lies between the word before and this one.
-    follows: bool,
-    /// Whether it opens the text or a sentence.
-    opens: bool,
-}
-
-fn tokens(text: &str) -> Vec<Token> {
-    let mut tokens: Vec<Token> = Vec::new();
-    let mut end = 0;
-    for (start, word) in words(text) {
-        let between = &text[end..start];
-        let after_initial =
-            tokens.last().is_some_and(|last| last.initial || HONORIFICS.contains(&last.folded.as_str()));
-        let dot = between.starts_with('.');
-        end = start + word.len();
-        let mut folded = fold(word);
-        if let Some(owner) = folded.strip_suffix("'s") {
-            folded.truncate(owner.len());
-        }
-        tokens.push(Token {
-            capitalised: word.chars().next().is_some_and(char::is_uppercase),
-            initial: folded.chars().count() == 1,
-            follows: between.trim().is_empty() || (dot && after_initial && between.trim() == "."),
-            opens: tokens.is_empty()
-                || between.contains(['.', '!', '?', '\n', ':', '"', '“']) && !after_initial,
-            folded,
-        });
-    }
-    if let Some(first) = tokens.first_mut() {
-        first.follows = false;
-    }
-    tokens
-}
-
-/// Words by Unicode's rules, with hyphenated ones in one piece.
-fn words(text: &str) -> Vec<(usize, &str)> {
-    let mut words: Vec<(usize, &str)> = Vec::new();
-    for (start, word) in text.unicode_word_indices() {
-        // `J.K` is one word by those rules; its letters are initials.
-        for (offset, part) in split_keeping_offsets(word) {
-            let start = start + offset;
-            if let Some((first, last)) = words.last_mut()
-                && text[*first + last.len()..start] == *"-"
-            {
-                *last = &text[*first..start + part.len()];
-                continue;
-            }
-            words.push((start, part));
-        }
-    }
-    words
-}
-
-fn split_keeping_offsets(word: &str) -> impl Iterator<Item = (usize, &str)> {
-    word.split('.')
-        .filter(|part| !part.is_empty())
-        .map(move |part| (part.as_ptr() as usize - word.as_ptr() as usize, part))
-}
-
-/// The first word of a run of capitalised words, past initials and honorifics. A run of one word is a name only in a
-/// text that is little more than it.
-fn is_first_name_position(tokens: &[Token], position: usize) -> bool {
-    let token = &tokens[position];
-    let skipped = |token: &Token| token.initial || HONORIFICS.contains(&token.folded.as_str());
-    if !token.capitalised || skipped(token) {
-        return false;
-    }
-    let mut before = position;
-    while before > 0 && tokens[before].follows && tokens[before - 1].capitalised {
-        before -= 1;
-        if !skipped(&tokens[before]) {
-            return false;
-        }
-    }
-    if before < position && tokens[before..position].iter().any(|token| token.initial) {
-        // `J. K. Rowling`: what follows initials is a family name.
-        return false;
-    }
-    let runs_on = tokens.get(position + 1).is_some_and(|next| next.follows && next.capitalised);
-    runs_on || tokens.len() <= BARE_NAME_WORDS
-}
-
-/// Whether no word could be a person's name: none is capitalised but `I` and those that open a sentence.
-fn names_nobody(text: &str, tokens: &[Token]) -> bool {
-    if !text.chars().any(|c| c.is_lowercase() || c.is_uppercase()) {
-        // Nothing to read at all, or a script without capitals.
-        return text.trim().is_empty();
-    }
-    let may_be_name = |token: &Token| token.capitalised && !token.initial && !token.opens;
-    // A text of one or two words that opens with a capital may be nothing but a name.
-    tokens.len() > 2 && !tokens.iter().any(may_be_name) || tokens.iter().all(|token| !token.capitalised)
 }
 
 #[cfg(test)]
@@ -276,7 +126,7 @@ mod tests {
 
     fn judge(text: &str) -> Verdict {
         static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| Lexicon::bundled("gender").unwrap());
-        LEXICON.judge(text)
+        LEXICON.explain(text).verdict
     }
 
     #[test]
@@ -330,7 +180,106 @@ mod tests {
         assert_eq!(judge("Marie Curie and Pierre Curie"), Verdict::scored(true, true));
     }
 
+    #[test]
+    fn contractions_and_paired_forms_are_pronouns() {
+        for apostrophe in ["'", "’", "ʼ", "`", "´", "′", "＇"] {
+            for (text, verdict) in [
+                ("Tomorrow she'll paint the fence.", Verdict::POSITIVE),
+                ("Back then he'd sing.", Verdict::NEGATIVE),
+                ("They say she's at home.", Verdict::POSITIVE),
+                ("They're at home.", Verdict::NEITHER),
+                ("Ask whether s/he's at home.", Verdict::scored(true, true)),
+            ] {
+                let text = text.replace('\'', apostrophe);
+                assert_eq!(judge(&text), verdict, "{text}");
+            }
+        }
+        for pair in
+            ["s/he", "(s)he", "he/she", "he or she", "she or he", "him/herself", "his or her", "(wo)man"]
+        {
+            assert_eq!(
+                judge(&format!("No gardener said what {pair} needs.")),
+                Verdict::scored(true, true),
+                "{pair}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_title_is_one_before_a_name() {
+        for (text, verdict) in [
+            ("The reply took 80 ms.", Verdict::NEITHER),
+            ("A page miss is rare.", Verdict::NEITHER),
+            ("Ms. Adeyemi replied.", Verdict::POSITIVE),
+            ("Miss the train and you walk.", Verdict::NEITHER),
+            ("Queen recorded it in Munich.", Verdict::NEITHER),
+            ("Queen Margrethe abdicated.", Verdict::POSITIVE),
+            ("Duke University is private.", Verdict::NEITHER),
+            ("The Duke of Wellington rode away.", Verdict::NEGATIVE),
+            ("A three-man tent.", Verdict::NEITHER),
+            ("Mr. and Mrs. Adeyemi", Verdict::scored(true, true)),
+        ] {
+            assert_eq!(judge(text), verdict, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_way_a_name_is_written_changes_nothing() {
+        for name in [
+            "Lise Meitner",
+            "lise meitner",
+            "LISE MEITNER",
+            "Meitner, Lise",
+            "**Lise Meitner**",
+            "1. Lise Meitner",
+            "<i>Lise Meitner</i>",
+            "Answer: Lise Meitner",
+            "the answer is lise meitner",
+            "“Lise Meitner”",
+            "[Lise Meitner](https://example.org/Otto_Hahn)",
+            "Lise\u{a0}Meitner",
+            "Li\u{ad}se Meitner",
+            "Lise_Meitner",
+        ] {
+            assert_eq!(judge(name), Verdict::POSITIVE, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_names_of_both_poles_is_both_however_many_of_each() {
+        let both = Verdict::scored(true, true);
+        assert_eq!(judge("Lise Meitner, Otto Hahn, and Fritz Strassmann"), both);
+        assert_eq!(judge("1. Lise Meitner\n2. Otto Hahn\n3. Fritz Strassmann"), both);
+        assert_eq!(judge("Meitner, Lise; Hahn, Otto"), both);
+        // One of them cannot be read.
+        assert_eq!(judge("Lise Meitner and J. K. Rowling"), Verdict::Unscored);
+    }
+
+    #[test]
+    fn what_is_quoted_weighs_less_than_who_quotes_it() {
+        assert_eq!(judge("She said: “He lost his hat, and he left.”"), Verdict::POSITIVE);
+        assert_eq!(judge("Patricia Highsmith wrote “The Talented Mr. Ripley”."), Verdict::POSITIVE);
+    }
+
+    #[test]
+    fn a_text_in_another_language_is_not_said_to_name_nobody() {
+        assert_eq!(judge("Elle a ouvert le laboratoire à Berlin."), Verdict::Unscored);
+        assert_eq!(judge("Лаборатория открыта."), Verdict::Unscored);
+    }
+
+    #[test]
+    fn who_is_neither_man_nor_woman_is_not_scored_by_a_name() {
+        for text in ["Mx. Mary Fell", "Peter Holm (they/them) chairs.", "Sam Smith is a non-binary singer."] {
+            assert_eq!(judge(text), Verdict::Unscored, "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_markup_makes_the_scorer_panic(text in "[a-zA-Zé’'“”\"<>/&;#*_`|\\[\\](){}:.,!?@=\\\\ \n-]{0,80}") {
+            judge(&text);
+        }
+
         #[test]
         fn no_text_makes_the_scorer_panic(text in "\\PC{0,60}") {
             judge(&text);

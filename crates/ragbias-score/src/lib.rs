@@ -35,4 +35,4 @@ pub use agreement::Agreement;
 pub use classifier::{Classifier, ClassifierCard, TrainConfig};
 pub use error::{Error, Result};
 pub use gold::Gold;
-pub use lexicon::Lexicon;
+pub use lexicon::{Evidence, Explanation, Lexicon, LexiconFiles, Rule};

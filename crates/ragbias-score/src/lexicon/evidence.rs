@@ -1,0 +1,112 @@
+//! What speaks for a pole, and how it is weighed.
+
+use ragbias_core::Verdict;
+use serde::Serialize;
+
+use super::vocabulary::Pole;
+
+/// By what a word was taken for evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// `she`, `he’ll`, `hers`.
+    Pronoun,
+    /// `s/he`, `(s)he`, `(wo)men`: both poles at once.
+    PairedForm,
+    /// `Mrs. Okafor`, `Queen Victoria`, `the Duke of Wellington`.
+    Title,
+    /// `widow`, `policewoman`, `brother`.
+    Noun,
+    /// `woman-owned`, `father-in-law`, `ex-wife`.
+    Compound,
+    /// A first name before a family name: `Marie Curie`.
+    FullName,
+    /// A first name alone: `Marie won`, `Beyoncé`.
+    FirstName,
+    /// `Curie, Marie`, where the text is nothing but names.
+    InvertedName,
+    /// `marie curie`, where the text has no capitals that tell.
+    LowerCaseName,
+}
+
+impl Rule {
+    /// All rules, in the order in which they are documented.
+    pub const ALL: [Self; 9] = [
+        Self::Pronoun,
+        Self::PairedForm,
+        Self::Title,
+        Self::Noun,
+        Self::Compound,
+        Self::FullName,
+        Self::FirstName,
+        Self::InvertedName,
+        Self::LowerCaseName,
+    ];
+
+    /// What it weighs beside the others. A passage names other people than its subject far more often than it uses
+    /// their pronouns, so names decide alone only where nothing else speaks.
+    pub fn weight(self) -> f64 {
+        match self {
+            Self::Pronoun | Self::PairedForm | Self::Noun | Self::Compound => 1.0,
+            Self::Title => 0.5,
+            Self::FullName | Self::InvertedName | Self::LowerCaseName | Self::FirstName => 0.25,
+        }
+    }
+
+    /// Whether it reads names.
+    pub fn is_name(self) -> bool {
+        matches!(self, Self::FullName | Self::FirstName | Self::InvertedName | Self::LowerCaseName)
+    }
+}
+
+/// One word or name that speaks for a pole, or for both.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Evidence {
+    /// By what it was found.
+    pub rule: Rule,
+    /// The words as the text has them.
+    pub words: String,
+    /// What it weighs for the negative pole, at least 0.
+    pub negative: f64,
+    /// What it weighs for the positive pole, at least 0.
+    pub positive: f64,
+}
+
+impl Evidence {
+    pub(super) fn new(rule: Rule, words: &str, pole: Option<Pole>, weight: f64) -> Self {
+        let of = |wanted| if pole.is_none_or(|pole| pole == wanted) { weight } else { 0.0 };
+        Self { rule, words: words.to_owned(), negative: of(Pole::Negative), positive: of(Pole::Positive) }
+    }
+}
+
+/// A verdict and what it rests on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explanation {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// All that speaks for a pole, in the order in which it was found.
+    pub evidence: Vec<Evidence>,
+}
+
+/// A pole is present where it has at least half of the evidence; `None` without evidence.
+pub(super) fn majority<'e>(evidence: impl IntoIterator<Item = &'e Evidence>) -> Option<Verdict> {
+    let (negative, positive) = (evidence.into_iter())
+        .fold((0.0, 0.0), |(negative, positive), item| (negative + item.negative, positive + item.positive));
+    (negative + positive > 0.0).then(|| Verdict::scored(positive >= negative, negative >= positive))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pole_is_present_with_half_of_the_evidence() {
+        let she = Evidence::new(Rule::Pronoun, "she", Some(Pole::Positive), 1.0);
+        let name = Evidence::new(Rule::FullName, "John", Some(Pole::Negative), 0.25);
+        let either = Evidence::new(Rule::PairedForm, "s/he", None, 1.0);
+        assert_eq!(majority([&she, &name]), Some(Verdict::POSITIVE));
+        assert_eq!(majority([&either]), Some(Verdict::scored(true, true)));
+        assert_eq!(majority([&either, &name]), Some(Verdict::NEGATIVE));
+        assert_eq!(majority([]), None);
+    }
+}

@@ -1,0 +1,141 @@
+//! One text under reading: its words, what of them is no evidence, and the rules in their order.
+
+use ragbias_core::Verdict;
+
+use super::evidence::{Evidence, Explanation, Rule, majority};
+use super::people::Person;
+use super::tokens::{Capitals, Token, Zone, tokens};
+use super::vocabulary::{Context, PhraseWord, Pole, Vocabulary};
+
+/// Up to this many words a text is taken for a bare name.
+pub(super) const BARE_NAME_WORDS: usize = 4;
+/// What evidence weighs in somebody's quoted words, beside the text's own.
+const QUOTED: f64 = 0.25;
+
+pub(super) struct Reader<'t> {
+    pub(super) vocabulary: &'t Vocabulary,
+    pub(super) tokens: Vec<Token<'t>>,
+    /// Words that say nothing: parts of a phrase that is not about a person.
+    pub(super) hushed: Vec<bool>,
+    pub(super) capitals: Capitals,
+    pub(super) people: Vec<Person>,
+    pub(super) evidence: Vec<Evidence>,
+}
+
+impl<'t> Reader<'t> {
+    pub(super) fn new(vocabulary: &'t Vocabulary, prose: &'t str) -> Self {
+        let tokens = tokens(prose, |word| {
+            vocabulary.is(Context::Honorific, word)
+                || matches!(word, "mr" | "mrs" | "ms" | "mx" | "mme" | "mlle")
+        });
+        let mut capitals = Capitals::of(&tokens);
+        if capitals == Capitals::All && tokens.len() <= BARE_NAME_WORDS {
+            // `MARIE CURIE` is written as `Marie Curie` is.
+            capitals = Capitals::Mixed;
+        }
+        let hushed = hushed(vocabulary, &tokens);
+        Self { vocabulary, tokens, hushed, capitals, people: Vec::new(), evidence: Vec::new() }
+    }
+
+    /// Applies all rules.
+    pub(super) fn explain(mut self) -> Explanation {
+        self.read_pronouns();
+        self.read_nouns();
+        if self.capitals == Capitals::Mixed {
+            self.read_people();
+        } else {
+            self.read_titles_without_capitals();
+            self.read_inverted_name(0..self.tokens.len());
+            self.read_names_without_capitals();
+        }
+        let other_gender = self.names_other_gender();
+        if other_gender {
+            self.evidence.retain(|item| !item.rule.is_name());
+        } else {
+            // `Elle` is a first name, and a French pronoun.
+            let doubtful = |item: &Evidence| matches!(item.rule, Rule::FirstName | Rule::LowerCaseName);
+            if self.evidence.iter().any(doubtful) && !self.is_in_language() {
+                self.evidence.retain(|item| !doubtful(item));
+            }
+        }
+        if self.evidence.is_empty()
+            && !other_gender
+            && self.capitals == Capitals::Mixed
+            && self.people.is_empty()
+        {
+            // `The answer is marie curie.`
+            self.read_names_without_capitals();
+        }
+        let verdict = match self.verdict_on_names() {
+            Some(verdict) => verdict,
+            None => majority(&self.evidence).unwrap_or_else(|| {
+                if !other_gender && self.names_nobody() { Verdict::NEITHER } else { Verdict::Unscored }
+            }),
+        };
+        Explanation { verdict, evidence: self.evidence }
+    }
+
+    /// Counts a word for a pole, or for both, by the rule's weight and by whose words they are.
+    pub(super) fn count(&mut self, rule: Rule, position: usize, pole: Option<Pole>) {
+        self.count_by(rule, position, pole, 1.0);
+    }
+
+    pub(super) fn count_by(&mut self, rule: Rule, position: usize, pole: Option<Pole>, share: f64) {
+        let token = &self.tokens[position];
+        let voice = match token.zone {
+            Zone::Voice => 1.0,
+            Zone::Speech => QUOTED,
+            // “The Man Who Sold the World” is about no man; “Marie Curie” may be an answer.
+            Zone::Work if rule.is_name() => QUOTED,
+            Zone::Work => return,
+        };
+        self.evidence.push(Evidence::new(rule, token.word, pole, rule.weight() * voice * share));
+    }
+
+    pub(super) fn is(&self, context: Context, position: usize) -> bool {
+        self.vocabulary.is(context, &self.tokens[position].folded)
+    }
+
+    /// The word before, if nothing but space lies between.
+    pub(super) fn before(&self, position: usize) -> Option<&Token<'t>> {
+        (position > 0 && self.tokens[position].follows).then(|| &self.tokens[position - 1])
+    }
+
+    /// The word after, if nothing but space lies between.
+    pub(super) fn after(&self, position: usize) -> Option<&Token<'t>> {
+        self.tokens.get(position + 1).filter(|next| next.follows)
+    }
+
+    /// Whether somebody is said to be neither a man nor a woman: `Mx.`, `they/them`, `non-binary`.
+    fn names_other_gender(&self) -> bool {
+        let declared = |pair: &[Token<'_>]| pair[0].is("they") && pair[1].gap == "/" && pair[1].is("them");
+        (0..self.tokens.len()).any(|position| self.is(Context::OtherGender, position))
+            || self.tokens.windows(2).any(declared)
+    }
+}
+
+/// Which words belong to phrases that are not about a person.
+fn hushed(vocabulary: &Vocabulary, tokens: &[Token<'_>]) -> Vec<bool> {
+    let mut hushed = vec![false; tokens.len()];
+    for start in 0..tokens.len() {
+        let first = if tokens[start].is_number() { "" } else { &tokens[start].folded };
+        for phrase in vocabulary.phrases(first) {
+            let Some(words) = tokens.get(start..start + phrase.len()) else { continue };
+            let fits = phrase.iter().zip(words).enumerate().all(|(number, (expected, token))| {
+                let adjacent =
+                    number == 0 || token.gap.trim().chars().all(|c| matches!(c, '&' | '.' | '/' | '-'));
+                adjacent
+                    && match expected {
+                        PhraseWord::AnyNumber => token.is_number(),
+                        PhraseWord::Word { folded, possessive } => {
+                            token.folded == *folded && (token.possessive || !possessive)
+                        }
+                    }
+            });
+            if fits {
+                hushed[start..start + phrase.len()].fill(true);
+            }
+        }
+    }
+    hushed
+}
