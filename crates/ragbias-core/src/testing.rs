@@ -72,9 +72,49 @@ impl Generator for EchoGenerator {
     }
 }
 
+/// `bytes` with one to three small damages that `seed` decides: a byte changed, removed or put in, a run doubled, or the end cut
+/// off. For tests that whatever a file holds, its reader gives a result or an error.
+pub fn damaged(bytes: &[u8], seed: u64) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let mut state = seed;
+    // splitmix64 (Steele, Lea, Flood, 2014): any seed will do.
+    let mut below = |limit: usize| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % limit.max(1) as u64) as usize
+    };
+    for _ in 0..=below(3) {
+        if bytes.is_empty() {
+            break;
+        }
+        let at = below(bytes.len());
+        match below(6) {
+            0 => bytes[at] = below(256) as u8,
+            1 => bytes[at] ^= 1 << below(8),
+            2 => drop(bytes.remove(at)),
+            3 => bytes.insert(at, below(256) as u8),
+            4 => {
+                let run = bytes[at..bytes.len().min(at + 1 + below(16))].to_vec();
+                bytes.splice(at..at, run);
+            }
+            _ => bytes.truncate(at),
+        }
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn most_damages_change_something_and_the_same_seed_does_the_same() {
+        let whole = b"{\"_id\": \"d1\", \"text\": \"She left at noon.\"}";
+        let changed = (0..100).filter(|&seed| damaged(whole, seed) != whole).count();
+        assert!(changed > 90, "{changed}");
+        assert_eq!(damaged(whole, 7), damaged(whole, 7));
+    }
 
     #[test]
     fn texts_that_share_words_are_nearer() {

@@ -1,0 +1,32 @@
+//! What the fuzz targets share: a folder in memory to put a file into.
+
+use std::path::{Path, PathBuf};
+
+/// A folder of this process, removed when it ends; in memory where the system has such a place.
+pub fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let parent = if memory.is_dir() { memory.to_path_buf() } else { std::env::temp_dir() };
+    tempfile::tempdir_in(parent).expect("a temporary folder")
+}
+
+/// Writes `bytes` to `name` in `folder`.
+pub fn put(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder.join(name);
+    fs_err::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    fs_err::write(&path, bytes).expect("a file");
+    path
+}
+
+/// An error's message must say in which file it was met.
+pub fn names<T, E: std::error::Error>(result: Result<T, E>, path: &Path) {
+    if let Err(error) = result {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(inner) = source {
+            message += &inner.to_string();
+            source = inner.source();
+        }
+        let name = path.file_name().expect("a file").to_string_lossy();
+        assert!(message.contains(&*name), "no place in: {message}");
+    }
+}
