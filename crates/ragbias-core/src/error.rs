@@ -102,14 +102,14 @@ pub enum Error {
         reason: String,
     },
     /// A component (an embedder, an index, a generator, a scorer) failed.
-    #[error("{0}")]
-    Component(#[source] Box<dyn StdError + Send + Sync>),
+    #[error(transparent)]
+    Component(Box<dyn StdError + Send + Sync>),
 }
 
 impl Error {
     /// Wraps the error of a component, so that it can pass through one of the traits.
     ///
-    /// The wrapped error is the text of this one, and its `source`.
+    /// The wrapped error's text and `source` are those of this one.
     pub fn component(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Component(source.into())
     }

@@ -174,6 +174,6 @@ fn write_tokenizer(files: &CheckpointFiles, folder: &Path) -> Result<usize> {
 
 fn write_json(path: &Path, value: &Value) -> Result<()> {
     let text =
-        serde_json::to_string_pretty(value).map_err(|source| Error::Json { path: path.into(), source })?;
+        serde_json::to_string_pretty(value).map_err(|reason| Error::Json { path: path.into(), reason })?;
     Ok(fs_err::write(path, text)?)
 }

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What can go wrong between a model's name and a vector.
+///
+/// A message says its reason where it has one as a field, and leaves it to `source` elsewhere: printed with its chain, no error
+/// says it twice.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -36,12 +39,12 @@ pub enum Error {
         path: PathBuf,
     },
     /// A JSON file of a checkpoint does not hold what it should.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Json {
         /// The file.
         path: PathBuf,
         /// Line and reason.
-        source: serde_json::Error,
+        reason: serde_json::Error,
     },
     /// Something in a file that would change vectors and that this crate does not compute.
     #[error("{}: {what} is `{received}`, expected {expected}", path.display())]
@@ -104,14 +107,14 @@ pub enum Error {
     },
     /// The weights file is no whole safetensors file.
     #[error(
-        "{}: not a whole safetensors file: {source}\nhint: a truncated download looks like this; copy or pull the \
+        "{}: not a whole safetensors file: {reason}\nhint: a truncated download looks like this; copy or pull the \
          file again", path.display()
     )]
     Weights {
         /// The file.
         path: PathBuf,
         /// The reason.
-        source: safetensors::SafeTensorError,
+        reason: safetensors::SafeTensorError,
     },
     /// A file of PyTorch that is cut, damaged, or more than weights.
     #[error(
@@ -178,23 +181,23 @@ pub enum Error {
         name: String,
     },
     /// The tokenizer file could not be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Tokenizer {
         /// The file.
         path: PathBuf,
         /// The reason.
-        source: tokenizers::Error,
+        reason: tokenizers::Error,
     },
     /// A text could not be tokenised.
-    #[error("text {row} of the batch could not be tokenised: {source}")]
+    #[error("text {row} of the batch could not be tokenised: {reason}")]
     Tokenise {
         /// Position in the batch, from 0.
         row: usize,
         /// The reason.
-        source: tokenizers::Error,
+        reason: tokenizers::Error,
     },
     /// An operation on tensors failed.
-    #[error("the encoder failed: {0}")]
+    #[error("the encoder failed")]
     Candle(#[from] candle_core::Error),
     /// A value of the vocabulary was refused.
     #[error(transparent)]
@@ -221,7 +224,7 @@ pub enum Error {
         received: &'static str,
     },
     /// The registry file is wrong.
-    #[error("the registry of models: {0}")]
+    #[error("the registry of models is malformed")]
     Registry(#[from] toml::de::Error),
     /// No source had the model.
     #[error(

@@ -52,7 +52,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
 }
 
 pub(crate) fn parse_json<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|source| Error::Json { path: path.into(), source })
+    serde_json::from_slice(bytes).map_err(|reason| Error::Json { path: path.into(), reason })
 }
 
 pub(crate) fn read_optional_json<T: DeserializeOwned + Default>(path: &Path) -> Result<T> {

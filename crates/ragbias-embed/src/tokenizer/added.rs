@@ -104,7 +104,7 @@ impl Added {
         for token in &mut missing {
             token.special |= is_named(token);
         }
-        tokenizer.add_tokens(missing).map_err(|source| Error::Tokenizer { path: path.into(), source })?;
+        tokenizer.add_tokens(missing).map_err(|reason| Error::Tokenizer { path: path.into(), reason })?;
         Ok(())
     }
 

@@ -27,13 +27,13 @@ pub(super) fn of_file(
 
 /// Out of `vocab.txt`, a token a line.
 pub(super) fn of_vocabulary(path: &Path, settings: &Settings, added: &Added) -> Result<Tokenizer> {
-    let fail = |source| Error::Tokenizer { path: path.into(), source };
+    let fail = |reason| Error::Tokenizer { path: path.into(), reason };
     let model = WordPiece::builder().files(path.to_string_lossy().into_owned()).build().map_err(fail)?;
     of_model(path, model, settings, added)
 }
 
 fn of_model(path: &Path, mut model: WordPiece, settings: &Settings, added: &Added) -> Result<Tokenizer> {
-    let fail = |source| Error::Tokenizer { path: path.into(), source };
+    let fail = |reason| Error::Tokenizer { path: path.into(), reason };
     let missing = |key: &'static str| Error::unsupported(path, key, "a token", "missing");
     let token = |key: &'static str| added.named(key).ok_or_else(|| missing(key));
     token("unk_token")?.clone_into(&mut model.unk_token);

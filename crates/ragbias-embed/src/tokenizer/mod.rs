@@ -56,7 +56,7 @@ impl TextTokenizer {
         let (loaded, bytes) = if path.is_file() {
             let bytes = read(&path)?;
             let tokenizer = Tokenizer::from_bytes(&bytes)
-                .map_err(|source| Error::Tokenizer { path: path.clone(), source })?;
+                .map_err(|reason| Error::Tokenizer { path: path.clone(), reason })?;
             settings::check_padding(&path, &tokenizer)?;
             (Some(tokenizer), bytes)
         } else {
@@ -102,9 +102,9 @@ impl TextTokenizer {
         self.tokenizer.with_padding(None);
         self.tokenizer
             .with_truncation(None)
-            .map_err(|source| Error::Tokenizer { path: path.clone(), source })?;
+            .map_err(|reason| Error::Tokenizer { path: path.clone(), reason })?;
         let encoding = self.tokenizer.encode_fast("", true);
-        let least = encoding.map_err(|source| Error::Tokenise { row: 0, source })?.len();
+        let least = encoding.map_err(|reason| Error::Tokenise { row: 0, reason })?.len();
         if max_tokens < least.max(1) {
             let expected = format!("at least {least}, its special tokens");
             return Err(Error::unsupported(&path, "the longest text", expected, max_tokens.to_string()));
@@ -113,7 +113,7 @@ impl TextTokenizer {
             TruncationParams { max_length: max_tokens, direction, ..TruncationParams::default() };
         self.tokenizer
             .with_truncation(Some(truncation))
-            .map_err(|source| Error::Tokenizer { path, source })?;
+            .map_err(|reason| Error::Tokenizer { path, reason })?;
         self.max_tokens = max_tokens;
         Ok(())
     }
@@ -121,7 +121,7 @@ impl TextTokenizer {
     /// The encoder gives every token the first segment's embedding.
     fn check_segments(&self, path: &Path) -> Result<()> {
         let encoding =
-            self.tokenizer.encode("a", true).map_err(|source| Error::Tokenise { row: 0, source })?;
+            self.tokenizer.encode("a", true).map_err(|reason| Error::Tokenise { row: 0, reason })?;
         if encoding.get_type_ids().iter().any(|&segment| segment != 0) {
             return Err(Error::unsupported(path, "post_processor", "segment 0 for every token", "another"));
         }
@@ -138,7 +138,7 @@ impl TextTokenizer {
 
     /// `tokenizer.json`, of which texts come to the same tokens wherever it is read alone.
     pub(crate) fn to_json(&self, folder: &Path) -> Result<String> {
-        let fail = |source| Error::Tokenizer { path: folder.join("tokenizer.json"), source };
+        let fail = |reason| Error::Tokenizer { path: folder.join("tokenizer.json"), reason };
         let mut tokenizer = self.tokenizer.clone();
         tokenizer.with_truncation(None).map_err(fail)?;
         tokenizer.to_string(true).map_err(fail)
@@ -156,7 +156,7 @@ impl TextTokenizer {
         } else {
             self.tokenizer.encode_fast(format!("{prefix}{text}"), true)
         };
-        let ids = encoding.map_err(|source| Error::Tokenise { row, source })?.get_ids().to_vec();
+        let ids = encoding.map_err(|reason| Error::Tokenise { row, reason })?.get_ids().to_vec();
         if ids.len() > self.positions {
             let (tokens, positions, limit) = (ids.len(), self.positions, self.max_tokens);
             return Err(Error::TooLong { row, tokens, positions, limit });
@@ -189,7 +189,7 @@ fn lower_case_first(path: &Path, tokenizer: &mut Tokenizer) -> Result<()> {
         None => {}
     }
     let all = NormalizerWrapper::Sequence(Sequence::new(parts));
-    tokenizer.with_normalizer(Some(all)).map_err(|source| Error::Tokenizer { path: path.into(), source })?;
+    tokenizer.with_normalizer(Some(all)).map_err(|reason| Error::Tokenizer { path: path.into(), reason })?;
     Ok(())
 }
 

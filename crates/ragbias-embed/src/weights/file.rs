@@ -40,7 +40,7 @@ impl WeightsFile {
         let map = files::map(path)?;
         let is_safetensors = path.extension().is_some_and(|extension| extension == "safetensors");
         let tensors = if is_safetensors {
-            safetensors_places(&map).map_err(|source| Error::Weights { path: path.into(), source })?
+            safetensors_places(&map).map_err(|reason| Error::Weights { path: path.into(), reason })?
         } else {
             torch::places(&map).map_err(|reason| Error::Pickle { path: path.into(), reason })?
         };

@@ -214,7 +214,7 @@ pub(crate) fn single(name: &str, tensor: &Tensor) -> Result<Vec<u8>> {
 }
 
 fn serialize(path: &Path, tensors: &[(String, Dtype, Vec<usize>, Vec<u8>)]) -> Result<Vec<u8>> {
-    let fail = |source| Error::Weights { path: path.into(), source };
+    let fail = |reason| Error::Weights { path: path.into(), reason };
     let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
         Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).map_err(fail)?))
     });

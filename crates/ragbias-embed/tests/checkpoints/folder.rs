@@ -1,0 +1,149 @@
+//! Small checkpoint folders out of `variants.json`: see scripts/reference/checkpoints.py, which makes the same.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The file of the script.
+#[derive(Deserialize)]
+pub(crate) struct Variants {
+    pub(crate) texts: Vec<String>,
+    base: Variant,
+    #[serde(rename = "variants")]
+    by_name: BTreeMap<String, Variant>,
+}
+
+/// What a folder has, or has other than the base: nothing where it is null.
+#[derive(Deserialize)]
+pub(crate) struct Variant {
+    files: BTreeMap<String, Value>,
+    weights: BTreeMap<String, Option<Weights>>,
+    /// Files of PyTorch, which lie beside `variants.json`.
+    #[serde(default)]
+    torch: BTreeMap<String, String>,
+    pub(crate) similarity: Option<String>,
+    pub(crate) documents: Option<Vec<Vec<f64>>>,
+    /// Where they are others than the documents'.
+    pub(crate) questions: Option<Vec<Vec<f64>>>,
+    pub(crate) refused: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Weights {
+    #[serde(rename = "type")]
+    kind: String,
+    tensors: BTreeMap<String, Vec<usize>>,
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints").join(name)
+}
+
+impl Variants {
+    pub(crate) fn read() -> Self {
+        serde_json::from_slice(&fs_err::read(fixture("variants.json")).unwrap()).unwrap()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Variant)> {
+        self.by_name.iter().map(|(name, variant)| (name.as_str(), variant))
+    }
+
+    pub(crate) fn texts(&self) -> Vec<&str> {
+        self.texts.iter().map(String::as_str).collect()
+    }
+
+    /// The folder of a variant.
+    pub(crate) fn make(&self, name: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let variant = &self.by_name[name];
+        let write = |file: &str, bytes: &[u8]| {
+            let path = folder.path().join(file);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, bytes).unwrap();
+        };
+        let mut files: BTreeMap<&str, &Value> = BTreeMap::new();
+        files.extend(
+            self.base.files.iter().chain(&variant.files).map(|(file, content)| (file.as_str(), content)),
+        );
+        for (file, content) in files {
+            if let Some(text) = self.content(file, content) {
+                write(file, text.as_bytes());
+            }
+        }
+        let mut weights: BTreeMap<&str, &Option<Weights>> = BTreeMap::new();
+        weights.extend(self.base.weights.iter().chain(&variant.weights).map(|(file, w)| (file.as_str(), w)));
+        for (file, weights) in weights {
+            if let Some(weights) = weights {
+                write(file, &weights.serialise());
+            }
+        }
+        for (file, source) in &variant.torch {
+            write(file, &fs_err::read(fixture(source)).unwrap());
+        }
+        folder
+    }
+
+    /// A file's text: as it is, or as a change of the base's file of this name, or as that of another name.
+    fn content(&self, file: &str, content: &Value) -> Option<String> {
+        if let Some(change) = content.get("$merge") {
+            return Some(merged(&self.base.files[file], change).to_string());
+        }
+        if let Some(other) = content.get("$base") {
+            return Some(self.base.files[other.as_str().unwrap()].to_string());
+        }
+        match content {
+            Value::Null => None,
+            Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        }
+    }
+}
+
+fn merged(base: &Value, change: &Value) -> Value {
+    let (Value::Object(base), Value::Object(changes)) = (base, change) else { return change.clone() };
+    let mut all = base.clone();
+    for (key, value) in changes {
+        let value = merged(base.get(key).unwrap_or(&Value::Null), value);
+        all.insert(key.clone(), value);
+    }
+    Value::Object(all)
+}
+
+impl Weights {
+    fn serialise(&self) -> Vec<u8> {
+        let (dtype, convert): (Dtype, fn(f32) -> Vec<u8>) = match self.kind.as_str() {
+            "F64" => (Dtype::F64, |x| f64::from(x).to_le_bytes().to_vec()),
+            "F32" => (Dtype::F32, |x| x.to_le_bytes().to_vec()),
+            "F16" => (Dtype::F16, |x| half::f16::from_f32(x).to_le_bytes().to_vec()),
+            "BF16" => (Dtype::BF16, |x| half::bf16::from_f32(x).to_le_bytes().to_vec()),
+            other => panic!("no type of numbers: {other}"),
+        };
+        let tensor = |(name, shape): (&String, &Vec<usize>)| {
+            (name.clone(), shape.clone(), values(name, shape).into_iter().flat_map(convert).collect())
+        };
+        let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = self.tensors.iter().map(tensor).collect();
+        let views = tensors
+            .iter()
+            .map(|(name, shape, bytes)| (name, TensorView::new(dtype, shape.clone(), bytes).unwrap()));
+        safetensors::serialize(views, None).unwrap()
+    }
+}
+
+/// A tensor's values by its name and shape.
+fn values(name: &str, shape: &[usize]) -> Vec<f32> {
+    let seed = name.bytes().fold(0_u32, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
+    let is_norm =
+        ["LayerNorm.weight", "LayerNorm.gamma", "norm.weight"].iter().any(|end| name.ends_with(end));
+    let spread = if shape.len() == 2 { 0.6 } else { 0.3 };
+    let value = |i: u32| {
+        let state = i.wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(40503)).wrapping_add(12345);
+        let state = (state ^ (state >> 15)).wrapping_mul(2_246_822_519);
+        let unit = f64::from(state >> 8) / f64::from(1 << 23) - 1.0;
+        (unit * spread + if is_norm { 1.0 } else { 0.0 }) as f32
+    };
+    (0..shape.iter().product::<usize>() as u32).map(value).collect()
+}

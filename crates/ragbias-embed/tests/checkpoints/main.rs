@@ -1,0 +1,127 @@
+//! Small checkpoint folders of every kind against sentence-transformers, and what is no checkpoint.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+
+mod damage;
+mod folder;
+mod saved;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ndarray::ArrayView1;
+use ragbias_core::{ContentId, Embedder, Role};
+use ragbias_embed::{TextEmbedder, TextEmbedderConfig};
+
+use crate::folder::Variants;
+
+fn load(folder: &Path) -> ragbias_embed::Result<TextEmbedder> {
+    TextEmbedder::load(folder, &TextEmbedderConfig::default())
+}
+
+fn norm(values: impl Iterator<Item = f64>) -> f64 {
+    values.map(|x| x * x).sum::<f64>().sqrt()
+}
+
+fn cosine(ours: ArrayView1<'_, f32>, expected: &[f64]) -> f64 {
+    let dot: f64 = ours.iter().zip(expected).map(|(&x, y)| f64::from(x) * y).sum();
+    dot / norm(ours.iter().map(|&x| x.into())) / norm(expected.iter().copied())
+}
+
+/// `variants.json` is made by scripts/reference/checkpoints.py with sentence-transformers 6.2.0, torch 2.15.0, transformers
+/// 5.24.0: pooling, modules, lengths, case, prompts, weights.
+#[test]
+fn vectors_of_every_variant_are_those_of_sentence_transformers() {
+    let variants = Variants::read();
+    let texts = variants.texts();
+    let (mut compared, mut wrong) = (0, Vec::new());
+    for (name, variant) in variants.iter() {
+        let Some(documents) = &variant.documents else { continue };
+        let folder = variants.make(name);
+        let embedder = match load(folder.path()) {
+            Ok(embedder) => embedder,
+            Err(error) => {
+                wrong.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        assert_eq!(Some(embedder.similarity().name()), variant.similarity.as_deref(), "{name}");
+        let questions = variant.questions.as_ref().unwrap_or(documents);
+        for (role, expected) in [(Role::Document, documents), (Role::Question, questions)] {
+            let ours = embedder.embed(&texts, role).unwrap();
+            assert_eq!((ours.len(), ours.dim()), (5, expected[0].len()), "{name}");
+            for (row, expected) in expected.iter().enumerate() {
+                let cosine = cosine(ours.row(row), expected);
+                if cosine < 0.9999 {
+                    wrong.push(format!("{name}: {role:?} {row} has the cosine {cosine}"));
+                }
+                let length = norm(ours.row(row).iter().map(|&x| x.into()));
+                let its = norm(expected.iter().copied());
+                let is_unit = embedder.similarity().wants_unit_vectors();
+                let expected = if is_unit { 1.0 } else { its };
+                assert!(
+                    (length - expected).abs() < 1e-3 * expected,
+                    "{name}: length {length}, expected {expected}"
+                );
+            }
+        }
+        compared += 1;
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(compared >= 75, "{compared} variants");
+}
+
+#[test]
+fn what_sentence_transformers_refuses_is_refused_with_its_place() {
+    let variants = Variants::read();
+    let mut refused = 0;
+    for (name, variant) in variants.iter() {
+        let Some(reason) = &variant.refused else { continue };
+        let folder = variants.make(name);
+        let result = load(folder.path()).map_err(ragbias_core::Error::from);
+        let result = result.and_then(|embedder| embedder.embed(&variants.texts(), Role::Document));
+        let error = result.expect_err(&format!("{name}: sentence-transformers says {reason}")).to_string();
+        assert!(
+            error.contains(folder.path().to_str().unwrap()) || error.contains("text 3"),
+            "{name}: {error}"
+        );
+        refused += 1;
+    }
+    assert!(refused >= 9, "{refused} variants");
+}
+
+#[test]
+fn variants_of_other_vectors_have_other_ids() {
+    let variants = Variants::read();
+    let mut by_id: BTreeMap<ContentId, Vec<&str>> = BTreeMap::new();
+    for (name, variant) in variants.iter() {
+        if variant.documents.is_some() {
+            by_id.entry(load(variants.make(name).path()).unwrap().id()).or_default().push(name);
+        }
+    }
+    // Of vectors that are compared by cosine, the direction counts; `variants.json` has four digits.
+    let vectors = |name: &str| -> Vec<Vec<f64>> {
+        let variant = variants.iter().find(|(other, _)| *other == name).unwrap().1;
+        let documents = variant.documents.clone().unwrap();
+        let questions = variant.questions.clone().unwrap_or_else(|| documents.clone());
+        let is_cosine = variant.similarity.as_deref() == Some("cosine");
+        let length = |row: &[f64]| if is_cosine { norm(row.iter().copied()) } else { 1.0 };
+        let rows = documents.into_iter().chain(questions);
+        rows.map(|row| row.iter().map(|x| x / length(&row)).collect()).collect()
+    };
+    for names in by_id.values() {
+        for name in &names[1..] {
+            let (a, b) = (vectors(name), vectors(names[0]));
+            let differ = a.iter().flatten().zip(b.iter().flatten()).any(|(a, b)| (a - b).abs() > 1e-3);
+            assert!(a.len() == b.len() && !differ, "{name} and {} have one id", names[0]);
+        }
+    }
+    assert!(by_id.len() > 50, "{} ids", by_id.len());
+}
+
+#[test]
+fn prompts_that_nobody_puts_before_a_text_are_noted() {
+    let variants = Variants::read();
+    let embedder = load(variants.make("prompts-other-names").path()).unwrap();
+    assert!(embedder.notes()[0].contains("and not `corpus`, `passage`"), "{:?}", embedder.notes());
+    assert!(load(variants.make("prompts").path()).unwrap().notes().is_empty());
+}
