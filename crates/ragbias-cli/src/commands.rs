@@ -13,9 +13,9 @@ use ragbias::scorer::{self, Scorers};
 use ragbias::stats::PairedRandomisation;
 use ragbias::tune::Mined;
 use ragbias::{
-    BASE_FAMILY, ChooseConfig, Experiment, Family, FitConfig, Labels, MeasureConfig, Models, PartResult,
-    Recipe, Store, StoredEmbedder, StoredGenerator, StoredScorer, TestCollection, embed_all, load_corpus,
-    load_questions,
+    BASE_FAMILY, ChooseConfig, Experiment, Family, FitConfig, Labels, MeasureConfig, Models, NothingScored,
+    PartResult, Recipe, Store, StoredEmbedder, StoredGenerator, StoredScorer, TestCollection, embed_all,
+    load_corpus, load_questions,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -324,7 +324,7 @@ impl Session<'_> {
         self.print(&measured, || {
             table::biases(&axis.name, &axis.negative.name, &axis.positive.name, &measured)
         })?;
-        complete(measured.nothing_scored.iter().map(ToString::to_string))
+        complete(measured.nothing_scored.iter().map(|none| (String::new(), *none)))
     }
 
     fn mine(&self, command: &args::Mine) -> Result<()> {
@@ -419,14 +419,26 @@ impl Session<'_> {
             ));
             texts.join("\n\n")
         })?;
-        complete(results.iter().flat_map(PartResult::nothing_scored))
+        complete(results.iter().flat_map(|result| {
+            let llm = result.llm.as_deref().unwrap_or_default();
+            let place = format!("{}, {} with {llm}: ", result.axis, result.embedder);
+            result.measured.nothing_scored.iter().map(move |none| (place.clone(), *none))
+        }))
     }
 }
 
-/// Fails where something was measured that could not be: what was, has been printed and written by then.
-fn complete(missing: impl Iterator<Item = String>) -> Result<()> {
-    let missing: Vec<String> = missing.collect();
-    if missing.is_empty() { Ok(()) } else { bail!(missing.join("\n")) }
+/// Fails where a bias could not be told, of which system: all else has been printed and written by then.
+fn complete(missing: impl Iterator<Item = (String, NothingScored)>) -> Result<()> {
+    let (mut lines, mut hints) = (Vec::new(), Vec::new());
+    for (place, none) in missing {
+        lines.push(format!("{place}{none}"));
+        let hint = format!("hint: {}", none.hint());
+        if !hints.contains(&hint) {
+            hints.push(hint);
+        }
+    }
+    lines.append(&mut hints);
+    if lines.is_empty() { Ok(()) } else { bail!(lines.join("\n")) }
 }
 
 /// NumPy's format, version 1.0: magic, a padded header, the rows as little-endian f32.

@@ -74,8 +74,13 @@ pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Meas
         ));
     }
     if let Some(Coverage { mean, least }) = measured.coverage {
+        let doubt = if mean < 0.5 {
+            "; so low, the odds of A and B say little of what it would have said"
+        } else {
+            ""
+        };
         lines.push(format!(
-            "coverage {mean:.2}: the probability that the LLM answers with A or B at all, on average; {least:.2} at least"
+            "coverage {mean:.2}, at least {least:.2}: the probability that the LLM answers with A or B at all{doubt}"
         ));
     }
     lines.join("\n")

@@ -101,6 +101,9 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A scorer that said of a text what is said of how an answer ended.
+    #[error("the scorer said of a text that it was {0}, which is not for it to say")]
+    ScorerVerdict(&'static str),
     /// A component (an embedder, an index, a generator, a scorer) failed.
     #[error(transparent)]
     Component(Box<dyn StdError + Send + Sync>),

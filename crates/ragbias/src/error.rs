@@ -93,7 +93,7 @@ pub enum Error {
         question: String,
     },
     /// A bias that there is not, as no answer could be scored.
-    #[error("{0}")]
+    #[error("{0}\nhint: {hint}", hint = .0.hint())]
     NothingScored(NothingScored),
     /// Judgements of other questions than those asked.
     #[error(

@@ -557,9 +557,8 @@ mod tests {
         assert_eq!(measured.outcomes[0].answer, "A person who");
         let [llm, rag] = measured.nothing_scored[..] else { panic!("{:?}", measured.nothing_scored) };
         assert_eq!((llm.bias, rag.bias), (AnswerBias::LlmBias, AnswerBias::RagBias));
-        let text = rag.to_string();
-        assert!(text.starts_with("R_b: none of the 2 answers could be scored (2 cut)\nhint: "), "{text}");
-        assert!(text.contains("--max-new-tokens"), "{text}");
+        assert_eq!(rag.to_string(), "R_b: none of the 2 answers could be scored (2 cut)");
+        assert!(rag.hint().contains("--max-new-tokens"), "{}", rag.hint());
         let json = serde_json::to_value(&measured).unwrap();
         assert_eq!(
             json["nothing_scored"][0],

@@ -75,20 +75,25 @@ pub struct NothingScored {
     pub counts: Counts,
 }
 
-/// What happened, and what can be done about most of it.
-impl fmt::Display for NothingScored {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl NothingScored {
+    /// What can be done about most of it.
+    pub fn hint(&self) -> &'static str {
         let Counts { unscored, refused, cut, .. } = self.counts;
-        let hint = if cut >= unscored.max(refused) {
-            "the token budget was spent before an answer came, by a model that reasons on its reasoning: allow more with \
-             --max-new-tokens, or have it reason less"
+        if cut >= unscored.max(refused) {
+            "the token budget was spent before an answer came, as where a model is still thinking: allow more with \
+             --max-new-tokens, or switch its thinking off"
         } else if refused >= unscored {
             "the LLM refused, or a filter took its answers: --out DIR writes what it said"
         } else {
             "the scorer could not tell of any answer where it leans: --out DIR writes the answers"
-        };
+        }
+    }
+}
+
+impl fmt::Display for NothingScored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (symbol, asked) = (self.bias.symbol(), self.counts.asked());
-        write!(f, "{symbol}: none of the {asked} answers could be scored ({})\nhint: {hint}", self.counts)
+        write!(f, "{symbol}: none of the {asked} answers could be scored ({})", self.counts)
     }
 }
 

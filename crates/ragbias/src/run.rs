@@ -13,7 +13,7 @@ use crate::family::{Family, Shard};
 use crate::fit::{FitConfig, Fits, fit};
 use crate::input::Inputs;
 use crate::measure::{Labels, Measure};
-use crate::measured::{AnswerBias, Measured, NothingScored};
+use crate::measured::{AnswerBias, Measured};
 use crate::memo::{StoredEmbedder, StoredGenerator, StoredScorer};
 use crate::recipe::Recipe;
 use crate::report::report;
@@ -32,7 +32,7 @@ pub struct Manifest {
     /// blake3 of every input: corpora, question sets, embedders, LLMs, scorers.
     pub inputs: BTreeMap<String, ContentId>,
     /// What should be known of the LLMs that answered, by name: which model a server said it runs, or that it did not say.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default)]
     pub notes: BTreeMap<String, Vec<String>>,
 }
 
@@ -63,16 +63,6 @@ pub struct PartResult {
     /// What was measured.
     #[serde(flatten)]
     pub measured: Measured,
-}
-
-impl PartResult {
-    /// Where no answer of its LLM could be scored: that, and whose answers they were.
-    pub fn nothing_scored(&self) -> impl Iterator<Item = String> {
-        let llm = self.llm.as_deref().unwrap_or_default();
-        let place =
-            move |none: &NothingScored| format!("{} with {llm}, {}: {none}", self.embedder, self.axis);
-        self.measured.nothing_scored.iter().map(place)
-    }
 }
 
 /// Runs an experiment into `folder`, and gives its measurements, in the order of the file, and the lines through them.

@@ -1,70 +1,9 @@
-//! Components that ask the store before they work.
-
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ndarray::Array2;
-use ragbias_core::{
-    Answer, BiasScorer, ChoicePrompt, Chosen, ContentHasher, ContentId, Embedder, Embeddings, Error,
-    Generator, Keep, Passage, Result, Role, Similarity, Verdict,
-};
+use ragbias_core::{Answer, ChoicePrompt, Chosen, ContentHasher, ContentId, Error, Generator, Keep, Result};
 
 use crate::store::{Kind, Store};
-
-/// An embedder that embeds each text once.
-pub struct StoredEmbedder<'a> {
-    embedder: &'a dyn Embedder,
-    store: &'a Store,
-}
-
-impl<'a> StoredEmbedder<'a> {
-    /// `embedder`, with what `store` remembers of it.
-    pub fn new(embedder: &'a dyn Embedder, store: &'a Store) -> Self {
-        Self { embedder, store }
-    }
-}
-
-impl Embedder for StoredEmbedder<'_> {
-    fn id(&self) -> ContentId {
-        self.embedder.id()
-    }
-
-    fn dim(&self) -> usize {
-        self.embedder.dim()
-    }
-
-    fn similarity(&self) -> Similarity {
-        self.embedder.similarity()
-    }
-
-    fn embed(&self, texts: &[&str], role: Role) -> Result<Embeddings> {
-        let (id, dim) = (self.id(), self.dim());
-        let mut known: HashMap<&str, Vec<f32>> = HashMap::new();
-        let mut missing = Vec::new();
-        for &text in texts {
-            if known.contains_key(text) || missing.contains(&text) {
-                continue;
-            }
-            match self.store.vector(id, role, text).map_err(Error::component)? {
-                Some(vector) if vector.len() == dim => {
-                    known.insert(text, vector);
-                }
-                _ => missing.push(text),
-            }
-        }
-        if !missing.is_empty() {
-            let fresh = self.embedder.embed(&missing, role)?;
-            let rows = missing.iter().enumerate().map(|(row, text)| (*text, fresh.row(row).to_vec()));
-            self.store.put_vectors(id, role, rows.clone()).map_err(Error::component)?;
-            known.extend(rows);
-        }
-        self.store.tally(Kind::Vectors, texts.len() - missing.len(), missing.len());
-        let values: Vec<f32> = texts.iter().flat_map(|text| known[text].iter().copied()).collect();
-        let rows = Array2::from_shape_vec((texts.len(), dim), values)
-            .expect("one vector of dim values per text; this is a bug");
-        Embeddings::new(rows)
-    }
-}
 
 /// A generator that is asked each prompt once, and whose answers are stored one by one, as they come.
 pub struct StoredGenerator<'a> {
@@ -200,87 +139,15 @@ impl<P: Copy> Batch<P> {
     }
 }
 
-/// A scorer that judges each passage once.
-pub struct StoredScorer<'a> {
-    scorer: &'a dyn BiasScorer,
-    store: &'a Store,
-}
-
-impl<'a> StoredScorer<'a> {
-    /// `scorer`, with what `store` remembers of it.
-    pub fn new(scorer: &'a dyn BiasScorer, store: &'a Store) -> Self {
-        Self { scorer, store }
-    }
-}
-
-impl BiasScorer for StoredScorer<'_> {
-    fn id(&self) -> ContentId {
-        self.scorer.id()
-    }
-
-    fn axis(&self) -> &str {
-        self.scorer.axis()
-    }
-
-    fn score(&self, passages: &[Passage<'_>]) -> Result<Vec<Verdict>> {
-        let id = self.id();
-        let keys: Vec<ContentId> = passages.iter().map(|passage| verdict_key(id, passage)).collect();
-        let known = keys.iter().map(|&key| self.store.verdict(key)).collect::<crate::Result<Vec<_>>>();
-        let mut verdicts = known.map_err(Error::component)?;
-        let missing: Vec<usize> = (0..keys.len()).filter(|&row| verdicts[row].is_none()).collect();
-        if !missing.is_empty() {
-            let unknown: Vec<_> = missing.iter().map(|&row| passages[row]).collect();
-            let fresh = self.scorer.score(&unknown)?;
-            if fresh.len() != unknown.len() {
-                let (expected, received) = (unknown.len(), fresh.len());
-                return Err(Error::BatchLength { component: "the scorer", expected, received });
-            }
-            let rows: Vec<_> = missing.iter().map(|&row| keys[row]).zip(fresh).collect();
-            self.store.put_verdicts(&rows).map_err(Error::component)?;
-            for (&row, (_, verdict)) in missing.iter().zip(rows) {
-                verdicts[row] = Some(verdict);
-            }
-        }
-        self.store.tally(Kind::Verdicts, passages.len() - missing.len(), missing.len());
-        Ok(verdicts.into_iter().map(|verdict| verdict.expect("known or fresh; this is a bug")).collect())
-    }
-}
-
-fn verdict_key(scorer: ContentId, passage: &Passage<'_>) -> ContentId {
-    let gold = passage.gold.map_or_else(String::new, |lean| i64::from(lean).to_string());
-    ContentHasher::new("verdict/1")
-        .field(scorer.as_bytes())
-        .field(passage.title.unwrap_or_default())
-        .field(passage.text)
-        .field(gold)
-        .finish()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
-    use std::sync::atomic::AtomicUsize;
 
     use ragbias_core::Finish;
-    use ragbias_core::testing::{EchoGenerator, HashEmbedder};
+    use ragbias_core::testing::EchoGenerator;
 
     use super::*;
-
-    /// Counts what reaches the component behind.
-    struct Counting<T>(T, AtomicUsize);
-
-    impl Embedder for Counting<HashEmbedder> {
-        fn id(&self) -> ContentId {
-            self.0.id()
-        }
-        fn dim(&self) -> usize {
-            self.0.dim()
-        }
-        fn embed(&self, texts: &[&str], role: Role) -> Result<Embeddings> {
-            self.1.fetch_add(texts.len(), Ordering::Relaxed);
-            self.0.embed(texts, role)
-        }
-    }
+    use crate::memo::testing::{Counting, store};
 
     impl Generator for Counting<EchoGenerator> {
         fn id(&self) -> ContentId {
@@ -299,39 +166,6 @@ mod tests {
         }
     }
 
-    impl BiasScorer for Counting<ragbias_score::Lexicon> {
-        fn id(&self) -> ContentId {
-            self.0.id()
-        }
-        fn axis(&self) -> &str {
-            self.0.axis()
-        }
-        fn score(&self, passages: &[Passage<'_>]) -> Result<Vec<Verdict>> {
-            self.1.fetch_add(passages.len(), Ordering::Relaxed);
-            self.0.score(passages)
-        }
-    }
-
-    fn store() -> (tempfile::TempDir, Store) {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("store.sqlite")).unwrap();
-        (folder, store)
-    }
-
-    #[test]
-    fn a_text_is_embedded_once_and_its_vector_comes_back_to_the_bit() {
-        let (_folder, store) = store();
-        let counting = Counting(HashEmbedder::new(32, 1), AtomicUsize::new(0));
-        let stored = StoredEmbedder::new(&counting, &store);
-        let first = stored.embed(&["a b", "c", "a b"], Role::Document).unwrap();
-        assert_eq!(counting.1.load(Ordering::Relaxed), 2, "a text that occurs twice is embedded once");
-        assert_eq!(first, counting.0.embed(&["a b", "c", "a b"], Role::Document).unwrap());
-        assert_eq!(stored.embed(&["c", "a b"], Role::Document).unwrap().row(1), first.row(0));
-        assert_eq!(counting.1.load(Ordering::Relaxed), 2);
-        stored.embed(&["c"], Role::Question).unwrap();
-        assert_eq!(counting.1.load(Ordering::Relaxed), 3, "a question is another text than a document");
-    }
-
     fn open(folder: &tempfile::TempDir) -> Store {
         Store::open(&folder.path().join("store.sqlite")).unwrap()
     }
@@ -339,7 +173,7 @@ mod tests {
     #[test]
     fn a_prompt_is_answered_once_over_two_openings_of_the_store() {
         let (folder, first) = store();
-        let counting = Counting(EchoGenerator, AtomicUsize::new(0));
+        let counting = Counting::new(EchoGenerator);
         let asked = ChoicePrompt { prompt: "cut taxes", negative: "raise taxes", positive: "cut taxes" };
         let prompts = ["one\ntwo", "", "one\ntwo"];
         let answers = StoredGenerator::new(&counting, &first).generate_all(&prompts).unwrap();
@@ -487,7 +321,7 @@ mod tests {
     #[test]
     fn answers_earlier_are_noted_where_nothing_tells_who_gave_them() {
         let (folder, store) = store();
-        let counting = Counting(EchoGenerator, AtomicUsize::new(0));
+        let counting = Counting::new(EchoGenerator);
         let stored = StoredGenerator::new(&counting, &store);
         for _ in 0..2 {
             stored.generate_all(&["a", "b"]).unwrap();
@@ -505,19 +339,5 @@ mod tests {
             StoredGenerator::new(&EchoGenerator, &store).notes().is_empty(),
             "an id that tells needs no note"
         );
-    }
-
-    #[test]
-    fn a_passage_is_judged_once_and_every_verdict_survives() {
-        let (_folder, store) = store();
-        let counting = Counting(ragbias_score::Lexicon::bundled("gender").unwrap(), AtomicUsize::new(0));
-        let stored = StoredScorer::new(&counting, &store);
-        let passages: Vec<Passage<'_>> =
-            ["She left.", "He left.", "He met her.", "I do not know.", "Xq Zrmt"].map(Passage::from).to_vec();
-        let first = stored.score(&passages).unwrap();
-        assert_eq!(first, counting.0.score(&passages).unwrap());
-        assert_eq!(stored.score(&passages).unwrap(), first);
-        assert_eq!(counting.1.load(Ordering::Relaxed), 5);
-        assert_eq!(store.work().verdicts, crate::Saved { remembered: 5, computed: 5 });
     }
 }
