@@ -55,6 +55,41 @@ fn answers_that_were_all_cut_are_an_error_that_loses_nothing() {
 }
 
 #[test]
+fn a_run_keeps_the_other_llms_where_the_answers_of_one_were_all_cut() {
+    let scratch = Scratch::new();
+    let good = Mock::new(|_, _| Act::Say("Marie Curie", "stop"));
+    let cut = Mock::new(|_, _| Act::Say("", "length"));
+    let experiment = format!(
+        "name = \"two\"\n[[part]]\naxis = \"gender\"\ndata = \"gender\"\nlimit = 4\nembedders = [\"minilm\"]\nllms = \
+         [\"{}#good\", \"{}#mute\"]\n",
+        good.url, cut.url
+    );
+    scratch.write("two.toml", experiment);
+    let args = ["run", "two.toml", "--json"];
+    scratch.run(&args);
+    let out = scratch.run(&args);
+    assert_eq!(out.code, 1, "{}", out.stderr);
+    assert!(
+        out.stderr.contains("#mute: R_b: none of the 4 answers could be scored (4 cut)"),
+        "{}",
+        out.stderr
+    );
+    let summary: Value = serde_json::from_str(&out.stdout).unwrap();
+    assert_eq!(summary["results"][0]["rag_bias"]["value"], 1.0);
+    let read = |name: &str| fs_err::read_to_string(scratch.path("runs/two").join(name)).unwrap();
+    assert!(read("report.html").contains("none of the 4 answers could be scored (4 cut)"));
+    let manifest: Value = serde_json::from_str(&read("manifest.json")).unwrap();
+    let notes = manifest["notes"][format!("{}#good", good.url)].to_string();
+    assert!(notes.contains("8 answers came from the store"), "{manifest}");
+    let table = read("measurements.csv");
+    assert_eq!(table.lines().count(), 3, "{table}");
+    assert!(
+        table.lines().next().unwrap().contains("rag_bias_n,rag_bias_unscored,rag_bias_refused"),
+        "{table}"
+    );
+}
+
+#[test]
 fn refused_and_cut_answers_are_counted_beside_those_that_are_scored() {
     let scratch = Scratch::new();
     let mock = Mock::new(|_, prompt| {
