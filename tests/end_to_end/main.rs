@@ -10,8 +10,11 @@ mod choose;
 mod commands;
 mod fit;
 mod harness;
+#[path = "../../crates/ragbias-generate/src/server/mock.rs"]
+#[allow(dead_code, reason = "it serves the server's own tests too")]
 mod mock;
 mod published;
 mod report;
 mod resume;
+mod server;
 mod workspace;

@@ -257,13 +257,13 @@ pub(crate) struct Measure {
     /// Measure C_b and E_b alone, without an LLM
     #[arg(long)]
     pub(crate) retrieve_only: bool,
-    #[command(flatten)]
-    pub(crate) server: Server,
     /// Write measurement.json and outcomes.csv, a row per question
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) answers: Answers,
+    #[command(flatten)]
+    pub(crate) server: Server,
 }
 
 /// Where an LLM's answers come from.
@@ -396,6 +396,8 @@ pub(crate) struct Choose {
     pub(crate) steps: usize,
     #[command(flatten)]
     pub(crate) answers: Answers,
+    #[command(flatten)]
+    pub(crate) server: Server,
 }
 
 #[derive(Debug, clap::Args)]

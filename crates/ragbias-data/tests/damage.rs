@@ -1,5 +1,7 @@
 //! Whatever a file holds, its reader gives a result, or an error that names the file.
 
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+
 use std::error::Error as _;
 use std::path::Path;
 
@@ -65,6 +67,8 @@ fn a_damaged_measurement_table_is_read_or_refused_with_its_name() {
             rag_bias: Some(bias(&[Verdict::POSITIVE, Verdict::NEITHER])),
             llm_bias: Some(bias(&[Verdict::NEGATIVE, Verdict::NEITHER])),
             corpus_bias: bias(&[Verdict::POSITIVE]),
+            llm_counts: None,
+            rag_counts: None,
             ndcg10: Some(0.5),
         })
         .into();

@@ -3,11 +3,12 @@
 
 use crate::attention::{Attention, Run, State};
 use crate::file::GgufFile;
-use crate::gguf::LONGEST_CONTEXT;
 use crate::lanes::{Activation, Lanes, Pairs, Turns, norm};
 use crate::matrix::{Matrix, product};
 use crate::rope::Rope;
 use crate::{Error, Result};
+
+mod load;
 
 /// The families that are run here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +35,6 @@ impl Architecture {
         }
     }
 }
-
-/// Of Gemma 3's layers every sixth sees all tokens, the others a window; their rotary frequencies differ.
-const GLOBAL_EVERY: u32 = 6;
-/// Of a file that does not say, as in llama.cpp; Gemma's local layers have it too.
-const DEFAULT_ROPE_BASE: f32 = 10_000.0;
-/// Gemma 3 27B, known by its layers, scales attention by the width that a head would have without `key_length`.
-const LAYERS_OF_GEMMA3_27B: usize = 62;
 
 /// How many tokens of a prompt are computed together: their activations fit the second-level cache beside the weights.
 const TOGETHER: usize = 256;
@@ -100,123 +94,6 @@ pub(crate) struct Span<'s> {
 }
 
 impl Decoder {
-    /// The weights, still in the file, each checked to be finite.
-    pub(crate) fn load(architecture: Architecture, file: &GgufFile) -> Result<Self> {
-        let key = |key: &str| format!("{}.{key}", architecture.name());
-        let number = |name: &str| file.required(&key(name)).map(|n| n as usize);
-        let optional = |name: &str| file.number(&key(name)).map(|n| n.map(|n| n as usize));
-        let gemma = architecture == Architecture::Gemma3;
-        let (hidden, heads) = (number("embedding_length")?, number("attention.head_count")?);
-        let key_heads = optional("attention.head_count_kv")?.unwrap_or(heads);
-        let head_width = optional("attention.key_length")?.unwrap_or(hidden / heads.max(1));
-        let value_width = optional("attention.value_length")?.unwrap_or(head_width);
-        let turned = optional("rope.dimension_count")?.unwrap_or(head_width);
-        if heads == 0
-            || key_heads == 0
-            || !heads.is_multiple_of(key_heads)
-            || head_width == 0
-            || !head_width.is_multiple_of(4)
-            || value_width != head_width
-            || turned > head_width
-            || !turned.is_multiple_of(2)
-        {
-            return Err(file.broken(format!(
-                "{heads} heads of {head_width} numbers, {turned} of them turned by position, do not go with {key_heads} of \
-                 keys and values of {value_width}"
-            )));
-        }
-        check_settings(architecture, file)?;
-        let window = window(architecture, file)?;
-        let local_every = match optional("attention.sliding_window_pattern")? {
-            Some(0) => {
-                return Err(file.broken(format!("key `{}` is 0", key("attention.sliding_window_pattern"))));
-            }
-            every => every.unwrap_or(GLOBAL_EVERY as usize),
-        };
-        let count = number("block_count")?;
-        let inner = number("feed_forward_length")?;
-        let layers = (0..count)
-            .map(|layer| {
-                let at = |part: &str| format!("blk.{layer}.{part}.weight");
-                let matrix = |part: &str, height, width| file.matrix(&at(part), height, width);
-                let norm = |part: &str, width| file.vector(&at(part), width);
-                let gemma_norm = |part: &str, width| gemma.then(|| norm(part, width)).transpose();
-                // Of the two families Llama alone may have them.
-                let bias = |part: &str, width| match gemma {
-                    true => Ok(None),
-                    false => file.optional_vector(&format!("blk.{layer}.{part}.bias"), width),
-                };
-                let (queries, keys) = (heads * head_width, key_heads * head_width);
-                let query_norm = gemma_norm("attn_q_norm", head_width)?;
-                let key_norm = gemma_norm("attn_k_norm", head_width)?;
-                Ok(Layer {
-                    attention_norm: norm("attn_norm", hidden)?,
-                    query: matrix("attn_q", queries, hidden)?,
-                    key: matrix("attn_k", keys, hidden)?,
-                    value: matrix("attn_v", keys, hidden)?,
-                    biases: [
-                        bias("attn_q", queries)?,
-                        bias("attn_k", keys)?,
-                        bias("attn_v", keys)?,
-                        bias("attn_output", hidden)?,
-                        bias("ffn_gate", inner)?,
-                        bias("ffn_up", inner)?,
-                        bias("ffn_down", hidden)?,
-                    ],
-                    query_key_norms: query_norm.zip(key_norm).map(|(query, key)| [query, key]),
-                    output: matrix("attn_output", hidden, queries)?,
-                    after_attention_norm: gemma_norm("post_attention_norm", hidden)?,
-                    mlp_norm: norm("ffn_norm", hidden)?,
-                    gate: matrix("ffn_gate", inner, hidden)?,
-                    up: matrix("ffn_up", inner, hidden)?,
-                    down: matrix("ffn_down", hidden, inner)?,
-                    after_mlp_norm: gemma_norm("post_ffw_norm", hidden)?,
-                    window: window.filter(|_| (layer + 1) % local_every != 0),
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let vocabulary = file.height("token_embd.weight")?;
-        let embedding = file.matrix("token_embd.weight", vocabulary, hidden)?;
-        let output = if file.has_tensor("output.weight") {
-            file.matrix("output.weight", vocabulary, hidden)?
-        } else {
-            embedding.clone()
-        };
-        let base = |name: &str, default: f32| match file.float(&key(name))?.unwrap_or(default) {
-            base if base > 1.0 => Ok(base),
-            base => Err(file.broken(format!("key `{}` is {base}, expected a number above 1", key(name)))),
-        };
-        let global =
-            Rope::read(file, architecture.name(), turned, base("rope.freq_base", DEFAULT_ROPE_BASE)?)?;
-        // Stretching is for global layers alone.
-        let local = if gemma {
-            Rope::plain(base("rope.freq_base_swa", DEFAULT_ROPE_BASE)?, turned)
-        } else {
-            global.clone()
-        };
-        let eps = file
-            .float(&key("attention.layer_norm_rms_epsilon"))?
-            .ok_or_else(|| file.broken(format!("no number `{}`", key("attention.layer_norm_rms_epsilon"))))?;
-        let scaled_width = if gemma && count == LAYERS_OF_GEMMA3_27B { hidden / heads } else { head_width };
-        let logit_cap = if gemma { file.float(&key("final_logit_softcapping"))? } else { None };
-        Ok(Self {
-            embedding,
-            embedding_scale: if gemma { (hidden as f32).sqrt() } else { 1.0 },
-            layers,
-            norm: file.vector("output_norm.weight", hidden)?,
-            output,
-            eps,
-            activation: if gemma { Activation::Gelu } else { Activation::Silu },
-            pairs: if gemma { Pairs::Halves } else { Pairs::Neighbours },
-            heads,
-            key_heads,
-            head_width,
-            attention_scale: 1.0 / (scaled_width as f32).sqrt(),
-            ropes: [global, local],
-            logit_cap: logit_cap.filter(|&cap| cap != 0.0),
-        })
-    }
-
     /// A sequence of which nothing is read yet.
     pub(crate) fn start(&self) -> State {
         State::new(self.layers.len())
@@ -351,39 +228,6 @@ fn add_biases<const L: usize, const N: usize>(parts: [&mut Lanes<L>; N], biases:
         if let Some(bias) = bias {
             part.add_bias(bias);
         }
-    }
-}
-
-/// Refuses settings with which the model would be another one than is computed here.
-fn check_settings(architecture: Architecture, file: &GgufFile) -> Result<()> {
-    let name = architecture.name();
-    if file.number(&format!("{name}.expert_count"))?.is_some_and(|experts| experts > 0) {
-        let received = format!("{name} with experts");
-        return Err(Error::Architecture { path: file.path().into(), received });
-    }
-    for (key, expected) in [("attention.causal", true), ("use_parallel_residual", false)] {
-        let key = format!("{name}.{key}");
-        if file.flag(&key)?.is_some_and(|flag| flag != expected) {
-            return Err(file.broken(format!("key `{key}` is {}, expected {expected}", !expected)));
-        }
-    }
-    match file.text("general.type")? {
-        None | Some("model") => Ok(()),
-        Some(other) => Err(file.broken(format!("general.type is {other}, expected model"))),
-    }
-}
-
-/// How many tokens back a token of a local layer sees; none where all layers are global.
-fn window(architecture: Architecture, file: &GgufFile) -> Result<Option<usize>> {
-    let key = format!("{}.attention.sliding_window", architecture.name());
-    let window = file.number(&key)?.filter(|&window| window > 0);
-    match (architecture, window) {
-        // llama.cpp reads no window of the family, others do; where every context fits into it, there is no difference.
-        (Architecture::Llama, Some(window)) if window < LONGEST_CONTEXT => Err(file.broken(format!(
-            "key `{key}` is {window}, expected none, or at least {LONGEST_CONTEXT}, within which all prompts lie"
-        ))),
-        (Architecture::Llama, _) => Ok(None),
-        (Architecture::Gemma3, window) => Ok(window.map(|window| window as usize)),
     }
 }
 

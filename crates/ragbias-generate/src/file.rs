@@ -129,16 +129,14 @@ impl GgufFile {
         of: impl FnOnce(&'v Value) -> Option<T>,
     ) -> Result<Option<T>> {
         let Some(value) = self.value(key) else { return Ok(None) };
-        match of(value) {
-            Some(read) => Ok(Some(read)),
-            None => {
-                let received = match value {
-                    Value::Array(values) => format!("a list of {}", values.len()),
-                    other => format!("{other:?}"),
-                };
-                Err(self.broken(format!("key `{key}` is {received}, expected {expected}")))
-            }
+        if let Some(read) = of(value) {
+            return Ok(Some(read));
         }
+        let received = match value {
+            Value::Array(values) => format!("a list of {}", values.len()),
+            other => format!("{other:?}"),
+        };
+        Err(self.broken(format!("key `{key}` is {received}, expected {expected}")))
     }
 
     pub(crate) fn text(&self, key: &str) -> Result<Option<&str>> {

@@ -44,8 +44,8 @@ fn main() -> Outcome<()> {
     }
     let by_set: Vec<_> =
         sets.iter().map(|(name, texts)| (name, texts.len(), by_rule(&lexicon, texts))).collect();
-    let header: String = by_set.iter().map(|(name, _, _)| format!(" {name} |")).collect();
-    println!("\n| rule |{header}\n|{}", " --- |".repeat(by_set.len() + 1));
+    let header: Vec<&str> = sets.iter().map(|(name, _)| *name).collect();
+    println!("\n| rule | {} |\n|{}", header.join(" | "), " --- |".repeat(by_set.len() + 1));
     for rule in Rule::ALL {
         let cells: String = by_set.iter().map(|(_, n, rules)| cell(rules.get(&rule), *n)).collect();
         println!("| {rule:?} |{cells}");

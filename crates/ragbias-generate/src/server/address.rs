@@ -132,6 +132,9 @@ pub(super) fn redirected(url: &str, location: &str) -> Result<String, String> {
         return Err(unreadable());
     };
     let location = location.trim().split('#').next().unwrap_or_default();
+    if location.is_empty() {
+        return Err("no location".into());
+    }
     let has_scheme =
         location.split_once("://").is_some_and(|(scheme, _)| scheme.chars().all(char::is_alphanumeric));
     let target = if has_scheme {
@@ -236,6 +239,6 @@ mod tests {
             assert!(redirected(from, other).is_err(), "{other}");
         }
         assert_eq!(redirected("https://h/v1", "http://h/v1").unwrap_err(), "http://h:80");
-        assert!(redirected(from, "").is_ok() && redirected(from, "http://").is_err());
+        assert!(redirected(from, "").is_err() && redirected(from, "http://").is_err());
     }
 }

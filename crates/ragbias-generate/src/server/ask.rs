@@ -23,14 +23,14 @@ const MOST_CHANGES: usize = 12;
 const NO_PATH: &str = "the address has no path; most servers' is /v1, as in http://localhost:8080/v1#llama3";
 
 impl Server {
-    /// Gets a page and reads it.
+    /// Gets a page and reads it, or why there is none.
     pub(super) fn page<T>(
         &self,
         url: &str,
-        read: impl Fn(Response) -> Result<T, Failure>,
+        read: impl Fn(Result<Response, Failure>) -> Result<T, Failure>,
     ) -> Result<T, Stopped<Error>> {
         let timeout = LONGEST_LISTING.min(Duration::from_secs_f64(self.config.timeout));
-        self.persist(&Call::new(), url, || read(self.transport.send(url, None, timeout)?))
+        self.persist(&Call::new(), url, || read(self.transport.send(url, None, timeout)))
     }
 
     /// Posts one prompt; where the server does not take a field, without it.
@@ -88,15 +88,12 @@ impl Server {
         attempt: impl Fn() -> Result<T, Failure>,
     ) -> Result<T, Stopped<Error>> {
         // A server that has never answered is given up sooner.
-        let known = self.identity.answered.is_some();
+        let known = self.id.is_some();
         let mut jitter = ChaCha8Rng::from_seed(*ContentId::of(seed.as_bytes()).as_bytes());
         let mut wait = self.config.backoff;
         let (mut tries, mut limited, mut late) = (0, 0, 0);
         loop {
-            let permit = self.throttle.enter();
-            if call.is_stopped() {
-                return Err(Stopped::Abandoned);
-            }
+            let permit = self.throttle.enter(call).ok_or(Stopped::Abandoned)?;
             let failure = match attempt() {
                 Ok(value) => {
                     permit.answered();
@@ -129,7 +126,7 @@ impl Server {
             }
             let backoff = wait.mul_f64(jitter.random_range(0.75..1.25));
             wait = (wait * 2).min(super::failure::LONGEST_WAIT);
-            std::thread::sleep(after.unwrap_or(backoff));
+            call.rest(after.unwrap_or(backoff));
         }
     }
 

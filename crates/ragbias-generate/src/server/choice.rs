@@ -8,6 +8,7 @@ use super::letters::{self, LEAST_COVERAGE, Odds, Reading};
 use super::parallel::{Call, Stopped};
 use super::reply::Ended;
 use super::request::Asked;
+use super::seen::Why;
 use crate::choice::render;
 use crate::{Error, Result};
 
@@ -40,10 +41,8 @@ impl Server {
         // The first token of a model that thinks is none of its answer.
         let told = method == ChoiceMethod::Logprobs || !self.fields().reasons;
         if method == ChoiceMethod::Sample || !told {
-            if method == ChoiceMethod::Auto {
-                self.seen().uncovered += 1;
-            }
-            return self.sampled(call, &orders);
+            let why = (method == ChoiceMethod::Auto).then_some(Why::Thinks);
+            return self.sampled(call, &orders, why);
         }
         let mut odds = Vec::with_capacity(2);
         for order in &orders {
@@ -61,14 +60,8 @@ impl Server {
                         "the answer has no log-probabilities (`logprobs` with `top_logprobs`)".into(),
                     ));
                 }
-                Told::Odds(_) => {
-                    self.seen().uncovered += 1;
-                    return self.sampled(call, &orders);
-                }
-                Told::Nothing => {
-                    self.seen().untold += 1;
-                    return self.sampled(call, &orders);
-                }
+                Told::Odds(_) => return self.sampled(call, &orders, Some(Why::Uncovered)),
+                Told::Nothing => return self.sampled(call, &orders, Some(Why::Untold)),
             }
         }
         Ok(self.chosen(letters::combine(odds[0], odds[1])))
@@ -103,11 +96,14 @@ impl Server {
         Stopped::All(Error::Server { url: self.address.to_string(), reason, attempts: 1, hint: OTHER_METHOD })
     }
 
-    /// The letter sampled in both orders at temperature 1.
+    /// The letter sampled in both orders at temperature 1, and noted why where the user did not ask for it.
     ///
     /// Where more than half of the answers in one order give no letter, the model made no choice: cut where most of those were
     /// cut, else refused.
-    fn sampled(&self, call: &Call, orders: &[String; 2]) -> Result<Chosen, Stopped<Error>> {
+    fn sampled(&self, call: &Call, orders: &[String; 2], why: Option<Why>) -> Result<Chosen, Stopped<Error>> {
+        if let Some(why) = why {
+            *self.seen().sampled.entry(why).or_default() += 1;
+        }
         let n = self.config.samples;
         let mut tallies = [Tally::default(), Tally::default()];
         for (order, tally) in orders.iter().zip(&mut tallies) {

@@ -18,7 +18,7 @@ use crate::{Error, Result};
 /// | `thinking` | auto | whether a model that can do without is asked not to think | |
 /// | `choices` | auto | how a choice between two claims is read | |
 /// | `samples` | 8 | how often a letter is sampled in each order of the claims | 1 to 1000 |
-/// | `options` | none | further fields of the request; `null` takes one of ours out | no `messages`, `model`, `n` |
+/// | `options` | none | further fields of the request; `null` takes one of ours out | no `messages`, `model`, `n`, keys |
 ///
 /// `parallel`, `timeout` and `attempts` change no answer; everything else is part of a server's identity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -206,6 +206,13 @@ impl Options {
                     );
                 }
                 "model" => return wrong("option `model`", "the model's name after # in the address", value),
+                "api_key" | "api-key" | "apikey" | "authorization" | "access_token" | "password" => {
+                    return wrong(
+                        "option",
+                        "no key among the options (set RAGBIAS_API_KEY)",
+                        &Value::from(field.as_str()),
+                    );
+                }
                 "n" if value.as_u64() != Some(1) && !value.is_null() => {
                     return wrong("option `n`", "1: a prompt has one answer", value);
                 }
@@ -269,6 +276,8 @@ mod tests {
         assert!(error.contains("o.json") && error.contains("`messages`"), "{error}");
         assert!(options("o.json", r#"{"model": "other"}"#).unwrap_err().to_string().contains("after #"));
         assert!(options("o.json", r#"{"n": 3}"#).is_err());
+        let error = options("o.json", r#"{"api_key": "sk-secret"}"#).unwrap_err().to_string();
+        assert!(error.contains("RAGBIAS_API_KEY") && !error.contains("sk-secret"), "{error}");
         assert!(options("o.json", "[1]").is_err());
         assert!(options("o.toml", "a =").unwrap_err().to_string().contains("o.toml"));
     }

@@ -48,12 +48,14 @@ impl Listing {
     /// Reads the answer to `GET /models`.
     ///
     /// # Errors
-    /// Where another try, or another address, may tell more.
-    pub(super) fn read(response: &Response) -> Result<Self, Failure> {
+    /// Where another try may tell more, and this one is not the `last`.
+    pub(super) fn read(response: &Response, last: bool) -> Result<Self, Failure> {
         let nothing = |why: String| Ok(Self::Nothing(format!("GET /models: {why}")));
         match response.status {
             200..=299 => {}
-            429 => return Err(failure::of(429, &response.text, response.after)),
+            status @ (429 | 502..=504) if !last => {
+                return Err(failure::of(status, &response.text, response.after));
+            }
             status => return nothing(format!("status {status}")),
         }
         let Ok(value) = serde_json::from_str::<Value>(&response.text) else {
@@ -219,7 +221,7 @@ mod tests {
 
     fn identity(address: &str, listing: Value) -> Result<Identity> {
         let response = Response { status: 200, kind: String::new(), after: None, text: listing.to_string() };
-        Identity::of(&Address::parse(address).unwrap(), Listing::read(&response).unwrap(), now())
+        Identity::of(&Address::parse(address).unwrap(), Listing::read(&response, true).unwrap(), now())
     }
 
     fn id(listing: Value) -> ContentId {
@@ -279,7 +281,7 @@ mod tests {
             (503, ""),
         ] {
             let response = Response { status, kind: String::new(), after: None, text: text.into() };
-            let listing = Listing::read(&response).unwrap();
+            let listing = Listing::read(&response, true).unwrap();
             let identity = Identity::of(&Address::parse("http://h/v1").unwrap(), listing, now()).unwrap();
             let notes = identity.notes();
             assert!(identity.name == "default" && notes[0].contains("`default` alone (GET /models:"));
@@ -292,7 +294,7 @@ mod tests {
         let told = identity("http://h/v1#m", json!({ "data": [{ "id": "m", "root": "org/m" }] })).unwrap();
         assert_eq!((told.notes(), told.assumed()), (Vec::<String>::new(), None));
         let busy = Response { status: 429, kind: String::new(), after: None, text: String::new() };
-        assert_eq!(Listing::read(&busy).unwrap_err().then, Then::Slower(None));
+        assert_eq!(Listing::read(&busy, false).unwrap_err().then, Then::Slower(None));
     }
 
     #[test]

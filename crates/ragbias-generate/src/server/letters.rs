@@ -1,6 +1,6 @@
 //! The letters A and B, read from log-probabilities or from what was said.
 
-use super::reply::Token;
+use super::tokens::Token;
 use crate::choice::log_sum_exp;
 
 /// The share of the probability that A and B must have together, in each order of the claims, for it to say anything.
@@ -142,8 +142,8 @@ pub(super) fn said(text: &str) -> Option<usize> {
     let pieces: Vec<&str> = line.split(|c| around(c) || c == '=').filter(|piece| !piece.is_empty()).collect();
     let mut found = pieces.windows(2).enumerate().filter_map(|(place, pair)| {
         let next = pieces.get(place + 2).copied().unwrap_or_default();
-        let article =
-            next.starts_with(char::is_lowercase) && !["because", "as", "since", "for"].contains(&next);
+        let article = next.starts_with(char::is_lowercase)
+            && !["because", "as", "since", "for", "or", "and", "but"].contains(&next);
         let announced = ANNOUNCING.contains(&pair[0].to_lowercase().as_str());
         capital(pair[1]).filter(|&letter| announced && (letter == 1 || !article))
     });

@@ -94,6 +94,8 @@ impl Act {
 pub(crate) struct Mock {
     address: String,
     came: Arc<Mutex<Vec<Request>>>,
+    /// Requests that are being answered, and the most of them at once.
+    busy: Arc<AtomicUsize>,
     most: Arc<AtomicUsize>,
 }
 
@@ -102,17 +104,13 @@ impl Mock {
     pub(crate) fn new(act: impl Fn(&Request) -> Act + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address").to_string();
-        let mock = Self { address, came: Arc::default(), most: Arc::default() };
-        let (served, act, busy) = (mock.clone(), Arc::new(act), Arc::new(AtomicUsize::new(0)));
+        let mock = Self { address, came: Arc::default(), busy: Arc::default(), most: Arc::default() };
+        let (served, act) = (mock.clone(), Arc::new(act));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (served, act, busy) = (served.clone(), Arc::clone(&act), Arc::clone(&busy));
-                std::thread::spawn(move || {
-                    served.most.fetch_max(busy.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    // A client that goes away in between is part of what is tested.
-                    let _ = served.serve(stream, act.as_ref());
-                    busy.fetch_sub(1, Ordering::SeqCst);
-                });
+                let (served, act) = (served.clone(), Arc::clone(&act));
+                // A client that goes away in between is part of what is tested.
+                std::thread::spawn(move || served.serve(stream, act.as_ref()).ok());
             }
         });
         mock
@@ -147,7 +145,7 @@ impl Mock {
             .collect()
     }
 
-    /// The most connections at once.
+    /// The most requests at once.
     pub(crate) fn most_at_once(&self) -> usize {
         self.most.load(Ordering::SeqCst)
     }
@@ -174,7 +172,10 @@ impl Mock {
         let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
         let request = Request { method, path, headers, body };
         self.came.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
-        match act(&request) {
+        self.most.fetch_max(self.busy.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        let act = act(&request);
+        self.busy.fetch_sub(1, Ordering::SeqCst);
+        match act {
             Act::Cut => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"cho"),
             Act::Hang(time) => {
                 std::thread::sleep(time);

@@ -17,6 +17,7 @@ mod reply;
 mod request;
 mod seen;
 mod stream;
+mod tokens;
 mod transport;
 mod wait;
 
@@ -25,6 +26,7 @@ mod mock;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -33,6 +35,7 @@ use ragbias_core::{Answer, ChoicePrompt, Chosen, ContentId, Finish, Generator, K
 pub use config::{ChoiceMethod, Options, ServerConfig, Thinking};
 
 use self::address::Address;
+use self::failure::Then;
 use self::identity::{Identity, Listing};
 use self::key::Key;
 use self::parallel::{Call, Stopped, Throttle};
@@ -60,6 +63,8 @@ pub struct Server {
     fields: Mutex<Fields>,
     throttle: Throttle,
     seen: Mutex<Seen>,
+    /// Known once the first question was answered.
+    id: Option<ContentId>,
 }
 
 impl std::fmt::Debug for Server {
@@ -77,6 +82,9 @@ const FIRST_PROMPT: &str = "Reply with the letter A.";
 
 /// How much longer an answer may take where a model may think first.
 const THINKING_TAKES: f64 = 10.0;
+
+/// How often a busy server is asked for its models.
+const LISTING_TRIES: u32 = 3;
 
 /// How long a server may take to say what it is.
 const LONGEST_LISTING: Duration = Duration::from_secs(20);
@@ -108,23 +116,37 @@ impl Server {
             fields: Mutex::new(Fields::new(config.thinking == Thinking::Off)),
             throttle: Throttle::new(config.parallel),
             seen: Mutex::new(Seen::default()),
+            id: None,
         };
         let whole = |stopped| match stopped {
             Stopped::Failed(error) | Stopped::All(error) => error,
             Stopped::Abandoned => unreachable!("a first question is asked alone; this is a bug"),
         };
         let models = server.address.at("/models");
-        let listing = server.page(&models, |response| Listing::read(&response)).map_err(whole)?;
+        let tries = AtomicU32::new(0);
+        let listing = server.page(&models, |got| {
+            let last = tries.fetch_add(1, Ordering::Relaxed) + 1 >= config.attempts.min(LISTING_TRIES);
+            match got {
+                Ok(response) => Listing::read(&response, last),
+                // Where nothing answers, the first question would wait for nothing as well; all else it may find out.
+                Err(failure) if matches!(failure.then, Then::Again(_) | Then::Late) => Err(failure),
+                Err(failure) => Ok(Listing::Nothing(format!("GET /models: {}", failure.reason))),
+            }
+        });
+        let listing = listing.map_err(whole)?;
         server.identity = Identity::of(&server.address, listing, SystemTime::now())?;
         if config.thinking == Thinking::Auto && server.identity.is_llama_cpp() {
             let url = server.address.at_root("/props");
-            let switch = server.page(&url, |response| {
-                Ok(response.status == 200 && response.text.contains("enable_thinking"))
+            let switch = server.page(&url, |got| {
+                Ok(got.is_ok_and(|page| page.status == 200 && page.text.contains("enable_thinking")))
             });
             server.fields().no_thinking = switch.map_err(whole)?;
         }
         let first = server.reply(&Call::new(), server.free(FIRST_PROMPT)).map_err(whole)?;
         server.identity.answered = first.model;
+        let thinking = if server.fields().no_thinking { "no thinking" } else { "thinking" };
+        let settings = [&generate.fingerprint(), &config.fingerprint(), thinking];
+        server.id = Some(identity::id_of(&server.address, &server.identity, &settings));
         Ok(server)
     }
 
@@ -215,9 +237,7 @@ impl Stopped<Error> {
 
 impl Generator for Server {
     fn id(&self) -> ContentId {
-        let thinking = format!("{:?}", self.config.thinking);
-        let settings = [&self.generate.fingerprint(), &self.config.fingerprint(), &thinking];
-        identity::id_of(&self.address, &self.identity, &settings.map(String::as_str))
+        self.id.expect("a server is connected before anybody has it; this is a bug")
     }
 
     fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> ragbias_core::Result<()> {

@@ -4,6 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// How long one waits before looking whether everything has stopped.
+const GLANCE: Duration = Duration::from_millis(50);
+
 /// How many requests may be in flight: halved when the server says that they are too many, and growing back by one for as
 /// many answers as are in flight.
 pub(super) struct Throttle {
@@ -59,17 +62,20 @@ impl Throttle {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until one more request may be sent.
-    pub(super) fn enter(&self) -> Permit<'_> {
+    /// Waits until one more request may be sent; none where everything has stopped.
+    pub(super) fn enter(&self, call: &Call) -> Option<Permit<'_>> {
         let mut state = self.state();
         loop {
+            if call.is_stopped() {
+                return None;
+            }
             let now = Instant::now();
             let rest = state.rest_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
             if rest.is_zero() && state.in_flight < state.allowed {
                 state.in_flight += 1;
-                return Permit { throttle: self, begun: now };
+                return Some(Permit { throttle: self, begun: now });
             }
-            let wait = if rest.is_zero() { Duration::from_mins(1) } else { rest };
+            let wait = if rest.is_zero() { GLANCE } else { rest.min(GLANCE) };
             state = self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -140,6 +146,14 @@ impl Call {
         Self { stopped: AtomicBool::new(false) }
     }
 
+    /// Waits, unless everything stops meanwhile.
+    pub(super) fn rest(&self, wait: Duration) {
+        let until = Instant::now() + wait;
+        while !self.is_stopped() && Instant::now() < until {
+            std::thread::sleep(GLANCE.min(until.saturating_duration_since(Instant::now())));
+        }
+    }
+
     /// Whether no further request may be sent.
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
@@ -200,20 +214,20 @@ mod tests {
     #[test]
     fn refusals_of_requests_sent_together_halve_the_number_once_and_it_grows_back() {
         let throttle = Throttle::new(16);
-        let permits: Vec<_> = (0..16).map(|_| throttle.enter()).collect();
+        let permits: Vec<_> = (0..16).map(|_| throttle.enter(&Call::new()).unwrap()).collect();
         for permit in permits {
             permit.too_many(None);
         }
         assert_eq!(throttle.limited(), Limited { times: 16, waited: Duration::ZERO, fewest: 8 });
         assert_eq!(throttle.state().allowed, 8);
-        throttle.enter().too_many(None);
+        throttle.enter(&Call::new()).unwrap().too_many(None);
         assert_eq!(throttle.state().allowed, 4);
         for _ in 0..5 {
-            throttle.enter().answered();
+            throttle.enter(&Call::new()).unwrap().answered();
         }
         assert_eq!(throttle.state().allowed, 5, "one more for as many answers as are in flight");
         for _ in 0..1000 {
-            throttle.enter().answered();
+            throttle.enter(&Call::new()).unwrap().answered();
         }
         assert_eq!(throttle.state().allowed, 16);
         assert_eq!(throttle.state().in_flight, 0);
@@ -223,7 +237,7 @@ mod tests {
     fn the_number_never_falls_below_one() {
         let throttle = Throttle::new(3);
         for _ in 0..5 {
-            throttle.enter().too_many(None);
+            throttle.enter(&Call::new()).unwrap().too_many(None);
         }
         assert_eq!(throttle.state().allowed, 1);
     }
@@ -231,9 +245,9 @@ mod tests {
     #[test]
     fn nobody_asks_before_the_rest_is_over() {
         let throttle = Throttle::new(2);
-        throttle.enter().too_many(Some(Duration::from_millis(60)));
+        throttle.enter(&Call::new()).unwrap().too_many(Some(Duration::from_millis(60)));
         let begun = Instant::now();
-        drop(throttle.enter());
+        drop(throttle.enter(&Call::new()).unwrap());
         assert!(begun.elapsed() >= Duration::from_millis(50));
         assert!(throttle.limited().waited >= Duration::from_millis(50));
     }

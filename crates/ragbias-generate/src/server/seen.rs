@@ -4,6 +4,27 @@ use std::collections::BTreeMap;
 
 use super::parallel::Limited;
 
+/// Why a letter is sampled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Why {
+    /// A and B have too little of the probability.
+    Uncovered,
+    /// The server tells no log-probabilities.
+    Untold,
+    /// The first token is of the model's thinking.
+    Thinks,
+}
+
+impl Why {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Uncovered => "A and B had less than half of the probability",
+            Self::Untold => "the server tells no log-probabilities",
+            Self::Thinks => "the model thinks before it answers",
+        }
+    }
+}
+
 /// Counts over all requests since the server was first asked.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
@@ -13,10 +34,8 @@ pub(super) struct Seen {
     pub(super) cut_thinking: usize,
     /// Answers without text whose whole text was thinking.
     pub(super) only_thought: usize,
-    /// Choices read from sampled letters, because A and B had too little of the probability.
-    pub(super) uncovered: usize,
-    /// Choices read from sampled letters, because the server tells no log-probabilities.
-    pub(super) untold: usize,
+    /// Choices read from sampled letters, by why.
+    pub(super) sampled: BTreeMap<Why, usize>,
     /// Choices whose sign a letter outside the list left open.
     pub(super) open: usize,
     /// Odd things, by how often.
@@ -49,14 +68,12 @@ impl Seen {
                 count(self.only_thought, "answer was", "answers were")
             ));
         }
-        let sampled = format!("read from {samples} sampled letters in each order of the claims");
-        if self.uncovered > 0 {
-            let choices = count(self.uncovered, "choice was", "choices were");
-            notes.push(format!("{choices} {sampled}, as A and B had less than half of the probability"));
-        }
-        if self.untold > 0 {
-            let choices = count(self.untold, "choice was", "choices were");
-            notes.push(format!("{choices} {sampled}, as the server tells no log-probabilities"));
+        for (why, &n) in &self.sampled {
+            let choices = count(n, "choice was", "choices were");
+            notes.push(format!(
+                "{choices} read from {samples} sampled letters in each order of the claims, as {}",
+                why.words()
+            ));
         }
         if self.open > 0 {
             notes.push(format!(
@@ -89,9 +106,9 @@ mod tests {
     fn nothing_seen_is_nothing_to_say_and_everything_else_is_counted() {
         let quiet = Limited { times: 0, waited: Duration::ZERO, fewest: 16 };
         assert!(Seen::default().notes(8, 24, quiet).is_empty());
-        let mut seen =
-            Seen { cut_thinking: 1, uncovered: 2, untold: 3, open: 1, only_thought: 1, ..Seen::default() };
+        let mut seen = Seen { cut_thinking: 1, open: 1, only_thought: 1, ..Seen::default() };
         seen.fingerprints = BTreeMap::from([("a".into(), 5), ("b".into(), 1)]);
+        seen.sampled = BTreeMap::from([(Why::Uncovered, 2), (Why::Untold, 3), (Why::Thinks, 1)]);
         seen.remarks.insert("odd".into(), 2);
         let notes = seen
             .notes(8, 4120, Limited { times: 2, waited: Duration::from_millis(1500), fewest: 4 })

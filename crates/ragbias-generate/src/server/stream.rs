@@ -7,8 +7,16 @@ use super::reply::content;
 
 /// Whether a body is a stream of server-sent events.
 pub(super) fn is_stream(text: &str) -> bool {
-    let text = text.trim_start();
-    ["data:", "event:", "id:", "retry:", ":"].iter().any(|field| text.starts_with(field))
+    ["data:", "event:", "id:", "retry:"].iter().any(|field| text.starts_with(field))
+}
+
+/// A body without the comments and empty lines that keep a connection alive while a model is busy.
+pub(super) fn without_comments(text: &str) -> &str {
+    let mut text = text.trim_start();
+    while text.starts_with(':') {
+        text = text.split_once('\n').map_or("", |(_, rest)| rest).trim_start();
+    }
+    text
 }
 
 /// The completion that the events of a stream add up to.
@@ -99,10 +107,16 @@ mod tests {
         let text = ": ping\n\nevent: x\ndata: {\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"Marie\"}}]}\r\n\r\n\
                     data: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"no\"}},\ndata: {\"index\":0,\"delta\":{\"content\":\" Curie\"},\"finish_reason\":\"stop\"}]}\n\n\
                     data: {\"choices\":[],\"usage\":{\"total_tokens\":3}}\n\ndata: [DONE]\n\n";
-        assert!(is_stream(text));
+        assert!(is_stream(without_comments(text)));
         let whole = join(text).unwrap();
         assert_eq!(whole["choices"][0]["message"]["content"], "Marie Curie");
         assert_eq!((&whole["model"], &whole["choices"][0]["finish_reason"]), (&json!("m"), &json!("stop")));
+    }
+
+    #[test]
+    fn comments_before_an_answer_are_passed_over() {
+        assert_eq!(without_comments("\n: busy\n\n: busy\r\n\n{}"), "{}");
+        assert_eq!(without_comments(": busy"), "");
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(super) struct Response {
 const LONGEST_BODY: u64 = 16 << 20;
 const MOST_REDIRECTS: usize = 5;
 const LONGEST_CONNECT: Duration = Duration::from_secs(15);
+/// Many servers close a connection that is idle for 5 s.
+const LONGEST_IDLE: Duration = Duration::from_secs(4);
 
 const NEVER_ANSWERED: &str = "see whether the server is up; --llm-timeout SECONDS allows an answer more time";
 const NO_TLS: &str =
@@ -45,6 +47,7 @@ impl Transport {
             .max_redirects_will_error(false)
             .max_idle_connections(parallel)
             .max_idle_connections_per_host(parallel)
+            .max_idle_age(LONGEST_IDLE)
             .timeout_connect(Some(LONGEST_CONNECT))
             .user_agent(concat!("ragbias/", env!("CARGO_PKG_VERSION")))
             .build()

@@ -1,0 +1,117 @@
+//! Bodies, redirects and keys.
+
+use super::*;
+
+#[test]
+fn streams_parts_and_a_byte_order_mark_are_read() {
+    let streamed = "data: {\"choices\":[{\"delta\":{\"content\":\"Marie\"}}]}\n\ndata: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    let whole = r#"{"choices": [{"message": {"content": "Marie"}}]}"#;
+    for act in [
+        Act::body(streamed).with("Content-Type: text/event-stream"),
+        Act::body(format!("{whole}\n\ndata: [DONE]\n\n")),
+        Act::body(format!("\u{feff}{whole}")),
+        Act::message(json!({ "content": [{ "type": "text", "text": "Marie" }] }), "stop"),
+    ] {
+        let mock = Mock::playing(vec![act]);
+        assert_eq!(one(&connect(&mock)).unwrap(), Answer::whole("Marie"));
+    }
+}
+
+#[test]
+fn a_body_without_end_or_in_another_encoding_is_named() {
+    let (error, _) = error_of(vec![Act::body(" ".repeat((16 << 20) + 1))]);
+    assert!(error.contains("longer than 16 MiB"), "{error}");
+    let (error, _) =
+        error_of(vec![Act::Reply { status: 200, headers: String::new(), body: vec![0x1f, 0x8b, 8, 0, 255] }]);
+    assert!(error.contains("not UTF-8") && error.contains("1f"), "{error}");
+}
+
+#[test]
+fn a_query_of_the_address_stays_behind_the_path() {
+    let mock = Mock::playing(vec![Act::content("Marie")]);
+    let address = format!("{}?api-version=2024-06-01#m", mock.url());
+    let server = Server::with_key(&address, None, &config(), &GenerateConfig::default()).unwrap();
+    one(&server).unwrap();
+    assert_eq!(mock.asked()[0].path, "/v1/chat/completions?api-version=2024-06-01");
+    assert_eq!(mock.requests()[0].path, "/v1/models?api-version=2024-06-01");
+}
+
+#[test]
+fn redirects_are_followed_with_the_body_on_the_same_host() {
+    for status in [301, 302, 307, 308] {
+        let mock = Mock::new(move |request| match request.path.as_str() {
+            "/v1/models" => Act::status(404, ""),
+            "/v1/chat/completions" => Act::status(status, "").with("Location: /v2/chat/completions?x=1"),
+            _ => Act::content("Marie"),
+        });
+        assert_eq!(one(&connect(&mock)).unwrap(), Answer::whole("Marie"));
+        let last = mock.asked().pop().unwrap();
+        assert_eq!(
+            (last.path.as_str(), last.method.as_str(), last.prompt()),
+            ("/v2/chat/completions?x=1", "POST", "Who?")
+        );
+    }
+    let circle = Mock::new(|_| Act::status(307, "").with("Location: /v1/chat/completions"));
+    assert!(connect_with(&circle, &config()).unwrap_err().to_string().contains("more than 5 redirects"));
+}
+
+#[test]
+fn neither_key_nor_prompt_goes_to_another_host() {
+    let thief = Mock::playing(vec![Act::content("Marie")]);
+    let elsewhere = format!("Location: {}/chat/completions", thief.url());
+    let mock = Mock::playing(vec![Act::status(307, "").with(&elsewhere)]);
+    let key = Key::new("RAGBIAS_API_KEY", "sk-secret").unwrap();
+    let server =
+        Server::with_key(&format!("{}#m", mock.url()), Some(key), &config(), &GenerateConfig::default())
+            .unwrap();
+    let error = one(&server).unwrap_err().to_string();
+    assert!(
+        error.contains("redirects to http://127.0.0.1") && error.contains("the host that was given alone"),
+        "{error}"
+    );
+    assert_eq!(thief.requests().len(), 0);
+    assert_eq!(mock.asked()[0].header("authorization"), Some("Bearer sk-secret"));
+}
+
+#[test]
+fn the_key_is_in_no_error_and_no_debug_even_where_the_server_shows_it() {
+    let mock = Mock::playing(vec![Act::error(400, "the key sk-secret is for another project")]);
+    let key = Key::new("RAGBIAS_API_KEY", "sk-secret\n").unwrap();
+    let server = Server::with_key(&mock.url(), Some(key), &config(), &GenerateConfig::default()).unwrap();
+    let error = one(&server).unwrap_err();
+    assert!(error.to_string().contains("the key (key) is for another project"), "{error}");
+    assert!(!format!("{error} {error:?} {server:?}").contains("sk-secret"));
+}
+
+proptest! {
+    #[test]
+    fn any_change_of_a_byte_in_an_answer_gives_a_reply_or_a_reason(
+        place in any::<prop::sample::Index>(), byte: u8, status in prop::sample::select(vec![200_u16, 400, 429, 500])
+    ) {
+        const WHOLE: &str = "{\"model\":\"m\",\"choices\":[{\"index\":0,\"finish_reason\":\"stop\",\"message\":{\"content\":\
+            [{\"type\":\"text\",\"text\":\"<think>x</think>Marie\"}]},\"logprobs\":{\"content\":[{\"token\":\"A\",\"logprob\":-0.1,\
+            \"bytes\":[65],\"top_logprobs\":[{\"token\":\"A\",\"logprob\":-0.1}]}]}}],\"error\":null}";
+        let mut bytes = WHOLE.as_bytes().to_vec();
+        let place = place.index(bytes.len());
+        bytes[place] = byte;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let response = transport::Response { status, kind: String::new(), after: None, text };
+        match reply::read(&response) {
+            Ok(reply) => {
+                letters::read(&reply.tokens.unwrap_or_default()).ok();
+                letters::said(&reply.text);
+            }
+            Err(failure) => prop_assert!(!failure.reason.is_empty()),
+        }
+    }
+
+    #[test]
+    fn no_text_makes_the_readers_panic(text: String) {
+        reasoning::take_off(&text);
+        letters::said(&text);
+        stream::join(&text).ok();
+        failure::of(500, &text, None);
+        address::redirected("http://h/v1", &text).ok();
+        Address::parse(&text).ok();
+    }
+}
