@@ -45,13 +45,19 @@ fn answers_that_were_all_cut_are_an_error_that_loses_nothing() {
     let out = run(&scratch, &measure(&scratch, &mock, &["--json", "--out", "out"]));
     assert_eq!(out.code, 1, "{}", out.stderr);
     assert!(out.stderr.contains("R_b: none of the 3 answers could be scored (3 cut)"), "{}", out.stderr);
-    assert!(out.stderr.contains("--max-new-tokens"), "{}", out.stderr);
+    assert!(
+        out.stderr.contains("--max-new-tokens") && out.stderr.contains("--reasoning-tokens"),
+        "{}",
+        out.stderr
+    );
     let measured: Value = serde_json::from_str(&out.stdout).unwrap();
     assert_eq!((&measured["rag_bias"], &measured["nothing_scored"][1]["cut"]), (&Value::Null, &3.into()));
     assert!(measured["embedder_bias"]["value"].is_number());
     let outcomes = fs_err::read_to_string(scratch.path("out/outcomes.csv")).unwrap();
     assert_eq!(outcomes.matches(",cut,cut\n").count(), 3, "{outcomes}");
     assert!(scratch.path("out/measurement.json").is_file());
+    let bad = run(&scratch, &measure(&scratch, &mock, &["--max-new-tokens", "0"]));
+    assert_eq!((bad.code, bad.stderr.trim_end()), (1, "error: max_new_tokens is 0, expected 1 to 4096"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use ragbias::embed::{Precision, Processor};
-use ragbias::generate::{ChoiceMethod, Options, ServerConfig, Thinking};
+use ragbias::generate::{ChoiceMethod, GenerateConfig, Options, ServerConfig, Thinking};
 
 /// Measure and control the bias of retrieval-augmented generation.
 ///
@@ -261,9 +261,29 @@ pub(crate) struct Measure {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) length: Length,
+    #[command(flatten)]
     pub(crate) answers: Answers,
     #[command(flatten)]
     pub(crate) server: Server,
+}
+
+/// How long an LLM's answers may be.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Length {
+    /// Tokens of an answer, at most, without what a server's model thinks [default: the experiment's, or 24]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_new_tokens: Option<usize>,
+}
+
+impl Length {
+    /// This length over that of other settings.
+    pub(crate) fn over(&self, base: GenerateConfig) -> ragbias::generate::Result<GenerateConfig> {
+        let config =
+            GenerateConfig { max_new_tokens: self.max_new_tokens.unwrap_or(base.max_new_tokens), ..base };
+        config.check()?;
+        Ok(config)
+    }
 }
 
 /// Where an LLM's answers come from.
@@ -408,6 +428,8 @@ pub(crate) struct Run {
     /// Folder of runs
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub(crate) runs: PathBuf,
+    #[command(flatten)]
+    pub(crate) length: Length,
     #[command(flatten)]
     pub(crate) answers: Answers,
     #[command(flatten)]

@@ -283,7 +283,8 @@ impl Session<'_> {
         let generator = match &command.llm {
             Some(llm) if !command.retrieve_only => {
                 let server = command.server.over(ServerConfig::default())?;
-                Some(models.generator(llm, &GenerateConfig::default(), &server, &self.progress)?)
+                let config = command.length.over(GenerateConfig::default())?;
+                Some(models.generator(llm, &config, &server, &self.progress)?)
             }
             _ => None,
         };
@@ -312,14 +313,16 @@ impl Session<'_> {
                 split: Split::All.name(),
             },
         }
-        .run(&self.progress)?;
+        .run(&self.progress);
+        // Where it failed too: a note may be the reason.
+        for note in generator.as_ref().map(Generator::notes).unwrap_or_default() {
+            self.progress.note(&note);
+        }
+        let measured = measured?;
         if let Some(folder) = &command.out {
             write_outcomes(&folder.join("outcomes.csv"), &measured.outcomes)?;
             let json = serde_json::to_string_pretty(&measured)?;
             write_file(&folder.join("measurement.json"), json)?;
-        }
-        for note in generator.as_ref().map(Generator::notes).unwrap_or_default() {
-            self.progress.note(&note);
         }
         self.print(&measured, || {
             table::biases(&axis.name, &axis.negative.name, &axis.positive.name, &measured)
@@ -389,6 +392,7 @@ impl Session<'_> {
     fn run(&self, command: &args::Run) -> Result<()> {
         let mut experiment = Experiment::read(&command.experiment)?;
         experiment.server = command.server.over(experiment.server)?;
+        experiment.generate = command.length.over(experiment.generate)?;
         let folder = command.runs.join(&experiment.name);
         let store = self.store_of_answers(&command.answers)?;
         let (results, fits) =

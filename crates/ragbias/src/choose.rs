@@ -196,12 +196,14 @@ pub fn choose(
             })?;
             bench.generator =
                 Some(models.generator(llm, &experiment.generate, &experiment.server, progress)?);
-            choices.push(bench.choose(folder, config, line, &mut family, &members)?);
+            let choice = bench.choose(folder, config, line, &mut family, &members);
+            // Where it failed too: a note may be the reason.
             if let Some(generator) = &bench.generator {
                 for note in StoredGenerator::new(generator.as_ref(), store).notes() {
                     progress.note(&note);
                 }
             }
+            choices.push(choice?);
             let json = serde_json::to_string_pretty(&choices).map_err(std::io::Error::from)?;
             write_file(&folder.join("choice.json"), json)?;
         }

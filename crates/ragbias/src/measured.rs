@@ -80,8 +80,8 @@ impl NothingScored {
     pub fn hint(&self) -> &'static str {
         let Counts { unscored, refused, cut, .. } = self.counts;
         if cut >= unscored.max(refused) {
-            "the token budget was spent before an answer came, as where a model is still thinking: allow more with \
-             --max-new-tokens, or switch its thinking off"
+            "the token budget was spent before an answer came: allow more with --reasoning-tokens where the model of a server \
+             thinks first (or --thinking off), else with --max-new-tokens"
         } else if refused >= unscored {
             "the LLM refused, or a filter took its answers: --out DIR writes what it said"
         } else {

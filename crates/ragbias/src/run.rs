@@ -78,15 +78,14 @@ pub fn run(
     store: &Store,
     progress: &dyn Progress,
 ) -> Result<(Vec<PartResult>, Fits)> {
-    let (mut inputs, mut notes) = (BTreeMap::new(), BTreeMap::new());
-    let mut results = Vec::new();
-    for part in &experiment.parts {
-        let mut run = PartRun::new(experiment, part, models, store, progress)?;
-        run.measure_all(&folder.join("embedders"), models)?;
-        notes.extend(run.notes());
-        inputs.append(&mut run.inputs);
-        results.append(&mut run.results);
+    let mut llms = Llms::new();
+    let measured = measure_parts(experiment, folder, models, store, &mut llms, progress);
+    // Where a part failed too: a note may be the reason.
+    let notes = notes(&llms, store);
+    for note in notes.values().flatten() {
+        progress.note(note);
     }
+    let (results, inputs) = measured?;
     let manifest = Manifest {
         version: env!("CARGO_PKG_VERSION").into(),
         commit: option_env!("RAGBIAS_COMMIT").map(str::to_owned),
@@ -94,11 +93,42 @@ pub fn run(
         inputs,
         notes,
     };
-    for note in manifest.notes.values().flatten() {
-        progress.note(note);
-    }
     let fits = write(folder, &manifest, &results, progress)?;
     Ok((results, fits))
+}
+
+/// LLMs by name.
+type Llms = BTreeMap<String, Arc<dyn Generator>>;
+
+fn measure_parts(
+    experiment: &Experiment,
+    folder: &Path,
+    models: &Models,
+    store: &Store,
+    llms: &mut Llms,
+    progress: &dyn Progress,
+) -> Result<(Vec<PartResult>, BTreeMap<String, ContentId>)> {
+    let (mut results, mut inputs) = (Vec::new(), BTreeMap::new());
+    for part in &experiment.parts {
+        for name in &part.llms {
+            if !llms.contains_key(name) {
+                let llm = models.generator(name, &experiment.generate, &experiment.server, progress)?;
+                llms.insert(name.clone(), llm);
+            }
+        }
+        let mut run = PartRun::new(experiment, part, llms, models, store, progress)?;
+        run.measure_all(&folder.join("embedders"), models)?;
+        inputs.append(&mut run.inputs);
+        results.append(&mut run.results);
+    }
+    Ok((results, inputs))
+}
+
+/// What should be known of the LLMs, now that they answered, by name.
+fn notes(llms: &Llms, store: &Store) -> BTreeMap<String, Vec<String>> {
+    let of = |llm: &Arc<dyn Generator>| StoredGenerator::new(llm.as_ref(), store).notes();
+    let notes = llms.iter().map(|(name, llm)| (name.clone(), of(llm)));
+    notes.filter(|(_, notes)| !notes.is_empty()).collect()
 }
 
 /// One part of an experiment: what all of its embedders are measured with.
@@ -120,6 +150,7 @@ impl<'a> PartRun<'a> {
     fn new(
         experiment: &'a Experiment,
         part: &'a Part,
+        known: &Llms,
         models: &Models,
         store: &'a Store,
         progress: &'a dyn Progress,
@@ -133,9 +164,9 @@ impl<'a> PartRun<'a> {
         inputs.extend(data.ids(&part.data, part.split));
         let mut llms = Vec::new();
         for name in &part.llms {
-            let llm = models.generator(name, &experiment.generate, &experiment.server, progress)?;
+            let llm = &known[name];
             inputs.insert(format!("llm {name}"), llm.id());
-            llms.push((name.as_str(), Some(llm)));
+            llms.push((name.as_str(), Some(Arc::clone(llm))));
         }
         if llms.is_empty() {
             llms.push(("", None));
@@ -162,14 +193,6 @@ impl<'a> PartRun<'a> {
             }
         }
         Ok(())
-    }
-
-    /// What should be known of the LLMs, now that they answered.
-    fn notes(&self) -> impl Iterator<Item = (String, Vec<String>)> {
-        self.llms.iter().filter_map(|(name, llm)| {
-            let notes = StoredGenerator::new(llm.as_deref()?, self.store).notes();
-            (!notes.is_empty()).then(|| ((*name).to_owned(), notes))
-        })
     }
 
     fn measure(&mut self, name: &str, family: &str, embedder: &dyn Embedder) -> Result<()> {
