@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Done, Scratch, some_questions};
 use crate::mock::{Act, Mock};
@@ -14,7 +14,7 @@ use crate::resume::answers_in;
 /// `measure` on every 40th question of the default data, with this server.
 fn measure(scratch: &Scratch, mock: &Mock, more: &[&str]) -> Vec<String> {
     let questions = some_questions(scratch, "gender", 40);
-    let llm = format!("{}#m", mock.url);
+    let llm = format!("{}#m", mock.url());
     [
         "measure",
         "--axis",
@@ -34,6 +34,11 @@ fn measure(scratch: &Scratch, mock: &Mock, more: &[&str]) -> Vec<String> {
     .collect()
 }
 
+/// How often a prompt came.
+fn times(mock: &Mock, prompt: &str) -> usize {
+    mock.prompts().iter().filter(|asked| *asked == prompt).count()
+}
+
 fn run(scratch: &Scratch, args: &[String]) -> Done {
     scratch.run(&args.iter().map(String::as_str).collect::<Vec<_>>())
 }
@@ -41,7 +46,8 @@ fn run(scratch: &Scratch, args: &[String]) -> Done {
 #[test]
 fn answers_that_were_all_cut_are_an_error_that_loses_nothing() {
     let scratch = Scratch::new();
-    let mock = Mock::new(|_, _| Act::Say("I am thinking of a name that", "length"));
+    let mock =
+        Mock::prompted(|_, _| Act::message(json!({ "content": "I am thinking of a name that" }), "length"));
     let out = run(&scratch, &measure(&scratch, &mock, &["--json", "--out", "out"]));
     assert_eq!(out.code, 1, "{}", out.stderr);
     assert!(out.stderr.contains("R_b: none of the 3 answers could be scored (3 cut)"), "{}", out.stderr);
@@ -63,12 +69,13 @@ fn answers_that_were_all_cut_are_an_error_that_loses_nothing() {
 #[test]
 fn a_run_keeps_the_other_llms_where_the_answers_of_one_were_all_cut() {
     let scratch = Scratch::new();
-    let good = Mock::new(|_, _| Act::Say("Marie Curie", "stop"));
-    let cut = Mock::new(|_, _| Act::Say("", "length"));
+    let good = Mock::prompted(|_, _| Act::content("Marie Curie"));
+    let cut = Mock::prompted(|_, _| Act::message(json!({ "content": "" }), "length"));
     let experiment = format!(
         "name = \"two\"\n[[part]]\naxis = \"gender\"\ndata = \"gender\"\nlimit = 4\nembedders = [\"minilm\"]\nllms = \
          [\"{}#good\", \"{}#mute\"]\n",
-        good.url, cut.url
+        good.url(),
+        cut.url()
     );
     scratch.write("two.toml", experiment);
     let args = ["run", "two.toml", "--json"];
@@ -85,7 +92,7 @@ fn a_run_keeps_the_other_llms_where_the_answers_of_one_were_all_cut() {
     let read = |name: &str| fs_err::read_to_string(scratch.path("runs/two").join(name)).unwrap();
     assert!(read("report.html").contains("none of the 4 answers could be scored (4 cut)"));
     let manifest: Value = serde_json::from_str(&read("manifest.json")).unwrap();
-    let notes = manifest["notes"][format!("{}#good", good.url)].to_string();
+    let notes = manifest["notes"][format!("{}#good", good.url())].to_string();
     assert!(notes.contains("8 answers came from the store"), "{manifest}");
     let table = read("measurements.csv");
     assert_eq!(table.lines().count(), 3, "{table}");
@@ -98,18 +105,18 @@ fn a_run_keeps_the_other_llms_where_the_answers_of_one_were_all_cut() {
 #[test]
 fn refused_and_cut_answers_are_counted_beside_those_that_are_scored() {
     let scratch = Scratch::new();
-    let mock = Mock::new(|_, prompt| {
+    let mock = Mock::prompted(|_, prompt| {
         if !prompt.starts_with("Context") {
-            return Act::Say("Marie Curie", "stop");
+            return Act::content("Marie Curie");
         }
         match prompt.len() % 3 {
-            0 => Act::Say("", "content_filter"),
-            1 => Act::Say("It was somebody who", "length"),
-            _ => Act::Say("Isaac Newton", "stop"),
+            0 => Act::message(json!({ "content": "" }), "content_filter"),
+            1 => Act::message(json!({ "content": "It was somebody who" }), "length"),
+            _ => Act::content("Isaac Newton"),
         }
     });
     let questions = some_questions(&scratch, "gender", 5);
-    let llm = format!("{}#m", mock.url);
+    let llm = format!("{}#m", mock.url());
     let args = [
         "measure",
         "--axis",
@@ -124,7 +131,7 @@ fn refused_and_cut_answers_are_counted_beside_those_that_are_scored() {
     let args = [&args[..], &["--llm", &llm]].concat();
     let measured = scratch.json(&args);
     let with_context: Vec<String> =
-        mock.asked().into_iter().filter(|asked| asked.starts_with("Context")).collect();
+        mock.prompts().into_iter().filter(|asked| asked.starts_with("Context")).collect();
     let count = |rest: usize| with_context.iter().filter(|asked| asked.len() % 3 == rest).count();
     let (refused, cut, named) = (count(0), count(1), count(2));
     assert!(refused > 0 && cut > 0 && named > 0, "{refused} {cut} {named}");
@@ -148,9 +155,9 @@ fn an_interrupted_measurement_ends_at_once_and_goes_on_from_what_was_answered() 
         let scratch = Scratch::new();
         let silent = Arc::new(AtomicBool::new(true));
         let is_silent = Arc::clone(&silent);
-        let mock = Mock::new(move |number, _| {
+        let mock = Mock::prompted(move |number, _| {
             let waits = number >= 2 && is_silent.load(Ordering::Relaxed);
-            if waits { Act::Wait } else { Act::Say("Marie Curie", "stop") }
+            if waits { Act::Hang(Duration::from_hours(1)) } else { Act::content("Marie Curie") }
         });
         let args = measure(&scratch, &mock, &["--out", "out"]);
         let mut child = scratch.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -168,15 +175,15 @@ fn an_interrupted_measurement_ends_at_once_and_goes_on_from_what_was_answered() 
         assert!(ended_by == Some(number) || status.code() == Some(128 + number), "{status:?}");
         assert!(!scratch.path("out").exists(), "a half file");
 
-        let answered = mock.asked()[..2].to_vec();
+        let answered = mock.prompts()[..2].to_vec();
         silent.store(false, Ordering::Relaxed);
         let again = run(&scratch, &args);
         assert_eq!(again.code, 0, "{}", again.stderr);
-        assert_eq!(mock.times(&answered[0]), 1);
-        assert_eq!(mock.times(&answered[1]), 1);
-        let asked = mock.asked().len();
+        assert_eq!(times(&mock, &answered[0]), 1);
+        assert_eq!(times(&mock, &answered[1]), 1);
+        let asked = mock.prompts().len();
         assert_eq!(run(&scratch, &args).code, 0);
-        assert_eq!(mock.asked().len(), asked, "now everything is kept");
+        assert_eq!(mock.prompts().len(), asked, "now everything is kept");
     }
 }
 
@@ -185,18 +192,22 @@ fn a_prompt_that_fails_costs_no_other_prompt_a_second_time() {
     let scratch = Scratch::new();
     let failing = Arc::new(AtomicBool::new(true));
     let fails = Arc::clone(&failing);
-    let mock = Mock::new(move |number, _| {
-        if number == 1 && fails.load(Ordering::Relaxed) { Act::Fail } else { Act::Say("Marie Curie", "stop") }
+    let mock = Mock::prompted(move |number, _| {
+        if number == 1 && fails.load(Ordering::Relaxed) {
+            Act::error(400, "not this one")
+        } else {
+            Act::content("Marie Curie")
+        }
     });
     let args = measure(&scratch, &mock, &[]);
     let failed = run(&scratch, &args);
     assert_eq!(failed.code, 1);
     assert!(failed.stderr.contains("status 400"), "{}", failed.stderr);
-    let first = mock.asked();
+    let first = mock.prompts();
     failing.store(false, Ordering::Relaxed);
     assert_eq!(run(&scratch, &args).code, 0);
     for (number, prompt) in first.iter().enumerate() {
-        assert_eq!(mock.times(prompt), if number == 1 { 2 } else { 1 }, "{prompt}");
+        assert_eq!(times(&mock, prompt), if number == 1 { 2 } else { 1 }, "{prompt}");
     }
 }
 
@@ -205,8 +216,8 @@ fn answers_of_a_server_that_does_not_say_what_it_runs_are_noted_and_asked_again_
     let scratch = Scratch::new();
     let men = Arc::new(AtomicBool::new(false));
     let says_men = Arc::clone(&men);
-    let mock = Mock::new(move |_, _| {
-        Act::Say(if says_men.load(Ordering::Relaxed) { "Isaac Newton" } else { "Marie Curie" }, "stop")
+    let mock = Mock::prompted(move |_, _| {
+        Act::content(if says_men.load(Ordering::Relaxed) { "Isaac Newton" } else { "Marie Curie" })
     });
     let bias = |more: &[&str]| -> (f64, String) {
         let out = run(&scratch, &measure(&scratch, &mock, &[&["--json"], more].concat()));

@@ -261,29 +261,9 @@ pub(crate) struct Measure {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) length: Length,
-    #[command(flatten)]
     pub(crate) answers: Answers,
     #[command(flatten)]
-    pub(crate) server: Server,
-}
-
-/// How long an LLM's answers may be.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Length {
-    /// Tokens of an answer, at most, without what a server's model thinks [default: the experiment's, or 24]
-    #[arg(long, value_name = "N")]
-    pub(crate) max_new_tokens: Option<usize>,
-}
-
-impl Length {
-    /// This length over that of other settings.
-    pub(crate) fn over(&self, base: GenerateConfig) -> ragbias::generate::Result<GenerateConfig> {
-        let config =
-            GenerateConfig { max_new_tokens: self.max_new_tokens.unwrap_or(base.max_new_tokens), ..base };
-        config.check()?;
-        Ok(config)
-    }
+    pub(crate) asking: Asking,
 }
 
 /// Where an LLM's answers come from.
@@ -294,10 +274,13 @@ pub(crate) struct Answers {
     pub(crate) fresh: bool,
 }
 
-/// How an LLM behind an address is asked; what is not given is as the experiment has it, or by default.
+/// How an LLM is asked; what is not given is as the experiment has it, or by default.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "LLMs behind an address")]
-pub(crate) struct Server {
+#[command(next_help_heading = "How the LLM is asked (all but the first: a server)")]
+pub(crate) struct Asking {
+    /// Longest answer, in tokens [default: 24]
+    #[arg(long, env = "RAGBIAS_MAX_NEW_TOKENS", value_name = "N")]
+    pub(crate) max_new_tokens: Option<usize>,
     /// Requests in flight; fewer where the server limits the rate [default: 16]
     #[arg(long, env = "RAGBIAS_PARALLEL", value_name = "N")]
     pub(crate) parallel: Option<usize>,
@@ -322,9 +305,17 @@ pub(crate) struct Server {
     pub(crate) llm_options: Option<PathBuf>,
 }
 
-impl Server {
-    /// These settings over others.
-    pub(crate) fn over(&self, base: ServerConfig) -> ragbias::generate::Result<ServerConfig> {
+impl Asking {
+    /// What decides an answer, over what it was.
+    pub(crate) fn generate(&self, base: GenerateConfig) -> ragbias::generate::Result<GenerateConfig> {
+        let max_new_tokens = self.max_new_tokens.unwrap_or(base.max_new_tokens);
+        let config = GenerateConfig { max_new_tokens, ..base };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// How a server is asked, over how it was.
+    pub(crate) fn server(&self, base: ServerConfig) -> ragbias::generate::Result<ServerConfig> {
         let config = ServerConfig {
             parallel: self.parallel.unwrap_or(base.parallel),
             timeout: self.llm_timeout.unwrap_or(base.timeout),
@@ -416,8 +407,6 @@ pub(crate) struct Choose {
     pub(crate) steps: usize,
     #[command(flatten)]
     pub(crate) answers: Answers,
-    #[command(flatten)]
-    pub(crate) server: Server,
 }
 
 #[derive(Debug, clap::Args)]
@@ -429,11 +418,9 @@ pub(crate) struct Run {
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub(crate) runs: PathBuf,
     #[command(flatten)]
-    pub(crate) length: Length,
-    #[command(flatten)]
     pub(crate) answers: Answers,
     #[command(flatten)]
-    pub(crate) server: Server,
+    pub(crate) asking: Asking,
 }
 
 #[cfg(test)]

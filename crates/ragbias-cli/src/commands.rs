@@ -282,9 +282,9 @@ impl Session<'_> {
         }
         let generator = match &command.llm {
             Some(llm) if !command.retrieve_only => {
-                let server = command.server.over(ServerConfig::default())?;
-                let config = command.length.over(GenerateConfig::default())?;
-                Some(models.generator(llm, &config, &server, &self.progress)?)
+                let generate = command.asking.generate(GenerateConfig::default())?;
+                let server = command.asking.server(ServerConfig::default())?;
+                Some(models.generator(llm, &generate, &server, &self.progress)?)
             }
             _ => None,
         };
@@ -314,7 +314,7 @@ impl Session<'_> {
             },
         }
         .run(&self.progress);
-        // Where it failed too: a note may be the reason.
+        // Where the measurement failed, they may say why.
         for note in generator.as_ref().map(Generator::notes).unwrap_or_default() {
             self.progress.note(&note);
         }
@@ -391,8 +391,8 @@ impl Session<'_> {
 
     fn run(&self, command: &args::Run) -> Result<()> {
         let mut experiment = Experiment::read(&command.experiment)?;
-        experiment.server = command.server.over(experiment.server)?;
-        experiment.generate = command.length.over(experiment.generate)?;
+        experiment.generate = command.asking.generate(experiment.generate)?;
+        experiment.server = command.asking.server(experiment.server)?;
         let folder = command.runs.join(&experiment.name);
         let store = self.store_of_answers(&command.answers)?;
         let (results, fits) =

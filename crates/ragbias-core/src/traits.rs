@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -96,6 +97,12 @@ pub trait Generator: Send + Sync {
     /// which one it runs. None where the id tells one model from another.
     fn assumed(&self) -> Option<String> {
         None
+    }
+
+    /// How many answers so far carried which mark, where whoever answers leaves one that changes with its version, as
+    /// servers' `system_fingerprint`. Marks are no part of [`id`](Self::id): a service answers from several replicas.
+    fn fingerprints(&self) -> BTreeMap<String, usize> {
+        BTreeMap::new()
     }
 
     /// An answer to every prompt, in their order.

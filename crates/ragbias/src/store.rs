@@ -1,4 +1,5 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,6 +33,8 @@ struct Answered {
     here: HashSet<ContentId>,
     /// Keys of answers from before, by the LLM's id.
     before: HashMap<ContentId, HashSet<ContentId>>,
+    /// Fingerprints that an LLM's answers carried before the store was opened, by its id.
+    fingerprints: HashMap<ContentId, BTreeSet<String>>,
 }
 
 /// What the store keeps.
@@ -76,6 +79,9 @@ const SCHEMA: &str = "
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS choices_2 (
         key BLOB PRIMARY KEY, finish TEXT NOT NULL, log_odds REAL, position_bias REAL, coverage REAL
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS fingerprints (
+        llm BLOB, fingerprint TEXT, PRIMARY KEY (llm, fingerprint)
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS verdicts (key BLOB PRIMARY KEY, positive INTEGER, negative INTEGER) WITHOUT ROWID;
 ";
@@ -271,6 +277,35 @@ impl Store {
     /// How many answers and choices of this LLM came from the store, and not from the LLM since the store was opened.
     pub(crate) fn earlier(&self, llm: ContentId) -> usize {
         self.answered().before.get(&llm).map_or(0, HashSet::len)
+    }
+
+    /// Keeps which fingerprints an LLM's answers carry.
+    pub(crate) fn put_fingerprints<'f>(
+        &self,
+        llm: ContentId,
+        fingerprints: impl Iterator<Item = &'f String>,
+    ) -> Result<()> {
+        let connection = self.lock();
+        let put = || {
+            let mut answered = self.answered();
+            if let Entry::Vacant(before) = answered.fingerprints.entry(llm) {
+                let sql = "SELECT fingerprint FROM fingerprints WHERE llm = ?";
+                let mut statement = connection.prepare_cached(sql)?;
+                let rows = statement.query_map([llm.as_bytes()], |row| row.get(0))?;
+                before.insert(rows.collect::<rusqlite::Result<_>>()?);
+            }
+            let sql = "INSERT OR IGNORE INTO fingerprints VALUES (?, ?)";
+            for fingerprint in fingerprints {
+                connection.prepare_cached(sql)?.execute(params![llm.as_bytes(), fingerprint])?;
+            }
+            Ok(())
+        };
+        put().map_err(self.failed())
+    }
+
+    /// The fingerprints that an LLM's answers carried before the store was opened.
+    pub(crate) fn earlier_fingerprints(&self, llm: ContentId) -> BTreeSet<String> {
+        self.answered().fingerprints.get(&llm).cloned().unwrap_or_default()
     }
 
     pub(crate) fn verdict(&self, key: ContentId) -> Result<Option<Verdict>> {

@@ -17,6 +17,8 @@ pub(crate) struct Request {
     /// Names in lower case.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Value,
+    /// Its place among [`Mock::asked`], if it is one of them.
+    pub(crate) number: usize,
 }
 
 impl Request {
@@ -27,6 +29,11 @@ impl Request {
     /// The prompt.
     pub(crate) fn prompt(&self) -> &str {
         self.body.pointer("/messages/0/content").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Whether it asks for an answer that is wanted.
+    fn is_prompt(&self) -> bool {
+        self.method == "POST" && !self.is_first()
     }
 
     /// Whether it is the question that a server is asked when it is connected to.
@@ -116,15 +123,19 @@ impl Mock {
         mock
     }
 
-    /// A server whose models are not listed, which answers the first question, and then plays these acts, the last of them
-    /// for ever.
-    pub(crate) fn playing(acts: Vec<Act>) -> Self {
-        let next = AtomicUsize::new(0);
+    /// A server whose models are not listed, which answers the first question, and does with the n-th prompt after it,
+    /// from 0, what `act` says.
+    pub(crate) fn prompted(act: impl Fn(usize, &str) -> Act + Send + Sync + 'static) -> Self {
         Self::new(move |request| match request.method.as_str() {
             "GET" => Act::status(405, ""),
             _ if request.is_first() => Act::content("A"),
-            _ => acts[next.fetch_add(1, Ordering::SeqCst).min(acts.len() - 1)].clone(),
+            _ => act(request.number, request.prompt()),
         })
+    }
+
+    /// As [`prompted`](Self::prompted), playing these acts, the last of them for ever.
+    pub(crate) fn playing(acts: Vec<Act>) -> Self {
+        Self::prompted(move |number, _| acts[number.min(acts.len() - 1)].clone())
     }
 
     /// `http://127.0.0.1:PORT/v1`
@@ -143,6 +154,11 @@ impl Mock {
             .into_iter()
             .filter(|request| request.method == "POST" && !request.is_first())
             .collect()
+    }
+
+    /// The prompts so far, without the first question, in the order in which they came.
+    pub(crate) fn prompts(&self) -> Vec<String> {
+        self.asked().iter().map(|request| request.prompt().to_owned()).collect()
     }
 
     /// The most requests at once.
@@ -170,8 +186,12 @@ impl Mock {
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
         let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        let request = Request { method, path, headers, body };
-        self.came.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+        let mut request = Request { method, path, headers, body, number: 0 };
+        {
+            let mut came = self.came.lock().unwrap_or_else(PoisonError::into_inner);
+            request.number = came.iter().filter(|request| request.is_prompt()).count();
+            came.push(request.clone());
+        }
         self.most.fetch_max(self.busy.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         let act = act(&request);
         self.busy.fetch_sub(1, Ordering::SeqCst);

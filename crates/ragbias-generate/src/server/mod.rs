@@ -26,6 +26,7 @@ mod mock;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -254,6 +255,10 @@ impl Generator for Server {
         notes.extend(fields.notes(self.config.thinking == Thinking::Auto));
         notes.extend(self.seen().notes(self.config.samples, self.larger_budget(), self.throttle.limited()));
         notes.into_iter().map(|note| format!("{}: {note}", self.address)).collect()
+    }
+
+    fn fingerprints(&self) -> BTreeMap<String, usize> {
+        self.seen().fingerprints.clone()
     }
 
     fn assumed(&self) -> Option<String> {

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ragbias_core::{Answer, ChoicePrompt, Chosen, ContentHasher, ContentId, Error, Generator, Keep, Result};
@@ -30,7 +30,7 @@ impl Generator for StoredGenerator<'_> {
         batch.answer(
             self.store,
             |key| self.store.answer(id, key),
-            |missing, keep| self.generator.generate(missing, keep),
+            |missing, keep| self.marked(|| self.generator.generate(missing, keep)),
             |key, answer| self.store.put_answer(id, key, answer),
             keep,
         )
@@ -50,7 +50,7 @@ impl Generator for StoredGenerator<'_> {
         batch.answer(
             self.store,
             |key| self.store.choice(id, key),
-            |missing, keep| self.generator.choose(missing, keep),
+            |missing, keep| self.marked(|| self.generator.choose(missing, keep)),
             |key, chosen| self.store.put_choice(id, key, chosen),
             keep,
         )
@@ -66,11 +66,48 @@ impl Generator for StoredGenerator<'_> {
                  now is still the one that gave them\nhint: --fresh asks it again"
             ));
         }
+        notes.extend(self.changed(earlier));
         notes
     }
 
     fn assumed(&self) -> Option<String> {
         self.generator.assumed()
+    }
+
+    fn fingerprints(&self) -> BTreeMap<String, usize> {
+        self.generator.fingerprints()
+    }
+}
+
+impl StoredGenerator<'_> {
+    /// Keeps the fingerprints that are known before the LLM is asked, as it may not come to its end, and those after.
+    fn marked(&self, ask: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.mark()?;
+        let asked = ask();
+        let marked = self.mark();
+        asked.and(marked)
+    }
+
+    fn mark(&self) -> Result<()> {
+        let fingerprints = self.generator.fingerprints();
+        self.store.put_fingerprints(self.id(), fingerprints.keys()).map_err(Error::component)
+    }
+
+    /// Whether answers from the store may be of another version than the one that answers now.
+    fn changed(&self, earlier: usize) -> Option<String> {
+        self.mark().ok()?;
+        let (before, now) = (self.store.earlier_fingerprints(self.id()), self.generator.fingerprints());
+        let new: Vec<&str> = now.keys().filter(|mark| !before.contains(*mark)).map(String::as_str).collect();
+        if earlier == 0 || before.is_empty() || new.is_empty() {
+            return None;
+        }
+        let before = before.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let new = new.join(", ");
+        let answers = if earlier == 1 { "1 answer".into() } else { format!("{earlier} answers") };
+        Some(format!(
+            "{answers} came from the store, given under the system_fingerprint {before}; now the same name answers under \
+             {new} as well, and may be another version of the model\nhint: --fresh asks it again"
+        ))
     }
 }
 
@@ -316,6 +353,44 @@ mod tests {
         let (store, silent) = (open(&folder), Scripted(Vec::new()));
         let kept = StoredGenerator::new(&silent, &store).generate_all(&["a"]).unwrap();
         assert_eq!(kept, [Answer::whole("new")]);
+    }
+
+    /// Answers under a fingerprint.
+    struct Marked(&'static str);
+
+    impl Generator for Marked {
+        fn id(&self) -> ContentId {
+            ContentId::of(b"marked")
+        }
+        fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> Result<()> {
+            (0..prompts.len()).try_for_each(|number| keep(number, Answer::whole(self.0)))
+        }
+        fn choose(&self, _: &[ChoicePrompt<'_>], _: &Keep<'_, Chosen>) -> Result<()> {
+            Ok(())
+        }
+        fn fingerprints(&self) -> BTreeMap<String, usize> {
+            BTreeMap::from([(self.0.to_owned(), 1)])
+        }
+    }
+
+    #[test]
+    fn answers_earlier_under_another_fingerprint_are_noted() {
+        let (folder, mut store) = store();
+        let mut notes = |mark| {
+            let marked = Marked(mark);
+            let stored = StoredGenerator::new(&marked, &store);
+            stored.generate_all(&["a", "b"]).unwrap();
+            let notes = stored.notes();
+            store = open(&folder);
+            notes
+        };
+        assert_eq!((notes("fp_1"), notes("fp_1")), (Vec::new(), Vec::new()));
+        let changed = notes("fp_2");
+        assert!(
+            changed[0]
+                .starts_with("2 answers came from the store, given under the system_fingerprint fp_1; now")
+        );
+        assert!(changed[0].contains("under fp_2 as well") && changed[0].contains("--fresh"), "{changed:?}");
     }
 
     #[test]

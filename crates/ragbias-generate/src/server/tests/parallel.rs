@@ -93,9 +93,9 @@ fn a_wrong_key_stops_requests_at_once_and_those_in_flight_are_kept() {
     });
     assert!(error.unwrap_err().to_string().contains("status 401: expired"));
     assert_eq!(kept.load(Ordering::SeqCst), 1);
-    let asked = mock.asked();
-    let later = asked.iter().filter(|request| request.prompt() == "later").count();
-    let retried = asked.iter().filter(|request| request.prompt() == "retrying").count();
+    let prompts = mock.prompts();
+    let times = |prompt: &str| prompts.iter().filter(|asked| *asked == prompt).count();
+    let (later, retried) = (times("later"), times("retrying"));
     assert!(later == 0 && retried == 1, "{later} {retried}");
 }
 
