@@ -77,3 +77,57 @@ fn untrainable(config: &CheckpointConfig) -> Option<(String, &'static str)> {
     (config.similarity != Similarity::Cosine)
         .then(|| (format!("similarity_fn_name {}", config.similarity), "cosine, which the loss is over"))
 }
+
+#[cfg(test)]
+mod tests {
+    use ragbias_embed::{Activation, Pooling, Prefixes};
+
+    use super::*;
+
+    fn plain() -> CheckpointConfig {
+        let bert = BertConfig {
+            vocab_size: 9,
+            hidden_size: 8,
+            num_hidden_layers: 1,
+            num_attention_heads: 2,
+            intermediate_size: 16,
+            hidden_act: Activation::Gelu,
+            max_position_embeddings: 64,
+            type_vocab_size: 2,
+            layer_norm_eps: 1e-12,
+        };
+        CheckpointConfig {
+            bert,
+            pooling: PoolingMode::Mean.into(),
+            steps: vec![StepConfig::Normalize],
+            truncate_dim: None,
+            similarity: Similarity::Cosine,
+            prefixes: Prefixes::default(),
+        }
+    }
+
+    #[test]
+    fn a_base_that_training_does_not_go_through_is_refused_by_what_it_has() {
+        assert_eq!(untrainable(&plain()), None);
+        let prefixes = Prefixes { question: "query: ".into(), document: String::new() };
+        let left_out = Pooling::joined(vec![PoolingMode::Cls], false);
+        assert_eq!(untrainable(&CheckpointConfig { prefixes: prefixes.clone(), ..plain() }), None);
+        assert_eq!(untrainable(&CheckpointConfig { pooling: left_out.clone(), ..plain() }), None);
+        let joined = Pooling::joined(vec![PoolingMode::Mean, PoolingMode::Max], true);
+        for (config, what) in [
+            (CheckpointConfig { pooling: joined, ..plain() }, "pooling by mean and max"),
+            (
+                CheckpointConfig { pooling: left_out, prefixes, ..plain() },
+                "prompts that are left out of pooling",
+            ),
+            (
+                CheckpointConfig { steps: vec![StepConfig::LayerNorm { dim: 8 }], ..plain() },
+                "a LayerNorm module",
+            ),
+            (CheckpointConfig { truncate_dim: Some(4), ..plain() }, "truncate_dim 4"),
+            (CheckpointConfig { similarity: Similarity::Dot, ..plain() }, "similarity_fn_name dot"),
+        ] {
+            assert_eq!(untrainable(&config).unwrap().0, what);
+        }
+    }
+}

@@ -234,4 +234,63 @@ mod tests {
             "{error}"
         );
     }
+
+    /// A hub on this machine that has one repository, and answers as many requests as a checkpoint of these files takes.
+    fn hub(files: &'static [(&'static str, &'static str)]) -> String {
+        use std::io::{BufRead, BufReader, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut lines =
+                    BufReader::new(stream.try_clone().unwrap()).lines().map_while(std::result::Result::ok);
+                let path = lines.next().unwrap_or_default().split(' ').nth(1).unwrap_or_default().to_owned();
+                lines.take_while(|line| !line.is_empty()).for_each(drop);
+                let names: Vec<_> =
+                    files.iter().map(|(name, _)| serde_json::json!({ "rfilename": name })).collect();
+                let file = files.iter().find(|(name, _)| path == format!("/org/name/resolve/main/{name}"));
+                let (status, body) = match file {
+                    Some((_, text)) => ("206 Partial Content", (*text).to_owned()),
+                    None if path == "/api/models/org/name/revision/main" => {
+                        ("200 OK", serde_json::json!({ "siblings": names, "sha": "c0ffee" }).to_string())
+                    }
+                    None => ("404 Not Found", "Repository not found".to_owned()),
+                };
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 {status}\r\nx-repo-commit: c0ffee\r\netag: \"{}\"\r\ncontent-range: bytes 0-0/{length}\r\n\
+                     content-length: {length}\r\nconnection: close\r\n\r\n{body}",
+                    path.len(),
+                    length = body.len()
+                );
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn a_checkpoint_is_fetched_whole_into_the_cache_and_found_there_the_next_time() {
+        let files = [
+            ("README.md", "not asked for"),
+            ("config.json", "{}"),
+            ("1_Pooling/config.json", "{\"a\": 1}"),
+            ("model.safetensors", "weights"),
+        ];
+        let address = hub(Box::leak(Box::new(files)));
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::new(root.path().into());
+        let api = || {
+            let api = ApiBuilder::new().with_endpoint(address.clone()).with_progress(false);
+            api.with_cache_dir(root.path().into()).with_token(None)
+        };
+        let fetched = find("org/name", &cache, Some(&api), &Silent).unwrap();
+        assert!(fetched.ends_with("models--org--name/snapshots/c0ffee"), "{}", fetched.display());
+        assert_eq!(fs_err::read_to_string(fetched.join("1_Pooling/config.json")).unwrap(), "{\"a\": 1}");
+        assert_eq!(fs_err::read_to_string(fetched.join("model.safetensors")).unwrap(), "weights");
+        assert!(!fetched.join("README.md").exists());
+        assert_eq!(find("org/name", &cache, None, &Silent).unwrap(), fetched);
+        let error = find("org/other", &cache, Some(&api), &Silent).unwrap_err().to_string();
+        assert!(error.contains("Hugging Face hub, org/other") && error.contains("404"), "{error}");
+    }
 }

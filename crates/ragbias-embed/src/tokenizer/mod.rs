@@ -6,6 +6,7 @@
 
 mod added;
 mod bert;
+mod json;
 mod settings;
 
 use std::collections::HashSet;
@@ -15,8 +16,9 @@ use tokenizers::normalizers::{Lowercase, Sequence};
 use tokenizers::{NormalizerWrapper, Tokenizer, TruncationDirection, TruncationParams};
 
 use self::added::Added;
+use self::json::Sound;
 use self::settings::Settings;
-use crate::files::read;
+use crate::files::{parse_json, read};
 use crate::{Error, Result};
 
 /// A checkpoint's tokenizer.
@@ -55,6 +57,7 @@ impl TextTokenizer {
         let path = folder.join("tokenizer.json");
         let (loaded, bytes) = if path.is_file() {
             let bytes = read(&path)?;
+            parse_json::<Sound>(&path, &bytes)?;
             let tokenizer = Tokenizer::from_bytes(&bytes)
                 .map_err(|reason| Error::Tokenizer { path: path.clone(), reason })?;
             settings::check_padding(&path, &tokenizer)?;

@@ -154,6 +154,9 @@ fn no_changed_byte_of_a_settings_file_ends_in_a_panic() {
     for file in ["config.json", "modules.json", "1_Pooling/config.json", "tokenizer_config.json"] {
         damage("base", file, 5);
     }
+    damage("base", "tokenizer.json", 3);
+    damage("tokenizer-json-as-it-is", "tokenizer.json", 11);
+    damage("prompts", "config_sentence_transformers.json", 3);
     damage("base", "model.safetensors", 211);
     damage("vocabulary-alone", "vocab.txt", 13);
 }
