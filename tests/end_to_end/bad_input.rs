@@ -79,7 +79,7 @@ fn model_files_that_are_cut_or_of_another_kind_are_refused() {
     let pulled = scratch.json(&["models", "pull", "smollm2-135m"]);
     let whole = fs_err::read(pulled["path"].as_str().unwrap()).unwrap();
     let cut = scratch.write("cut.gguf", &whole[..2_000_000]);
-    assert_refused(&llm(&cut), &["cut.gguf: not a whole GGUF file", "hint: a truncated download"]);
+    assert_refused(&llm(&cut), &["cut.gguf: the file is truncated", "hint: a download that broke off"]);
     let text = scratch.write("text.gguf", "not a model");
     assert_refused(&llm(&text), &["it does not begin with the letters GGUF"]);
     // Version 3, no tensor, one key: general.architecture = "mamba".
@@ -93,7 +93,7 @@ fn model_files_that_are_cut_or_of_another_kind_are_refused() {
         other.extend(text.as_bytes());
     }
     let other = scratch.write("other.gguf", other);
-    assert_refused(&llm(&other), &["architecture `mamba`, expected llama or gemma3"]);
+    assert_refused(&llm(&other), &["architecture `mamba`; read are llama and gemma3"]);
     scratch.write("bert/config.json", "{\"model_type\": \"roberta\"}");
     assert_refused(
         &measure(&scratch, "gender", "gender", &["--embedder", "bert"]),
