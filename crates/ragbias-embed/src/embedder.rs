@@ -133,7 +133,7 @@ impl TextEmbedder {
     /// The token ids of texts as the encoder sees them: prefixed, cut, with special tokens.
     ///
     /// # Errors
-    /// [`Error::Tokenise`] where the tokenizer fails on a text.
+    /// [`Error::Tokenise`](crate::Error::Tokenise) where the tokenizer fails on a text.
     pub fn tokenise(&self, texts: &[&str], role: Role) -> Result<Vec<Vec<u32>>> {
         use rayon::prelude::*;
         let prefix = self.config.prefixes.of(role);
