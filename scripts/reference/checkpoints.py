@@ -230,6 +230,14 @@ V["accents-stripped-case-kept"] = variant(tok(do_lower_case=False, strip_accents
 V["tokenizer-json-as-it-is"] = variant({"tokenizer.json": cased(), **tok(tokenizer_class="PreTrainedTokenizerFast")})
 V["tokenizer-json-lower-cased-first"] = variant({"tokenizer.json": cased(), **tok(tokenizer_class="PreTrainedTokenizerFast"), **text(max_seq_length=24, do_lower_case=True)})
 V["class-from-config-json"] = variant({"tokenizer.json": cased(), "config.json": {**CONFIG, "tokenizer_class": "PreTrainedTokenizerFast"}, "tokenizer_config.json": {k: v for k, v in TOKENIZER.items() if k != "tokenizer_class"}})
+PIECES = [["<s>", 0.0], ["<pad>", 0.0], ["</s>", 0.0], ["<unk>", 0.0]] + [["▁" + c, -3.0 - i / 9] for i, c in enumerate(LETTERS + ["the", "mill", "hall", "note"])] + [[c, -4.0 - i / 7] for i, c in enumerate(LETTERS + ["ll", "ar", "▁"])] + [["<mask>", 0.0]]
+UNIGRAM = {
+    "version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": {"type": "NFKC"},
+    "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+    "post_processor": None, "decoder": None, "model": {"type": "Unigram", "unk_id": 3, "vocab": PIECES, "byte_fallback": False},
+}
+V["xlm-roberta"] = variant({"tokenizer.json": UNIGRAM, "tokenizer_config.json": {"tokenizer_class": "XLMRobertaTokenizer", "model_max_length": 32}, **settings(prompts={"query": " the  mill : "})})
+V["xlm-roberta-no-space"] = variant({"tokenizer.json": UNIGRAM, "tokenizer_config.json": {"tokenizer_class": "XLMRobertaTokenizerFast", "add_prefix_space": False}, "special_tokens_map.json": {"bos_token": "<s>", "eos_token": "</s>", "mask_token": {"content": "<mask>", "lstrip": True, "rstrip": False, "normalized": False, "single_word": False}}})
 V["vocabulary-alone"] = variant({"tokenizer.json": None, "vocab.txt": "".join(token + "\n" for token in VOCABULARY)})
 V["added-tokens"] = variant(tok(added_tokens_decoder={str(i): {"content": c, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True} for i, c in enumerate(VOCABULARY[:5])} | {str(VOCABULARY.index("mill")): {"content": "mill", "lstrip": True, "normalized": True, "rstrip": False, "single_word": False, "special": False}}))
 # Prompts.
@@ -273,6 +281,7 @@ V["dense-of-other-width"] = with_dense(dense("2_Dense", 12, 8))
 V["dense-with-other-tensors"] = with_dense(dense("2_Dense", 16, 8))
 V["dense-with-other-tensors"]["weights"]["2_Dense/model.safetensors"]["tensors"]["norm.weight"] = [8]
 V["default-prompt-missing"] = variant(settings(prompts=P, default_prompt_name="absent"))
+V["tokenizer-of-another-class"] = variant(tok(tokenizer_class="XLMRobertaTokenizer"))
 V["vocabulary-of-other-size"] = variant({"config.json": {**CONFIG, "vocab_size": 999}})
 
 

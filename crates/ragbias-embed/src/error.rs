@@ -240,6 +240,9 @@ pub enum Error {
     },
 }
 
+/// Characters of what a file says that a message shows.
+const MOST_SHOWN: usize = 200;
+
 impl Error {
     /// [`Error::Unsupported`].
     pub(crate) fn unsupported(
@@ -248,7 +251,12 @@ impl Error {
         expected: impl Into<String>,
         received: impl Into<String>,
     ) -> Self {
-        let (expected, received) = (expected.into(), received.into());
+        let (expected, mut received) = (expected.into(), received.into());
+        // A file may say anything at any length.
+        if let Some((end, _)) = received.char_indices().nth(MOST_SHOWN) {
+            received.truncate(end);
+            received.push('…');
+        }
         Self::Unsupported { path: path.into(), what, expected, received }
     }
 }

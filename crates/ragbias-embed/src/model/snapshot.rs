@@ -128,7 +128,10 @@ fn wanted(names: &[String]) -> Vec<&str> {
     let depth = |name: &str| name.matches('/').count();
     let other = ["onnx/", "openvino/", "coreml/", ".git"];
     let near = names.iter().map(String::as_str).filter(|name| {
-        depth(name) <= 1 && !name.contains("..") && !other.iter().any(|prefix| name.starts_with(prefix))
+        depth(name) <= 1
+            && !name.starts_with('/')
+            && !name.contains("..")
+            && !other.iter().any(|prefix| name.starts_with(prefix))
     });
     let near: Vec<&str> = near.collect();
     let folder = |name: &str| name.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned());
@@ -181,6 +184,8 @@ mod tests {
             "tokenizer.json",
             "rust_model.ot",
             "a/b/config.json",
+            "/config.json",
+            "../config.json",
         ]
         .map(str::to_owned);
         assert_eq!(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tokenizers::{AddedToken, Tokenizer};
 
-use super::settings::Settings;
+use super::settings::{Class, Settings};
 use crate::files::{Object, read_optional_json};
 use crate::{Error, Result};
 
@@ -20,23 +20,27 @@ pub(super) struct Added {
     extra: Vec<AddedToken>,
 }
 
-/// Keys of special tokens, and what a `BertTokenizer` calls them where no file does.
-const NAMED: [(&str, Option<&str>); 7] = [
-    ("bos_token", None),
-    ("eos_token", None),
-    ("unk_token", Some("[UNK]")),
-    ("sep_token", Some("[SEP]")),
-    ("pad_token", Some("[PAD]")),
-    ("cls_token", Some("[CLS]")),
-    ("mask_token", Some("[MASK]")),
+/// Keys of special tokens, and what a `BertTokenizer` and an `XLMRobertaTokenizer` call them where no file does.
+const NAMED: [(&str, Option<&str>, &str); 7] = [
+    ("bos_token", None, "<s>"),
+    ("eos_token", None, "</s>"),
+    ("unk_token", Some("[UNK]"), "<unk>"),
+    ("sep_token", Some("[SEP]"), "</s>"),
+    ("pad_token", Some("[PAD]"), "<pad>"),
+    ("cls_token", Some("[CLS]"), "<s>"),
+    ("mask_token", Some("[MASK]"), "<mask>"),
 ];
 
 impl Added {
     pub(super) fn read(folder: &Path, settings: &Settings, loaded: Option<&Tokenizer>) -> Result<Self> {
         let path = folder.join("tokenizer_config.json");
         let mut named = Vec::new();
-        for (key, default) in NAMED {
-            let default = default.filter(|_| settings.is_bert);
+        for (key, of_bert, of_xlm_roberta) in NAMED {
+            let default = match settings.class {
+                Class::Bert => of_bert,
+                Class::XlmRoberta => Some(of_xlm_roberta),
+                Class::File => None,
+            };
             let token = match settings.file.get(key) {
                 Some(Value::Null) => None,
                 Some(value) => Some(token(&path, key, value, true)?),

@@ -1,23 +1,25 @@
 //! Texts to token ids, as transformers makes the tokenizer out of a folder's files.
 //!
 //! The class that `tokenizer_config.json` names decides which file counts. A `BertTokenizer` takes no more than the
-//! vocabulary from `tokenizer.json` (or `vocab.txt`), and its lower-casing and accents from `tokenizer_config.json`; a
-//! tokenizer without a class of its own is `tokenizer.json` as it is.
+//! vocabulary from `tokenizer.json` (or `vocab.txt`), and its lower-casing and accents from `tokenizer_config.json`; an
+//! `XLMRobertaTokenizer` makes its own, too; a tokenizer without a class of its own is `tokenizer.json` as it is.
 
 mod added;
 mod bert;
 mod json;
 mod settings;
+mod xlm_roberta;
 
 use std::collections::HashSet;
 use std::path::Path;
 
 use tokenizers::normalizers::{Lowercase, Sequence};
+use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{NormalizerWrapper, Tokenizer, TruncationDirection, TruncationParams};
 
 use self::added::Added;
 use self::json::Sound;
-use self::settings::Settings;
+use self::settings::{Class, Settings};
 use crate::files::{parse_json, read};
 use crate::{Error, Result};
 
@@ -64,21 +66,23 @@ impl TextTokenizer {
             (Some(tokenizer), bytes)
         } else {
             let vocabulary = folder.join("vocab.txt");
-            if !(vocabulary.is_file() && settings.is_bert) {
+            if !(vocabulary.is_file() && settings.class == Class::Bert) {
                 return Err(Error::MissingFile { folder: folder.into(), file: "tokenizer.json" });
             }
             (None, read(&vocabulary)?)
         };
         let added = Added::read(folder, &settings, loaded.as_ref())?;
-        let mut tokenizer = match &loaded {
-            Some(loaded) if settings.is_bert => bert::of_file(&path, loaded, &settings, &added)?,
-            Some(loaded) => {
-                settings.check_model(&path, loaded)?;
+        let mut tokenizer = match (&loaded, settings.class) {
+            (None, _) => bert::of_vocabulary(&folder.join("vocab.txt"), &settings, &added)?,
+            (Some(loaded), Class::Bert) => bert::of_file(&path, loaded, &settings, &added)?,
+            (Some(loaded), Class::XlmRoberta) => {
+                xlm_roberta::of_file(&path, &bytes, loaded, &settings, &added)?
+            }
+            (Some(loaded), Class::File) => {
                 let mut tokenizer = loaded.clone();
                 added.add_to(&path, &mut tokenizer)?;
                 tokenizer
             }
-            None => bert::of_vocabulary(&folder.join("vocab.txt"), &settings, &added)?,
         };
         if wanted.do_lower_case {
             lower_case_first(&path, &mut tokenizer)?;
@@ -175,6 +179,27 @@ impl TextTokenizer {
         let ids = self.ids(0, "", prompt)?;
         Ok(ids.len() - usize::from(ids.last().is_some_and(|last| self.special.contains(last))))
     }
+}
+
+/// Puts a text between two special tokens, and a second text between the latter of them.
+fn between(path: &Path, tokenizer: &mut Tokenizer, added: &Added, keys: [&'static str; 2]) -> Result<()> {
+    let fail = |reason| Error::Tokenizer { path: path.into(), reason };
+    let token = |key: &'static str| -> Result<(String, u32)> {
+        let token =
+            added.named(key).and_then(|token| Some((token.to_owned(), tokenizer.token_to_id(token)?)));
+        token.ok_or_else(|| Error::unsupported(path, key, "a token of the vocabulary", "missing"))
+    };
+    let [first, last] = [token(keys[0])?, token(keys[1])?];
+    let template = TemplateProcessing::builder()
+        .try_single(format!("{}:0 $A:0 {}:0", first.0, last.0))
+        .and_then(|builder| builder.try_pair(format!("{0}:0 $A:0 {1}:0 $B:1 {1}:1", first.0, last.0)))
+        .map(|builder| builder.special_tokens(vec![first, last]).build());
+    match template {
+        Ok(Ok(template)) => tokenizer.with_post_processor(Some(template)),
+        Ok(Err(error)) => return Err(fail(error.to_string().into())),
+        Err(error) => return Err(fail(error.into())),
+    };
+    Ok(())
 }
 
 /// Lower-casing before everything else, unless it is done there already: that of `BertNormalizer` does not count.

@@ -4,16 +4,14 @@ use std::path::Path;
 
 use serde_json::Value;
 use tokenizers::normalizers::BertNormalizer;
-use tokenizers::{ModelWrapper, PaddingDirection, Tokenizer, TruncationDirection};
+use tokenizers::{PaddingDirection, Tokenizer, TruncationDirection};
 
 use crate::files::{Object, get, read_optional_json};
 use crate::{Error, Result};
 
 /// What the files say that is not in `tokenizer.json`, or is decided here in its place.
 pub(super) struct Settings {
-    /// Whether the tokenizer is made by transformers' `BertTokenizer`.
-    pub(super) is_bert: bool,
-    class: String,
+    pub(super) class: Class,
     /// Lower-casing, accents and Chinese characters of a `BertTokenizer`.
     pub(super) normalizer: BertNormalizer,
     /// `model_max_length`; the largest number where there is none.
@@ -25,13 +23,28 @@ pub(super) struct Settings {
     pub(super) is_older: bool,
 }
 
+/// The class of transformers that makes the tokenizer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// `BertTokenizer`, or one that inherits it.
+    Bert,
+    /// `XLMRobertaTokenizer`, which multilingual encoders of BERT's shape have.
+    XlmRoberta,
+    /// None of its own: `tokenizer.json` as it is.
+    File,
+}
+
 /// Longer limits mean that there is none.
 const NO_LIMIT: f64 = 1e20;
 
-/// Classes that are, or inherit, `BertTokenizer`.
-const BERT: [&str; 2] = ["BertTokenizer", "DistilBertTokenizer"];
-/// Classes that are `tokenizer.json` as it is.
-const FILE: [&str; 3] = ["PreTrainedTokenizer", "TokenizersBackend", "XLMRobertaTokenizer"];
+/// Classes by their names, without `Fast`.
+const CLASSES: [(&str, Class); 5] = [
+    ("BertTokenizer", Class::Bert),
+    ("DistilBertTokenizer", Class::Bert),
+    ("XLMRobertaTokenizer", Class::XlmRoberta),
+    ("PreTrainedTokenizer", Class::File),
+    ("TokenizersBackend", Class::File),
+];
 
 impl Settings {
     /// `class` is what `config.json` calls the tokenizer's class.
@@ -40,11 +53,11 @@ impl Settings {
         let mut file: Object = read_optional_json(&path)?;
         let named: Option<String> = get(&path, &file, "tokenizer_class")?;
         let class = named.as_deref().or(class).unwrap_or("BertTokenizer");
-        let class = class.strip_suffix("Fast").unwrap_or(class).to_owned();
-        if !BERT.iter().chain(&FILE).any(|known| *known == class) {
-            let expected = format!("one of {}, {}", BERT.join(", "), FILE.join(", "));
+        let class = class.strip_suffix("Fast").unwrap_or(class);
+        let Some((_, class)) = CLASSES.into_iter().find(|(name, _)| *name == class) else {
+            let expected = format!("one of {}", CLASSES.map(|(name, _)| name).join(", "));
             return Err(Error::unsupported(&path, "tokenizer_class", expected, class));
-        }
+        };
         refuse(&path, &file)?;
         let is_older = !file.contains_key("added_tokens_decoder");
         if is_older {
@@ -63,7 +76,6 @@ impl Settings {
             Some(other) => Err(Error::unsupported(&path, key, "true or false", other.to_string())),
         };
         Ok(Self {
-            is_bert: BERT.contains(&class.as_str()),
             class,
             normalizer: BertNormalizer::new(
                 true,
@@ -76,16 +88,6 @@ impl Settings {
             file,
             is_older,
         })
-    }
-
-    /// Where `tokenizer.json` is taken as it is, though the class would make it anew, it is of the kind that comes out the same.
-    pub(super) fn check_model(&self, path: &Path, tokenizer: &Tokenizer) -> Result<()> {
-        let is_unigram = matches!(tokenizer.get_model(), ModelWrapper::Unigram(_));
-        if self.class == "XLMRobertaTokenizer" && !is_unigram {
-            let expected = "Unigram, as the class XLMRobertaTokenizer has it";
-            return Err(Error::unsupported(path, "the tokenizer's model", expected, "another"));
-        }
-        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ mod file;
 mod names;
 mod pickle;
 mod torch;
+mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};

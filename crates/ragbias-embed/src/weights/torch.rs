@@ -9,7 +9,8 @@ use std::io::Cursor;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::file::Place;
-use super::pickle::{Machine, TensorRef, Value};
+use super::pickle::Machine;
+use super::value::{TensorRef, Value};
 
 type Result<T> = std::result::Result<T, String>;
 

@@ -1,0 +1,214 @@
+use ragbias_core::Role;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn folder(files: &[(&str, Value)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(path, text.to_string()).unwrap();
+    }
+    folder
+}
+
+fn bert() -> Value {
+    json!({"model_type": "bert", "vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 64})
+}
+
+fn modules(kinds: &[(&str, &str)]) -> Value {
+    let module = |(at, (path, kind)): (usize, &(&str, &str))| {
+        let kind = if kind.contains('.') {
+            (*kind).to_owned()
+        } else {
+            format!("sentence_transformers.models.{kind}")
+        };
+        json!({"idx": at, "name": at.to_string(), "path": path, "type": kind})
+    };
+    kinds.iter().enumerate().map(module).collect()
+}
+
+const PLAIN: [(&str, &str); 2] = [("", "Transformer"), ("1_Pooling", "Pooling")];
+
+/// The refusal of a plain checkpoint with some files more, or others.
+fn refusal(files: &[(&str, Value)]) -> String {
+    let pooling = json!({"word_embedding_dimension": 8, "pooling_mode_cls_token": true});
+    let mut all =
+        vec![("config.json", bert()), ("modules.json", modules(&PLAIN)), ("1_Pooling/config.json", pooling)];
+    all.extend_from_slice(files);
+    CheckpointConfig::read(folder(&all).path()).unwrap_err().to_string()
+}
+
+fn bert_with(key: &str, value: Value) -> (&'static str, Value) {
+    let mut file = bert();
+    file[key] = value;
+    ("config.json", file)
+}
+
+#[test]
+fn modules_are_read_in_their_order_from_wherever_they_are() {
+    let dense = json!({"in_features": 16, "out_features": 4, "bias": false,
+        "activation_function": "torch.nn.modules.activation.Tanh"});
+    let order = [
+        ("0_Transformer", "sentence_transformers.base.modules.transformer.Transformer"),
+        ("p", "sentence_transformers.sentence_transformer.modules.pooling.Pooling"),
+        ("2_Normalize", "Normalize"),
+        ("3_Dense", "Dense"),
+        ("4_Dropout", "Dropout"),
+        ("5_LayerNorm", "LayerNorm"),
+    ];
+    let folder = folder(&[
+        ("modules.json", modules(&order)),
+        ("0_Transformer/config.json", bert()),
+        ("p/config.json", json!({"embedding_dimension": 8, "pooling_mode": ["max", "cls"]})),
+        ("3_Dense/config.json", dense),
+        ("5_LayerNorm/config.json", json!({"dimension": 4})),
+    ]);
+    let config = CheckpointConfig::read(folder.path()).unwrap();
+    assert_eq!(config.pooling.modes(), [PoolingMode::Max, PoolingMode::Cls]);
+    let names: Vec<&str> = config.steps.iter().map(StepConfig::name).collect();
+    assert_eq!(names, ["Normalize", "Dense", "LayerNorm"]);
+}
+
+#[test]
+fn prompts_similarity_and_length_of_vectors_come_from_their_file() {
+    let settings = json!({"prompts": {"query": "query: ", "passage": "passage: ", "document": null},
+        "similarity_fn_name": "dot", "truncate_dim": 4});
+    let pooling = json!({"embedding_dimension": 8, "pooling_mode": "cls"});
+    let folder = folder(&[
+        ("config.json", bert()),
+        ("modules.json", modules(&PLAIN)),
+        ("1_Pooling/config.json", pooling),
+        ("config_sentence_transformers.json", settings),
+    ]);
+    let files = CheckpointFiles::read(folder.path()).unwrap();
+    assert_eq!(files.config.prefixes.of(Role::Question), "query: ");
+    assert_eq!(files.config.prefixes.of(Role::Document), "", "encode_document finds `document` first");
+    assert_eq!(files.unused_prompts, ["passage"]);
+    assert_eq!((files.config.similarity, files.config.truncate_dim), (Similarity::Dot, Some(4)));
+}
+
+#[test]
+fn without_modules_the_mean_is_taken_and_other_files_do_not_count() {
+    let folder = folder(&[
+        ("config.json", bert()),
+        ("1_Pooling/config.json", json!({"embedding_dimension": 8, "pooling_mode": "cls"})),
+        ("sentence_bert_config.json", json!({"max_seq_length": 16})),
+        ("config_sentence_transformers.json", json!({"prompts": {"query": "q: "}})),
+    ]);
+    let files = CheckpointFiles::read(folder.path()).unwrap();
+    assert_eq!(files.config.pooling, PoolingMode::Mean.into());
+    assert_eq!((files.max_seq_length, files.config.prefixes), (None, Prefixes::default()));
+}
+
+#[test]
+fn modules_that_are_not_computed_are_refused_by_name() {
+    for kind in ["Router", "Asym", "CNN", "LSTM", "WordWeights", "WeightedLayerPooling", "MultiVectorMask"] {
+        let error = refusal(&[("modules.json", modules(&[PLAIN[0], PLAIN[1], ("2", kind)]))]);
+        assert!(error.contains(&format!("a module is `sentence_transformers.models.{kind}`")), "{error}");
+    }
+    let custom = refusal(&[("modules.json", modules(&[PLAIN[0], PLAIN[1], ("2", "modeling_mine.Mine")]))]);
+    assert!(custom.contains("a module is `modeling_mine.Mine`"), "{custom}");
+    let bow = refusal(&[("modules.json", modules(&[("", "BoW"), PLAIN[1]]))]);
+    assert!(bow.contains("sentence_transformers.models.BoW"), "{bow}");
+    let none = refusal(&[("modules.json", modules(&PLAIN[..1]))]);
+    assert!(none.contains("a module is `missing`, expected a Pooling after the Transformer"), "{none}");
+    let outside = refusal(&[("modules.json", modules(&[PLAIN[0], ("../p", "Pooling")]))]);
+    assert!(outside.contains("a module's path is `../p`"), "{outside}");
+    let absent = refusal(&[("modules.json", modules(&[PLAIN[0], ("9_Pooling", "Pooling")]))]);
+    assert!(absent.contains("9_Pooling: no config.json"), "{absent}");
+}
+
+#[test]
+fn keys_that_would_change_vectors_are_refused_by_name() {
+    for (key, value) in [
+        ("position_embedding_type", json!("relative_key")),
+        ("is_decoder", json!(true)),
+        ("add_cross_attention", json!(true)),
+        ("hidden_act", json!("quick_gelu")),
+        ("quantization_config", json!({"bits": 8})),
+        ("auto_map", json!({"AutoModel": "modeling.Own"})),
+        ("dtype", json!("float8_e4m3fn")),
+        ("num_attention_heads", json!(3)),
+        ("num_hidden_layers", json!(100_000)),
+        ("layer_norm_eps", json!(-1.0)),
+    ] {
+        let error = refusal(&[bert_with(key, value)]);
+        assert!(error.contains(&format!("config.json: {key} is `")), "{error}");
+    }
+    for (key, value) in [
+        ("query_length", json!(32)),
+        ("processing_kwargs", json!({"text": {"max_length": 8}})),
+        ("tokenizer_args", json!({"do_lower_case": false})),
+        ("transformer_task", json!("fill-mask")),
+        ("max_seq_length", json!(0)),
+        ("anything", json!(1)),
+    ] {
+        let error = refusal(&[("sentence_bert_config.json", json!({key: value}))]);
+        assert!(error.contains("sentence_bert_config.json: ") && error.contains(key), "{error}");
+    }
+    for (key, value) in [
+        ("similarity_fn_name", json!("manhattan")),
+        ("model_type", json!("SparseEncoder")),
+        ("default_prompt_name", json!("absent")),
+    ] {
+        let error = refusal(&[("config_sentence_transformers.json", json!({key: value}))]);
+        assert!(error.contains(&format!("config_sentence_transformers.json: {key} is `")), "{error}");
+    }
+    let adapter = refusal(&[("adapter_config.json", json!({"peft_type": "LORA"}))]);
+    assert!(adapter.contains("adapter_config.json: the checkpoint is `an adapter`"), "{adapter}");
+}
+
+#[test]
+fn a_dense_module_is_refused_where_it_does_not_fit_or_is_not_known() {
+    let with = |file: Value| {
+        refusal(&[
+            ("modules.json", modules(&[PLAIN[0], PLAIN[1], ("2_Dense", "Dense")])),
+            ("2_Dense/config.json", file),
+        ])
+    };
+    let wide = with(json!({"in_features": 9, "out_features": 4}));
+    assert!(wide.contains("2_Dense/config.json: in_features is `9`, expected 8"), "{wide}");
+    let own = with(json!({"in_features": 8, "out_features": 4, "activation_function": "mine.Act"}));
+    assert!(own.contains("activation_function is `mine.Act`"), "{own}");
+    let tokens = with(json!({"in_features": 8, "out_features": 4, "module_input_name": "token_embeddings"}));
+    assert!(tokens.contains("module_input_name is `token_embeddings`"), "{tokens}");
+    let other = with(json!({"in_features": 8, "out_features": 4, "dropout": 0.1}));
+    assert!(other.contains("a key is `dropout`"), "{other}");
+}
+
+#[test]
+fn another_architecture_is_refused_by_name() {
+    let error = refusal(&[bert_with("model_type", json!("llama"))]);
+    assert!(error.ends_with("config.json: model_type is `llama`, expected bert"), "{error}");
+}
+
+#[test]
+fn missing_keys_are_the_defaults_of_transformers() {
+    let folder = folder(&[("config.json", json!({"model_type": "bert"}))]);
+    let bert = CheckpointConfig::read(folder.path()).unwrap().bert;
+    assert_eq!((bert.vocab_size, bert.hidden_size, bert.layer_norm_eps), (30522, 768, 1e-12));
+}
+
+#[test]
+fn a_plain_checkpoint_is_described_as_it_always_was() {
+    let folder = folder(&[("config.json", bert())]);
+    let config = CheckpointConfig::read(folder.path()).unwrap();
+    assert_eq!(
+        config.describe(256),
+        "CheckpointConfig { bert: BertConfig { vocab_size: 9, hidden_size: 8, num_hidden_layers: 1, \
+         num_attention_heads: 2, intermediate_size: 16, hidden_act: Gelu, max_position_embeddings: 64, \
+         type_vocab_size: 2, layer_norm_eps: 1e-12 }, pooling: Mean, max_tokens: 256, prefixes: Prefixes { \
+         question: \"\", document: \"\" } }"
+    );
+}
+
+#[test]
+fn malformed_json_is_reported_with_its_line() {
+    let folder = folder(&[]);
+    fs_err::write(folder.path().join("config.json"), "{\n \"model_type\": }").unwrap();
+    let error = CheckpointConfig::read(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("config.json: expected value at line 2"), "{error}");
+}
