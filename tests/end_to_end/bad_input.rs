@@ -40,8 +40,11 @@ fn files_that_are_not_there_or_malformed_are_named_with_their_line() {
     assert_refused(&measure(&scratch, "gender", &empty, &[]), &["empty.jsonl", "`a` has no text"]);
     let columns = scratch.write("a.csv", "x,y\n1,2\n");
     assert_refused(&measure(&scratch, &columns, "gender", &[]), &["a.csv", "its columns are x, y"]);
-    let other = scratch.write("a.xlsx", "");
-    assert_refused(&measure(&scratch, "gender", &other, &[]), &["a.xlsx", ".jsonl, .csv or .parquet"]);
+    let other = scratch.write("a.xlsx", "x");
+    assert_refused(
+        &measure(&scratch, "gender", &other, &[]),
+        &["a.xlsx", ".jsonl, .csv, .tsv (.gz, .zst) or .parquet"],
+    );
 }
 
 #[test]

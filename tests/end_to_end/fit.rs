@@ -200,7 +200,7 @@ fn tables_that_cannot_be_fitted_are_refused_with_the_place() {
     assert_refused(&retrieval, &["F.csv: no line can be fitted", "no row has a rag_bias"]);
     let delta = fit("F.csv", &format!("{header}{rows}"), &["--delta", "2"]);
     assert_refused(&delta, &["delta is 2, expected a number above 0 and up to 1"]);
-    assert_refused(&fit("F.txt", "", &[]), &["F.txt: expected a file that ends in .csv or .parquet"]);
+    assert_refused(&fit("F.xlsx", "x", &[]), &["F.xlsx: expected a file that ends in .jsonl, .csv"]);
     assert_refused(&scratch.run(&["fit", "--measurements", "none.csv"]), &["none.csv"]);
     let outcomes = scratch.write("o.csv", "embedder,llm,axis,corpus,split,question\n");
     let without_topic = fit("F.csv", &format!("{header}{rows}"), &["--outcomes", &outcomes]);

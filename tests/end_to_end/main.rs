@@ -8,6 +8,7 @@ mod answers;
 mod bad_input;
 mod choose;
 mod commands;
+mod files;
 mod fit;
 mod harness;
 #[path = "../../crates/ragbias-generate/src/server/mock.rs"]

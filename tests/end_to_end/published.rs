@@ -88,7 +88,7 @@ fn retrieval_metrics_are_those_of_sentence_transformers_and_pytrec_eval() {
             eprintln!("{set} {metric}: {value:.6}, reference {mean:.6}");
             assert!((value - mean).abs() < 1e-6, "{set}, {metric}: {value}, reference {mean}");
         }
-        let collection = TestCollection::load(folder.to_str().unwrap(), None, None).unwrap();
+        let collection = TestCollection::load(folder.to_str().unwrap(), None, None, &Silent).unwrap();
         let evaluation = collection.evaluate(&minilm, IndexKind::Exact, &Silent).unwrap();
         for (question, metrics) in &evaluation.per_question {
             for (metric, value) in [("ndcg@10", metrics.ndcg10), ("map", metrics.map)] {
@@ -144,7 +144,7 @@ fn the_graph_finds_the_ten_nearest_of_gap_and_perspectrum() {
     let texts: Vec<String> = ["gap", "perspectrum"]
         .iter()
         .flat_map(|set| {
-            let corpus = read_corpus(&data.join(set).join("corpus.jsonl")).unwrap();
+            let corpus = read_corpus(&data.join(set).join("corpus.jsonl"), None, &Silent).unwrap();
             corpus.documents().iter().map(Document::full_text).collect::<Vec<_>>()
         })
         .collect();

@@ -48,6 +48,7 @@ fn each_heavy_dependency_has_one_home() {
     let all = dependencies();
     for (heavy, homes) in [
         ("polars", &["ragbias-data"][..]),
+        ("parquet", &["ragbias-data"]),
         ("candle-core", &["ragbias-embed", "ragbias-generate", "ragbias-tune"]),
         ("candle-transformers", &["ragbias-generate"]),
         ("hnsw_rs", &["ragbias-index"]),

@@ -1,12 +1,11 @@
 //! Each command: what the library does for it, and what is printed.
-#![expect(clippy::print_stdout, reason = "the one place that prints data")]
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use ragbias::core::{Embedder, Embeddings, Generator, Passage, Progress, Role, Unit};
-use ragbias::data::{Dataset, Split, check_corpus, load_axis, read_corpus, write_file, write_outcomes};
+use ragbias::data::{Dataset, Split, check, load_axis, read_corpus, shown, write_file, write_outcomes};
 use ragbias::generate::{GenerateConfig, ServerConfig};
 use ragbias::score::Agreement;
 use ragbias::scorer::{self, Scorers};
@@ -21,6 +20,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::args::{self, Args, Command};
+use crate::output::{self, visible, visible_json};
 use crate::progress::{Bars, say};
 use crate::table;
 
@@ -61,12 +61,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 impl Session<'_> {
     /// JSON where it was asked for, else text.
     fn print(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
-        if self.args.json {
-            println!("{}", serde_json::to_string(value)?);
-        } else {
-            println!("{}", text());
-        }
-        Ok(())
+        let line =
+            if self.args.json { visible_json(&serde_json::to_string(value)?) } else { visible(&text()) };
+        Ok(output::print([line])?)
     }
 
     fn models_here(&self) -> Result<Models> {
@@ -167,22 +164,26 @@ impl Session<'_> {
                 self.print(&json!({ "name": name, "path": folder }), || folder.display().to_string())
             }
             args::Data::Check { file } => {
-                let problems = check_corpus(file)?;
-                self.print(&json!({ "problems": problems }), || {
-                    let listed: Vec<_> =
-                        problems.iter().map(|problem| format!("{}:{problem}", file.display())).collect();
-                    if listed.is_empty() { "nothing is wrong".into() } else { listed.join("\n") }
+                let checked = check(file)?;
+                let problems = checked.problems.len();
+                self.print(&checked, || {
+                    let at = |line: &String| format!("{}:{line}", file.display());
+                    let mut lines: Vec<String> = checked.problems.iter().map(at).collect();
+                    lines.extend(checked.notes.iter().map(|line| format!("{} (read so)", at(line))));
+                    let wrong = if problems == 0 { "; nothing is wrong" } else { "" };
+                    lines.push(format!("{}: {} records can be read{wrong}", checked.kind, checked.records));
+                    lines.join("\n")
                 })?;
-                if problems.is_empty() {
+                if problems == 0 {
                     return Ok(());
                 }
-                bail!("{} problem{}", problems.len(), if problems.len() == 1 { "" } else { "s" })
+                bail!("{problems} problem{}", if problems == 1 { "" } else { "s" })
             }
         }
     }
 
     fn embed(&self, command: &args::Embed) -> Result<()> {
-        let corpus = read_corpus(&command.input)?;
+        let corpus = read_corpus(&command.input, None, &self.progress)?;
         let embedder = self.models_here()?.embedder(&command.embedder, &self.progress)?;
         let store = self.store()?;
         let embedder = StoredEmbedder::new(embedder.as_ref(), &store);
@@ -204,9 +205,10 @@ impl Session<'_> {
 
     fn evaluate(&self, command: &args::Evaluate) -> Result<()> {
         let (queries, qrels) = (command.queries.as_deref(), command.qrels.as_deref());
-        let collection = TestCollection::load(&command.corpus, queries, qrels)?;
-        for note in collection.notes() {
-            self.progress.note(&note);
+        let collection = TestCollection::load(&command.corpus, queries, qrels, &self.progress)?;
+        let notes = collection.notes();
+        for note in &notes {
+            self.progress.note(note);
         }
         let models = self.models_here()?;
         let load = |name: &String| models.embedder(name, &self.progress);
@@ -221,6 +223,7 @@ impl Session<'_> {
         let evaluation = evaluate(first.as_ref())?;
         let mut rows = vec![(command.embedder.as_str(), evaluation.mean)];
         let mut summary = serde_json::to_value(&evaluation)?;
+        summary["notes"] = json!(notes);
         let mut compared = None;
         if let (Some(name), Some(other)) = (&command.against, other) {
             let test = PairedRandomisation::new(DRAWS, command.seed);
@@ -237,7 +240,7 @@ impl Session<'_> {
 
     fn score(&self, command: &args::Score) -> Result<()> {
         let axis = load_axis(&command.axis)?;
-        let corpus = read_corpus(&command.input)?;
+        let corpus = read_corpus(&command.input, Some(&axis), &self.progress)?;
         let scorer = scorer::by_name(&axis, command.scorer.as_deref(), &self.models_here()?, &self.progress)?;
         let passages = corpus.documents().iter().map(Passage::try_from).collect::<Result<Vec<_>, _>>()?;
         let step = self.progress.begin("scoring", passages.len() as u64, Unit::Items);
@@ -250,12 +253,19 @@ impl Session<'_> {
         let labelled =
             passages.iter().zip(&verdicts).filter_map(|(passage, verdict)| Some((passage.gold?, *verdict)));
         let agreement = Agreement::of(labelled);
+        let unscored = verdicts.iter().filter(|verdict| verdict.lean().is_none()).count();
         if self.args.json {
-            return self.print(&agreement, String::new);
+            let mut summary = serde_json::to_value(&agreement)?;
+            summary["documents"] = json!(verdicts.len());
+            summary["unscored"] = json!(unscored);
+            return self.print(&summary, String::new);
         }
-        for (document, verdict) in corpus.documents().iter().zip(&verdicts) {
+        output::print(corpus.documents().iter().zip(&verdicts).map(|(document, verdict)| {
             let lean = verdict.lean().map_or_else(|| "unscored".to_owned(), |lean| lean.to_string());
-            println!("{}\t{lean}", document.id);
+            format!("{}\t{lean}", shown(&document.id))
+        }))?;
+        if unscored > 0 {
+            say(&format!("{unscored} of {} documents unscored", verdicts.len()));
         }
         if let (Some(accuracy), Some(coverage)) = (agreement.accuracy, agreement.coverage) {
             say(&format!(
@@ -268,7 +278,8 @@ impl Session<'_> {
 
     fn measure(&self, command: &args::Measure) -> Result<()> {
         let axis = load_axis(&command.axis)?;
-        let (questions, corpus) = (load_questions(&command.questions)?, load_corpus(&command.corpus)?);
+        let questions = load_questions(&command.questions, &self.progress)?;
+        let corpus = load_corpus(&command.corpus, &axis, &self.progress)?;
         // Judgements belong to a data set: they are used where both come from the same one.
         let bundled = Dataset::bundled_names().any(|name| name == command.corpus);
         let qrels = (bundled && command.questions == command.corpus)

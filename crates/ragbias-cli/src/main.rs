@@ -3,21 +3,52 @@
 mod args;
 mod commands;
 mod cpu;
+mod output;
 mod progress;
 mod table;
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::args::Args;
+use crate::output::OutputError;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(help) => return print_help(&help),
+    };
     match commands::run(&args) {
         Ok(code) => code,
+        Err(error) if matches!(error.downcast_ref(), Some(OutputError::Closed)) => ExitCode::SUCCESS,
         Err(error) => {
-            progress::error(&format!("{error:#}"));
+            progress::error(&message(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error and what caused it, as far as it does not say so itself.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text += ": ";
+            text += &cause;
+        }
+    }
+    text
+}
+
+/// Help, the version, or what is wrong with the arguments.
+fn print_help(help: &clap::Error) -> ExitCode {
+    match help.print() {
+        Ok(()) => ExitCode::from(u8::try_from(help.exit_code()).unwrap_or(u8::MAX)),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            progress::error(&OutputError::from(error).to_string());
             ExitCode::FAILURE
         }
     }

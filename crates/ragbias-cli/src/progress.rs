@@ -1,16 +1,23 @@
 //! What people see while work is going on: on stderr, so that stdout holds data alone.
-#![expect(clippy::print_stderr, reason = "the one place that talks to people")]
 
-use std::sync::Mutex;
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 use ragbias::core::{Progress, Step, Unit};
 
+use crate::output::visible;
+
 /// Bars with rate and estimate on a terminal; elsewhere, as in a log, a line now and then.
 pub(crate) struct Bars {
-    bars: MultiProgress,
+    drawn: MultiProgress,
     quiet: bool,
+    /// Whether the terminal can move its cursor.
+    moves: bool,
+    /// Notes that were said: data that are read twice say what they say once.
+    said: Mutex<HashSet<String>>,
 }
 
 /// How often a log gets a line.
@@ -18,7 +25,8 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 
 impl Bars {
     pub(crate) fn new(quiet: bool) -> Self {
-        Self { bars: MultiProgress::new(), quiet }
+        let moves = std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb");
+        Self { drawn: MultiProgress::new(), quiet, moves, said: Mutex::default() }
     }
 }
 
@@ -27,7 +35,7 @@ impl Progress for Bars {
         if self.quiet {
             return Box::new(Bar(ProgressBar::hidden()));
         }
-        if self.bars.is_hidden() {
+        if self.drawn.is_hidden() || !self.moves {
             let now = Instant::now();
             return Box::new(Lines {
                 name: name.into(),
@@ -43,14 +51,15 @@ impl Progress for Bars {
         };
         let style = ProgressStyle::with_template(&format!("{{msg:24}} {{bar:28}} {counts}"))
             .expect("the template is a constant; this is a bug");
-        let bar = self.bars.add(ProgressBar::new(total).with_style(style).with_message(name.to_owned()));
+        let bar = self.drawn.add(ProgressBar::new(total).with_style(style).with_message(name.to_owned()));
         bar.enable_steady_tick(Duration::from_millis(200));
         Box::new(Bar(bar))
     }
 
     fn note(&self, line: &str) {
-        if !self.quiet {
-            self.bars.suspend(|| eprintln!("{line}"));
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.quiet && said.insert(line.into()) {
+            self.drawn.suspend(|| say(line));
         }
     }
 }
@@ -81,7 +90,7 @@ struct Lines {
 
 impl Step for Lines {
     fn advance(&self, units: u64) {
-        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.0 += units;
         if seen.1.elapsed() < LINE_EVERY || seen.0 == 0 {
             return;
@@ -93,16 +102,17 @@ impl Step for Lines {
             Unit::Items => format!("{done}/{total}"),
             Unit::Bytes => format!("{}/{} MB", done / 1_000_000, total / 1_000_000),
         };
-        eprintln!("{}: {counts}, {} left", self.name, HumanDuration(left));
+        say(&format!("{}: {counts}, {} left", self.name, HumanDuration(left)));
     }
 }
 
 /// An error, and on lines of their own its hints.
 pub(crate) fn error(message: &str) {
-    eprintln!("error: {message}");
+    say(&format!("error: {message}"));
 }
 
 /// A line for people that is neither data nor an error.
 pub(crate) fn say(line: &str) {
-    eprintln!("{line}");
+    // Where nobody listens there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{}", visible(line));
 }

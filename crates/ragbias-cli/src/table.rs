@@ -3,7 +3,7 @@
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use ragbias::core::{Bias, Counts, Rates};
-use ragbias::data::Member;
+use ragbias::data::{Member, shown};
 use ragbias::stats::{Equivalence, Estimate, Resampled, TargetStatus};
 use ragbias::{
     AnswerBias, Choice, Comparison, Confirmed, Coverage, Debiased, Evaluation, Fits, LlmFit, Measured,
@@ -58,8 +58,7 @@ pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Meas
             silent(cut),
         ]);
     }
-    align(&mut table);
-    let mut lines = vec![format!("{axis}: −1 is {negative}, +1 is {positive}"), table.to_string()];
+    let mut lines = vec![format!("{axis}: −1 is {negative}, +1 is {positive}"), arranged(table)];
     if partly {
         lines.push(
             "unscored, refused and cut are shares of all; bias and the other shares are of the n that were scored".into(),
@@ -130,7 +129,6 @@ pub(crate) fn choice(choice: &Choice) -> String {
         let setting = format!("{:.3}{reached}", turned.setting);
         row(turned.control.name().into(), setting, &turned.confirmed, turned.ndcg10_p);
     }
-    align(&mut table);
     let head = format!("{} with {}: which setting makes R_b = 0?", choice.axis, choice.llm);
     let last = match (&choice.chosen, &choice.reason) {
         (Some(chosen), _) => {
@@ -141,7 +139,7 @@ pub(crate) fn choice(choice: &Choice) -> String {
         (None, Some(reason)) => format!("none: {reason}"),
         (None, None) => "none: no control could be turned".into(),
     };
-    [head, table.to_string(), last].join("\n")
+    [head, arranged(table), last].join("\n")
 }
 
 fn verdict(verdict: Equivalence) -> &'static str {
@@ -157,7 +155,7 @@ pub(crate) fn family(members: &[Member]) -> String {
     let mut table = with_header(&["member", "E_b", "95% interval", "nDCG@10", "last loss", "training"]);
     for member in members {
         table.add_row([
-            member.member.clone(),
+            shown(&member.member).to_string(),
             format!("{:+.2}", member.embedder_bias),
             format!("[{:+.2}, {:+.2}]", member.embedder_bias_low, member.embedder_bias_high),
             member.ndcg10.map_or_else(String::new, |ndcg| format!("{ndcg:.3}")),
@@ -165,8 +163,7 @@ pub(crate) fn family(members: &[Member]) -> String {
             if member.losses.is_empty() { String::new() } else { format!("{:.1} s", member.seconds) },
         ]);
     }
-    align(&mut table);
-    table.to_string()
+    arranged(table)
 }
 
 /// One row per member of a run's families, in the order of E_b.
@@ -181,8 +178,8 @@ pub(crate) fn members(results: &[&PartResult]) -> String {
     for result in ordered {
         let (embedder, rag) = (&result.measured.embedder_bias, result.measured.rag_bias.as_ref());
         table.add_row([
-            result.embedder.clone(),
-            result.llm.clone().unwrap_or_default(),
+            shown(&result.embedder).to_string(),
+            shown(result.llm.as_deref().unwrap_or_default()).to_string(),
             value(Some(embedder)),
             interval(Some(embedder)),
             value(rag),
@@ -190,8 +187,7 @@ pub(crate) fn members(results: &[&PartResult]) -> String {
             rests_on(&result.measured.counts(AnswerBias::RagBias).unwrap_or(embedder.counts())),
         ]);
     }
-    align(&mut table);
-    table.to_string()
+    arranged(table)
 }
 
 /// One row per embedder, and of two embedders their difference and its p value.
@@ -205,7 +201,7 @@ pub(crate) fn retrieval(
     let mut row = |name: &str, metrics: &RetrievalMetrics, cell: fn(f64) -> String| {
         let RetrievalMetrics { ndcg10, recall1, recall5, recall10, recall100, mrr10, map } = *metrics;
         let cells = [ndcg10, recall1, recall5, recall10, recall100, mrr10, map].map(cell);
-        table.add_row([name.to_owned()].into_iter().chain(cells));
+        table.add_row([shown(name).to_string()].into_iter().chain(cells));
     };
     for (name, mean) in embedders {
         row(name, mean, |value| format!("{value:.4}"));
@@ -214,8 +210,7 @@ pub(crate) fn retrieval(
         row("difference", difference, |value| format!("{value:+.4}"));
         row("p", p, |value| if value < 0.0001 { "<0.0001".into() } else { format!("{value:.4}") });
     }
-    align(&mut table);
-    format!("{} questions, {} documents\n{table}", evaluation.queries, evaluation.documents)
+    format!("{} questions, {} documents\n{}", evaluation.queries, evaluation.documents, arranged(table))
 }
 
 /// A table per line, and what it says in words; then one of LLMs against each other, where there are several.
@@ -227,15 +222,14 @@ pub(crate) fn fits(fits: &Fits) -> Vec<String> {
             let SensitivityComparison { axis, first, second, difference, p, p_holm, .. } = comparison;
             let [value, interval] = cells(*difference);
             table.add_row([
-                format!("{axis}: {first} less {second}"),
+                shown(&format!("{axis}: {first} less {second}")).to_string(),
                 value,
                 interval,
                 format!("{p:.4}"),
                 format!("{p_holm:.4}"),
             ]);
         }
-        align(&mut table);
-        texts.push(table.to_string());
+        texts.push(arranged(table));
     }
     texts
 }
@@ -263,9 +257,8 @@ fn line(fit: &LlmFit) -> String {
     table.add_row(["R²".into(), plain(r_squared), interval.unwrap_or_default()]);
     let interval = target.low.or(target.high).map(|_| span(signed(target.low), signed(target.high)));
     table.add_row(["E_b*  target".into(), signed(target.value), interval.unwrap_or_default()]);
-    align(&mut table);
     let head = format!("{}: {} embedders; intervals from draws of {from}", fit.of, conflict.n);
-    let mut lines = vec![head, table.to_string()];
+    let mut lines = vec![head, arranged(table)];
     lines.extend(in_words(fit));
     lines.join("\n")
 }
@@ -335,9 +328,38 @@ fn with_header(header: &[&str]) -> Table {
     table
 }
 
-/// Numbers to the right.
-fn align(table: &mut Table) {
+/// The table as wide as the terminal, numbers to the right; where that breaks its cells up, a line per cell instead.
+fn arranged(mut table: Table) -> String {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
+    let width = table.width();
+    let dynamic = table.to_string();
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    let natural = table.to_string();
+    let lines = |text: &str| text.lines().count();
+    match width {
+        Some(_) if 2 * lines(&dynamic) > 3 * lines(&natural) => in_lines(&table),
+        _ => dynamic,
+    }
+}
+
+/// Each row's name, and under it what stands in its cells.
+fn in_lines(table: &Table) -> String {
+    let header: Vec<String> = table
+        .header()
+        .map(|header| header.cell_iter().map(comfy_table::Cell::content).collect())
+        .unwrap_or_default();
+    let mut lines = Vec::new();
+    for row in table.row_iter() {
+        for (place, cell) in row.cell_iter().enumerate() {
+            let (name, content) = (header.get(place).map_or("", String::as_str), cell.content());
+            if place == 0 {
+                lines.push(content.trim().to_owned());
+            } else if !content.is_empty() {
+                lines.push(format!("  {name:14} {content}").trim_end().to_owned());
+            }
+        }
+    }
+    lines.join("\n")
 }

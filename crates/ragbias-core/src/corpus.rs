@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{ContentHasher, ContentId, Error, Lean, Result};
+use crate::{Axis, ContentHasher, ContentId, Error, Lean, Result};
 
 /// Position of a document in its corpus, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -39,15 +39,42 @@ impl Document {
         Self { id: id.into(), title: None, text: text.into(), metadata: Map::new() }
     }
 
-    /// The gold label `metadata.lean`, where there is one.
+    /// The gold label `metadata.lean`, where there is one: −1, 0 or 1 in any spelling ([`Lean::from_label`]). null and a blank
+    /// text are none.
     ///
     /// # Errors
-    /// [`Error::Lean`] where it is there and is not −1, 0 or 1.
+    /// [`Error::Label`] where it is there and is no lean. The name of a pole is one on its axis alone: with
+    /// [`Document::label_on`] it becomes a number.
     pub fn gold_lean(&self) -> Result<Option<Lean>> {
-        match self.metadata.get("lean") {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => Lean::try_from(value.as_i64().unwrap_or(i64::MAX)).map(Some),
-        }
+        self.lean_on(None)
+    }
+
+    /// Puts the gold label as a number in its place, where it is the name of a pole of this axis or a number in some spelling.
+    ///
+    /// # Errors
+    /// [`Error::Label`] where it is no lean on this axis.
+    pub fn label_on(&mut self, axis: &Axis) -> Result<()> {
+        match self.lean_on(Some(axis))? {
+            Some(lean) => self.metadata.insert("lean".into(), i64::from(lean).into()),
+            None => self.metadata.remove("lean"),
+        };
+        Ok(())
+    }
+
+    fn lean_on(&self, axis: Option<&Axis>) -> Result<Option<Lean>> {
+        let label = match self.metadata.get("lean") {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::String(text)) if text.trim().is_empty() => return Ok(None),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        };
+        Lean::from_label(&label, axis).map(Some).ok_or(Error::Label(label))
+    }
+
+    /// Whether the gold label is a word: the name of a pole, it may be, of an axis that is not known here.
+    fn is_labelled_in_words(&self) -> bool {
+        let label = self.metadata.get("lean").and_then(Value::as_str).unwrap_or_default();
+        label.starts_with(char::is_alphabetic)
     }
 
     /// Whether its text is more than white space.
@@ -75,7 +102,8 @@ impl Corpus {
     /// A corpus of these documents, in this order.
     ///
     /// # Errors
-    /// [`Error::Empty`], [`Error::EmptyText`], [`Error::DuplicateId`], or [`Error::Lean`] for a bad gold label.
+    /// [`Error::Empty`], [`Error::EmptyText`], [`Error::DuplicateId`], or [`Error::Label`] for a gold label that is a lean on no
+    /// axis.
     pub fn new(documents: Vec<Document>) -> Result<Self> {
         if let Some(document) = documents.iter().find(|document| !document.has_text()) {
             return Err(Error::EmptyText { what: "document", id: document.id.clone() });
@@ -87,14 +115,16 @@ impl Corpus {
     /// them. Such a document can be ranked, and neither scored nor given to an LLM.
     ///
     /// # Errors
-    /// [`Error::Empty`], [`Error::DuplicateId`], or [`Error::Lean`] for a bad gold label.
+    /// [`Error::Empty`], [`Error::DuplicateId`], or [`Error::Label`] for a gold label that is a lean on no axis.
     pub fn allowing_empty_texts(documents: Vec<Document>) -> Result<Self> {
         if documents.is_empty() {
             return Err(Error::Empty("corpus"));
         }
         let mut positions = HashMap::with_capacity(documents.len());
         for (position, document) in documents.iter().enumerate() {
-            document.gold_lean()?;
+            if !document.is_labelled_in_words() {
+                document.gold_lean()?;
+            }
             if let Some(DocId(first)) = positions.insert(document.id.clone(), DocId(position as u32)) {
                 let (first, second) = (first as usize + 1, position + 1);
                 return Err(Error::DuplicateId { what: "document", id: document.id.clone(), first, second });
@@ -145,6 +175,7 @@ impl Corpus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Answering, Pole};
 
     #[test]
     fn a_document_of_the_beir_layout_round_trips() {
@@ -175,11 +206,33 @@ mod tests {
     }
 
     #[test]
-    fn a_gold_label_that_is_no_lean_is_refused() {
-        for bad in ["2", "\"left\"", "0.5"] {
+    fn a_gold_label_that_is_no_lean_is_refused_as_it_was_written() {
+        for bad in ["2", "true", "0.5", "[1]", "\"2\""] {
             let json = format!(r#"{{"_id":"d","text":"x","metadata":{{"lean":{bad}}}}}"#);
             let document: Document = serde_json::from_str(&json).unwrap();
-            assert!(Corpus::new(vec![document]).is_err(), "{bad}");
+            let error = Corpus::new(vec![document]).unwrap_err().to_string();
+            assert!(error.ends_with(&format!("received {}", bad.trim_matches('"'))), "{error}");
         }
+    }
+
+    #[test]
+    fn a_label_in_words_is_a_lean_on_the_axis_that_has_such_a_pole() {
+        let pole = |name: &str| Pole { name: name.into(), instruction: String::new() };
+        let axis = Axis {
+            name: "x".into(),
+            negative: pole("left"),
+            positive: pole("right"),
+            answering: Answering::Name,
+        };
+        let mut document = Document::new("d", "x");
+        document.metadata.insert("lean".into(), "Right".into());
+        assert!(document.gold_lean().is_err() && Corpus::new(vec![document.clone()]).is_ok());
+        document.label_on(&axis).unwrap();
+        assert_eq!(document.metadata["lean"], 1);
+        document.metadata.insert("lean".into(), "female".into());
+        assert!(document.label_on(&axis).is_err());
+        document.metadata.insert("lean".into(), " ".into());
+        document.label_on(&axis).unwrap();
+        assert!(document.metadata.is_empty());
     }
 }

@@ -15,6 +15,9 @@ pub enum Error {
     /// A word that is no verdict.
     #[error("a verdict is one of positive, negative, both, neither, unscored, refused, cut; received {0}")]
     Verdict(String),
+    /// A gold label that is no lean.
+    #[error("a lean is -1, 0 or 1, or the name of a pole; received {0}")]
+    Label(String),
     /// A text that is empty or all white space.
     #[error("{what} `{id}` has no text")]
     EmptyText {

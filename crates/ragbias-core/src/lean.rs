@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Axis, Error, Result};
 
 /// Which way a text leans on an axis: p − n, where p and n say whether each pole is present.
 ///
@@ -23,6 +23,26 @@ impl Lean {
     /// −1.0, 0.0 or +1.0.
     pub fn value(self) -> f64 {
         f64::from(self as i8)
+    }
+
+    /// What a label in a file says: −1, 0 or 1 in any spelling (`1.0`, `+1`), or the name of a pole of the axis.
+    ///
+    /// ```
+    /// use ragbias_core::Lean;
+    ///
+    /// assert_eq!(Lean::from_label("-1.0", None), Some(Lean::Negative));
+    /// assert_eq!(Lean::from_label("0.5", None), None);
+    /// ```
+    pub fn from_label(label: &str, axis: Option<&Axis>) -> Option<Self> {
+        let label = label.trim().replace('\u{2212}', "-");
+        let is = |pole: &str| pole.trim().to_lowercase() == label.to_lowercase();
+        match axis {
+            Some(axis) if is(&axis.negative.name) => return Some(Self::Negative),
+            Some(axis) if is(&axis.positive.name) => return Some(Self::Positive),
+            _ => {}
+        }
+        let number: f64 = label.parse().ok()?;
+        [Self::Negative, Self::Neutral, Self::Positive].into_iter().find(|lean| lean.value() == number)
     }
 }
 
@@ -184,6 +204,7 @@ impl From<Lean> for Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Answering, Pole};
 
     #[test]
     fn a_verdict_with_both_poles_leans_nowhere() {
@@ -212,6 +233,28 @@ mod tests {
             error.contains("positive, negative, both, neither, unscored, refused, cut; received fair"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_label_is_a_number_in_any_spelling_or_the_name_of_a_pole_of_its_own_axis() {
+        let pole = |name: &str| Pole { name: name.into(), instruction: String::new() };
+        let axis = Axis {
+            name: "x".into(),
+            negative: pole("male"),
+            positive: pole("female"),
+            answering: Answering::Name,
+        };
+        for (label, lean) in
+            [("1", 1), ("1.0", 1), ("+1", 1), (" -1 ", -1), ("−1.0", -1), ("0", 0), ("-0.0", 0)]
+        {
+            assert_eq!(Lean::from_label(label, None).map(i64::from), Some(lean), "{label}");
+        }
+        assert_eq!(Lean::from_label("Female", Some(&axis)), Some(Lean::Positive));
+        assert_eq!(Lean::from_label("male ", Some(&axis)), Some(Lean::Negative));
+        for label in ["2", "0.5", "left", "", "NaN", "true", "1,0"] {
+            assert_eq!(Lean::from_label(label, Some(&axis)), None, "{label}");
+        }
+        assert_eq!(Lean::from_label("female", None), None);
     }
 
     #[test]

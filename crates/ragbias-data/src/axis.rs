@@ -23,7 +23,7 @@ pub fn load_axis(name_or_path: &str) -> Result<Axis> {
     let path = Path::new(name_or_path);
     let text = match BUNDLED.iter().find(|(name, _)| *name == name_or_path) {
         Some((_, text)) => (*text).to_owned(),
-        None if path.is_file() => fs_err::read_to_string(path)?,
+        None if path.is_file() => crate::read_text(path)?,
         None => {
             let known = axis_names().map(str::to_owned).collect();
             return Err(Error::Unknown { what: "axis", name: name_or_path.into(), known });

@@ -1,132 +1,259 @@
 use std::path::Path;
 
-use ragbias_core::{Corpus, Document, Lean};
-use serde::de::DeserializeOwned;
+use ragbias_core::{Axis, Corpus, Document, Lean, Progress};
 use serde_json::{Map, Value};
 
-use crate::table::{TextTable, extension};
+use crate::findings::{Findings, Place};
+use crate::ids::Ids;
+use crate::json::{check_key, check_rest, each_object, take, text_or_number, written};
+use crate::lines::Lines;
+use crate::names::{Likeness, likeness};
+use crate::source::{Format, file_of, format};
+use crate::table::Table;
+use crate::text::shown;
 use crate::{Error, Result, layout};
 
 /// Reads a corpus: BEIR JSONL, a table with a `text` column, or a published set's own layout.
 ///
-/// A folder stands for its `corpus.jsonl`. In a table, `_id` (or `id`), `title` and `lean` are used where present;
-/// without an id, the row number is it.
+/// A folder stands for its `corpus.*`, or for its Parquet files. In a table, `_id` (or `id`), `title` and `lean` are used where
+/// present; without an id, the row number is it, from 0. Gold labels are −1, 0 or 1 in any spelling, or with an `axis` the names of
+/// its poles. What is read in another way than one might think is said; `docs/formats.md` has the rules.
 ///
 /// # Errors
-/// Unreadable files, malformed lines (with their number), and what [`Corpus::new`] refuses, with the file's name.
-pub fn read_corpus(path: &Path) -> Result<Corpus> {
-    read_as(path, Corpus::new)
+/// Unreadable files, and with their line or row: malformed records, fields that may be meant for one that is read, an `_id` that is
+/// there twice, documents without text, labels that are no lean.
+pub fn read_corpus(path: &Path, axis: Option<&Axis>, progress: &dyn Progress) -> Result<Corpus> {
+    read_as(path, Wanted { axis, empty_texts: false }, progress)
 }
 
 /// Reads a corpus as [`read_corpus`] does, and lets documents without text in: see [`Corpus::allowing_empty_texts`].
 ///
 /// # Errors
 /// Those of [`read_corpus`], but for a document without text.
-pub fn read_corpus_allowing_empty_texts(path: &Path) -> Result<Corpus> {
-    read_as(path, Corpus::allowing_empty_texts)
+pub fn read_corpus_allowing_empty_texts(path: &Path, progress: &dyn Progress) -> Result<Corpus> {
+    read_as(path, Wanted { axis: None, empty_texts: true }, progress)
 }
 
-fn read_as(path: &Path, corpus: fn(Vec<Document>) -> ragbias_core::Result<Corpus>) -> Result<Corpus> {
-    let folder_file = path.join("corpus.jsonl");
-    let path = if folder_file.is_file() { &folder_file } else { path };
-    let documents = match extension(path) {
-        "jsonl" => read_jsonl(path)?,
-        "csv" | "parquet" => {
-            let table = TextTable::read(path)?;
-            match layout::detect(&table) {
-                Some(layout) => layout.documents(&table)?,
-                None => documents_of(&table)?,
-            }
-        }
-        _ => return Err(Error::Extension { path: path.into(), expected: ".jsonl, .csv or .parquet" }),
-    };
-    corpus(documents).map_err(|error| located(path, error))
+/// What a corpus is read for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wanted<'a> {
+    /// Where its labels are leans on this axis.
+    pub(crate) axis: Option<&'a Axis>,
+    /// Whether documents may have no text.
+    pub(crate) empty_texts: bool,
 }
 
-/// Everything that is wrong with a corpus file, by line, rather than the first thing alone.
-///
-/// # Errors
-/// Only where the file cannot be read at all.
-pub fn check_corpus(path: &Path) -> Result<Vec<String>> {
-    let text = fs_err::read_to_string(path)?;
-    let mut problems = Vec::new();
-    let mut seen = std::collections::HashMap::new();
-    for (line, content) in lines(&text) {
-        let document: Document = match serde_json::from_str(content) {
-            Ok(document) => document,
-            Err(error) => {
-                problems.push(format!("{line}: {}", json_reason(&error)));
-                continue;
+fn read_as(path: &Path, wanted: Wanted<'_>, progress: &dyn Progress) -> Result<Corpus> {
+    let path = file_of(path, &["corpus"])?;
+    let mut findings = Findings::reading(&path);
+    let documents = documents_of_file(&path, wanted, &mut findings)?;
+    findings.say(progress);
+    corpus(&path, documents, wanted)
+}
+
+fn corpus(path: &Path, documents: Vec<Document>, wanted: Wanted<'_>) -> Result<Corpus> {
+    let corpus =
+        if wanted.empty_texts { Corpus::allowing_empty_texts(documents) } else { Corpus::new(documents) };
+    corpus.map_err(|error| located(path, error))
+}
+
+/// The corpus of a JSONL text in memory.
+pub(crate) fn parse_corpus(path: &Path, text: &str) -> Result<Corpus> {
+    let mut findings = Findings::reading(path);
+    let wanted = Wanted::default();
+    let mut documents = Documents::new(wanted);
+    documents.read_json(&mut Lines::of_text(path, text), &mut findings)?;
+    corpus(path, documents.finish(&mut findings), wanted)
+}
+
+/// All documents of a file of any layout.
+pub(crate) fn documents_of_file(
+    path: &Path,
+    wanted: Wanted<'_>,
+    findings: &mut Findings,
+) -> Result<Vec<Document>> {
+    let mut documents = Documents::new(wanted);
+    if format(path)? == Format::JsonLines {
+        documents.read_json(&mut Lines::open(path)?, findings)?;
+    } else {
+        let table = Table::open(path)?;
+        match layout::detect(&table) {
+            Some(layout) => {
+                layout.documents(&table, findings, |place, document, findings| {
+                    documents.push(place, document, findings)
+                })?;
             }
-        };
-        if document.text.trim().is_empty() {
-            problems.push(format!("{line}: document `{}` has no text", document.id));
-        }
-        if let Err(error) = document.gold_lean() {
-            problems.push(format!("{line}: metadata.lean: {error}"));
-        }
-        if let Some(first) = seen.insert(document.id.clone(), line) {
-            problems.push(format!("{line}: _id `{}` was already used in line {first}", document.id));
+            None => documents.read_table(&table, findings)?,
         }
     }
-    if seen.is_empty() && problems.is_empty() {
-        problems.push("1: the file has no document".into());
+    Ok(documents.finish(findings))
+}
+
+/// Documents as they are read.
+struct Documents<'a> {
+    wanted: Wanted<'a>,
+    ids: Ids,
+    read: Vec<Document>,
+}
+
+impl<'a> Documents<'a> {
+    fn new(wanted: Wanted<'a>) -> Self {
+        Self { wanted, ids: Ids::default(), read: Vec::new() }
     }
-    Ok(problems)
-}
 
-/// One record of a type per line; empty lines are passed over.
-pub(crate) fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    parse_jsonl(path, &fs_err::read_to_string(path)?)
-}
-
-pub(crate) fn parse_jsonl<T: DeserializeOwned>(path: &Path, text: &str) -> Result<Vec<T>> {
-    lines(text)
-        .map(|(line, content)| {
-            serde_json::from_str(content).map_err(|error| Error::Line {
-                path: path.into(),
-                line,
-                reason: json_reason(&error),
-            })
+    fn read_json(&mut self, lines: &mut Lines<'_>, findings: &mut Findings) -> Result<()> {
+        each_object(lines, findings, |place, object, findings| match document(object, place, findings)? {
+            Some(document) => self.push(place, document, findings),
+            None => Ok(()),
         })
-        .collect()
-}
-
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(|(i, line)| (i + 1, line))
-}
-
-/// serde's message without its own "at line 1": a record is one line, whose number we say ourselves.
-fn json_reason(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let reason = text.split(" at line ").next().unwrap_or(&text);
-    format!("{reason} (column {})", error.column())
-}
-
-fn documents_of(table: &TextTable) -> Result<Vec<Document>> {
-    if !table.has("text") {
-        return Err(table.columns_error("a `text` column, or the columns of a known data set"));
     }
-    let texts = table.column("text")?;
-    let ids = match table.optional("_id")? {
-        Some(ids) => Some(ids),
-        None => table.optional("id")?,
-    };
-    let titles = table.optional("title")?;
-    let leans = table.optional("lean")?;
-    (texts.into_iter().enumerate())
-        .map(|(row, text)| {
-            let id = ids.as_ref().map_or_else(|| row.to_string(), |ids| ids[row].clone());
-            let mut metadata = Map::new();
-            if let Some(lean) = leans.as_ref().map(|leans| leans[row].as_str()).filter(|l| !l.is_empty()) {
-                let number = lean.parse::<i64>().map_or_else(|_| Value::from(lean), Value::from);
-                metadata.insert("lean".into(), number);
+
+    fn read_table(&mut self, table: &Table, findings: &mut Findings) -> Result<()> {
+        if !table.has("text") {
+            return Err(table.columns_error("a `text` column, or the columns of a known data set"));
+        }
+        table.check_names(&["_id", "id", "title", "text", "lean", "metadata.lean"], findings);
+        if table.has("lean") && table.has("metadata.lean") {
+            return Err(table.columns_error("one column of labels, `lean` or `metadata.lean`"));
+        }
+        let id = ["_id", "id"].into_iter().find(|name| table.has(name));
+        let mut row = 0;
+        let names = [id.unwrap_or("_id"), "title", "text", "lean", "metadata.lean"];
+        table.each_row(names, findings, |place, [own, title, text, lean, nested], findings| {
+            let mut document =
+                Document::new(if id.is_some() { own.text } else { row.to_string() }, text.text);
+            row += 1;
+            document.title = Some(title.text).filter(|title| !title.is_empty());
+            let label = if lean.text.trim().is_empty() { nested.text } else { lean.text };
+            if !label.trim().is_empty() {
+                document.metadata.insert("lean".into(), label.into());
             }
-            let title = titles.as_ref().map(|titles| titles[row].clone()).filter(|t| !t.is_empty());
-            Ok(Document { id, title, text, metadata })
+            self.push(place, document, findings)
         })
-        .collect()
+    }
+
+    fn push(&mut self, place: Place, mut document: Document, findings: &mut Findings) -> Result<()> {
+        let Some(id) = self.ids.take(&document.id, place, findings)? else { return Ok(()) };
+        document.id = id;
+        if !self.wanted.empty_texts && !document.has_text() {
+            return findings.wrong(place, format!("document `{}` has no text", shown(&document.id)));
+        }
+        if let Err(reason) = label(&mut document, self.wanted.axis) {
+            return findings.wrong(place, reason);
+        }
+        self.read.push(document);
+        Ok(())
+    }
+
+    fn finish(self, findings: &mut Findings) -> Vec<Document> {
+        let (all, labelled) = (self.read.len(), self.read.iter().filter(|d| d.metadata.contains_key("lean")));
+        let labelled = labelled.count();
+        if self.wanted.axis.is_some() && labelled > 0 && labelled < all {
+            findings.note_of_file(format!("{labelled} of {all} documents have a gold label"));
+        }
+        self.read
+    }
+}
+
+/// Puts the gold label into its place as a number; a word stays where no axis says what it means.
+fn label(document: &mut Document, axis: Option<&Axis>) -> Result<(), String> {
+    let Some(value) = document.metadata.get("lean") else { return Ok(()) };
+    let received = match value {
+        Value::String(text) => format!("`{}`", shown(text)),
+        other => written(other),
+    };
+    let read = match axis {
+        Some(axis) => document.label_on(axis),
+        None => match document.gold_lean() {
+            Ok(Some(lean)) => {
+                document.metadata.insert("lean".into(), i64::from(lean).into());
+                Ok(())
+            }
+            Ok(None) => {
+                document.metadata.remove("lean");
+                Ok(())
+            }
+            Err(_) if value.as_str().is_some_and(|text| text.starts_with(char::is_alphabetic)) => Ok(()),
+            Err(error) => Err(error),
+        },
+    };
+    read.map_err(|_| {
+        let poles = axis.map_or_else(
+            || "the name of a pole".to_owned(),
+            |axis| format!("{}, {}", axis.negative.name, axis.positive.name),
+        );
+        format!("lean: expected -1, 0, 1, {poles} or nothing, received {received}")
+    })
+}
+
+/// The document of an object; none where something is wrong with it, and the reader goes on.
+fn document(
+    mut object: Map<String, Value>,
+    place: Place,
+    findings: &mut Findings,
+) -> Result<Option<Document>> {
+    let absent: Vec<&str> =
+        ["title", "text", "metadata"].into_iter().filter(|key| !object.contains_key(*key)).collect();
+    let document = match parts(&mut object) {
+        Ok(document) => document,
+        Err(reason) => {
+            findings.wrong(place, reason)?;
+            return Ok(None);
+        }
+    };
+    check_rest(&object, &absent, place, findings)?;
+    if !document.metadata.contains_key("lean") {
+        for key in document.metadata.keys() {
+            check_key(key, "metadata.", ["lean"].into_iter(), place, findings)?;
+        }
+    }
+    Ok(Some(document))
+}
+
+/// Takes what a document has out of an object.
+fn parts(object: &mut Map<String, Value>) -> Result<Document, String> {
+    let id = take_id(object)?;
+    let title =
+        take(object, "title").map(text_or_number).transpose().map_err(|reason| format!("title: {reason}"))?;
+    let text = take_text(object)?;
+    let metadata = match take(object, "metadata") {
+        None => Map::new(),
+        Some(Value::Object(metadata)) => metadata,
+        Some(other) => {
+            return Err(format!("metadata: expected an object {{…}}, received {}", written(&other)));
+        }
+    };
+    if let Some((key, _)) =
+        object.iter().find(|(key, value)| likeness(key, "lean") == Likeness::Spelling && !value.is_null())
+    {
+        let reason = "expected it in `metadata`\nhint: a label is \"metadata\": {\"lean\": 1}";
+        return Err(format!("the field `{}`: {reason}", shown(key)));
+    }
+    Ok(Document { id, title: title.filter(|title| !title.is_empty()), text, metadata })
+}
+
+/// The `text` of an object; null is a text that is not there.
+pub(crate) fn take_text(object: &mut Map<String, Value>) -> Result<String, String> {
+    match object.remove("text") {
+        Some(Value::String(text)) => Ok(text),
+        Some(Value::Null) => Ok(String::new()),
+        Some(other) => Err(format!("text: expected a text, received {}", written(&other))),
+        None => Err(missing("text", object)),
+    }
+}
+
+/// The `_id` of an object, or its `id`.
+pub(crate) fn take_id(object: &mut Map<String, Value>) -> Result<String, String> {
+    let value = take(object, "_id").or_else(|| take(object, "id"));
+    let value = value.ok_or_else(|| missing("_id", object))?;
+    text_or_number(value).map_err(|reason| format!("_id: {reason}"))
+}
+
+/// Says that a field is missing, and which are there.
+pub(crate) fn missing(field: &str, object: &Map<String, Value>) -> String {
+    let there: Vec<String> = object.keys().take(20).map(|key| shown(key).to_string()).collect();
+    let there = if there.is_empty() { "none other".to_owned() } else { there.join(", ") };
+    format!("missing field `{field}`; there are {there}")
 }
 
 /// A document with a gold label.
@@ -144,76 +271,4 @@ pub(crate) fn located(path: &Path, error: ragbias_core::Error) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file(name: &str, text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
-        fs_err::write(&path, text).unwrap();
-        (folder, path)
-    }
-
-    fn message<T: std::fmt::Debug>(result: Result<T>, path: &Path) -> String {
-        result.unwrap_err().to_string().replace(path.to_str().unwrap(), "FILE")
-    }
-
-    #[test]
-    fn bad_json_is_reported_with_its_line() {
-        let (_folder, path) =
-            file("c.jsonl", "{\"_id\":\"a\",\"text\":\"x\"}\n\n{\"_id\":\"b\",\"text\":}\n");
-        assert_eq!(message(read_corpus(&path), &path), "FILE:3: expected value (column 19)");
-    }
-
-    #[test]
-    fn a_document_without_text_field_is_reported_with_its_line() {
-        let (_folder, path) = file("c.jsonl", "{\"_id\":\"a\"}\n");
-        assert_eq!(message(read_corpus(&path), &path), "FILE:1: missing field `text` (column 11)");
-    }
-
-    #[test]
-    fn duplicates_and_empty_texts_are_refused_with_the_file() {
-        let (_folder, path) =
-            file("c.jsonl", "{\"_id\":\"a\",\"text\":\"x\"}\n{\"_id\":\"a\",\"text\":\"y\"}\n");
-        let error = message(read_corpus(&path), &path);
-        assert!(error.starts_with("FILE: document `a` occurs twice"), "{error}");
-        let (_folder, path) = file("c.jsonl", "{\"_id\":\"a\",\"text\":\" \"}\n");
-        assert_eq!(message(read_corpus(&path), &path), "FILE: document `a` has no text");
-        let (_folder, path) = file("c.jsonl", "\n");
-        assert_eq!(message(read_corpus(&path), &path), "FILE: the corpus is empty");
-    }
-
-    #[test]
-    fn check_lists_every_problem_by_line() {
-        let text = "{\"_id\":\"a\",\"text\":\"\"}\nnot json\n{\"_id\":\"a\",\"text\":\"x\",\"metadata\":{\"lean\":3}}\n";
-        let (_folder, path) = file("c.jsonl", text);
-        let problems = check_corpus(&path).unwrap();
-        assert_eq!(
-            problems,
-            [
-                "1: document `a` has no text",
-                "2: expected ident (column 2)",
-                "3: metadata.lean: a lean is -1, 0 or 1; received 3",
-                "3: _id `a` was already used in line 1",
-            ]
-        );
-    }
-
-    #[test]
-    fn a_table_with_text_and_lean_is_a_corpus() {
-        let (_folder, path) = file("c.csv", "id,text,lean\nx,\"a, b\",1\ny,c,\n");
-        let corpus = read_corpus(&path).unwrap();
-        assert_eq!(corpus.documents()[0].text, "a, b");
-        assert_eq!(corpus.documents()[0].gold_lean().unwrap(), Some(Lean::Positive));
-        assert_eq!(corpus.documents()[1].gold_lean().unwrap(), None);
-        let (_folder, path) = file("c.csv", "a,b\n1,2\n");
-        let error = message(read_corpus(&path), &path);
-        assert!(error.ends_with("its columns are a, b"), "{error}");
-    }
-
-    #[test]
-    fn a_missing_file_is_named() {
-        let error = read_corpus(Path::new("no/such.jsonl")).unwrap_err().to_string();
-        assert!(error.contains("no/such.jsonl"), "{error}");
-    }
-}
+mod tests;

@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ragbias_core::{ContentId, Corpus, Question, QuestionSet};
+use ragbias_core::{Axis, ContentId, Corpus, Progress, Question, QuestionSet};
 use serde::{Deserialize, Serialize};
 
-use crate::corpus::{located, parse_jsonl};
+use crate::corpus::parse_corpus;
 use crate::qrels::{Qrels, parse_qrels};
-use crate::{Error, Result};
+use crate::questions::parse_questions;
+use crate::{Error, Result, read_corpus, read_qrels, read_questions, read_text};
 
 /// One bundled data set: its files as they are in the repository.
 struct Bundle {
@@ -125,22 +126,35 @@ impl Dataset {
     pub fn bundled(name: &str) -> Result<Self> {
         let bundle = find(name)?;
         let at = |file: &str| PathBuf::from(format!("bundled {name}/{file}"));
-        Self::parse(at, bundle.manifest, bundle.corpus, bundle.questions, bundle.qrels)
+        let (manifest, qrels) = (at("manifest.toml"), at("qrels.tsv"));
+        let dataset = Self {
+            info: info(&manifest, bundle.manifest)?,
+            corpus: parse_corpus(&at("corpus.jsonl"), bundle.corpus)?,
+            questions: parse_questions(&at("questions.jsonl"), bundle.questions)?,
+            qrels: parse_qrels(&qrels, bundle.qrels)?,
+        };
+        dataset.check_links(&qrels, &manifest)?;
+        Ok(dataset)
     }
 
     /// A data set in a folder, or a published set with questions and documents in one `.csv` or `.parquet` file.
     ///
     /// A published set has no split of its own: its topics, in an order that their hashes decide, are divided 60 : 15 : 25
-    /// into train, validation and test. The documents of a question's row are the relevant ones.
+    /// into train, validation and test. The documents of a question's row are the relevant ones. Gold labels may be the names of
+    /// the poles of `axis`.
     ///
     /// # Errors
     /// Missing or malformed files, and judgements or splits that name what is not there.
-    pub fn read(path: &Path) -> Result<Self> {
-        if path.is_file() { Self::read_published(path) } else { Self::read_folder(path) }
+    pub fn read(path: &Path, axis: Option<&Axis>, progress: &dyn Progress) -> Result<Self> {
+        if path.is_file() {
+            Self::read_published(path, axis, progress)
+        } else {
+            Self::read_folder(path, axis, progress)
+        }
     }
 
-    fn read_published(path: &Path) -> Result<Self> {
-        let (corpus, questions) = (crate::read_corpus(path)?, crate::read_questions(path)?);
+    fn read_published(path: &Path, axis: Option<&Axis>, progress: &dyn Progress) -> Result<Self> {
+        let (corpus, questions) = (read_corpus(path, axis, progress)?, read_questions(path, progress)?);
         let mut qrels = Qrels::new();
         for question in questions.questions() {
             let prefix = format!("{}-", question.id);
@@ -166,11 +180,16 @@ impl Dataset {
         Ok(dataset)
     }
 
-    fn read_folder(folder: &Path) -> Result<Self> {
-        let at = |file: &str| folder.join(file);
-        let text = |file: &str| fs_err::read_to_string(folder.join(file));
-        let (manifest, corpus) = (text("manifest.toml")?, text("corpus.jsonl")?);
-        Self::parse(at, &manifest, &corpus, &text("questions.jsonl")?, &text("qrels.tsv")?)
+    fn read_folder(folder: &Path, axis: Option<&Axis>, progress: &dyn Progress) -> Result<Self> {
+        let (manifest, qrels) = (folder.join("manifest.toml"), folder.join("qrels.tsv"));
+        let dataset = Self {
+            info: info(&manifest, &read_text(&manifest)?)?,
+            corpus: read_corpus(folder, axis, progress)?,
+            questions: read_questions(folder, progress)?,
+            qrels: read_qrels(folder, progress)?,
+        };
+        dataset.check_links(&qrels, &manifest)?;
+        Ok(dataset)
     }
 
     /// Writes the files of a bundled data set into `folder`, which is made if it is not there.
@@ -190,28 +209,6 @@ impl Dataset {
             crate::write_file(&folder.join(file), text)?;
         }
         Ok(())
-    }
-
-    fn parse(
-        at: impl Fn(&str) -> PathBuf,
-        manifest: &str,
-        corpus: &str,
-        questions: &str,
-        qrels: &str,
-    ) -> Result<Self> {
-        let manifest_path = at("manifest.toml");
-        let info: DatasetInfo = toml::from_str(manifest)
-            .map_err(|source| Error::Toml { path: manifest_path.clone(), source: Box::new(source) })?;
-        let path = at("corpus.jsonl");
-        let corpus = Corpus::new(parse_jsonl(&path, corpus)?).map_err(|error| located(&path, error))?;
-        let path = at("questions.jsonl");
-        let questions =
-            QuestionSet::new(parse_jsonl(&path, questions)?).map_err(|error| located(&path, error))?;
-        let path = at("qrels.tsv");
-        let qrels = parse_qrels(&path, qrels)?;
-        let dataset = Self { info, corpus, questions, qrels };
-        dataset.check_links(&path, &manifest_path)?;
-        Ok(dataset)
     }
 
     /// Every question has a document, every judgement's document is there, and every split's topic has a question.
@@ -262,6 +259,10 @@ impl Dataset {
     }
 }
 
+fn info(path: &Path, manifest: &str) -> Result<DatasetInfo> {
+    toml::from_str(manifest).map_err(|source| Error::Toml { path: path.into(), source: Box::new(source) })
+}
+
 fn find(name: &str) -> Result<&'static Bundle> {
     BUNDLED.iter().find(|bundle| bundle.name == name).ok_or_else(|| Error::Unknown {
         what: "data set",
@@ -273,6 +274,8 @@ fn find(name: &str) -> Result<&'static Bundle> {
 #[cfg(test)]
 mod tests {
     use std::collections::{HashMap, HashSet};
+
+    use ragbias_core::Silent;
 
     use super::*;
 
@@ -331,7 +334,7 @@ mod tests {
         let text = fs_err::read_to_string(&path).unwrap();
         let kept: Vec<_> = text.lines().skip(5).collect();
         fs_err::write(&path, kept.join("\n")).unwrap();
-        let error = Dataset::read(folder.path()).unwrap_err().to_string();
+        let error = Dataset::read(folder.path(), None, &Silent).unwrap_err().to_string();
         assert!(error.contains("has no document"), "{error}");
     }
 }

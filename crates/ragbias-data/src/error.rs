@@ -20,6 +20,16 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A row of a Parquet file that does not hold what it should.
+    #[error("{}: row {row}: {reason}", path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// Row, from 1.
+        row: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A file as a whole does not hold what it should.
     #[error("{}: {reason}", path.display())]
     File {
@@ -36,7 +46,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What was looked for.
-        expected: &'static str,
+        expected: String,
         /// The columns that are there.
         received: Vec<String>,
     },
@@ -48,7 +58,7 @@ pub enum Error {
         /// The endings that are read.
         expected: &'static str,
     },
-    /// A table could not be read or written.
+    /// A table could not be written.
     #[error("{}: {source}", path.display())]
     Table {
         /// The file.

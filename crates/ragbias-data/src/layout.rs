@@ -14,7 +14,8 @@ use ragbias_core::{Choices, Document, Lean, Question};
 
 use crate::Result;
 use crate::corpus::labelled;
-use crate::table::TextTable;
+use crate::findings::{Findings, Place};
+use crate::table::Table;
 
 /// The layout of a published set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub enum Layout {
 }
 
 /// The layout whose columns a table has.
-pub(crate) fn detect(table: &TextTable) -> Option<Layout> {
+pub(crate) fn detect(table: &Table) -> Option<Layout> {
     let has = |columns: &[&str]| columns.iter().all(|column| table.has(column));
     if has(&["num", "question", "bias1-document1", "bias2-document1"]) {
         Some(Layout::GenderBiasQa)
@@ -42,7 +43,13 @@ pub(crate) fn detect(table: &TextTable) -> Option<Layout> {
 }
 
 impl Layout {
-    pub(crate) fn documents(self, table: &TextTable) -> Result<Vec<Document>> {
+    /// Calls `each` with the documents of every row, and the row's place.
+    pub(crate) fn documents(
+        self,
+        table: &Table,
+        findings: &mut Findings,
+        mut each: impl FnMut(Place, Document, &mut Findings) -> Result<()>,
+    ) -> Result<()> {
         let columns: &[(&str, Lean)] = match self {
             Self::GenderBiasQa => &[
                 ("bias1-document1", Lean::Positive),
@@ -53,63 +60,76 @@ impl Layout {
             Self::PoliticBiasQa => &[("left_claim", Lean::Negative), ("right_claim", Lean::Positive)],
             Self::TwinViews => &[("left", Lean::Negative), ("right", Lean::Positive)],
         };
-        let rows = row_ids(table)?;
-        let topics = table.optional("topic")?;
-        let texts: Vec<_> = columns.iter().map(|(name, _)| table.column(name)).collect::<Result<_>>()?;
-        let mut documents = Vec::with_capacity(rows.len() * columns.len());
-        for (row, id) in rows.iter().enumerate() {
-            let topic = topics.as_ref().map(|topics| topics[row].as_str());
-            for ((name, lean), texts) in columns.iter().zip(&texts) {
+        let names: Vec<&str> =
+            ["num", "topic"].into_iter().chain(columns.iter().map(|(name, _)| *name)).collect();
+        let (mut rows, has_topic) = (RowIds::of(table), table.has("topic"));
+        table.each_row_of(&names, findings, |place, cells, findings| {
+            let id = rows.next(&cells[0].text);
+            let topic = has_topic.then_some(cells[1].text.as_str());
+            for ((name, lean), text) in columns.iter().zip(&cells[2..]) {
                 // A published row may lack one of its passages.
-                if !texts[row].trim().is_empty() {
-                    documents.push(labelled(format!("{id}-{name}"), texts[row].clone(), *lean, topic));
+                if !text.text.trim().is_empty() {
+                    each(place, labelled(format!("{id}-{name}"), text.text.clone(), *lean, topic), findings)?;
                 }
             }
-        }
-        Ok(documents)
+            Ok(())
+        })
     }
 
-    pub(crate) fn questions(self, table: &TextTable) -> Result<Option<Vec<Question>>> {
+    /// Calls `each` with the question of every row, and the row's place; whether this layout has questions.
+    pub(crate) fn questions(
+        self,
+        table: &Table,
+        findings: &mut Findings,
+        mut each: impl FnMut(Place, Question, &mut Findings) -> Result<()>,
+    ) -> Result<bool> {
         if self == Self::TwinViews {
-            return Ok(None);
+            return Ok(false);
         }
-        let (ids, texts) = (row_ids(table)?, table.column("question")?);
-        let topics = table.optional("topic")?;
-        let claims = match self {
-            Self::PoliticBiasQa => Some((table.column("left_claim")?, table.column("right_claim")?)),
-            _ => None,
-        };
-        let questions = ids.into_iter().zip(texts).enumerate().map(|(row, (id, text))| Question {
-            id,
-            text,
-            topic: topics.as_ref().map(|topics| topics[row].clone()),
-            choices: claims
-                .as_ref()
-                .map(|(left, right)| Choices { negative: left[row].clone(), positive: right[row].clone() }),
-        });
-        Ok(Some(questions.collect()))
+        let (mut rows, has_topic) = (RowIds::of(table), table.has("topic"));
+        let names = ["num", "topic", "question", "left_claim", "right_claim"];
+        table.each_row(
+            names,
+            findings,
+            |place, [number, topic, question, negative, positive], findings| {
+                let choices = (self == Self::PoliticBiasQa)
+                    .then_some(Choices { negative: negative.text, positive: positive.text });
+                let (id, topic) = (rows.next(&number.text), has_topic.then_some(topic.text));
+                each(place, Question { id, text: question.text, topic, choices }, findings)
+            },
+        )?;
+        Ok(true)
     }
 }
 
 /// The column `num`, or the row's number. Published sets use a number twice: the second row of `138` is `138-2`.
-fn row_ids(table: &TextTable) -> Result<Vec<String>> {
-    let Some(mut numbers) = table.optional("num")? else {
-        return Ok((0..table.height()).map(|row| row.to_string()).collect());
-    };
-    let mut seen: HashMap<String, usize> = HashMap::new();
-    for number in &mut numbers {
-        let times = seen.entry(number.clone()).or_default();
-        *times += 1;
-        if *times > 1 {
-            *number = format!("{number}-{times}");
-        }
+struct RowIds {
+    numbered: bool,
+    rows: usize,
+    seen: HashMap<String, usize>,
+}
+
+impl RowIds {
+    fn of(table: &Table) -> Self {
+        Self { numbered: table.has("num"), rows: 0, seen: HashMap::new() }
     }
-    Ok(numbers)
+
+    fn next(&mut self, number: &str) -> String {
+        self.rows += 1;
+        if !self.numbered {
+            return (self.rows - 1).to_string();
+        }
+        let times = self.seen.entry(number.into()).or_default();
+        *times += 1;
+        if *times > 1 { format!("{number}-{times}") } else { number.into() }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use ragbias_core::Silent;
 
     use crate::{read_corpus, read_questions};
 
@@ -121,8 +141,8 @@ mod tests {
     }
 
     fn ids(path: &Path) -> (Vec<String>, Vec<String>) {
-        let questions = read_questions(path).unwrap();
-        let corpus = read_corpus(path).unwrap();
+        let questions = read_questions(path, &Silent).unwrap();
+        let corpus = read_corpus(path, None, &Silent).unwrap();
         (
             questions.questions().iter().map(|question| question.id.clone()).collect(),
             corpus.documents().iter().map(|document| document.id.clone()).collect(),
@@ -139,7 +159,7 @@ mod tests {
         assert_eq!(questions, ["7", "7-2"]);
         assert_eq!(documents.len(), 7, "a passage that is not there is no document");
         assert_eq!(documents[4], "7-2-bias1-document1");
-        assert_eq!(read_questions(&path).unwrap().questions()[0].cluster(), "art");
+        assert_eq!(read_questions(&path, &Silent).unwrap().questions()[0].cluster(), "art");
     }
 
     #[test]
@@ -147,7 +167,7 @@ mod tests {
         let (_folder, path) = published("num,question,left_claim,right_claim", "1,Why?,more,less\n");
         let (_, documents) = ids(&path);
         assert_eq!(documents, ["1-left_claim", "1-right_claim"]);
-        let questions = read_questions(&path).unwrap();
+        let questions = read_questions(&path, &Silent).unwrap();
         assert_eq!(questions.questions()[0].choices.as_ref().unwrap().positive, "less");
     }
 }

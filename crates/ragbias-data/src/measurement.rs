@@ -1,11 +1,12 @@
 use std::path::Path;
 
-use polars::prelude::*;
+use polars::prelude::Column;
+
 use ragbias_core::{Bias, Counts, Lean, Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::table::write_frame;
-use crate::{Error, Result};
+use crate::Result;
+use crate::columns::write_columns;
 
 /// One row of a measurement table: the four biases of one embedder with one LLM on one split.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -131,7 +132,7 @@ pub fn write_measurements(path: &Path, rows: &[Measurement]) -> Result<()> {
     push("llm_bias", rows.iter().map(|row| row.llm_counts).collect(), true);
     push("corpus_bias", rows.iter().map(|row| Some(row.corpus_bias.counts())).collect(), false);
     columns.push(Column::new("ndcg10".into(), rows.iter().map(|row| row.ndcg10).collect::<Vec<_>>()));
-    write_frame(path, &mut frame(path, rows.len(), columns)?)
+    write_columns(path, &columns)
 }
 
 /// Writes an outcome table, `.csv` or `.parquet`.
@@ -168,9 +169,5 @@ pub fn write_outcomes(path: &Path, rows: &[Outcome]) -> Result<()> {
         outcome("outcome_answer", |row| row.outcome_answer),
         outcome("outcome_llm", |row| row.outcome_llm),
     ];
-    write_frame(path, &mut frame(path, rows.len(), columns)?)
-}
-
-pub(crate) fn frame(path: &Path, height: usize, columns: Vec<Column>) -> Result<DataFrame> {
-    DataFrame::new(height, columns).map_err(|source| Error::Table { path: path.into(), source })
+    write_columns(path, &columns)
 }

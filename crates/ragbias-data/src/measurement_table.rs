@@ -2,7 +2,11 @@ use std::path::Path;
 
 use ragbias_core::{Lean, Verdict};
 
-use crate::table::{TextTable, extension};
+use crate::csv::Cell;
+use crate::findings::Findings;
+use crate::number::number;
+use crate::table::Table;
+use crate::text::shown;
 use crate::{Error, Measurement, Outcome, Result};
 
 /// A row of a measurement table as a fit needs it: of one embedder with one LLM, E_b, R_b and L_b.
@@ -58,59 +62,7 @@ impl From<&Measurement> for MeasurementRow {
 /// A column that is missing, by name; a cell that is no bias, by line (of Parquet, by row, from 1): an empty `rag_bias` is
 /// one that was not measured, where there is one `llm` must be there too, and `llm_bias` unless `llm_bias_n` is 0.
 pub fn read_measurements(path: &Path) -> Result<Vec<MeasurementRow>> {
-    let table = Cells::read(path)?;
-    let [embedder, llm, axis] = table.required(["embedder", "llm", "axis"])?;
-    let [embedder_bias, rag_bias, llm_bias] = table.required(["embedder_bias", "rag_bias", "llm_bias"])?;
-    let [family, corpus, split] = table.optional(["family", "corpus", "split"])?;
-    let [low, high] = table.optional(["rag_bias_low", "rag_bias_high"])?;
-    let [n, rag_n, llm_n] = table.optional(["n", "rag_bias_n", "llm_bias_n"])?;
-    let blank = |row: &usize| {
-        [&embedder, &llm, &axis, &embedder_bias, &rag_bias, &llm_bias]
-            .iter()
-            .all(|column| column[*row].is_empty())
-    };
-    (0..table.table.height())
-        .filter(|row| !blank(row))
-        .map(|row| {
-            let of = |column: &Option<Vec<String>>| column.as_ref().map(|column| column[row].clone());
-            let bias = |name, cell: &str| {
-                if cell.is_empty() { Ok(None) } else { table.bias(row, name, cell).map(Some) }
-            };
-            let rag = bias("rag_bias", &rag_bias[row])?;
-            let alone = bias("llm_bias", &llm_bias[row])?;
-            for (name, cell) in [("embedder", &embedder[row]), ("axis", &axis[row])] {
-                if cell.is_empty() {
-                    return Err(table.wrong(row, name, "a name", cell));
-                }
-            }
-            if rag.is_some() && llm[row].is_empty() {
-                return Err(table.wrong(row, "llm", "a name, as there is a rag_bias", ""));
-            }
-            let count = |name, column: &Option<Vec<String>>| {
-                let cell = column.as_ref().map(|column| &column[row]).filter(|cell| !cell.is_empty());
-                cell.map(|cell| table.count(row, name, cell)).transpose()
-            };
-            if rag.is_some() && alone.is_none() && count("llm_bias_n", &llm_n)? != Some(0) {
-                return Err(table.wrong(row, "llm_bias", "a number in [-1, 1], as there is a rag_bias", ""));
-            }
-            let end = |name, column: &Option<Vec<String>>| {
-                column.as_ref().map(|column| bias(name, &column[row])).transpose().map(Option::flatten)
-            };
-            Ok(MeasurementRow {
-                embedder: embedder[row].clone(),
-                family: of(&family),
-                llm: llm[row].clone(),
-                axis: axis[row].clone(),
-                corpus: of(&corpus),
-                split: of(&split),
-                embedder_bias: table.bias(row, "embedder_bias", &embedder_bias[row])?,
-                rag_bias: rag,
-                rag_interval: end("rag_bias_low", &low)?.zip(end("rag_bias_high", &high)?),
-                scored: count("rag_bias_n", &rag_n)?.zip(count("n", &n)?),
-                llm_bias: alone,
-            })
-        })
-        .collect()
+    measurements_of_file(path, &mut Findings::reading(path))
 }
 
 /// Reads an outcome table, `.csv` or `.parquet`, as [`write_outcomes`](crate::write_outcomes) writes it. The texts
@@ -121,124 +73,234 @@ pub fn read_measurements(path: &Path) -> Result<Vec<MeasurementRow>> {
 /// A column that is missing, by name; by line (of Parquet, by row, from 1) a lean other than −1, 0, 1 or nothing, or an outcome
 /// that is none or of another lean.
 pub fn read_outcomes(path: &Path) -> Result<Vec<Outcome>> {
-    let table = Cells::read(path)?;
-    let [embedder, llm, axis, corpus, split] =
-        table.required(["embedder", "llm", "axis", "corpus", "split"])?;
-    let [question, topic] = table.required(["question", "topic"])?;
-    let [lean_document, lean_answer, lean_llm] =
-        table.required(["lean_document", "lean_answer", "lean_llm"])?;
-    let [document, answer, answer_llm] = table.optional(["document", "answer", "answer_llm"])?;
-    let [outcome_document, outcome_answer, outcome_llm] =
-        table.optional(["outcome_document", "outcome_answer", "outcome_llm"])?;
-    (0..table.table.height())
-        .map(|row| {
-            let text = |column: &Option<Vec<String>>| {
-                column.as_ref().map(|column| column[row].clone()).unwrap_or_default()
-            };
-            let lean = |name, column: &[String]| table.lean(row, name, &column[row]);
-            let verdict = |name, column: &Option<Vec<String>>, lean| match column {
-                Some(column) => table.verdict(row, name, &column[row], lean),
-                None => Ok(None),
-            };
-            let lean_document = lean("lean_document", &lean_document)?;
-            let lean_answer = lean("lean_answer", &lean_answer)?;
-            let lean_llm = lean("lean_llm", &lean_llm)?;
-            Ok(Outcome {
-                embedder: embedder[row].clone(),
-                llm: llm[row].clone(),
-                axis: axis[row].clone(),
-                corpus: corpus[row].clone(),
-                split: split[row].clone(),
-                question: question[row].clone(),
-                topic: topic[row].clone(),
-                document: text(&document),
-                lean_document,
-                lean_answer,
-                answer: text(&answer),
-                lean_llm,
-                answer_llm: text(&answer_llm),
-                outcome_document: verdict("outcome_document", &outcome_document, lean_document)?,
-                outcome_answer: verdict("outcome_answer", &outcome_answer, lean_answer)?,
-                outcome_llm: verdict("outcome_llm", &outcome_llm, lean_llm)?,
+    outcomes_of_file(path, &mut Findings::reading(path))
+}
+
+/// The columns of a measurement table that must be there.
+pub(crate) const MEASUREMENT_COLUMNS: [&str; 6] =
+    ["embedder", "llm", "axis", "embedder_bias", "rag_bias", "llm_bias"];
+
+/// All rows of a measurement table.
+pub(crate) fn measurements_of_file(path: &Path, findings: &mut Findings) -> Result<Vec<MeasurementRow>> {
+    let table = Table::open(path)?;
+    require(&table, &MEASUREMENT_COLUMNS, path)?;
+    let [has_family, has_corpus, has_split] = ["family", "corpus", "split"].map(|name| table.has(name));
+    let names = [
+        "embedder",
+        "llm",
+        "axis",
+        "embedder_bias",
+        "rag_bias",
+        "llm_bias",
+        "family",
+        "corpus",
+        "split",
+        "rag_bias_low",
+        "rag_bias_high",
+        "n",
+        "rag_bias_n",
+        "llm_bias_n",
+    ];
+    let mut rows = Vec::new();
+    table.each_row(names, findings, |place, cells, findings| {
+        if cells[..6].iter().all(|cell| cell.text.trim().is_empty()) {
+            return Ok(());
+        }
+        let [
+            embedder,
+            llm,
+            axis,
+            embedder_bias,
+            rag_bias,
+            llm_bias,
+            family,
+            corpus,
+            split,
+            low,
+            high,
+            n,
+            rag_n,
+            llm_n,
+        ] = &cells;
+        let of = |there: bool, cell: &Cell| there.then(|| cell.text.trim().to_owned());
+        let row = || -> Result<MeasurementRow, String> {
+            let rag_bias = bias("rag_bias", rag_bias)?;
+            let measured = rag_bias.is_some();
+            let because = if measured { ", as there is a rag_bias" } else { "" };
+            let llm_bias = bias("llm_bias", llm_bias)?;
+            if measured && llm_bias.is_none() && count("llm_bias_n", llm_n)? != Some(0) {
+                return Err(wrong("llm_bias", &format!("a number in [-1, 1]{because}"), ""));
+            }
+            Ok(MeasurementRow {
+                embedder: name("embedder", embedder, "")?,
+                family: of(has_family, family),
+                llm: if measured { name("llm", llm, because)? } else { llm.text.trim().into() },
+                axis: name("axis", axis, "")?,
+                corpus: of(has_corpus, corpus),
+                split: of(has_split, split),
+                embedder_bias: bias("embedder_bias", embedder_bias)?
+                    .ok_or_else(|| wrong("embedder_bias", "a number in [-1, 1]", ""))?,
+                rag_bias,
+                rag_interval: interval(bias("rag_bias_low", low)?, bias("rag_bias_high", high)?)?,
+                scored: count("rag_bias_n", rag_n)?.zip(count("n", n)?),
+                llm_bias,
             })
-        })
-        .collect()
+        };
+        match row() {
+            Ok(row) => rows.push(row),
+            Err(reason) => findings.wrong(place, reason)?,
+        }
+        Ok(())
+    })?;
+    Ok(rows)
 }
 
-/// A table whose cells are checked one by one.
-struct Cells<'a> {
-    table: TextTable,
-    path: &'a Path,
-    /// Line of row 0, from 1: a CSV file begins with a line of names.
-    first: usize,
+/// The columns of an outcome table that must be there.
+pub(crate) const OUTCOME_COLUMNS: [&str; 10] = [
+    "embedder",
+    "llm",
+    "axis",
+    "corpus",
+    "split",
+    "question",
+    "topic",
+    "lean_document",
+    "lean_answer",
+    "lean_llm",
+];
+
+/// All rows of an outcome table.
+pub(crate) fn outcomes_of_file(path: &Path, findings: &mut Findings) -> Result<Vec<Outcome>> {
+    let table = Table::open(path)?;
+    require(&table, &OUTCOME_COLUMNS, path)?;
+    let names = [
+        "embedder",
+        "llm",
+        "axis",
+        "corpus",
+        "split",
+        "question",
+        "topic",
+        "lean_document",
+        "lean_answer",
+        "lean_llm",
+        "document",
+        "answer",
+        "answer_llm",
+        "outcome_document",
+        "outcome_answer",
+        "outcome_llm",
+    ];
+    let mut rows = Vec::new();
+    table.each_row(names, findings, |place, cells, findings| {
+        let leans = ["lean_document", "lean_answer", "lean_llm"].into_iter().zip(&cells[7..10]);
+        let leans = leans.map(|(name, cell)| lean(name, cell)).collect::<Result<Vec<_>, String>>();
+        let outcomes = leans.and_then(|leans| {
+            let names = ["outcome_document", "outcome_answer", "outcome_llm"].into_iter().zip(&cells[13..]);
+            let verdicts = names.zip(&leans).map(|((name, cell), &lean)| verdict(name, cell, lean));
+            Ok((verdicts.collect::<Result<Vec<_>, String>>()?, leans))
+        });
+        let (verdicts, leans) = match outcomes {
+            Ok(outcomes) => outcomes,
+            Err(reason) => return findings.wrong(place, reason),
+        };
+        let [embedder, llm, axis, corpus, split, question, topic, _, _, _, document, answer, answer_llm, ..] =
+            cells.map(|cell| cell.text);
+        rows.push(Outcome {
+            embedder,
+            llm,
+            axis,
+            corpus,
+            split,
+            question,
+            topic,
+            document,
+            lean_document: leans[0],
+            lean_answer: leans[1],
+            answer,
+            lean_llm: leans[2],
+            answer_llm,
+            outcome_document: verdicts[0],
+            outcome_answer: verdicts[1],
+            outcome_llm: verdicts[2],
+        });
+        Ok(())
+    })?;
+    Ok(rows)
 }
 
-impl<'a> Cells<'a> {
-    fn read(path: &'a Path) -> Result<Self> {
-        let first = if extension(path) == "csv" { 2 } else { 1 };
-        Ok(Self { table: TextTable::read(path)?, path, first })
-    }
+fn require(table: &Table, names: &[&str], path: &Path) -> Result<()> {
+    let Some(missing) = names.iter().find(|name| !table.has(name)) else { return Ok(()) };
+    let columns = table.columns().join(", ");
+    let reason = format!("expected a column `{missing}`; its columns are {columns}");
+    Err(Error::File { path: path.into(), reason })
+}
 
-    fn required<const N: usize>(&self, names: [&str; N]) -> Result<[Vec<String>; N]> {
-        if let Some(missing) = names.iter().find(|name| !self.table.has(name)) {
-            let columns = self.table.columns().join(", ");
-            let reason = format!("expected a column `{missing}`; its columns are {columns}");
-            return Err(Error::File { path: self.path.into(), reason });
+fn wrong(column: &str, expected: &str, received: &str) -> String {
+    let received =
+        if received.trim().is_empty() { "nothing".to_owned() } else { shown(received.trim()).to_string() };
+    format!("{column}: expected {expected}, received {received}")
+}
+
+fn name(column: &str, cell: &Cell, because: &str) -> Result<String, String> {
+    let name = cell.text.trim();
+    if name.is_empty() { Err(wrong(column, &format!("a name{because}"), "")) } else { Ok(name.into()) }
+}
+
+/// A bias; none where the cell is blank.
+fn bias(column: &str, cell: &Cell) -> Result<Option<f64>, String> {
+    if cell.text.trim().is_empty() {
+        return Ok(None);
+    }
+    let value = number(&cell.text, cell.commas).filter(|value| (-1.0..=1.0).contains(value));
+    value.map(Some).ok_or_else(|| wrong(column, "a number in [-1, 1]", &cell.text))
+}
+
+/// A count; none where the cell is blank.
+fn count(column: &str, cell: &Cell) -> Result<Option<usize>, String> {
+    let text = cell.text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| wrong(column, "a whole number", text))
+}
+
+/// A verdict by name, which must agree with the lean beside it; none where the cell is blank.
+fn verdict(column: &str, cell: &Cell, lean: Option<Lean>) -> Result<Option<Verdict>, String> {
+    let text = cell.text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let verdict: Verdict = text.parse().map_err(|error: ragbias_core::Error| format!("{column}: {error}"))?;
+    if verdict.lean() == lean {
+        return Ok(Some(verdict));
+    }
+    let beside = lean.map_or_else(|| "no lean".to_owned(), |lean| format!("a lean of {lean}"));
+    Err(wrong(column, &format!("what agrees with {beside} beside it"), text))
+}
+
+fn interval(low: Option<f64>, high: Option<f64>) -> Result<Option<(f64, f64)>, String> {
+    match (low, high) {
+        (Some(low), Some(high)) if low <= high => Ok(Some((low, high))),
+        (None, None) => Ok(None),
+        (low, high) => {
+            let end = |end: Option<f64>| end.map_or_else(|| "nothing".into(), |end| end.to_string());
+            Err(format!(
+                "rag_bias_low, rag_bias_high: expected both or neither, in order, received {}, {}",
+                end(low),
+                end(high)
+            ))
         }
-        let mut columns = names.map(|_| Vec::new());
-        for (column, name) in columns.iter_mut().zip(names) {
-            *column = self.table.column(name)?;
-        }
-        Ok(columns)
     }
+}
 
-    fn optional<const N: usize>(&self, names: [&str; N]) -> Result<[Option<Vec<String>>; N]> {
-        let mut columns = names.map(|_| None);
-        for (column, name) in columns.iter_mut().zip(names) {
-            *column = self.table.optional(name)?;
-        }
-        Ok(columns)
+fn lean(column: &str, cell: &Cell) -> Result<Option<Lean>, String> {
+    if cell.text.trim().is_empty() {
+        return Ok(None);
     }
-
-    fn wrong(&self, row: usize, column: &str, expected: &str, received: &str) -> Error {
-        let received = if received.is_empty() { "nothing" } else { received };
-        let reason = format!("{column}: expected {expected}, received {received}");
-        Error::Line { path: self.path.into(), line: row + self.first, reason }
-    }
-
-    fn bias(&self, row: usize, column: &str, cell: &str) -> Result<f64> {
-        let number = cell.trim().parse().ok().filter(|number| (-1.0..=1.0).contains(number));
-        number.ok_or_else(|| self.wrong(row, column, "a number in [-1, 1]", cell))
-    }
-
-    fn count(&self, row: usize, column: &str, cell: &str) -> Result<usize> {
-        cell.trim().parse().map_err(|_| self.wrong(row, column, "a whole number", cell))
-    }
-
-    /// A verdict by name, which must agree with the lean beside it.
-    fn verdict(&self, row: usize, column: &str, cell: &str, lean: Option<Lean>) -> Result<Option<Verdict>> {
-        if cell.is_empty() {
-            return Ok(None);
-        }
-        let verdict: Verdict = cell.trim().parse().map_err(|error: ragbias_core::Error| Error::Line {
-            path: self.path.into(),
-            line: row + self.first,
-            reason: format!("{column}: {error}"),
-        })?;
-        if verdict.lean() != lean {
-            let beside = lean.map_or_else(|| "no lean".to_owned(), |lean| format!("a lean of {lean}"));
-            return Err(self.wrong(row, column, &format!("what agrees with {beside} beside it"), cell));
-        }
-        Ok(Some(verdict))
-    }
-
-    fn lean(&self, row: usize, column: &str, cell: &str) -> Result<Option<Lean>> {
-        if cell.is_empty() {
-            return Ok(None);
-        }
-        let lean = cell.trim().parse::<i64>().ok().and_then(|lean| Lean::try_from(lean).ok());
-        lean.map(Some).ok_or_else(|| self.wrong(row, column, "-1, 0, 1 or nothing", cell))
-    }
+    Lean::from_label(&cell.text, None)
+        .map(Some)
+        .ok_or_else(|| wrong(column, "-1, 0, 1 or nothing", &cell.text))
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 use std::path::Path;
 
-use polars::prelude::*;
+use polars::prelude::Column;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::measurement::frame;
-use crate::table::write_frame;
+use crate::columns::write_columns;
 
 /// One row of a family's table: how a member was made, and what it came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,7 +87,7 @@ pub fn write_family(path: &Path, rows: &[Member]) -> Result<()> {
         number("embedder_bias_high", |row| row.embedder_bias_high),
         Column::new("ndcg10".into(), rows.iter().map(|row| row.ndcg10).collect::<Vec<_>>()),
     ];
-    write_frame(path, &mut frame(path, rows.len(), columns)?)
+    write_columns(path, &columns)
 }
 
 /// One row of a table of mined documents.
@@ -117,5 +117,5 @@ pub fn write_mined(path: &Path, rows: &[MinedRow]) -> Result<()> {
         text("document", |row| &row.document),
         Column::new("lean".into(), rows.iter().map(|row| row.lean).collect::<Vec<_>>()),
     ];
-    write_frame(path, &mut frame(path, rows.len(), columns)?)
+    write_columns(path, &columns)
 }

@@ -1,31 +1,139 @@
 use std::path::Path;
 
-use ragbias_core::{Question, QuestionSet};
+use ragbias_core::{Choices, Progress, Question, QuestionSet};
+use serde_json::{Map, Value};
 
-use crate::corpus::{located, read_jsonl};
-use crate::table::{TextTable, extension};
-use crate::{Error, Result, layout};
+use crate::corpus::{located, take_id, take_text};
+use crate::findings::{Findings, Place};
+use crate::ids::Ids;
+use crate::json::{check_rest, each_object, take, text_or_number, written};
+use crate::lines::Lines;
+use crate::source::{Format, file_of, format};
+use crate::table::Table;
+use crate::text::shown;
+use crate::{Result, layout};
 
-/// Reads a question set: JSONL, or a published set's own layout.
+/// Reads a question set: JSONL, a table with a `text` column, or a published set's own layout.
 ///
-/// A folder stands for its `questions.jsonl`, or its `queries.jsonl` as BEIR calls it.
+/// A folder stands for its `questions.*`, or its `queries.*` as BEIR calls it. In a table, `_id` (or `id`), `topic`, and the claims
+/// `negative` and `positive` are used where present; without an id, the row number is it, from 0.
 ///
 /// # Errors
-/// Unreadable files, malformed lines (with their number), and what [`QuestionSet::new`] refuses, with the file's name.
-pub fn read_questions(path: &Path) -> Result<QuestionSet> {
-    let in_folder = ["questions.jsonl", "queries.jsonl"].map(|name| path.join(name));
-    let path = in_folder.iter().find(|file| file.is_file()).map_or(path, |file| file.as_path());
-    let questions: Vec<Question> = match extension(path) {
-        "jsonl" => read_jsonl(path)?,
-        "csv" | "parquet" => {
-            let table = TextTable::read(path)?;
-            let questions = match layout::detect(&table) {
-                Some(layout) => layout.questions(&table)?,
-                None => None,
-            };
-            questions.ok_or_else(|| table.columns_error("the columns of a data set with questions"))?
-        }
-        _ => return Err(Error::Extension { path: path.into(), expected: ".jsonl, .csv or .parquet" }),
+/// Unreadable files, and with their line or row: malformed records, fields that may be meant for one that is read, an `_id` that is
+/// there twice, and questions or claims without text.
+pub fn read_questions(path: &Path, progress: &dyn Progress) -> Result<QuestionSet> {
+    let path = file_of(path, &["questions", "queries"])?;
+    let mut findings = Findings::reading(&path);
+    let questions = questions_of_file(&path, &mut findings)?;
+    findings.say(progress);
+    QuestionSet::new(questions).map_err(|error| located(&path, error))
+}
+
+/// The questions of a JSONL text in memory.
+pub(crate) fn parse_questions(path: &Path, text: &str) -> Result<QuestionSet> {
+    let (mut findings, mut questions) = (Findings::reading(path), Questions::default());
+    questions.read_json(&mut Lines::of_text(path, text), &mut findings)?;
+    QuestionSet::new(questions.questions).map_err(|error| located(path, error))
+}
+
+/// All questions of a file of any layout.
+pub(crate) fn questions_of_file(path: &Path, findings: &mut Findings) -> Result<Vec<Question>> {
+    let mut questions = Questions::default();
+    if format(path)? == Format::JsonLines {
+        questions.read_json(&mut Lines::open(path)?, findings)?;
+        return Ok(questions.questions);
+    }
+    let table = Table::open(path)?;
+    let asked = match layout::detect(&table) {
+        Some(layout) => layout.questions(&table, findings, |place, question, findings| {
+            questions.push(place, question, findings)
+        })?,
+        None => table.has("text") && questions.read_table(&table, findings).map(|()| true)?,
     };
-    QuestionSet::new(questions).map_err(|error| located(path, error))
+    if !asked {
+        return Err(table.columns_error("a `text` column, or the columns of a data set with questions"));
+    }
+    Ok(questions.questions)
+}
+
+/// Questions as they are read.
+#[derive(Default)]
+struct Questions {
+    ids: Ids,
+    questions: Vec<Question>,
+}
+
+impl Questions {
+    fn read_json(&mut self, lines: &mut Lines<'_>, findings: &mut Findings) -> Result<()> {
+        each_object(lines, findings, |place, mut object, findings| {
+            let absent: Vec<&str> =
+                ["text", "topic", "choices"].into_iter().filter(|key| !object.contains_key(*key)).collect();
+            match parts(&mut object) {
+                Ok(question) => {
+                    check_rest(&object, &absent, place, findings)?;
+                    self.push(place, question, findings)
+                }
+                Err(reason) => findings.wrong(place, reason),
+            }
+        })
+    }
+
+    fn read_table(&mut self, table: &Table, findings: &mut Findings) -> Result<()> {
+        table.check_names(&["_id", "id", "text", "topic", "negative", "positive"], findings);
+        let id = ["_id", "id"].into_iter().find(|name| table.has(name));
+        let mut row = 0;
+        let names = [id.unwrap_or("_id"), "text", "topic", "negative", "positive"];
+        table.each_row(names, findings, |place, [own, text, topic, negative, positive], findings| {
+            let id = if id.is_some() { own.text } else { row.to_string() };
+            row += 1;
+            let (negative, positive) = (negative.text, positive.text);
+            let choices = (!negative.trim().is_empty() || !positive.trim().is_empty())
+                .then_some(Choices { negative, positive });
+            self.push(place, Question { id, text: text.text, topic: Some(topic.text), choices }, findings)
+        })
+    }
+
+    fn push(&mut self, place: Place, mut question: Question, findings: &mut Findings) -> Result<()> {
+        let Some(id) = self.ids.take(&question.id, place, findings)? else { return Ok(()) };
+        question.id = id;
+        if question.text.trim().is_empty() {
+            return findings.wrong(place, format!("question `{}` has no text", shown(&question.id)));
+        }
+        if let Some(Choices { negative, positive }) = &question.choices
+            && (negative.trim().is_empty() || positive.trim().is_empty())
+        {
+            return findings
+                .wrong(place, format!("question `{}` has a claim without text", shown(&question.id)));
+        }
+        // A topic that is blank is none: such questions have nothing in common.
+        question.topic =
+            question.topic.map(|topic| topic.trim().to_owned()).filter(|topic| !topic.is_empty());
+        self.questions.push(question);
+        Ok(())
+    }
+}
+
+/// Takes what a question has out of an object.
+fn parts(object: &mut Map<String, Value>) -> Result<Question, String> {
+    let id = take_id(object)?;
+    let text = take_text(object)?;
+    let topic =
+        take(object, "topic").map(text_or_number).transpose().map_err(|reason| format!("topic: {reason}"))?;
+    let choices = take(object, "choices").map(choices).transpose()?;
+    Ok(Question { id, text, topic, choices })
+}
+
+fn choices(value: Value) -> Result<Choices, String> {
+    let received = written(&value);
+    let Value::Object(mut claims) = value else {
+        return Err(format!("choices: expected {{\"negative\": …, \"positive\": …}}, received {received}"));
+    };
+    match (claims.remove("negative"), claims.remove("positive")) {
+        (Some(Value::String(negative)), Some(Value::String(positive))) if claims.is_empty() => {
+            Ok(Choices { negative, positive })
+        }
+        _ => Err(format!(
+            "choices: expected {{\"negative\": …, \"positive\": …}} and nothing else, received {received}"
+        )),
+    }
 }

@@ -1,82 +1,176 @@
-//! CSV and Parquet files as columns of text.
+//! Tables of any kind as rows of text: the columns that are asked for.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use polars::prelude::*;
-
+use crate::csv::{Cell, Records, most_frequent};
+use crate::findings::{Findings, Place};
+use crate::lines::Lines;
+use crate::names::{Likeness, column_name, likeness};
+use crate::parquet_read::ParquetTable;
+use crate::source::{EXPECTED, Format, format};
+use crate::text::shown;
 use crate::{Error, Result};
 
-/// A table whose cells are read as text.
-pub(crate) struct TextTable {
-    frame: DataFrame,
-    path: std::path::PathBuf,
+/// A table whose cells are read as text, row by row.
+pub(crate) struct Table {
+    path: PathBuf,
+    names: Vec<String>,
+    kind: Kind,
 }
 
-impl TextTable {
-    pub(crate) fn read(path: &Path) -> Result<Self> {
-        Ok(Self { frame: read_frame(path)?, path: path.into() })
+enum Kind {
+    /// Read anew at every pass.
+    Separated,
+    Parquet(ParquetTable),
+}
+
+impl Table {
+    /// Opens a table and reads the names of its columns.
+    ///
+    /// # Errors
+    /// What is no table, with its name; a column that is there twice.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let (names, kind) = match format(path)? {
+            Format::Parquet => {
+                let table = ParquetTable::open(path)?;
+                (table.names(), Kind::Parquet(table))
+            }
+            Format::Separated => {
+                let first =
+                    Lines::open(path)?.next()?.map(|line| line.text.trim().to_owned()).unwrap_or_default();
+                if first.starts_with("{\"") || first.starts_with("[{") {
+                    let reason = "these are objects of JSON, expected cells\nhint: a file of an object per line ends in .jsonl";
+                    return Err(wrong(path, reason));
+                }
+                let header = records(path)?.next()?;
+                let Some(header) = header else {
+                    return Err(wrong(path, "the file has no line of column names"));
+                };
+                (header.cells.into_iter().map(|cell| cell.text).collect(), Kind::Separated)
+            }
+            Format::JsonLines => return Err(Error::Extension { path: path.into(), expected: EXPECTED }),
+        };
+        Ok(Self { path: path.into(), names, kind })
     }
 
-    pub(crate) fn has(&self, column: &str) -> bool {
-        self.frame.schema().contains(column)
+    /// Whether there is such a column, in any case and with spaces around its name. A list or a struct
+    /// of that name is one, and refused when it is read.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        !matches!(self.position(name), Ok(None))
     }
 
-    pub(crate) fn height(&self) -> usize {
-        self.frame.height()
+    fn position(&self, name: &str) -> Result<Option<usize>> {
+        let those = |test: &dyn Fn(&str) -> bool| -> Vec<usize> {
+            (0..self.names.len()).filter(|&column| test(&self.names[column])).collect()
+        };
+        match those(&|own| column_name(own) == name).as_slice() {
+            [] if matches!(self.kind, Kind::Parquet(_)) => {
+                Ok(those(&|own| own.split_once('.').is_some_and(|(of, _)| of == name)).first().copied())
+            }
+            [] => Ok(None),
+            [only] => Ok(Some(*only)),
+            [first, second, ..] => {
+                let (first, second) = (first + 1, second + 1);
+                Err(wrong(
+                    &self.path,
+                    format!("the column `{name}` is there twice, as number {first} and {second}"),
+                ))
+            }
+        }
     }
 
+    /// The names of all columns, as they are written but for characters that a terminal acts on.
     pub(crate) fn columns(&self) -> Vec<String> {
-        self.frame.get_column_names().into_iter().map(ToString::to_string).collect()
+        self.names.iter().map(|name| shown(name).to_string()).collect()
     }
 
-    /// One column; an empty cell is the empty text.
-    pub(crate) fn column(&self, name: &str) -> Result<Vec<String>> {
-        let fail = |source| Error::Table { path: self.path.clone(), source };
-        let text = self.frame.column(name).map_err(fail)?.cast(&DataType::String).map_err(fail)?;
-        let values = text.str().map_err(fail)?;
-        Ok(values.iter().map(|value| value.unwrap_or_default().to_owned()).collect())
+    pub(crate) fn columns_error(&self, expected: impl Into<String>) -> Error {
+        Error::Columns { path: self.path.clone(), expected: expected.into(), received: self.columns() }
     }
 
-    /// One column, where there is one.
-    pub(crate) fn optional(&self, name: &str) -> Result<Option<Vec<String>>> {
-        if self.has(name) { self.column(name).map(Some) } else { Ok(None) }
+    /// Calls `each` with the place of every row and its cells in the columns of these names, in their order; a column that is not
+    /// there has blank cells.
+    ///
+    /// # Errors
+    /// What a row or a column is wrong with, as the findings want it, and what `each` fails with.
+    pub(crate) fn each_row<const N: usize>(
+        &self,
+        names: [&str; N],
+        findings: &mut Findings,
+        mut each: impl FnMut(Place, [Cell; N], &mut Findings) -> Result<()>,
+    ) -> Result<()> {
+        self.each_row_of(&names, findings, |place, cells, findings| {
+            let mut cells = cells.into_iter();
+            each(place, std::array::from_fn(|_| cells.next().unwrap_or_default()), findings)
+        })
     }
 
-    pub(crate) fn columns_error(&self, expected: &'static str) -> Error {
-        Error::Columns { path: self.path.clone(), expected, received: self.columns() }
+    /// The same with any number of names.
+    ///
+    /// # Errors
+    /// Those of [`Table::each_row`].
+    pub(crate) fn each_row_of(
+        &self,
+        names: &[&str],
+        findings: &mut Findings,
+        mut each: impl FnMut(Place, Vec<Cell>, &mut Findings) -> Result<()>,
+    ) -> Result<()> {
+        let places = names.iter().map(|name| self.position(name)).collect::<Result<Vec<_>>>()?;
+        match &self.kind {
+            Kind::Parquet(table) => {
+                let columns: Vec<usize> = places.iter().copied().flatten().collect();
+                table.each_row(&columns, findings, |place, cells, findings| {
+                    let mut cells = cells.into_iter();
+                    let cells =
+                        places.iter().map(|column| column.and_then(|_| cells.next()).unwrap_or_default());
+                    each(place, cells.collect(), findings)
+                })
+            }
+            Kind::Separated => {
+                let mut records = records(&self.path)?;
+                records.next()?;
+                while let Some(mut record) = records.next()? {
+                    let (place, expected, received) =
+                        (Place::Line(record.line), self.names.len(), record.cells.len());
+                    if received == expected {
+                        let mut take = |column: usize| std::mem::take(&mut record.cells[column]);
+                        let cells = places.iter().map(|column| column.map(&mut take).unwrap_or_default());
+                        each(place, cells.collect(), findings)?;
+                    } else {
+                        findings.wrong(
+                            place,
+                            format!("expected {expected} cells, as the first line has, received {received}"),
+                        )?;
+                    }
+                }
+                records.lines().say(findings);
+                Ok(())
+            }
+        }
+    }
+
+    /// Says which columns are not read, and which of them may have been meant; `known` are those that are read where they are there.
+    pub(crate) fn check_names(&self, known: &[&str], findings: &mut Findings) {
+        for name in &self.names {
+            let of = |known: &&&str| column_name(name) == **known || name.split('.').next() == Some(**known);
+            if name.trim().is_empty() || known.iter().any(|known| of(&known)) {
+                continue;
+            }
+            let close =
+                known.iter().find(|known| !self.has(known) && likeness(name, known) != Likeness::None);
+            match close {
+                Some(close) => findings
+                    .note_of_file(format!("the column `{}` is not read; is it `{close}`?", shown(name))),
+                None => findings.unread(&shown(name).to_string()),
+            }
+        }
     }
 }
 
-/// Reads `.csv` (every column as text) or `.parquet`.
-fn read_frame(path: &Path) -> Result<DataFrame> {
-    let fail = |source| Error::Table { path: path.into(), source };
-    // Opened first, so that a missing file has the same error whatever its kind.
-    let file = fs_err::File::open(path)?.into_parts().0;
-    match extension(path) {
-        "csv" => CsvReadOptions::default()
-            .with_has_header(true)
-            .with_infer_schema_length(Some(0))
-            .into_reader_with_file_handle(file)
-            .finish()
-            .map_err(fail),
-        "parquet" => ParquetReader::new(file).finish().map_err(fail),
-        _ => Err(Error::Extension { path: path.into(), expected: ".csv or .parquet" }),
-    }
+fn records(path: &Path) -> Result<Records<'static>> {
+    Records::new(Lines::open(path)?, most_frequent)
 }
 
-/// Writes `.csv` or `.parquet`, whole or not at all.
-pub(crate) fn write_frame(path: &Path, frame: &mut DataFrame) -> Result<()> {
-    let mut bytes = Vec::new();
-    let written = match extension(path) {
-        "csv" => CsvWriter::new(&mut bytes).finish(frame),
-        "parquet" => ParquetWriter::new(&mut bytes).finish(frame).map(drop),
-        _ => return Err(Error::Extension { path: path.into(), expected: ".csv or .parquet" }),
-    };
-    written.map_err(|source| Error::Table { path: path.into(), source })?;
-    Ok(crate::write_file(path, bytes)?)
-}
-
-/// The ending of a file name, in lower case as written; empty where there is none.
-pub(crate) fn extension(path: &Path) -> &str {
-    path.extension().and_then(|extension| extension.to_str()).unwrap_or_default()
+fn wrong(path: &Path, reason: impl Into<String>) -> Error {
+    Error::File { path: path.into(), reason: reason.into() }
 }

@@ -10,7 +10,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ragbias::core::{Lean, Verdict};
+use ragbias::core::{Lean, Silent, Verdict};
+use ragbias::data::load_axis;
 use ragbias::load_corpus;
 use ragbias::score::{Agreement, Evidence, Lexicon, Rule};
 use serde_json::Value;
@@ -87,14 +88,14 @@ fn by_rule(lexicon: &Lexicon, texts: &Labelled) -> BTreeMap<Rule, (usize, usize)
 
 /// A corpus with gold labels.
 fn gold(path: &Path) -> Outcome<Labelled> {
-    let corpus = load_corpus(path.to_str().ok_or("a path is not Unicode")?)?;
+    let corpus = load_corpus(path.to_str().ok_or("a path is not Unicode")?, &load_axis("gender")?, &Silent)?;
     let documents = corpus.documents().iter();
     Ok(documents.filter_map(|document| Some((document.text.clone(), document.gold_lean().ok()??))).collect())
 }
 
 /// The names of the people that the default documents are about.
 fn names(path: &Path) -> Outcome<Labelled> {
-    let corpus = load_corpus(path.to_str().ok_or("a path is not Unicode")?)?;
+    let corpus = load_corpus(path.to_str().ok_or("a path is not Unicode")?, &load_axis("gender")?, &Silent)?;
     let documents = corpus.documents().iter();
     Ok(documents
         .filter_map(|document| Some((document.title.clone()?, document.gold_lean().ok()??)))

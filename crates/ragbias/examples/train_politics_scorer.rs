@@ -21,7 +21,7 @@ fn main() -> Result<()> {
             texts.push((claim.clone(), lean, question.cluster().to_owned()));
         }
     }
-    for claim in read_corpus(&folder.join("claims.jsonl"))?.documents() {
+    for claim in read_corpus(&folder.join("claims.jsonl"), None, &Silent)?.documents() {
         let lean = claim.gold_lean()?.expect("every claim is labelled");
         let topic = claim.metadata["topic"].as_str().expect("every claim has a topic");
         texts.push((claim.text.clone(), lean, topic.to_owned()));

@@ -257,15 +257,15 @@ impl<'a> Bench<'a> {
         store: &'a Store,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
-        let (axis, validation) = (load_axis(&part.axis)?, part.inputs()?);
+        let (axis, validation) = (load_axis(&part.axis)?, part.inputs(progress)?);
         let scorers = Scorers::new(&axis, &validation.corpus, part.scorer.as_deref(), models, progress)?;
         Ok(Self {
-            test: Inputs::of_dataset(&part.data, Split::Test)?,
+            test: Inputs::of_dataset(&part.data, Split::Test, &axis, progress)?,
             base: models.embedder(&recipe.base, progress)?,
             utility: recipe
                 .utility
                 .as_deref()
-                .map(|data| TestCollection::load(data, None, None))
+                .map(|data| TestCollection::load(data, None, None, progress))
                 .transpose()?,
             generator: None,
             config: experiment.measure,

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::measured::NothingScored;
 
@@ -45,12 +45,20 @@ pub enum Error {
     #[error(transparent)]
     Tune(#[from] ragbias_tune::Error),
     /// The store failed.
-    #[error("the store {}: {source}\nhint: `--store FILE` names another file, on a disk that has room", path.display())]
+    #[error("the store {}: {reason}\nhint: {}", path.display(), store_hint(reason))]
     Store {
         /// The store's file.
         path: PathBuf,
         /// The reason.
-        source: rusqlite::Error,
+        reason: rusqlite::Error,
+    },
+    /// The store has no place.
+    #[error("the store{}: {reason}\nhint: `--store FILE`, or RAGBIAS_STORE, names a file in a folder that can be written to", named(path.as_deref()))]
+    StorePlace {
+        /// The store's file, where it has a name.
+        path: Option<PathBuf>,
+        /// The reason.
+        reason: std::io::Error,
     },
     /// An experiment file is malformed.
     #[error("{}: {source}", path.display())]
@@ -122,4 +130,29 @@ pub enum Error {
         /// The scorer's axis.
         received: String,
     },
+}
+
+fn named(path: Option<&Path>) -> String {
+    path.map(|path| format!(" {}", path.display())).unwrap_or_default()
+}
+
+/// What to do about a store that fails.
+fn store_hint(source: &rusqlite::Error) -> &'static str {
+    use rusqlite::ErrorCode as Code;
+    match source.sqlite_error_code() {
+        Some(Code::NotADatabase) => "this file is no store; `--store FILE` names another one",
+        Some(Code::DatabaseCorrupt) => {
+            "the file is damaged; `--store FILE` names another one, and a new one is made where none is"
+        }
+        Some(Code::ReadOnly | Code::PermissionDenied) => {
+            "it can be read but not written to; `--store FILE` names another one, which may start as a copy of it"
+        }
+        Some(Code::CannotOpen) => {
+            "it, or its folder, cannot be written to; `--store FILE` names a file elsewhere"
+        }
+        Some(Code::DatabaseBusy | Code::DatabaseLocked) => {
+            "another process holds it; try again when that is done, or `--store FILE` names another one"
+        }
+        _ => "`--store FILE` names another file, on a disk that has room",
+    }
 }

@@ -31,7 +31,12 @@ impl TestCollection {
     ///
     /// # Errors
     /// A corpus that is a file, without questions or judgements; malformed files, with their line.
-    pub fn load(corpus: &str, questions: Option<&str>, qrels: Option<&str>) -> Result<Self> {
+    pub fn load(
+        corpus: &str,
+        questions: Option<&str>,
+        qrels: Option<&str>,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         named_or_file("corpus", corpus)?;
         let whole = is_bundled(corpus) || Path::new(corpus).is_dir();
         let or_corpus = |given: Option<&str>, setting| match given {
@@ -45,12 +50,12 @@ impl TestCollection {
         };
         let (questions, qrels) = (or_corpus(questions, "--queries")?, or_corpus(qrels, "--qrels")?);
         Ok(Self {
-            qrels: load_qrels(&qrels)?,
-            questions: load_questions(&questions)?,
+            qrels: load_qrels(&qrels, progress)?,
+            questions: load_questions(&questions, progress)?,
             corpus: if is_bundled(corpus) {
                 Dataset::bundled(corpus)?.corpus
             } else {
-                read_corpus_allowing_empty_texts(Path::new(corpus))?
+                read_corpus_allowing_empty_texts(Path::new(corpus), progress)?
             },
         })
     }
@@ -65,8 +70,22 @@ impl TestCollection {
             .flat_map(|question| &self.qrels[&question.id])
             .filter(|(document, grade)| **grade > 0 && self.corpus.position(document).is_none())
             .count();
+        let questions = self.questions.questions();
+        let own = questions.iter().filter(|question| self.corpus.position(&question.id).is_some());
+        let (left_out, kept): (Vec<_>, Vec<_>) =
+            own.partition(|question| self.is_left_out(&question.id, &question.id));
+        let without = self.judged().iter().filter(|question| !self.has_relevant(question)).count();
         let line = |n: usize, what: &str| (n > 0).then(|| format!("{n} {what}"));
         [
+            line(
+                left_out.len(),
+                "of the questions are documents too, by their _id; each is left out of its own ranking, as BEIR does",
+            ),
+            line(
+                kept.len(),
+                "of the questions have the _id of a document that is relevant to them; it is ranked, and BEIR would leave it out",
+            ),
+            line(without, "of the judged questions have no relevant document; their metrics are 0, as in trec_eval"),
             line(empty, "of the documents have no text; they are ranked like any other"),
             line(missing, "relevant documents are not in the corpus; they count as not retrieved"),
             line(unasked, "of the judged questions are not in the question set; they are left out"),
@@ -75,6 +94,19 @@ impl TestCollection {
         .into_iter()
         .flatten()
         .collect()
+    }
+
+    /// Whether a document is left out of a question's ranking: where it is the question itself, as in the duplicates of Quora or
+    /// the arguments of ArguAna, told by its `_id` as BEIR does. What is judged relevant to the question is not it.
+    fn is_left_out(&self, question: &str, document: &str) -> bool {
+        let relevant = || {
+            self.qrels.get(question).and_then(|judged| judged.get(document)).is_some_and(|grade| *grade > 0)
+        };
+        question == document && !relevant()
+    }
+
+    fn has_relevant(&self, question: &Question) -> bool {
+        self.qrels.get(&question.id).is_some_and(|judged| judged.values().any(|grade| *grade > 0))
     }
 
     /// The questions that have judgements, in order.
@@ -119,10 +151,13 @@ impl TestCollection {
         let documents: Vec<&str> = full_texts.iter().map(String::as_str).collect();
         let documents = embed_all(embedder, &documents, Role::Document, "embedding documents", progress)?;
         let vectors = embed_all(embedder, &texts, Role::Question, "embedding questions", progress)?;
-        let nearest = index.build(embedder.similarity(), documents)?.search(&vectors, DEPTH)?;
+        // One more than is ranked, as one may be the question itself.
+        let nearest = index.build(embedder.similarity(), documents)?.search(&vectors, DEPTH + 1)?;
         let per_question: Vec<(String, RetrievalMetrics)> = (questions.iter().zip(&nearest))
             .map(|(question, hits)| {
                 let id = |hit: &Hit| self.corpus.document(hit.document).id.as_str();
+                let hits = hits.iter().filter(|hit| !self.is_left_out(&question.id, id(hit)));
+                let hits: Vec<Hit> = hits.take(DEPTH).copied().collect();
                 let judged = if ranking.temperature > 0.0 {
                     // As in a measurement, the nearest few are drawn from, and the rest follows.
                     let (pool, rest) = hits.split_at(hits.len().min(NEIGHBOURHOOD));
@@ -145,12 +180,12 @@ impl TestCollection {
     }
 }
 
-fn load_qrels(name_or_path: &str) -> Result<Qrels> {
+fn load_qrels(name_or_path: &str, progress: &dyn Progress) -> Result<Qrels> {
     named_or_file("set of judgements", name_or_path)?;
     if is_bundled(name_or_path) {
         return Ok(Dataset::bundled(name_or_path)?.qrels);
     }
-    Ok(read_qrels(Path::new(name_or_path))?)
+    Ok(read_qrels(Path::new(name_or_path), progress)?)
 }
 
 /// How well documents are retrieved, in the metrics of trec_eval, each in [0, 1].
@@ -297,15 +332,15 @@ mod tests {
 
     #[test]
     fn a_bundled_set_brings_its_questions_and_judgements_along_and_a_file_does_not() {
-        let set = TestCollection::load("gender", None, None).unwrap();
+        let set = TestCollection::load("gender", None, None, &Silent).unwrap();
         assert_eq!((set.corpus.len(), set.questions.len(), set.notes().len()), (192, 120, 0));
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("corpus.jsonl");
         fs_err::write(&file, "{\"_id\":\"a\",\"text\":\"\"}\n").unwrap();
         let file = file.to_str().unwrap();
-        let error = TestCollection::load(file, Some("gender"), None).unwrap_err().to_string();
+        let error = TestCollection::load(file, Some("gender"), None, &Silent).unwrap_err().to_string();
         assert_eq!(error, "--qrels is not given, expected a file or a folder, as --corpus is a file");
-        let notes = TestCollection::load(file, Some("gender"), Some("gender")).unwrap().notes();
+        let notes = TestCollection::load(file, Some("gender"), Some("gender"), &Silent).unwrap().notes();
         assert!(notes[0].starts_with("1 of the documents have no text"), "{notes:?}");
     }
 
@@ -316,6 +351,24 @@ mod tests {
         assert!(notes[0].starts_with("1 relevant documents are not in the corpus"), "{notes:?}");
         assert!(notes[1].starts_with("1 of the judged questions are not in the question set"), "{notes:?}");
         assert!(notes[2].starts_with("1 of the questions have no judgements"), "{notes:?}");
+    }
+
+    #[test]
+    fn a_question_that_is_a_document_is_left_out_of_its_own_ranking_unless_it_is_judged_relevant() {
+        let mut collection = collection();
+        let mut documents = collection.corpus.documents().to_vec();
+        documents.push(Document::new("q2", "the engine"));
+        collection.corpus = Corpus::new(documents).unwrap();
+        let without = evaluate(&collection);
+        // Both texts are the same, and of equal cosines the greater id comes first: it would be the question itself.
+        assert_eq!((without.documents, without.per_question[1].1.recall1), (5, 1.0));
+        let said = "1 of the questions are documents too, by their _id; each is left out of its own ranking";
+        assert!(collection.notes()[0].starts_with(said), "{:?}", collection.notes());
+        collection.qrels.get_mut("q2").unwrap().insert("q2".into(), 1);
+        let with = evaluate(&collection);
+        assert_eq!((with.per_question[1].1.recall1, with.per_question[1].1.recall5), (0.5, 1.0));
+        let said = "1 of the questions have the _id of a document that is relevant to them; it is ranked";
+        assert!(collection.notes()[0].starts_with(said), "{:?}", collection.notes());
     }
 
     #[test]

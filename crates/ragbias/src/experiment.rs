@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
-use ragbias_core::QuestionSet;
-use ragbias_data::{Split, load_axis, sample};
+use ragbias_core::{Progress, QuestionSet, Silent};
+use ragbias_data::{Split, load_axis, read_text, sample};
 use ragbias_generate::{GenerateConfig, ServerConfig};
 use serde::{Deserialize, Serialize};
 
@@ -83,7 +83,7 @@ impl Experiment {
     /// # Errors
     /// Malformed TOML, unknown keys, axes or data, settings out of range.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = fs_err::read_to_string(path)?;
+        let text = read_text(path)?;
         let experiment: Self = toml::from_str(&text)
             .map_err(|source| Error::Toml { path: path.into(), source: Box::new(source) })?;
         experiment.check()?;
@@ -115,8 +115,8 @@ impl Experiment {
             if part.limit == Some(0) {
                 return wrong("limit", "at least 1", "0".into());
             }
-            load_axis(&part.axis)?;
-            part.inputs()?;
+            // Said when they are used.
+            part.inputs(&Silent)?;
         }
         Ok(())
     }
@@ -126,9 +126,10 @@ impl Part {
     /// The questions, the corpus and the judgements of this part.
     ///
     /// # Errors
-    /// Unknown or malformed data, or a split without questions.
-    pub fn inputs(&self) -> Result<Inputs> {
-        let mut inputs = Inputs::of_dataset(&self.data, self.split)?;
+    /// Unknown or malformed axes and data, or a split without questions.
+    pub fn inputs(&self, progress: &dyn Progress) -> Result<Inputs> {
+        let axis = load_axis(&self.axis)?;
+        let mut inputs = Inputs::of_dataset(&self.data, self.split, &axis, progress)?;
         if let Some(limit) = self.limit {
             inputs.questions = QuestionSet::new(sample(inputs.questions.questions(), limit, 0))?;
         }
@@ -168,6 +169,6 @@ mod tests {
     #[test]
     fn a_limit_takes_questions_of_every_topic_first() {
         let experiment = read(&format!("name = \"x\"\n{PART}limit = 10\n")).unwrap();
-        assert_eq!(experiment.parts[0].inputs().unwrap().questions.len(), 10);
+        assert_eq!(experiment.parts[0].inputs(&Silent).unwrap().questions.len(), 10);
     }
 }

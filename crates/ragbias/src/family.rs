@@ -100,9 +100,12 @@ impl<'a> Family<'a> {
         progress: &dyn Progress,
     ) -> Result<Self> {
         let axis = recipe.load_axis()?;
-        let data = load_dataset(&recipe.data)?;
-        let utility =
-            recipe.utility.as_deref().map(|data| TestCollection::load(data, None, None)).transpose()?;
+        let data = load_dataset(&recipe.data, &axis, progress)?;
+        let utility = recipe
+            .utility
+            .as_deref()
+            .map(|data| TestCollection::load(data, None, None, progress))
+            .transpose()?;
         let folder = models.store().resolve(&recipe.base, ModelKind::Embedder, progress)?;
         let base = Base::load(&folder, &models.embedder_config())?;
         for planned in recipe.plan()? {

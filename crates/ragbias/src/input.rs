@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use ragbias_core::{ContentId, Corpus, QuestionSet};
+use ragbias_core::{Axis, ContentId, Corpus, Progress, QuestionSet};
 use ragbias_data::{Dataset, Qrels, Split, read_corpus, read_questions};
 
 use crate::Result;
@@ -17,12 +17,17 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Everything from a bundled data set, or a folder with a manifest.
+    /// Everything from a bundled data set, or a folder with a manifest; labels are leans on this axis.
     ///
     /// # Errors
     /// An unknown name, or a malformed folder.
-    pub fn of_dataset(name_or_folder: &str, split: Split) -> Result<Self> {
-        let set = load_dataset(name_or_folder)?;
+    pub fn of_dataset(
+        name_or_folder: &str,
+        split: Split,
+        axis: &Axis,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let set = load_dataset(name_or_folder, axis, progress)?;
         Ok(Self { questions: set.split(split)?, corpus: set.corpus, qrels: Some(set.qrels) })
     }
 
@@ -36,35 +41,35 @@ impl Inputs {
 }
 
 /// A bundled data set, or one from a folder with a manifest or a published file.
-pub(crate) fn load_dataset(name_or_path: &str) -> Result<Dataset> {
+pub(crate) fn load_dataset(name_or_path: &str, axis: &Axis, progress: &dyn Progress) -> Result<Dataset> {
     if is_bundled(name_or_path) {
         return Ok(Dataset::bundled(name_or_path)?);
     }
-    Ok(Dataset::read(Path::new(name_or_path))?)
+    Ok(Dataset::read(Path::new(name_or_path), Some(axis), progress)?)
 }
 
-/// A corpus by the name of a bundled data set, or from a file.
+/// A corpus by the name of a bundled data set, or from a file; labels are leans on this axis.
 ///
 /// # Errors
 /// Neither, or a malformed file.
-pub fn load_corpus(name_or_path: &str) -> Result<Corpus> {
+pub fn load_corpus(name_or_path: &str, axis: &Axis, progress: &dyn Progress) -> Result<Corpus> {
     if is_bundled(name_or_path) {
         return Ok(Dataset::bundled(name_or_path)?.corpus);
     }
     named_or_file("corpus", name_or_path)?;
-    Ok(read_corpus(Path::new(name_or_path))?)
+    Ok(read_corpus(Path::new(name_or_path), Some(axis), progress)?)
 }
 
 /// Questions by the name of a bundled data set, or from a file. The split needs a bundled set.
 ///
 /// # Errors
 /// Neither, or a malformed file.
-pub fn load_questions(name_or_path: &str) -> Result<QuestionSet> {
+pub fn load_questions(name_or_path: &str, progress: &dyn Progress) -> Result<QuestionSet> {
     if is_bundled(name_or_path) {
         return Ok(Dataset::bundled(name_or_path)?.questions);
     }
     named_or_file("question set", name_or_path)?;
-    Ok(read_questions(Path::new(name_or_path))?)
+    Ok(read_questions(Path::new(name_or_path), progress)?)
 }
 
 /// Whether a data set of this name comes with ragbias.

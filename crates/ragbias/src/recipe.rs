@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use ragbias_core::Axis;
-use ragbias_data::load_axis;
+use ragbias_data::{load_axis, read_text};
 use ragbias_tune::{MineConfig, Scope, Towards, TrainConfig};
 use serde::{Deserialize, Serialize};
 
@@ -128,7 +128,7 @@ impl Recipe {
     /// # Errors
     /// Malformed TOML, unknown keys, axes or poles, settings out of range.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = fs_err::read_to_string(path)?;
+        let text = read_text(path)?;
         let recipe: Self = toml::from_str(&text)
             .map_err(|source| Error::Toml { path: path.into(), source: Box::new(source) })?;
         recipe.plan()?;

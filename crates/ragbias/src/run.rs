@@ -155,7 +155,7 @@ impl<'a> PartRun<'a> {
         store: &'a Store,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
-        let (axis, data) = (load_axis(&part.axis)?, part.inputs()?);
+        let (axis, data) = (load_axis(&part.axis)?, part.inputs(progress)?);
         let scorers = Scorers::new(&axis, &data.corpus, part.scorer.as_deref(), models, progress)?;
         let mut inputs = BTreeMap::from([
             (format!("scorer of documents, {}", axis.name), scorers.documents.id()),

@@ -79,7 +79,15 @@ impl Scorers {
     ) -> Result<Self> {
         let labelled =
             |document: &ragbias_core::Document| document.gold_lean().is_ok_and(|lean| lean.is_some());
-        let name = name.or_else(|| corpus.documents().iter().all(labelled).then_some("gold"));
+        let (all, labels) =
+            (corpus.len(), corpus.documents().iter().filter(|document| labelled(document)).count());
+        if name.is_none() && labels > 0 && labels < all {
+            progress.note(&format!(
+                "{labels} of {all} documents have a gold label, so that none is used; `--scorer gold` uses them, and leaves the \
+                 others unscored"
+            ));
+        }
+        let name = name.or_else(|| (labels == all).then_some("gold"));
         let answers = match axis.answering {
             Answering::Choice => gold(axis),
             Answering::Name => by_name(axis, None, models, progress)?,

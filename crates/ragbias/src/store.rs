@@ -90,10 +90,15 @@ impl Store {
     /// Opens a store, or makes an empty one.
     ///
     /// # Errors
-    /// A file that is no SQLite file, or a folder that cannot be written to.
+    /// A file that is no SQLite file or cannot be written to, a folder, or a folder that cannot be written to: with the store's name
+    /// and what to do.
     pub fn open(path: &Path) -> Result<Self> {
+        let place = |reason| Error::StorePlace { path: Some(path.into()), reason };
+        if path.is_dir() {
+            return Err(place(std::io::Error::other("this is a folder, expected a file")));
+        }
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs_err::create_dir_all(folder)?;
+            fs_err::create_dir_all(folder).map_err(place)?;
         }
         let open = || {
             let connection = Connection::open(path)?;
@@ -103,7 +108,7 @@ impl Store {
             connection.execute_batch(SCHEMA)?;
             Ok(connection)
         };
-        let connection = open().map_err(|source| Error::Store { path: path.into(), source })?;
+        let connection = open().map_err(|reason| Error::Store { path: path.into(), reason })?;
         Ok(Self {
             connection: Mutex::new(connection),
             path: path.into(),
@@ -121,8 +126,10 @@ impl Store {
         if let Some(path) = std::env::var_os("RAGBIAS_STORE").filter(|path| !path.is_empty()) {
             return Ok(path.into());
         }
-        let folders = etcetera::choose_base_strategy()
-            .map_err(|error| std::io::Error::new(std::io::ErrorKind::NotFound, error))?;
+        let folders = etcetera::choose_base_strategy().map_err(|error| {
+            let reason = std::io::Error::new(std::io::ErrorKind::NotFound, error);
+            Error::StorePlace { path: None, reason }
+        })?;
         Ok(folders.cache_dir().join("ragbias").join("store.sqlite"))
     }
 
@@ -157,7 +164,7 @@ impl Store {
     }
 
     fn failed(&self) -> impl Fn(rusqlite::Error) -> Error + '_ {
-        |source| Error::Store { path: self.path.clone(), source }
+        |reason| Error::Store { path: self.path.clone(), reason }
     }
 
     pub(crate) fn vector(&self, embedder: ContentId, role: Role, text: &str) -> Result<Option<Vec<f32>>> {

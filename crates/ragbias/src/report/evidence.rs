@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ragbias_core::{Lean, Verdict};
+use ragbias_core::{Lean, Silent, Verdict};
 use ragbias_data::Outcome;
 use serde::Serialize;
 
@@ -46,7 +46,7 @@ pub(super) fn json(source: &Source) -> String {
                 let manifest = &source.manifest;
                 let is = |part: &&crate::Part| part.data == base.data && part.split.name() == base.split;
                 let part = manifest.experiment.parts.iter().find(is)?;
-                let inputs = part.inputs().ok()?;
+                let inputs = part.inputs(&Silent).ok()?;
                 let recorded = inputs.ids(&part.data, part.split);
                 recorded.iter().all(|(name, id)| manifest.inputs.get(name) == Some(id)).then_some(inputs)
             });

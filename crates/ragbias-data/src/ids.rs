@@ -1,0 +1,50 @@
+use std::collections::HashMap;
+
+use crate::Result;
+use crate::findings::{Findings, Place};
+use crate::text::shown;
+
+/// Ids as they are read: each once, without spaces around it, as every file that names them is read.
+#[derive(Debug, Default)]
+pub(crate) struct Ids(HashMap<String, Place>);
+
+impl Ids {
+    /// The id as it is used; none where it is none, and the reader goes on.
+    ///
+    /// # Errors
+    /// An id that is blank, or was there before, where the reader is to stop.
+    pub(crate) fn take(
+        &mut self,
+        written: &str,
+        place: Place,
+        findings: &mut Findings,
+    ) -> Result<Option<String>> {
+        let id = trimmed(written, place, findings);
+        if id.is_empty() {
+            findings.wrong(place, "_id: expected a text, received nothing")?;
+            return Ok(None);
+        }
+        if let Some(first) = self.0.get(id) {
+            let kind = if matches!(first, Place::Line(_)) { "line " } else { "" };
+            let first = first.to_string();
+            let reason = format!(
+                "_id `{}` occurs twice; it was already used in {kind}{}",
+                shown(id),
+                first.trim_start()
+            );
+            findings.wrong(place, reason)?;
+            return Ok(None);
+        }
+        self.0.insert(id.into(), place);
+        Ok(Some(id.into()))
+    }
+}
+
+/// An id without the spaces around it, which is said.
+pub(crate) fn trimmed<'a>(written: &'a str, place: Place, findings: &mut Findings) -> &'a str {
+    let id = written.trim();
+    if id.len() < written.len() {
+        findings.note_at(place, "spaces around an id, which are taken off");
+    }
+    id
+}

@@ -1,0 +1,462 @@
+//! Parquet files as rows of text: the columns that are asked for, whatever the others are.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use half::f16;
+use parquet::basic::{ConvertedType, LogicalType, Type};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::{ByteArray, DataType};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
+
+use crate::csv::Cell;
+use crate::findings::{Findings, Place};
+use crate::guard::guarded;
+use crate::open::{first_bytes, refuse};
+use crate::source::parquet_files;
+use crate::{Error, Result};
+
+/// Rows that are held in memory at a time.
+const BATCH: usize = 1024;
+
+/// A Parquet file, or a folder of them with the same columns.
+pub(crate) struct ParquetTable {
+    files: Vec<(PathBuf, SerializedFileReader<std::fs::File>)>,
+}
+
+/// How the values of a column are written as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Boolean,
+    Signed,
+    Unsigned,
+    Float,
+    Half,
+    Text,
+    Decimal { scale: usize },
+}
+
+impl ParquetTable {
+    /// Opens a file, or every Parquet file of a folder in the order of names.
+    ///
+    /// # Errors
+    /// What is no Parquet file, with its name; a folder whose files have other columns than its first.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let paths = if path.is_dir() { parquet_files(path)? } else { vec![path.into()] };
+        let mut files: Vec<(PathBuf, SerializedFileReader<std::fs::File>)> = Vec::new();
+        for path in paths {
+            refuse(&path, &first_bytes(&path)?)?;
+            let file = fs_err::File::open(&path)?.into_parts().0;
+            let reader = sound(|| SerializedFileReader::new(file)).map_err(|error| damaged(&path, &error))?;
+            if let Some((first, other)) = files.first() {
+                let (expected, received) = (names(schema(other)), names(schema(&reader)));
+                if expected != received {
+                    let first = first.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                    let reason = format!(
+                        "expected the columns of {first} ({}), received {}",
+                        expected.join(", "),
+                        received.join(", ")
+                    );
+                    return Err(Error::File { path, reason });
+                }
+            }
+            files.push((path, reader));
+        }
+        if files.is_empty() {
+            return Err(Error::File { path: path.into(), reason: "a folder without .parquet files".into() });
+        }
+        Ok(Self { files })
+    }
+
+    /// The names of all columns; those within a struct have its name and a point before theirs.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.files.first().map(|(_, reader)| names(schema(reader))).unwrap_or_default()
+    }
+
+    /// Calls `each` with the cells of every row in the columns of these names.
+    ///
+    /// # Errors
+    /// Columns of types that are no text, number or Boolean, damaged files, and what `each` fails with.
+    pub(crate) fn each_row(
+        &self,
+        columns: &[usize],
+        findings: &mut Findings,
+        mut each: impl FnMut(Place, Vec<Cell>, &mut Findings) -> Result<()>,
+    ) -> Result<()> {
+        let mut before = 0;
+        for (path, reader) in &self.files {
+            let failed = |error: &ParquetError| damaged(path, error);
+            let length = fs_err::metadata(path)?.len();
+            let kinds = columns.iter().map(|&column| kind(&schema(reader).column(column)));
+            let kinds = kinds.collect::<Result<Vec<_>, String>>();
+            let kinds = kinds.map_err(|reason| Error::File { path: path.clone(), reason })?;
+            for group in 0..reader.num_row_groups() {
+                let group = sound(|| reader.get_row_group(group)).map_err(|error| failed(&error))?;
+                let rows = usize::try_from(group.metadata().num_rows()).unwrap_or_default();
+                let mut readers = sound(|| open_columns(group.as_ref(), columns, length))
+                    .map_err(|error| failed(&error))?;
+                let mut done = 0;
+                while done < rows {
+                    let n = (rows - done).min(BATCH);
+                    let mut batch = Vec::with_capacity(columns.len());
+                    for ((reader, descriptor), kind) in readers.iter_mut().zip(&kinds) {
+                        batch.push(
+                            sound(|| cells(reader, descriptor, *kind, n))
+                                .map_err(|error| failed(&error))?
+                                .into_iter(),
+                        );
+                    }
+                    for row in 0..n {
+                        let place = Place::Row(before + done + row + 1);
+                        let cells = batch
+                            .iter_mut()
+                            .map(|column| column.next().unwrap_or_else(|| Ok(Cell::default())));
+                        match cells.collect::<Result<Vec<Cell>, String>>() {
+                            Ok(cells) => each(place, cells, findings)?,
+                            Err(reason) => findings.wrong(place, reason)?,
+                        }
+                    }
+                    done += n;
+                }
+                before += rows;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn damaged(path: &Path, error: &ParquetError) -> Error {
+    let reason = format!("damaged, or not whole: {error}");
+    Error::File { path: path.into(), reason }
+}
+
+/// What the library does, with its panics as errors.
+fn sound<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    guarded(work).unwrap_or_else(|panic| Err(ParquetError::General(panic)))
+}
+
+fn schema(reader: &SerializedFileReader<std::fs::File>) -> &SchemaDescriptor {
+    reader.metadata().file_metadata().schema_descr()
+}
+
+fn names(schema: &SchemaDescriptor) -> Vec<String> {
+    schema.columns().iter().map(|column| column.path().parts().join(".")).collect()
+}
+
+type OpenColumn = (ColumnReader, Arc<ColumnDescriptor>);
+
+/// Refuses a column whose place is not within the file, or holds less than nothing: the library takes that for granted.
+fn check_place(column: &ColumnChunkMetaData, file: u64) -> Result<(), ParquetError> {
+    let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+    let within = u64::try_from(start).ok().zip(u64::try_from(column.compressed_size()).ok());
+    let within = within.and_then(|(start, length)| start.checked_add(length)).is_some_and(|end| end <= file);
+    if within && column.data_page_offset() >= 0 && column.num_values() >= 0 {
+        return Ok(());
+    }
+    Err(ParquetError::General(format!("the column `{}` lies beyond the file", column.column_path())))
+}
+
+fn open_columns(
+    group: &dyn RowGroupReader,
+    columns: &[usize],
+    file: u64,
+) -> Result<Vec<OpenColumn>, ParquetError> {
+    let open = |&column: &usize| {
+        let metadata = group.metadata().column(column);
+        check_place(metadata, file)?;
+        Ok((group.get_column_reader(column)?, metadata.column_descr_ptr()))
+    };
+    columns.iter().map(open).collect()
+}
+
+/// How a column is read as text, or why it is not.
+fn kind(column: &ColumnDescriptor) -> Result<Kind, String> {
+    let name = column.path().parts().join(".");
+    if column.max_rep_level() > 0 {
+        return Err(format!("the column `{name}` holds lists, expected one value a row"));
+    }
+    let logical = column.logical_type_ref();
+    let decimal =
+        matches!(logical, Some(LogicalType::Decimal(_))) || column.converted_type() == ConvertedType::DECIMAL;
+    let refused = || {
+        let logical =
+            logical.map_or_else(|| format!("{}", column.converted_type()), |logical| format!("{logical:?}"));
+        Err(format!(
+            "the column `{name}` is of type {} ({logical}), expected text, numbers or Booleans",
+            column.physical_type()
+        ))
+    };
+    if decimal {
+        return match usize::try_from(column.type_scale()) {
+            Ok(scale) if scale <= 38 && column.type_length() <= 16 => Ok(Kind::Decimal { scale }),
+            _ => refused(),
+        };
+    }
+    let unsigned = match logical {
+        Some(LogicalType::Integer(kind)) => !kind.is_signed,
+        None => matches!(
+            column.converted_type(),
+            ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32 | ConvertedType::UINT_64
+        ),
+        _ => false,
+    };
+    let plain = matches!(logical, None | Some(LogicalType::Integer(_) | LogicalType::Unknown))
+        && !matches!(
+            column.converted_type(),
+            ConvertedType::DATE
+                | ConvertedType::TIME_MILLIS
+                | ConvertedType::TIME_MICROS
+                | ConvertedType::TIMESTAMP_MILLIS
+                | ConvertedType::TIMESTAMP_MICROS
+        );
+    match column.physical_type() {
+        Type::BOOLEAN => Ok(Kind::Boolean),
+        Type::INT32 | Type::INT64 if plain => Ok(if unsigned { Kind::Unsigned } else { Kind::Signed }),
+        Type::FLOAT | Type::DOUBLE => Ok(Kind::Float),
+        Type::FIXED_LEN_BYTE_ARRAY if matches!(logical, Some(LogicalType::Float16)) => Ok(Kind::Half),
+        Type::BYTE_ARRAY if column.converted_type() != ConvertedType::BSON => match logical {
+            None | Some(LogicalType::String | LogicalType::Enum | LogicalType::Json) => Ok(Kind::Text),
+            Some(_) => refused(),
+        },
+        _ => refused(),
+    }
+}
+
+/// A cell, or why it is none.
+type MaybeCell = Result<Cell, String>;
+
+/// The next `n` cells of a column.
+fn cells(
+    reader: &mut ColumnReader,
+    column: &ColumnDescriptor,
+    kind: Kind,
+    n: usize,
+) -> Result<Vec<MaybeCell>, ParquetError> {
+    use ColumnReader as R;
+    match (reader, kind) {
+        (R::BoolColumnReader(reader), _) => next(reader, column, n, |value| Ok(value.to_string())),
+        (R::Int32ColumnReader(reader), Kind::Unsigned) => {
+            next(reader, column, n, |v| Ok(v.cast_unsigned().to_string()))
+        }
+        (R::Int64ColumnReader(reader), Kind::Unsigned) => {
+            next(reader, column, n, |v| Ok(v.cast_unsigned().to_string()))
+        }
+        (R::Int32ColumnReader(reader), Kind::Decimal { scale }) => {
+            next(reader, column, n, |value| Ok(decimal(i128::from(*value), scale)))
+        }
+        (R::Int64ColumnReader(reader), Kind::Decimal { scale }) => {
+            next(reader, column, n, |value| Ok(decimal(i128::from(*value), scale)))
+        }
+        (R::Int32ColumnReader(reader), _) => next(reader, column, n, |value| Ok(value.to_string())),
+        (R::Int64ColumnReader(reader), _) => next(reader, column, n, |value| Ok(value.to_string())),
+        // As short as they can be told apart: 0.1 of single precision is 0.1.
+        (R::FloatColumnReader(reader), _) => next(reader, column, n, |value| Ok(value.to_string())),
+        (R::DoubleColumnReader(reader), _) => next(reader, column, n, |value| Ok(value.to_string())),
+        (R::ByteArrayColumnReader(reader), Kind::Decimal { scale }) => {
+            next(reader, column, n, |value| big_endian(value.data()).map(|value| decimal(value, scale)))
+        }
+        (R::FixedLenByteArrayColumnReader(reader), Kind::Decimal { scale }) => {
+            next(reader, column, n, |value| big_endian(value.data()).map(|value| decimal(value, scale)))
+        }
+        (R::FixedLenByteArrayColumnReader(reader), Kind::Half) => {
+            next(reader, column, n, |value| match value.data() {
+                [low, high] => Ok(f16::from_le_bytes([*low, *high]).to_string()),
+                other => Err(format!("a number of 16 bits in {} bytes", other.len())),
+            })
+        }
+        (R::ByteArrayColumnReader(reader), _) => next(reader, column, n, text),
+        (R::FixedLenByteArrayColumnReader(_) | R::Int96ColumnReader(_), _) => {
+            Err(ParquetError::General(format!("the column `{}` changes its type", column.name())))
+        }
+    }
+}
+
+fn text(value: &ByteArray) -> Result<String, String> {
+    let text = str::from_utf8(value.data()).map_err(|error| {
+        let byte = value.data().get(error.valid_up_to()).copied().unwrap_or_default();
+        format!("byte 0x{byte:02X} is no UTF-8\nhint: write the column as text")
+    })?;
+    Ok(text.into())
+}
+
+fn next<T: DataType>(
+    reader: &mut ColumnReaderImpl<T>,
+    column: &ColumnDescriptor,
+    n: usize,
+    text: impl Fn(&T::T) -> Result<String, String>,
+) -> Result<Vec<MaybeCell>, ParquetError> {
+    let (mut levels, mut values, mut records) = (Vec::new(), Vec::new(), 0);
+    while records < n {
+        let (read, ..) = reader.read_records(n - records, Some(&mut levels), None, &mut values)?;
+        if read == 0 {
+            let reason = format!("the column `{}` has fewer rows than the file says", column.name());
+            return Err(ParquetError::General(reason));
+        }
+        records += read;
+    }
+    let mut values = values.iter();
+    let there = |row: usize| column.max_def_level() == 0 || levels.get(row) == Some(&column.max_def_level());
+    let cell = |row| match there(row).then(|| values.next()).flatten() {
+        Some(value) => Ok(Cell { text: text(value)?, commas: true }),
+        None => Ok(Cell::default()),
+    };
+    Ok((0..n).map(cell).collect())
+}
+
+/// The digits of a decimal number: 125 at scale 2 is `1.25`.
+fn decimal(unscaled: i128, scale: usize) -> String {
+    let (sign, digits) = (if unscaled < 0 { "-" } else { "" }, unscaled.unsigned_abs().to_string());
+    let digits = format!("{digits:0>width$}", width = scale + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - scale);
+    if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+}
+
+fn big_endian(bytes: &[u8]) -> Result<i128, String> {
+    if bytes.len() > 16 {
+        return Err(format!("a decimal number of {} bytes, expected at most 16", bytes.len()));
+    }
+    let negative = bytes.first().is_some_and(|byte| byte & 0x80 != 0);
+    let mut wide = if negative { [0xff; 16] } else { [0; 16] };
+    wide[16 - bytes.len()..].copy_from_slice(bytes);
+    Ok(i128::from_be_bytes(wide))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use polars::prelude::Column;
+
+    use crate::columns::write_columns;
+
+    // scripts/reference/parquet_kinds.py
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    }
+
+    /// The cells of one column.
+    fn column(path: &Path, name: &str) -> Result<Vec<String>> {
+        let table = ParquetTable::open(path)?;
+        let position = table.names().iter().position(|own| own == name).unwrap();
+        let mut cells = Vec::new();
+        table.each_row(&[position], &mut Findings::reading(path), |_, row, _| {
+            cells.push(row[0].text.clone());
+            Ok(())
+        })?;
+        Ok(cells)
+    }
+
+    #[test]
+    fn columns_of_every_type_that_is_text_or_a_number_are_read_as_text() {
+        let kinds = fixture("kinds.parquet");
+        let text = ["She left.", "", "Zoë 王"];
+        let tens = ["-0.6", "", "12.5"];
+        let small = ["-1", "", "1"];
+        for (name, expected) in [
+            ("string", text),
+            ("large", text),
+            ("view", text),
+            ("binary", text),
+            ("dictionary", text),
+            ("wide_dictionary", text),
+            ("required", ["a", "b", "c"]),
+            ("int8", small),
+            ("int16", small),
+            ("int32", small),
+            ("int64", small),
+            ("uint8", ["255", "", "1"]),
+            ("uint32", ["4294967295", "", "1"]),
+            ("uint64", ["18446744073709551615", "", "1"]),
+            ("float16", ["-0.5", "", "1"]),
+            ("float32", ["-0.6", "", "1"]),
+            ("float64", ["-0.6", "", "0.0000001"]),
+            ("decimal32", tens),
+            ("decimal128", ["-0.60", "", "12.50"]),
+            ("boolean", ["true", "", "false"]),
+            ("null", ["", "", ""]),
+            ("struct.lean", ["1", "", ""]),
+        ] {
+            assert_eq!(column(&kinds, name).unwrap(), expected, "{name}");
+        }
+        let pages = fixture("pages.parquet");
+        assert_eq!(column(&pages, "text").unwrap(), ["x", "xy", "xyz"]);
+        assert_eq!(column(&pages, "lean").unwrap(), ["1", "-1", ""]);
+    }
+
+    #[test]
+    fn a_column_of_another_type_is_refused_by_name_where_it_is_asked_for() {
+        let kinds = fixture("kinds.parquet");
+        for name in ["timestamp", "date", "time", "uuid", "decimal256"] {
+            let error = column(&kinds, name).unwrap_err().to_string();
+            assert!(error.contains(&format!("the column `{name}` is of type")), "{error}");
+        }
+        for name in ["list.list.element", "map.key_value.key"] {
+            let error = column(&kinds, name).unwrap_err().to_string();
+            assert!(error.ends_with("holds lists, expected one value a row"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_read_in_the_order_of_names_and_its_files_must_be_alike() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, column: &str, cells: &[&str]| {
+            let cells: Vec<String> = cells.iter().map(|cell| (*cell).into()).collect();
+            write_columns(&folder.path().join(name), &[Column::new(column.into(), cells)]).unwrap();
+        };
+        write("part-1.parquet", "text", &["c"]);
+        write("part-0.parquet", "text", &["a", "b"]);
+        write("_metadata.parquet", "other", &["x"]);
+        assert_eq!(column(folder.path(), "text").unwrap(), ["a", "b", "c"]);
+        write("part-2.parquet", "Text", &["d"]);
+        let error = column(folder.path(), "text").unwrap_err().to_string();
+        assert!(
+            error.contains("part-2.parquet: expected the columns of part-0.parquet (text), received Text"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn decimal_numbers_keep_their_digits() {
+        for (unscaled, scale, text) in
+            [(125, 2, "1.25"), (-6, 1, "-0.6"), (5, 2, "0.05"), (7, 0, "7"), (0, 1, "0.0")]
+        {
+            assert_eq!(decimal(unscaled, scale), text);
+        }
+        assert_eq!(big_endian(&[0xff, 0xfa]).unwrap(), -6);
+        assert_eq!(big_endian(&[0x00, 0x80]).unwrap(), 128);
+        assert_eq!(big_endian(&[]).unwrap(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn text_that_is_written_is_read_as_it_was(cells in prop::collection::vec(prop::option::of(".{0,9}"), 1..2500)) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("t.parquet");
+            write_columns(&path, &[Column::new("text".into(), cells.clone())]).unwrap();
+            let expected: Vec<String> = cells.into_iter().map(Option::unwrap_or_default).collect();
+            prop_assert_eq!(column(&path, "text").unwrap(), expected);
+        }
+
+        #[test]
+        fn a_file_with_a_byte_changed_or_cut_is_read_or_refused(
+            at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            for name in ["kinds.parquet", "pages.parquet"] {
+                let mut bytes = fs_err::read(fixture(name)).unwrap();
+                let at = at.index(bytes.len());
+                if cut { bytes.truncate(at) } else { bytes[at] ^= byte }
+                let path = folder.path().join(name);
+                fs_err::write(&path, bytes).unwrap();
+                let Ok(table) = ParquetTable::open(&path) else { continue };
+                for column in 0..table.names().len() {
+                    let _ = table.each_row(&[column], &mut Findings::reading(&path), |_, _, _| Ok(()));
+                }
+            }
+        }
+    }
+}
