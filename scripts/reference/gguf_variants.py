@@ -1,22 +1,186 @@
-"""llama.cpp's logits of the small models of crates/ragbias-generate/src/decoder/variants.rs.
+"""Reference logits for crates/ragbias-generate/src/decoder/variants.rs, from llama.cpp in float32.
 
-usage: RAGBIAS_VARIANTS=FOLDER cargo test --release --workspace --lib write_the_variants -- --ignored
-       gguf_variants.py FOLDER > crates/ragbias-generate/src/decoder/variants.json
-needs: llama-cpp-python==0.3.36 numpy, in an environment of its own
+usage: gguf_variants.py > crates/ragbias-generate/src/decoder/fixtures/gguf_variants.json
+needs: llama-cpp-python==0.3.36 gguf==0.19.0 numpy==2.4.6
+
+Each variant is a tiny model whose weights follow from the names of its tensors; the file says which keys and tensors it
+has, so that the test builds the same model. Of the logits after the last token it has every tenth, and their norm.
 """
+import contextlib
+import json
+import math
+import os
+import sys
+import tempfile
 
-import json, pathlib, sys
-
+import gguf
 import llama_cpp
 import numpy as np
 
-VOCABULARY = 97
-TOKENS = [(i * 31 + i * i * 7 + 3) % VOCABULARY for i in range(41)]
+HIDDEN, INNER, HEADS, KEY_HEADS, VOCABULARY, TOKENS = 64, 96, 4, 2, 300, 60
+SEQUENCE = [(i * 31 + i * i * 7 + 3) % VOCABULARY for i in range(TOKENS)]
 
-reference = {}
-for path in sorted(pathlib.Path(sys.argv[1]).glob("*.gguf")):
-    # Keys and values in f32: by default they are rounded to f16.
-    llm = llama_cpp.Llama(str(path), n_ctx=64, n_batch=64, logits_all=True, verbose=False, type_k=0, type_v=0, n_threads=1)
-    llm.eval(TOKENS)
-    reference[path.stem] = [round(float(x), 5) for x in np.asarray(llm.scores)[len(TOKENS) - 1][:VOCABULARY]]
-print(json.dumps(reference, separators=(",", ":")).replace("],", "],\n"))
+
+def uniform(name, count):
+    """Numbers in [-1, 1) that follow from a name: FNV-1a, then a mixing of bits for each number."""
+    seed = np.uint32(2166136261)
+    with np.errstate(over="ignore"):
+        for byte in name.encode():
+            seed = np.uint32((int(seed) ^ byte) * 16777619 & 0xFFFFFFFF)
+        x = np.arange(count, dtype=np.uint32) * np.uint32(0x9E3779B9) + seed
+        x ^= x >> np.uint32(16)
+        x *= np.uint32(0x7FEB352D)
+        x ^= x >> np.uint32(15)
+        x *= np.uint32(0x846CA68B)
+        x ^= x >> np.uint32(16)
+    return (x >> np.uint32(8)).astype(np.float32) / np.float32(2**23) - np.float32(1)
+
+
+def weights(name, shape):
+    """Matrices keep the size of what goes through them, norms are near one, biases and factors are of a size to matter."""
+    x = uniform(name, math.prod(shape))
+    if len(shape) == 2:
+        x = x * np.sqrt(np.float32(3) / np.float32(shape[1]))
+    elif name.endswith(".bias"):
+        x = x / np.float32(2)
+    elif name == "rope_freqs.weight":
+        x = x * np.float32(3) + np.float32(4)
+    else:
+        x = x / np.float32(4) + np.float32(1)
+    return x.astype(np.float32).reshape(shape)
+
+
+def base(architecture, layers):
+    """Keys and tensors of a plain model."""
+    gemma = architecture == "gemma3"
+    width = 32 if gemma else HIDDEN // HEADS
+    keys = {"context_length": 512, "embedding_length": HIDDEN, "block_count": layers, "feed_forward_length": INNER,
+            "attention.head_count": HEADS, "attention.head_count_kv": KEY_HEADS,
+            "attention.layer_norm_rms_epsilon": 1e-5, "rope.freq_base": 1000000.0 if gemma else 10000.0}
+    if gemma:
+        keys |= {"attention.key_length": width, "attention.value_length": width, "attention.sliding_window": 9}
+    else:
+        keys |= {"rope.dimension_count": width}
+    tensors = {"token_embd.weight": [VOCABULARY, HIDDEN], "output_norm.weight": [HIDDEN]}
+    for layer in range(layers):
+        parts = {"attn_norm": [HIDDEN], "attn_q": [HEADS * width, HIDDEN], "attn_k": [KEY_HEADS * width, HIDDEN],
+                 "attn_v": [KEY_HEADS * width, HIDDEN], "attn_output": [HIDDEN, HEADS * width], "ffn_norm": [HIDDEN],
+                 "ffn_gate": [INNER, HIDDEN], "ffn_up": [INNER, HIDDEN], "ffn_down": [HIDDEN, INNER]}
+        if gemma:
+            parts |= {"attn_q_norm": [width], "attn_k_norm": [width], "post_attention_norm": [HIDDEN],
+                      "post_ffw_norm": [HIDDEN]}
+        tensors |= {f"blk.{layer}.{part}.weight": shape for part, shape in parts.items()}
+    return {f"{architecture}.{key}": value for key, value in keys.items()}, tensors
+
+
+def variants():
+    """name, architecture, layers, changed keys (None: left out), changed tensors (None: left out), context parameters."""
+    every = lambda parts, layers=2: {f"blk.{i}.{part}": shape for i in range(layers) for part, shape in parts.items()}
+    yarn = {"rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 32}
+    qkv = {"attn_q.bias": [64], "attn_k.bias": [32], "attn_v.bias": [32]}
+    joined = {"attn_q.weight": None, "attn_k.weight": None, "attn_v.weight": None, "attn_qkv.weight": [128, 64]}
+    wide = {"attn_q.weight": [128, 64], "attn_k.weight": [64, 64], "attn_v.weight": [64, 64],
+            "attn_output.weight": [64, 128]}
+    factors = {"rope_freqs.weight": [8]}
+    yield "llama", "llama", 2, {}, {}, {}
+    yield "output of its own", "llama", 2, {}, {"output.weight": [VOCABULARY, HIDDEN]}, {}
+    yield "linear", "llama", 2, {"rope.scaling.type": "linear", "rope.scaling.factor": 4.0}, {}, {}
+    yield "factor without a type", "llama", 2, {"rope.scaling.factor": 2.5}, {}, {}
+    yield "old key of linear", "llama", 2, {"rope.scale_linear": 2.0}, {}, {}
+    yield "no scaling", "llama", 2, {"rope.scaling.type": "none", "rope.scaling.factor": 4.0}, {}, {}
+    yield "yarn", "llama", 2, yarn, {}, {}
+    yield "yarn over the whole context", "llama", 2, yarn | {"rope.scaling.original_context_length": None}, {}, {}
+    yield "yarn with an attention factor", "llama", 2, yarn | {"rope.scaling.attn_factor": 1.25}, {}, {}
+    yield "yarn with betas", "llama", 2, yarn | {
+        "rope.scaling.yarn_beta_fast": 8.0, "rope.scaling.yarn_beta_slow": 0.5}, {}, {
+        "yarn_beta_fast": 8.0, "yarn_beta_slow": 0.5}
+    yield "yarn in part", "llama", 2, yarn | {"rope.scaling.yarn_ext_factor": 0.5}, {}, {"yarn_ext_factor": 0.5}
+    yield "frequency factors", "llama", 2, {}, factors, {}
+    yield "frequency factors and linear", "llama", 2, {"rope.scaling.factor": 2.0}, factors, {}
+    yield "frequency factors and yarn", "llama", 2, yarn, factors, {}
+    yield "no base", "llama", 2, {"rope.freq_base": None}, {}, {}
+    yield "another base", "llama", 2, {"rope.freq_base": 500000.0}, {}, {}
+    yield "biases of queries", "llama", 2, {}, every({"attn_q.bias": [64]}), {}
+    yield "biases of attention", "llama", 2, {}, every(qkv | {"attn_output.bias": [64]}), {}
+    yield "biases of the mlp", "llama", 2, {}, every(
+        {"ffn_gate.bias": [96], "ffn_up.bias": [96], "ffn_down.bias": [64]}), {}
+    yield "joined", "llama", 2, {}, every(joined), {}
+    yield "joined with a bias", "llama", 2, {}, every(joined | {"attn_qkv.bias": [128]}), {}
+    yield "wide heads", "llama", 2, {"attention.key_length": 32, "attention.value_length": 32,
+                                     "rope.dimension_count": 32}, every(wide), {}
+    yield "no rotary width", "llama", 2, {"rope.dimension_count": None}, {}, {}
+    yield "keys for each head", "llama", 2, {"attention.head_count_kv": None}, every(
+        {"attn_k.weight": [64, 64], "attn_v.weight": [64, 64]}), {}
+    yield "another epsilon", "llama", 2, {"attention.layer_norm_rms_epsilon": 0.25}, {}, {}
+    yield "lists for layers", "llama", 2, {"attention.head_count": [4, 4], "attention.head_count_kv": [2, 2],
+                                           "feed_forward_length": [96, 96]}, {}, {}
+    yield "gemma3", "gemma3", 7, {}, {}, {}
+    yield "gemma3 with a cap", "gemma3", 7, {"final_logit_softcapping": 3.0}, {}, {}
+    yield "gemma3 without windows", "gemma3", 7, {"attention.sliding_window": None}, {}, {}
+    yield "gemma3 with a window of 0", "gemma3", 7, {"attention.sliding_window": 0}, {}, {}
+    yield "gemma3 with another window", "gemma3", 7, {"attention.sliding_window": 20}, {}, {}
+    yield "gemma3 with a pattern", "gemma3", 7, {"attention.sliding_window_pattern": 2}, {}, {}
+    yield "gemma3 with a list", "gemma3", 7, {
+        "attention.sliding_window_pattern": [False, True, True, False, True, False, True]}, {}, {}
+    yield "gemma3 with a base of windows", "gemma3", 7, {"rope.freq_base_swa": 500.0}, {}, {}
+    yield "gemma3 without a base", "gemma3", 7, {"rope.freq_base": None}, {}, {}
+    yield "gemma3 linear", "gemma3", 7, {"rope.scaling.type": "linear", "rope.scaling.factor": 8.0}, {}, {}
+    yield "gemma3 yarn", "gemma3", 7, yarn, {}, {}
+    yield "gemma3 turned in part", "gemma3", 7, {"rope.dimension_count": 16}, {}, {}
+    yield "gemma3 with biases", "gemma3", 7, {}, every({"attn_q.bias": [128], "attn_k.bias": [64]}, 7), {}
+    yield "gemma3 with an output of its own", "gemma3", 7, {}, {"output.weight": [VOCABULARY, HIDDEN]}, {}
+    # By its layers llama.cpp takes it for the 27B, which scales attention by another width.
+    yield "gemma3 27b", "gemma3", 62, {}, {}, {}
+
+
+def write(path, architecture, keys, tensors):
+    writer = gguf.GGUFWriter(path, architecture)
+    for key, value in keys.items():
+        if isinstance(value, list):
+            writer.add_array(key, value)
+        else:
+            add = {str: writer.add_string, int: writer.add_uint32, float: writer.add_float32}[type(value)]
+            add(key, value)
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    tokens += [f"t{number}" for number in range(VOCABULARY - len(tokens))]
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([0.0] * VOCABULARY)
+    writer.add_token_types([2, 3, 3, *[6] * 256, *[1] * (VOCABULARY - 259)])
+    for name, shape in tensors.items():
+        writer.add_tensor(name, weights(name, shape))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def logits(path, tokens, parameters):
+    """Of the token after the last; keys and values in float32."""
+    model = llama_cpp.Llama(path, n_ctx=512, n_batch=512, type_k=0, type_v=0, flash_attn=False, logits_all=True,
+                            n_gpu_layers=0, verbose=False, **parameters)
+    model.eval(tokens)
+    last = np.array(model.scores[len(tokens) - 1], dtype=np.float64)
+    model.close()
+    return last
+
+
+def main():
+    out = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, architecture, layers, keys, tensors, parameters in variants():
+            plain_keys, plain_tensors = base(architecture, layers)
+            changed = {f"{architecture}.{key}": value for key, value in keys.items()}
+            path = os.path.join(folder, "model.gguf")
+            keep = lambda part: {key: value for key, value in part.items() if value is not None}
+            write(path, architecture, keep(plain_keys | changed), keep(plain_tensors | tensors))
+            with contextlib.redirect_stdout(sys.stderr):
+                last = logits(path, SEQUENCE, parameters)
+            out.append({"name": name, "architecture": architecture, "layers": layers, "keys": changed, "tensors": tensors,
+                        "norm": round(float(np.linalg.norm(last)), 5), "logits": [round(x, 5) for x in last[::10]]})
+    lines = ",\n".join(json.dumps(variant) for variant in out)
+    print(f"[\n{lines}\n]")
+
+
+if __name__ == "__main__":
+    main()

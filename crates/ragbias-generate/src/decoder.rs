@@ -1,40 +1,12 @@
 //! The transformer of the Llama (<https://arxiv.org/abs/2302.13971>) and Gemma 3 (<https://arxiv.org/abs/2503.19786>)
 //! families, text only.
 
+mod load;
+
 use crate::attention::{Attention, Run, State};
-use crate::file::GgufFile;
 use crate::lanes::{Activation, Lanes, Pairs, Turns, norm};
 use crate::matrix::{Matrix, product};
 use crate::rope::Rope;
-use crate::{Error, Result};
-
-mod load;
-
-/// The families that are run here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Architecture {
-    Llama,
-    Gemma3,
-}
-
-impl Architecture {
-    /// What the file says it is.
-    pub(crate) fn of(file: &GgufFile) -> Result<Self> {
-        match file.text("general.architecture")?.unwrap_or("unknown") {
-            "llama" => Ok(Self::Llama),
-            "gemma3" => Ok(Self::Gemma3),
-            other => Err(Error::Architecture { path: file.path().into(), received: other.into() }),
-        }
-    }
-
-    /// The prefix of its keys in the file's metadata.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Llama => "llama",
-            Self::Gemma3 => "gemma3",
-        }
-    }
-}
 
 /// How many tokens of a prompt are computed together: their activations fit the second-level cache beside the weights.
 const TOGETHER: usize = 256;
@@ -55,33 +27,49 @@ pub(crate) struct Decoder {
     heads: usize,
     key_heads: usize,
     head_width: usize,
-    /// Multiplies the queries.
+    /// What products of queries and keys are multiplied with.
     attention_scale: f32,
-    /// Positions of global and of local layers.
+    /// Of layers that see all tokens, and of those that see a window.
     ropes: [Rope; 2],
-    /// Logits are cap·tanh(logit / cap), where there is one.
+    /// Gemma's: logits are kept between its negative and itself.
     logit_cap: Option<f32>,
 }
 
 #[derive(Debug)]
 struct Layer {
     attention_norm: Vec<f32>,
-    query: Matrix,
-    key: Matrix,
-    value: Matrix,
-    /// Of query, key, value, what attention adds, gate, up and what the MLP adds, where the file has them.
-    biases: [Option<Vec<f32>>; 7],
+    query: Affine,
+    key: Affine,
+    value: Affine,
     /// Gemma's: of each head's query and key, and of what attention and MLP add.
     query_key_norms: Option<[Vec<f32>; 2]>,
-    output: Matrix,
+    output: Affine,
     after_attention_norm: Option<Vec<f32>>,
     mlp_norm: Vec<f32>,
-    gate: Matrix,
-    up: Matrix,
-    down: Matrix,
+    gate: Affine,
+    up: Affine,
+    down: Affine,
     after_mlp_norm: Option<Vec<f32>>,
     /// How many tokens back a token sees, itself included; all where `None`.
     window: Option<usize>,
+}
+
+/// A matrix, and what is added to each product with it.
+#[derive(Debug)]
+struct Affine {
+    matrix: Matrix,
+    bias: Option<Vec<f32>>,
+}
+
+/// The product of several matrices with the same tokens.
+fn affine<const N: usize, const L: usize>(parts: [&Affine; N], x: &Lanes<L>) -> [Lanes<L>; N] {
+    let mut products = product(&parts.map(|part| &part.matrix), x);
+    for (product, part) in products.iter_mut().zip(parts) {
+        if let Some(bias) = &part.bias {
+            product.add_to_each(bias);
+        }
+    }
+    products
 }
 
 /// More tokens for a sequence.
@@ -94,6 +82,11 @@ pub(crate) struct Span<'s> {
 }
 
 impl Decoder {
+    /// How many tokens there are.
+    pub(crate) fn vocabulary(&self) -> usize {
+        self.embedding.height()
+    }
+
     /// A sequence of which nothing is read yet.
     pub(crate) fn start(&self) -> State {
         State::new(self.layers.len())
@@ -151,8 +144,7 @@ impl Decoder {
         for (number, layer) in self.layers.iter().enumerate() {
             let turns = &turns[usize::from(layer.window.is_some())];
             let normed = x.normed(&layer.attention_norm, self.eps);
-            let [mut query, mut key, mut value] = product(&[&layer.query, &layer.key, &layer.value], &normed);
-            add_biases([&mut query, &mut key, &mut value], &layer.biases[..3]);
+            let [mut query, mut key, value] = affine([&layer.query, &layer.key, &layer.value], &normed);
             let norms = layer.query_key_norms.as_ref().map(|[query, key]| (&**query, &**key)).unzip();
             self.turn(&mut query, norms.0, turns, self.attention_scale);
             self.turn(&mut key, norms.1, turns, 1.0);
@@ -186,12 +178,11 @@ impl Decoder {
         }
         let rows: Vec<usize> = if L == 1 { wanted } else { (0..wanted.len()).collect() };
         let last = x.pick::<1>(&rows).normed(&self.norm, self.eps);
-        let [logits] = product(&[&self.output], &last);
-        let capped = |logits: &[f32]| match self.logit_cap {
-            Some(cap) => logits.iter().map(|logit| cap * (logit / cap).tanh()).collect(),
-            None => logits.to_vec(),
-        };
-        logits.tiles().map(|logits| capped(logits.as_flattened())).collect()
+        let [mut logits] = product(&[&self.output], &last);
+        if let Some(cap) = self.logit_cap {
+            logits.cap(cap);
+        }
+        logits.tiles().map(|logits| logits.as_flattened().to_vec()).collect()
     }
 
     /// Normalises each head, where the family does, turns it by its tokens' positions, and scales it.
@@ -211,23 +202,12 @@ impl Decoder {
             Some(weight) => x.add(&part.normed(weight, self.eps)),
             None => x.add(&part),
         };
-        let [mut part] = product(&[&layer.output], attended);
-        add_biases([&mut part], &layer.biases[3..4]);
+        let [part] = affine([&layer.output], attended);
         add(x, part, &layer.after_attention_norm);
-        let [mut gate, mut up] = product(&[&layer.gate, &layer.up], &x.normed(&layer.mlp_norm, self.eps));
-        add_biases([&mut gate, &mut up], &layer.biases[4..6]);
+        let [mut gate, up] = affine([&layer.gate, &layer.up], &x.normed(&layer.mlp_norm, self.eps));
         gate.gate(self.activation, &up);
-        let [mut part] = product(&[&layer.down], &gate);
-        add_biases([&mut part], &layer.biases[6..]);
+        let [part] = affine([&layer.down], &gate);
         add(x, part, &layer.after_mlp_norm);
-    }
-}
-
-fn add_biases<const L: usize, const N: usize>(parts: [&mut Lanes<L>; N], biases: &[Option<Vec<f32>>]) {
-    for (part, bias) in parts.into_iter().zip(biases) {
-        if let Some(bias) = bias {
-            part.add_bias(bias);
-        }
     }
 }
 

@@ -10,26 +10,63 @@ pub enum Error {
     /// A file could not be read; the error names it.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// The file is no whole GGUF file, or holds what is not known here.
-    #[error("{}: {reason}\nhint: {hint}", path.display())]
+    /// The file is no GGUF file, or a damaged one.
+    #[error(
+        "{}: not a whole GGUF file: {reason}\nhint: delete it and download the model again, or convert it again",
+        path.display()
+    )]
     File {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
-        /// What can be done.
+    },
+    /// The file ends too early.
+    #[error(
+        "{}: the file is truncated: expected at least {expected} bytes, received {received}\nhint: the download was cut \
+         short; delete the file and download the model again", path.display()
+    )]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that it should have.
+        expected: u64,
+        /// Bytes that it has.
+        received: u64,
+    },
+    /// The file stands for one that git-lfs has not fetched.
+    #[error(
+        "{}: this is a git-lfs pointer, not the model\nhint: run `git lfs pull` in its folder, or download the file",
+        path.display()
+    )]
+    Pointer {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something in the file that would change numbers, and that is not computed here.
+    #[error("{}: {place}: {reason}\nhint: {hint}", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// The key or the tensor.
+        place: String,
+        /// What was received, and what was expected.
+        reason: String,
+        /// What to do.
         hint: String,
     },
     /// A model of a family that is not run here.
     #[error(
-        "{}: the model is of architecture `{received}`; read are llama and gemma3\nhint: run it behind a server that knows \
-         it, as in --llm http://localhost:8080/v1", path.display()
+        "{}: the model is of architecture `{received}`, expected one of {expected}\nhint: take a model of one of these, or \
+         a server that runs this one", path.display()
     )]
     Architecture {
         /// The file.
         path: PathBuf,
         /// What it says it is.
         received: String,
+        /// The families that are run.
+        expected: String,
     },
     /// The file's tokenizer cannot be used.
     #[error("{}: the tokenizer: {reason}", path.display())]
@@ -48,12 +85,15 @@ pub enum Error {
         tensor: String,
     },
     /// The chat template failed.
-    #[error("{}: its chat template failed: {source:#}", path.display())]
+    #[error(
+        "{}: tokenizer.chat_template: {reason}\nhint: take the model with another chat template, or a server that runs it",
+        path.display()
+    )]
     Template {
-        /// The model's file.
+        /// The file.
         path: PathBuf,
-        /// The reason, with its line.
-        source: minijinja::Error,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A prompt that does not fit.
     #[error(

@@ -1,255 +1,310 @@
-//! A GGUF model: metadata and weights of all its files, every weight checked once, every key and tensor used or refused.
+//! A GGUF file, or the parts of one: metadata, tokenizer and weights. Every key and every tensor is used, known to change
+//! no number, or refused; every weight is checked once.
 #![allow(unsafe_code, reason = "mapping a file is unsafe: see the safety comment")]
 
-use std::collections::{BTreeMap, BTreeSet};
+mod header;
+mod keys;
+mod parts;
+mod tensor_type;
+mod value;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::ggml_file::qtensor_from_ggml;
-use candle_core::quantized::gguf_file::Value;
 use memmap2::Mmap;
 use ragbias_core::{ContentHasher, ContentId};
 
-use crate::header::{DAMAGED, Fault, Header, TensorInfo};
-use crate::keys::is_irrelevant;
 use crate::matrix::{Bytes, Encoding, Matrix};
 use crate::{Error, Result};
+use header::{Entry, Header, Tensor};
+use parts::Place;
+use value::{Kind, Value};
 
 pub(crate) struct GgufFile {
     path: PathBuf,
     maps: Vec<Arc<Mmap>>,
-    metadata: BTreeMap<String, Value>,
-    /// Each with the number of the file that holds it.
-    tensors: BTreeMap<String, (usize, TensorInfo)>,
-    /// Keys and tensors that were asked for.
-    used: Mutex<BTreeSet<String>>,
+    keys: BTreeMap<String, Asked<Entry>>,
+    tensors: BTreeMap<String, Asked<Placed>>,
 }
 
-impl GgufFile {
-    /// Opens a file, or all files of a model whose first part it is.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let (map, Header { metadata, tensors }) = read(path)?;
-        let tensors = tensors.into_iter().map(|(name, info)| (name, (0, info))).collect();
-        let file =
-            Self { path: path.into(), maps: vec![map], metadata, tensors, used: Mutex::new(BTreeSet::new()) };
-        match file.number("split.count")? {
-            Some(parts) if parts > 1 => file.with_parts(parts),
-            _ => Ok(file),
-        }
+/// Something of the file, and whether it was asked for.
+struct Asked<T> {
+    item: T,
+    asked: AtomicBool,
+}
+
+impl<T> Asked<T> {
+    fn new(item: T) -> Self {
+        Self { item, asked: AtomicBool::new(false) }
     }
 
-    fn with_parts(mut self, count: u32) -> Result<Self> {
-        let broken =
-            |reason: String, hint: String| Err(Error::File { path: self.path.clone(), reason, hint });
-        let own = self.number("split.no")?.unwrap_or(0);
-        let merge = "or merge the parts: `llama-gguf-split --merge FIRST.gguf MERGED.gguf`";
-        let name = self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let Some(stem) = name.strip_suffix(&format!("-{:05}-of-{count:05}.gguf", own + 1)) else {
-            return broken(
-                format!("this is part {} of {count}, and its name does not say so", own + 1),
-                format!("call it NAME-{:05}-of-{count:05}.gguf, beside the others, {merge}", own + 1),
-            );
-        };
-        let part =
-            |number: u32| self.path.with_file_name(format!("{stem}-{:05}-of-{count:05}.gguf", number + 1));
-        if own != 0 {
-            return broken(
-                format!("this is part {} of {count}", own + 1),
-                format!("give the first part, {}, {merge}", part(0).display()),
-            );
-        }
-        let missing: Vec<String> = (1..count)
-            .map(part)
-            .filter(|path| !path.is_file())
-            .map(|path| path.display().to_string())
-            .collect();
-        if !missing.is_empty() {
-            return broken(
-                format!("this is part 1 of {count}, and {} is missing", missing.join(", ")),
-                format!("put all parts beside one another, {merge}"),
-            );
-        }
-        let paths: Vec<PathBuf> = (1..count).map(part).collect();
-        for (number, path) in (1..).zip(paths) {
-            let (map, header) = read(&path)?;
-            let says = |key: &str| header.metadata.get(key).and_then(integer);
-            if says("split.no") != Some(number) || says("split.count") != Some(i64::from(count)) {
-                let reason = format!("it does not say that it is part {} of {count}", number + 1);
-                return Err(Error::File {
-                    path,
-                    reason,
-                    hint: "parts of other models have other names".into(),
-                });
+    fn ask(&self) -> &T {
+        self.asked.store(true, Ordering::Relaxed);
+        &self.item
+    }
+
+    fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+/// A tensor of one of the parts.
+struct Placed {
+    tensor: Tensor,
+    part: usize,
+}
+
+/// The version of the quantised formats, which have changed twice.
+const QUANTIZATION: u32 = 2;
+
+impl GgufFile {
+    /// Opens a model; where it is the first of several parts, all of them.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let map = map(path)?;
+        let header = Header::read(path, &map)?;
+        let place = Place::of(path, &header)?;
+        let mut files = vec![(path.to_owned(), map, header)];
+        if place.count > 1 {
+            for (number, path) in parts::siblings(path, &place)?.into_iter().enumerate().skip(1) {
+                let map = self::map(&path)?;
+                let header = Header::read(&path, &map)?;
+                let (_, first, begun) = &files[0];
+                let expected = Place { number, count: place.count };
+                parts::check_part((begun, &first[..]), (&path, &header, &map[..]), &expected)?;
+                files.push((path, map, header));
             }
-            for (name, info) in header.tensors {
-                if self.tensors.insert(name.clone(), (self.maps.len(), info)).is_some() {
-                    let reason = format!("tensor `{name}` is in another part too");
-                    return Err(Error::File { path, reason, hint: DAMAGED.into() });
+        }
+        let received = files.iter().map(|(_, _, header)| header.tensors.len()).sum();
+        parts::check_count(path, &files[0].2, received)?;
+        let mut file =
+            Self { path: path.into(), maps: Vec::new(), keys: BTreeMap::new(), tensors: BTreeMap::new() };
+        for (part, (path, map, header)) in files.into_iter().enumerate() {
+            for tensor in header.tensors {
+                let name = tensor.name.clone();
+                if file.tensors.insert(name.clone(), Asked::new(Placed { tensor, part })).is_some() {
+                    let reason = format!("the tensor `{name}` is in an earlier part too");
+                    return Err(Error::File { path, reason });
                 }
             }
-            self.maps.push(map);
+            file.maps.push(Arc::new(map));
+            if part == 0 {
+                file.keys = header.entries.into_iter().map(|(key, entry)| (key, Asked::new(entry))).collect();
+            }
         }
-        if let Some(expected) = self.number("split.tensors.count")?
-            && expected as usize != self.tensors.len()
-        {
-            return Err(
-                self.broken(format!("its parts have {} tensors, expected {expected}", self.tensors.len()))
-            );
+        file.check_version()?;
+        Ok(file)
+    }
+
+    fn check_version(&self) -> Result<()> {
+        let key = "general.quantization_version";
+        match self.number(key)? {
+            None | Some(QUANTIZATION) => Ok(()),
+            Some(other) => Err(self.refused(
+                format!("`{key}`"),
+                format!("the weights are written in version {other}, expected {QUANTIZATION}"),
+                "quantise the model again with a llama.cpp of 2024 or later",
+            )),
         }
-        Ok(self)
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
+    /// The hash of the file's bytes; of several parts, of their hashes.
     pub(crate) fn content_id(&self) -> ContentId {
-        match &*self.maps {
+        match &self.maps[..] {
             [map] => ContentId::of(map),
-            parts => {
-                let add =
-                    |hasher: ContentHasher, part: &Arc<Mmap>| hasher.field(ContentId::of(part).as_bytes());
-                parts.iter().fold(ContentHasher::new("gguf-parts/1"), add).finish()
+            maps => {
+                let parts = maps.iter().map(|map| ContentId::of(map));
+                parts
+                    .fold(ContentHasher::new("gguf-parts/1"), |hash, part| hash.field(part.as_bytes()))
+                    .finish()
             }
         }
     }
 
-    fn value(&self, key: &str) -> Option<&Value> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned());
-        self.metadata.get(key)
-    }
-
-    /// A value that `of` reads, none where there is no such key.
-    fn read<'v, T>(
-        &'v self,
-        key: &str,
-        expected: &str,
-        of: impl FnOnce(&'v Value) -> Option<T>,
-    ) -> Result<Option<T>> {
-        let Some(value) = self.value(key) else { return Ok(None) };
-        if let Some(read) = of(value) {
-            return Ok(Some(read));
-        }
-        let received = match value {
-            Value::Array(values) => format!("a list of {}", values.len()),
-            other => format!("{other:?}"),
-        };
-        Err(self.broken(format!("key `{key}` is {received}, expected {expected}")))
-    }
-
     pub(crate) fn text(&self, key: &str) -> Result<Option<&str>> {
-        self.read(key, "a text", |value| match value {
-            Value::String(text) => Some(text.as_str()),
+        self.of_kind(key, "a text", |value| match value {
+            Value::Text(range) => std::str::from_utf8(&self.maps[0][range.clone()]).ok(),
             _ => None,
         })
     }
 
     pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>> {
-        self.read(key, "true or false", |value| match value {
-            Value::Bool(flag) => Some(*flag),
+        self.of_kind(key, "true or false", |value| match value {
+            Value::Flag(flag) => Some(*flag),
             _ => None,
         })
     }
 
-    /// A whole number, of whatever width; a list that holds one number alone counts as that number.
+    /// A whole number; a list of one number again and again, as some files have one for each layer, is that number.
     pub(crate) fn number(&self, key: &str) -> Result<Option<u32>> {
-        self.read(key, "a whole number, the same in all layers", |value| {
-            match value {
-                Value::Array(values) => {
-                    let first = integer(values.first()?)?;
-                    values.iter().all(|value| integer(value) == Some(first)).then_some(first)
+        self.of_kind(key, "a whole number, or one number for all layers", |value| match value {
+            Value::Integer(number) => u32::try_from(*number).ok(),
+            Value::List { kind, bytes, .. } => {
+                let mut numbers = self.values(*kind, bytes);
+                let first = numbers.next()?;
+                match (numbers.all(|number| number == first), first) {
+                    (true, Value::Integer(number)) => u32::try_from(number).ok(),
+                    _ => None,
                 }
-                value => integer(value),
             }
-            .and_then(|number: i64| u32::try_from(number).ok())
-        })
-    }
-
-    /// A finite number.
-    pub(crate) fn float(&self, key: &str) -> Result<Option<f32>> {
-        self.read(key, "a finite number", |value| {
-            let number = match *value {
-                Value::F32(number) => number,
-                Value::F64(number) => number as f32,
-                _ => return None,
-            };
-            number.is_finite().then_some(number)
-        })
-    }
-
-    pub(crate) fn list(&self, key: &str) -> Result<Option<&[Value]>> {
-        self.read(key, "a list", |value| match value {
-            Value::Array(values) => Some(values.as_slice()),
             _ => None,
         })
     }
 
     /// A number that a model cannot do without.
     pub(crate) fn required(&self, key: &str) -> Result<u32> {
-        self.number(key)?.ok_or_else(|| self.broken(format!("no number `{key}`")))
+        self.number(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    /// A finite number.
+    pub(crate) fn float(&self, key: &str) -> Result<Option<f32>> {
+        self.of_kind(key, "a finite number", |value| match value {
+            Value::Float(number) => Some(*number as f32).filter(|number| number.is_finite()),
+            Value::Integer(number) => Some(*number as f32),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn texts(&self, key: &str) -> Result<Option<Vec<String>>> {
+        self.of_kind(key, "a list of texts in UTF-8", |value| {
+            let Value::List { kind: Kind::Text, count, bytes } = value else { return None };
+            let mut rest = &self.maps[0][bytes.clone()];
+            let texts = (0..*count).map(|_| {
+                let (length, after) = rest.split_first_chunk()?;
+                let (text, after) = after.split_at_checked(u64::from_le_bytes(*length) as usize)?;
+                rest = after;
+                String::from_utf8(text.to_vec()).ok()
+            });
+            texts.collect()
+        })
+    }
+
+    pub(crate) fn integers(&self, key: &str) -> Result<Option<Vec<i64>>> {
+        self.list(key, "a list of whole numbers", |value| match value {
+            Value::Integer(number) => i64::try_from(number).ok(),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn floats(&self, key: &str) -> Result<Option<Vec<f32>>> {
+        self.list(key, "a list of numbers", |value| match value {
+            Value::Float(number) => Some(number as f32),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn flags(&self, key: &str) -> Result<Option<Vec<bool>>> {
+        self.list(key, "a list of true and false", |value| match value {
+            Value::Flag(flag) => Some(flag),
+            Value::Integer(number @ 0..=1) => Some(number == 1),
+            _ => None,
+        })
+    }
+
+    /// Whether a key is there and holds a list.
+    pub(crate) fn is_list(&self, key: &str) -> bool {
+        self.keys.get(key).is_some_and(|key| matches!(key.item.value, Value::List { .. }))
+    }
+
+    /// Notes that a key changes nothing, as other keys are.
+    pub(crate) fn pass_over(&self, key: &str) {
+        self.keys.get(key).map(Asked::ask);
+    }
+
+    /// The keys that begin like this.
+    pub(crate) fn keys_from(&self, prefix: &str) -> impl Iterator<Item = &str> {
+        self.keys
+            .range(prefix.to_owned()..)
+            .map(|(key, _)| key.as_str())
+            .take_while(move |key| key.starts_with(prefix))
+    }
+
+    fn list<T>(&self, key: &str, expected: &str, get: impl Fn(Value) -> Option<T>) -> Result<Option<Vec<T>>> {
+        self.of_kind(key, expected, |value| match value {
+            Value::List { kind, bytes, .. } if *kind != Kind::Text => {
+                self.values(*kind, bytes).map(&get).collect::<Option<Vec<_>>>()
+            }
+            _ => None,
+        })
+    }
+
+    /// The values of a list that are no texts.
+    fn values(&self, kind: Kind, bytes: &Range<usize>) -> impl Iterator<Item = Value> {
+        let bytes = if kind == Kind::Text { &[] } else { &self.maps[0][bytes.clone()] };
+        bytes.chunks_exact(kind.width()).filter_map(move |value| kind.decode(value))
+    }
+
+    fn of_kind<'f, T>(
+        &'f self,
+        key: &str,
+        expected: &str,
+        get: impl FnOnce(&'f Value) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let Some(found) = self.keys.get(key) else { return Ok(None) };
+        let value = &found.ask().value;
+        match get(value) {
+            Some(value) => Ok(Some(value)),
+            None => {
+                Err(self.broken(format!("`{key}` is {}, expected {expected}", value.describe(&self.maps[0]))))
+            }
+        }
     }
 
     pub(crate) fn has_tensor(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
-    /// The chat templates by name, where there are several.
-    pub(crate) fn names_after(&self, prefix: &str) -> Vec<&str> {
-        self.metadata.keys().filter_map(|key| key.strip_prefix(prefix)).collect()
-    }
-
-    /// Refuses what nothing has asked for: a key or tensor that changes what the model says, and that is not known here.
-    ///
-    /// # Errors
-    /// [`Error::File`] with the name of the first.
-    pub(crate) fn check_all_used(&self, architecture: &str) -> Result<()> {
-        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let unread = |what: &str, name: &str| Error::File {
-            path: self.path.clone(),
-            reason: format!(
-                "{what} `{name}` is not known here for the architecture {architecture}, and may change what the model says"
-            ),
-            hint: "run the model behind a server that knows it, as in --llm http://localhost:8080/v1".into(),
-        };
-        let key = self.metadata.keys().find(|key| !used.contains(*key) && !is_irrelevant(key, architecture));
-        if let Some(key) = key {
-            return Err(unread("key", key));
-        }
-        match self.tensors.keys().find(|name| !used.contains(*name)) {
-            Some(name) => Err(unread("tensor", name)),
-            None => Ok(()),
-        }
-    }
-
     /// How many rows a tensor has.
     pub(crate) fn height(&self, name: &str) -> Result<usize> {
-        Ok(self.info(name)?.1.shape[0])
+        Ok(self.tensor(name)?.tensor.shape[0])
     }
 
     /// A `(height, width)` matrix, every weight finite. It stays in the file, unless its format is one that only candle
     /// reads: then it is turned into f32.
     pub(crate) fn matrix(&self, name: &str, height: usize, width: usize) -> Result<Matrix> {
-        let (part, info) = self.info(name)?;
-        if info.shape != [height, width] {
-            let shape = &info.shape;
+        let [matrix] = self.matrices(name, [height], width)?;
+        Ok(matrix)
+    }
+
+    /// Matrices that lie in one tensor, one below the other.
+    pub(crate) fn matrices<const N: usize>(
+        &self,
+        name: &str,
+        heights: [usize; N],
+        width: usize,
+    ) -> Result<[Matrix; N]> {
+        let Placed { tensor, part } = self.tensor(name)?;
+        let height: usize = heights.iter().sum();
+        if tensor.shape != [height, width] {
+            let shape = &tensor.shape;
             return Err(self.broken(format!("tensor `{name}` is {shape:?}, expected [{height}, {width}]")));
         }
-        let matrix = if let Some(encoding) = encoding(info.format) {
-            let bytes = Bytes::Mapped(Arc::clone(&self.maps[*part]), info.start..info.start + info.bytes);
-            Matrix::new(height, width, encoding, bytes)
+        let (encoding, bytes) = if let Some(encoding) = encoding(tensor.format) {
+            (encoding, Bytes::Mapped(Arc::clone(&self.maps[*part]), tensor.bytes.clone()))
         } else {
             let values = self.dense(name)?;
             let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            Matrix::new(height, width, Encoding::F32, Bytes::Owned(bytes))
+            (Encoding::F32, Bytes::Owned(bytes))
         };
-        let matrix = matrix
+        let all = Matrix::new(height, width, encoding, bytes)
             .ok_or_else(|| self.broken(format!("tensor `{name}`: rows of {width} are no whole blocks")))?;
-        if !matrix.is_finite() {
+        if !all.is_finite() {
             return Err(Error::NotFinite { path: self.path.clone(), tensor: name.into() });
         }
-        Ok(matrix)
+        let mut from = 0;
+        Ok(heights.map(|height| {
+            from += height;
+            all.rows_from(from - height, height)
+        }))
     }
 
     /// A vector of `width` numbers, all finite.
@@ -266,56 +321,83 @@ impl GgufFile {
         Ok(values)
     }
 
-    /// A vector that not every model has.
+    /// A vector that a model may have.
     pub(crate) fn optional_vector(&self, name: &str, width: usize) -> Result<Option<Vec<f32>>> {
         self.has_tensor(name).then(|| self.vector(name, width)).transpose()
     }
 
-    fn info(&self, name: &str) -> Result<&(usize, TensorInfo)> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
-        self.tensors.get(name).ok_or_else(|| self.broken(format!("no tensor `{name}`")))
+    fn tensor(&self, name: &str) -> Result<&Placed> {
+        self.tensors.get(name).map(Asked::ask).ok_or_else(|| self.broken(format!("no tensor `{name}`")))
     }
 
     /// A tensor in f32, as candle reads it.
     fn dense(&self, name: &str) -> Result<Vec<f32>> {
-        let (part, info) = self.info(name)?;
-        let bytes = &self.maps[*part][info.start..][..info.bytes];
-        let tensor = qtensor_from_ggml(info.format, bytes, info.shape.clone(), &Device::Cpu)?;
+        let Placed { tensor, part } = self.tensor(name)?;
+        let bytes = &self.maps[*part][tensor.bytes.clone()];
+        let tensor = qtensor_from_ggml(tensor.format, bytes, tensor.shape.clone(), &Device::Cpu)
+            .map_err(|error| self.broken(first_line(&error)))?;
         Ok(tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?)
     }
 
+    /// Refuses the first key that begins like this, was not asked for, and may change a number.
+    pub(crate) fn refuse_keys(&self, prefix: &str, architecture: &str) -> Result<()> {
+        let rest = self.keys.iter().filter(|(key, entry)| key.starts_with(prefix) && !entry.is_asked());
+        for (key, entry) in rest {
+            let value = &entry.item.value;
+            let Err(neutral) = keys::passed_over(key, architecture, value) else { continue };
+            let received = value.describe(&self.maps[0]);
+            let reason = match neutral {
+                Some(expected) => format!("it is {received}; of {architecture} only {expected} is computed"),
+                None => format!("it is {received}, and what it means for {architecture} is not known here"),
+            };
+            let hint = format!(
+                "take another model, or a server that runs this one; if you know that the key changes nothing, write the \
+                 file without it: `gguf-new-metadata --remove-metadata {key} OLD.gguf NEW.gguf`"
+            );
+            return Err(self.refused(format!("`{key}`"), reason, &hint));
+        }
+        Ok(())
+    }
+
+    /// Refuses the first tensor that was not asked for.
+    pub(crate) fn refuse_tensors(&self, architecture: &str) -> Result<()> {
+        let mut rest = self.tensors.iter().filter(|(_, tensor)| !tensor.is_asked()).map(|(name, _)| name);
+        let Some(name) = rest.next() else { return Ok(()) };
+        let more = match rest.count() {
+            0 => String::new(),
+            more => format!("; nor have {more} others"),
+        };
+        Err(self.refused(
+            format!("tensor `{name}`"),
+            format!("it has no place in a model of architecture {architecture} as it is computed here{more}"),
+            "take another model, or a server that runs this one",
+        ))
+    }
+
+    pub(crate) fn missing(&self, key: &str) -> Error {
+        self.broken(format!("no key `{key}`"))
+    }
+
     pub(crate) fn broken(&self, reason: String) -> Error {
-        Error::File { path: self.path.clone(), reason, hint: DAMAGED.into() }
+        Error::File { path: self.path.clone(), reason }
+    }
+
+    pub(crate) fn refused(&self, place: String, reason: String, hint: &str) -> Error {
+        Error::Unsupported { path: self.path.clone(), place, reason, hint: hint.into() }
     }
 }
 
-fn read(path: &Path) -> Result<(Arc<Mmap>, Header)> {
+fn map(path: &Path) -> Result<Mmap> {
     let file = fs_err::File::open(path)?;
-    if file.metadata()?.len() == 0 {
-        // An empty file cannot be mapped.
-        let Err(Fault { reason, hint }) = Header::read(&[]) else { unreachable!("an empty header") };
-        return Err(Error::File { path: path.into(), reason, hint });
-    }
     // SAFETY: the map is only ever read as bytes, for which any value is valid, and every tensor is checked to lie within
     // it. A file that is cut short under a running model ends the program, as it would any other that maps it.
-    let map = unsafe { Mmap::map(file.file()) }?;
-    let header = Header::read(&map);
-    let header = header.map_err(|Fault { reason, hint }| Error::File { path: path.into(), reason, hint })?;
-    Ok((Arc::new(map), header))
+    let map = unsafe { Mmap::map(file.file()) };
+    map.map_err(|error| Error::File { path: path.into(), reason: format!("it cannot be mapped: {error}") })
 }
 
-pub(crate) fn integer(value: &Value) -> Option<i64> {
-    Some(match *value {
-        Value::U8(n) => n.into(),
-        Value::I8(n) => n.into(),
-        Value::U16(n) => n.into(),
-        Value::I16(n) => n.into(),
-        Value::U32(n) => n.into(),
-        Value::I32(n) => n.into(),
-        Value::U64(n) => i64::try_from(n).ok()?,
-        Value::I64(n) => n,
-        _ => return None,
-    })
+/// candle appends a backtrace to its messages.
+fn first_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// The format of a matrix that is multiplied as it is.
@@ -334,3 +416,6 @@ fn encoding(format: GgmlDType) -> Option<Encoding> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests;

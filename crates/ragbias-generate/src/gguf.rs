@@ -1,11 +1,12 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use ragbias_core::{Answer, Choice, ChoicePrompt, Chosen, ContentHasher, ContentId, Generator, Keep};
 
+use crate::architecture::{Architecture, Sizes};
 use crate::choice::{LETTERS, log_sum_exp, render};
 use crate::config::GenerateConfig;
-use crate::decoder::{Architecture, Decoder, Span};
+use crate::decoder::{Decoder, Span};
 use crate::file::GgufFile;
 use crate::prompts::{Read, Reader};
 use crate::sample::Sampler;
@@ -22,6 +23,7 @@ use crate::{Error, Result};
 /// what they begin with and generate side by side; each gets the answer that it would get alone, to the last bit of its
 /// probabilities.
 pub struct Gguf {
+    path: PathBuf,
     reader: Reader,
     tokens: Tokens,
     template: Template,
@@ -30,48 +32,45 @@ pub struct Gguf {
     id: ContentId,
 }
 
-/// How many tokens a model without `context_length` can see.
-const DEFAULT_CONTEXT: u32 = 2048;
 /// Longer prompts are refused, whatever the model could see.
-pub(crate) const LONGEST_CONTEXT: u32 = 4096;
+const LONGEST_CONTEXT: u32 = 4096;
 
 impl Gguf {
     /// Loads a model.
     ///
     /// # Errors
-    /// A setting out of range, or a file that is truncated, damaged, or of another architecture.
+    /// A setting out of range; a file that is truncated, damaged, or of another architecture; or anything in it that would
+    /// change numbers and is not computed here, by its name.
     pub fn load(path: &Path, config: &GenerateConfig) -> Result<Self> {
         config.check()?;
         let file = GgufFile::open(path)?;
         let architecture = Architecture::of(&file)?;
+        let sizes = Sizes::read(architecture, &file)?;
+        let context = sizes.context.min(LONGEST_CONTEXT) as usize;
         // Beside one another: where a vocabulary has hundreds of thousands of pieces, that alone takes longer than the rest.
         let (tokens, decoder) = rayon::join(
-            || Tokens::load(&file),
-            || Ok::<_, Error>((Decoder::load(architecture, &file)?, file.content_id())),
-        );
-        let (tokens, (decoder, content)) = (tokens?, decoder?);
-        let template = match file.text("tokenizer.chat_template")? {
-            Some(source) => {
-                let text = |key| Ok::<_, Error>(tokens.text_of(file.number(key)?));
-                let (bos, eos) = (text("tokenizer.ggml.bos_token_id")?, text("tokenizer.ggml.eos_token_id")?);
-                Template::chat(path, source, bos, eos)?
-            }
-            None => match &*file.names_after("tokenizer.chat_template.") {
-                [] => Template::Plain,
-                names => {
-                    let names = names.join(", ");
-                    return Err(file.broken(format!(
-                        "it has chat templates for special uses ({names}) and none for a plain question"
-                    )));
-                }
+            || {
+                let tokens = Tokens::load(&file)?;
+                let template = Template::load(&file, tokens.bos_and_eos())?;
+                file.refuse_keys("", architecture.name())?;
+                Ok::<_, Error>((tokens, template))
             },
-        };
-        let context = file.number(&format!("{}.context_length", architecture.name()))?;
-        let context = context.unwrap_or(DEFAULT_CONTEXT).min(LONGEST_CONTEXT) as usize;
-        file.check_all_used(architecture.name())?;
+            || {
+                let decoder = Decoder::load(architecture, sizes, &file)?;
+                file.refuse_tensors(architecture.name())?;
+                Ok::<_, Error>((decoder, file.content_id()))
+            },
+        );
+        let ((tokens, template), (decoder, content)) = (tokens?, decoder?);
+        if tokens.count() != decoder.vocabulary() {
+            let (tokens, rows) = (tokens.count(), decoder.vocabulary());
+            return Err(
+                file.broken(format!("tokenizer.ggml.tokens has {tokens} tokens, the embedding {rows} rows"))
+            );
+        }
         let reader = Reader::new(decoder);
-        let id = ContentHasher::new("gguf/2").field(content.as_bytes()).field(config.fingerprint()).finish();
-        Ok(Self { reader, tokens, template, config: config.clone(), context, id })
+        let id = ContentHasher::new("gguf/3").field(content.as_bytes()).field(config.fingerprint()).finish();
+        Ok(Self { path: path.into(), reader, tokens, template, config: config.clone(), context, id })
     }
 
     /// Seconds to read a prompt of `prompt` tokens, and to go on for `new` more, whatever they are.
@@ -92,7 +91,7 @@ impl Gguf {
 
     /// The ids of a prompt as the model reads it.
     fn encode(&self, prompt: &str) -> Result<Vec<u32>> {
-        let text = self.template.render(prompt)?;
+        let text = self.template.render(&self.path, prompt)?;
         let ids = self.tokens.encode(&text).map_err(candle_core::Error::wrap)?;
         let answer = self.config.max_new_tokens;
         if ids.len() + answer > self.context {
@@ -166,6 +165,10 @@ impl Gguf {
 impl Generator for Gguf {
     fn id(&self) -> ContentId {
         self.id
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.template.note().into_iter().collect()
     }
 
     /// Prompts that do not fit are found before any is answered.

@@ -86,14 +86,21 @@ impl<const L: usize> Lanes<L> {
         }
     }
 
-    /// `self + bias` for every token, in place.
-    pub(crate) fn add_bias(&mut self, bias: &[f32]) {
-        for tile in self.tiles_mut() {
-            for (row, bias) in tile.iter_mut().zip(bias) {
-                for number in row {
-                    *number += bias;
+    /// Adds the same vector to each token's.
+    pub(crate) fn add_to_each(&mut self, vector: &[f32]) {
+        for tile in self.numbers.chunks_exact_mut(self.width) {
+            for (row, number) in tile.iter_mut().zip(vector) {
+                for out in row {
+                    *out += number;
                 }
             }
+        }
+    }
+
+    /// cap · tanh(self / cap), in place.
+    pub(crate) fn cap(&mut self, cap: f32) {
+        for number in self.numbers.as_flattened_mut() {
+            *number = cap * (*number / cap).tanh();
         }
     }
 
@@ -158,11 +165,11 @@ pub(crate) fn norm<const L: usize>(tile: &mut [[f32; L]], weight: &[f32], eps: f
 pub(crate) enum Pairs {
     /// 2i and 2i + 1.
     Neighbours,
-    /// i and i + half of the width.
+    /// i and i + half of what is turned.
     Halves,
 }
 
-/// Cosines and sines for the positions of a tile's tokens: a row for each pair that is turned.
+/// Cosines and sines for the positions of a tile's tokens, a row for each pair that is turned.
 pub(crate) struct Turns<const L: usize> {
     cos: Lanes<L>,
     sin: Lanes<L>,
@@ -186,7 +193,7 @@ impl<const L: usize> Turns<L> {
         Self { cos, sin }
     }
 
-    /// Turns one head of tile number `tile`, and multiplies it by `scale`.
+    /// Turns the first numbers of one head of tile number `tile`, two for each pair, and multiplies all by `scale`.
     pub(crate) fn turn(&self, tile: usize, head: &mut [[f32; L]], pairs: Pairs, scale: f32) {
         let half = self.cos.width;
         let angles = self.cos.numbers[tile * half..].iter().zip(&self.sin.numbers[tile * half..]);

@@ -14,6 +14,7 @@
 //! # Ok::<(), ragbias_core::Error>(())
 //! ```
 
+mod architecture;
 mod attention;
 mod choice;
 mod config;
@@ -22,9 +23,7 @@ mod error;
 mod file;
 mod format;
 mod gguf;
-mod header;
 mod kernel;
-mod keys;
 mod lanes;
 mod matrix;
 mod prompts;

@@ -53,6 +53,17 @@ impl Bytes {
             Self::Owned(bytes) => bytes,
         }
     }
+
+    /// Bytes of these; all of them, and those of a file, are not copied.
+    fn part(&self, part: Range<usize>) -> Self {
+        match self {
+            Self::Mapped(map, range) => {
+                Self::Mapped(Arc::clone(map), range.start + part.start..range.start + part.end)
+            }
+            Self::Owned(bytes) if part == (0..bytes.len()) => self.clone(),
+            Self::Owned(bytes) => Self::Owned(bytes[part].into()),
+        }
+    }
 }
 
 /// An expression in which the format is a type.
@@ -90,7 +101,13 @@ impl Matrix {
         whole.then_some(Self { height, width, encoding, bytes })
     }
 
-    #[cfg(test)]
+    /// Some of the rows, which are there.
+    pub(crate) fn rows_from(&self, first: usize, height: usize) -> Self {
+        let row = self.bytes.get().len() / self.height;
+        let bytes = self.bytes.part(first * row..(first + height) * row);
+        Self { height, bytes, ..*self }
+    }
+
     pub(crate) fn height(&self) -> usize {
         self.height
     }

@@ -153,7 +153,7 @@ mod tests {
     use candle_core::quantized::GgmlDType;
 
     use super::*;
-    use crate::decoder::Architecture;
+    use crate::architecture::Architecture;
     use crate::testing::{VOCABULARY, decoder};
 
     /// `shared` tokens in common with every other text, then its own.

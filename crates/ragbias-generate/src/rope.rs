@@ -1,93 +1,162 @@
-//! Rotary positions (<https://arxiv.org/abs/2104.09864>) and the ways in which models stretch them to longer contexts.
-
-use std::f32::consts::PI;
+//! Rotary position embeddings (<https://arxiv.org/abs/2104.09864>), and how they are stretched over longer texts.
 
 use crate::Result;
 use crate::file::GgufFile;
 
-/// How fast each pair of a head's numbers turns, and what turning multiplies it by.
-#[derive(Debug, Clone, PartialEq)]
+/// Angles and sizes of one kind of layers.
+#[derive(Debug, Clone)]
 pub(crate) struct Rope {
-    /// Radians a token, for each pair that is turned; numbers of a head beyond twice as many stay as they are.
+    /// In radians a token, of each pair that is turned.
     pub(crate) frequencies: Vec<f32>,
-    /// YaRN's temperature of attention, as a factor of cosine and sine: 1 elsewhere.
+    /// What cosines and sines are multiplied with.
     pub(crate) magnitude: f32,
 }
 
-impl Rope {
-    /// base^(−2i / turned) for each pair i.
-    pub(crate) fn plain(base: f32, turned: usize) -> Self {
-        let frequencies = (0..turned).step_by(2).map(|i| 1.0 / base.powf(i as f32 / turned as f32));
-        Self { frequencies: frequencies.collect(), magnitude: 1.0 }
-    }
+/// How positions beyond those of the training are dealt with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Scaling {
+    /// Positions are divided by this.
+    factor: f32,
+    /// Of cosines and sines where positions are stretched, and everywhere.
+    sharpened: f32,
+    magnitude: f32,
+    yarn: Option<Yarn>,
+}
 
-    /// What the keys `NAME.rope.*` of a file say.
-    ///
-    /// # Errors
-    /// Another kind of scaling than `none`, `linear` and `yarn`, or numbers out of range.
-    pub(crate) fn read(file: &GgufFile, name: &str, turned: usize, base: f32) -> Result<Self> {
-        let key = |key: &str| format!("{name}.rope.{key}");
-        let factor = match file.float(&key("scaling.factor"))? {
-            Some(factor) => Some(factor),
-            None => file.float(&key("scale_linear"))?,
+/// YaRN (<https://arxiv.org/abs/2309.00071>): pairs that turn often within the training's context keep their frequency,
+/// those that turn seldom are slowed down, and those in between are mixed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Yarn {
+    /// The share of the original frequency where a pair turns often.
+    extrapolation: f32,
+    /// Turns within the training's context, of pairs that keep their frequency and of those that are slowed down.
+    fast: f32,
+    slow: f32,
+    /// Tokens of the training's context.
+    context: f32,
+}
+
+impl Scaling {
+    pub(crate) const NONE: Self = Self { factor: 1.0, sharpened: 1.0, magnitude: 1.0, yarn: None };
+
+    /// What the file says, as llama.cpp understands it; keys of `architecture`, which was trained on `context` tokens.
+    pub(crate) fn read(file: &GgufFile, architecture: &str, context: u32) -> Result<Self> {
+        let key = |key: &str| format!("{architecture}.rope.{key}");
+        let positive = |name: &str| match file.float(&key(name))? {
+            Some(number) if number <= 0.0 => {
+                Err(file.broken(format!("`{}` is {number}, expected more than 0", key(name))))
+            }
+            number => Ok(number),
         };
-        let attention = file.float(&key("scaling.attn_factor"))?;
-        let trained = file.number(&key("scaling.original_context_length"))?;
-        let yarn = |part: &str| file.float(&key(&format!("scaling.yarn_{part}")));
-        let (extrapolated, yarn_attention) = (yarn("ext_factor")?, yarn("attn_factor")?);
-        let (fast, slow) = (yarn("beta_fast")?.unwrap_or(32.0), yarn("beta_slow")?.unwrap_or(1.0));
-        let mut rope = Self::plain(base, turned);
-        // 0 stands for no scaling, as in llama.cpp.
-        let factor = factor.filter(|&factor| factor != 0.0).unwrap_or(1.0);
-        if factor <= 0.0 {
-            return Err(file
-                .broken(format!("key `{}` is {factor}, expected a number above 0", key("scaling.factor"))));
-        }
-        match file.text(&key("scaling.type"))?.unwrap_or("linear") {
-            "none" => {}
-            "linear" => rope.frequencies.iter_mut().for_each(|frequency| *frequency /= factor),
-            "yarn" => {
-                let context = match trained {
-                    Some(trained) => trained,
-                    None => file.required(&format!("{name}.context_length"))?,
-                };
-                rope.stretch(factor, context as f32, base, [fast, slow], extrapolated.unwrap_or(1.0));
-            }
+        let given = positive("scaling.factor")?;
+        let given = given.map_or_else(|| positive("scale_linear"), |factor| Ok(Some(factor)))?;
+        let factor = given.unwrap_or(1.0);
+        let magnitude = positive("scaling.attn_factor")?.unwrap_or(1.0);
+        let original = file.number(&key("scaling.original_context_length"))?.filter(|&tokens| tokens > 0);
+        let yarn = match file.text(&key("scaling.type"))?.unwrap_or("linear") {
+            // A factor without a scaling is passed over, as it is by llama.cpp.
+            "none" => return Ok(Self { magnitude, ..Self::NONE }),
+            "linear" => false,
+            "yarn" => true,
             other => {
-                return Err(file.broken(format!(
-                    "key `{}` is {other}, expected none, linear or yarn",
-                    key("scaling.type")
-                )));
+                return Err(file.refused(
+                    format!("`{}`", key("scaling.type")),
+                    format!("it is `{}`, expected none, linear or yarn", other.escape_debug()),
+                    "take another model, or a server that runs this one",
+                ));
             }
+        };
+        if !yarn {
+            return Ok(Self { factor, magnitude, ..Self::NONE });
         }
-        rope.magnitude *= attention.unwrap_or(1.0) * yarn_attention.unwrap_or(1.0);
-        if file.has_tensor("rope_freqs.weight") {
-            // Llama 3.1's stretching, as a divisor of each frequency.
-            let divisors = file.vector("rope_freqs.weight", turned / 2)?;
-            if divisors.contains(&0.0) {
-                return Err(file
-                    .broken("tensor `rope_freqs.weight` holds a 0, by which nothing can be divided".into()));
-            }
-            rope.frequencies.iter_mut().zip(divisors).for_each(|(frequency, divisor)| *frequency /= divisor);
+        if factor < 1.0 {
+            return Err(file.broken(format!("`{}` is {factor}, expected at least 1", key("scaling.factor"))));
         }
-        Ok(rope)
+        let extrapolation = file.float(&key("scaling.yarn_ext_factor"))?.filter(|&share| share >= 0.0);
+        let yarn = Yarn {
+            extrapolation: extrapolation.unwrap_or(1.0),
+            fast: positive("scaling.yarn_beta_fast")?.unwrap_or(32.0),
+            slow: positive("scaling.yarn_beta_slow")?.unwrap_or(1.0),
+            context: original.unwrap_or(context) as f32,
+        };
+        // Attention is sharpened by this, the longer the text may be.
+        let sharpened = 0.1 * factor.ln() + 1.0;
+        let name = "scaling.yarn_attn_factor";
+        if let Some(given) = positive(name)?
+            && (given - 1.0).abs() > 1e-5
+            && (given - sharpened).abs() > 1e-5
+        {
+            return Err(file.refused(
+                format!("`{}`", key(name)),
+                format!("it is {given}, expected 1 or {sharpened}: other programs disagree on what it means"),
+                "take another conversion of the model, or a server that runs it",
+            ));
+        }
+        let sharpened = if yarn.extrapolation > 0.0 { sharpened } else { 1.0 };
+        Ok(Self { factor, sharpened, magnitude, yarn: Some(yarn) })
     }
 
-    /// YaRN (<https://arxiv.org/abs/2309.00071>): pairs that turn often within the context that the model was trained on
-    /// keep their frequency, those that turn less than once are slowed down by `factor`, between them a ramp; attention
-    /// sharpens by 0.1·ln(factor) + 1.
-    fn stretch(&mut self, factor: f32, context: f32, base: f32, [fast, slow]: [f32; 2], extrapolated: f32) {
-        let turned = (2 * self.frequencies.len()) as f32;
-        // The pair that makes so many turns within the context.
-        let pair = |turns: f32| turned * (context / (turns * 2.0 * PI)).ln() / (2.0 * base.ln());
-        let (low, high) = (pair(fast).floor().max(0.0), pair(slow).ceil().min(turned - 1.0));
-        for (i, frequency) in self.frequencies.iter_mut().enumerate() {
-            let ramp = (i as f32 - low) / (high - low).max(0.001);
-            let kept = (1.0 - ramp.clamp(0.0, 1.0)) * extrapolated;
-            *frequency *= (1.0 - kept) / factor + kept;
-        }
-        if extrapolated != 0.0 && factor > 1.0 {
-            self.magnitude = 0.1_f32.mul_add(factor.ln(), 1.0);
-        }
+    /// Of layers that see so few tokens that their positions are not stretched.
+    pub(crate) fn of_windows(self) -> Self {
+        Self { magnitude: self.magnitude, ..Self::NONE }
+    }
+}
+
+impl Rope {
+    /// `width` numbers of a head are turned, the first pair by one radian a token, each further pair more slowly; where
+    /// the file has factors, frequencies are divided by them.
+    pub(crate) fn new(width: usize, base: f32, scaling: Scaling, factors: Option<&[f32]>) -> Self {
+        let pairs = width / 2;
+        let frequency = |pair: usize| {
+            let frequency = base.powf(-(2.0 * pair as f32) / width as f32);
+            frequency / factors.map_or(1.0, |factors| factors[pair])
+        };
+        let share = |pair: usize| scaling.yarn.map_or(0.0, |yarn| yarn.share(pair, width, base));
+        let frequencies = (0..pairs).map(|pair| {
+            let (own, share) = (frequency(pair), share(pair));
+            own / scaling.factor * (1.0 - share) + own * share
+        });
+        Self { frequencies: frequencies.collect(), magnitude: scaling.magnitude * scaling.sharpened }
+    }
+}
+
+impl Yarn {
+    /// The share of its own frequency that a pair keeps.
+    fn share(&self, pair: usize, width: usize, base: f32) -> f32 {
+        let width = width as f32;
+        // The pair that turns so often within the training's context.
+        let pair_of = |turns: f32| {
+            width * (self.context / (turns * 2.0 * std::f32::consts::PI)).ln() / (2.0 * base.ln())
+        };
+        let first = pair_of(self.fast).floor().max(0.0);
+        let last = pair_of(self.slow).ceil().min(width - 1.0);
+        let slowed = (pair as f32 - first) / (last - first).max(0.001);
+        (1.0 - slowed.clamp(0.0, 1.0)) * self.extrapolation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yarn_keeps_fast_pairs_slows_slow_ones_and_mixes_between() {
+        let yarn = Yarn { extrapolation: 1.0, fast: 32.0, slow: 1.0, context: 2048.0 };
+        let scaling = Scaling { factor: 4.0, yarn: Some(yarn), ..Scaling::NONE };
+        let stretched = Rope::new(64, 10_000.0, scaling, None).frequencies;
+        let plain = Rope::new(64, 10_000.0, Scaling::NONE, None).frequencies;
+        let ratios: Vec<f32> = stretched.iter().zip(&plain).map(|(a, b)| a / b).collect();
+        assert_eq!((ratios[0], ratios[31]), (1.0, 0.25));
+        assert!(
+            ratios.is_sorted_by(|a, b| a >= b) && ratios.iter().any(|r| (0.3..0.9).contains(r)),
+            "{ratios:?}"
+        );
+    }
+
+    #[test]
+    fn factors_divide_frequencies() {
+        let plain = Rope::new(4, 10_000.0, Scaling::NONE, None).frequencies;
+        assert_eq!(plain, [1.0, 0.01]);
+        assert_eq!(Rope::new(4, 10_000.0, Scaling::NONE, Some(&[1.0, 8.0])).frequencies, [1.0, 0.00125]);
     }
 }

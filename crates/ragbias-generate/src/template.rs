@@ -1,10 +1,11 @@
-//! Chat templates: Jinja programs out of models' files.
+//! Chat templates, as Hugging Face's transformers renders them.
 
-use std::path::{Path, PathBuf};
+mod python;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, ErrorKind, Value, context};
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value, context};
 
+use crate::file::GgufFile;
 use crate::{Error, Result};
 
 /// How a prompt becomes the text that the model reads.
@@ -15,159 +16,130 @@ pub(crate) enum Template {
     Plain,
 }
 
+/// A template with what it may ask for.
 pub(crate) struct Chat {
     environment: Environment<'static>,
-    path: PathBuf,
-    bos: String,
-    eos: String,
+    bos: Value,
+    eos: Value,
+    /// Whether the template may ask for the date.
+    dated: bool,
 }
 
+const KEY: &str = "tokenizer.chat_template";
+const DEFAULT: &str = "tokenizer.chat_template.default";
 const NAME: &str = "chat";
-/// Steps that a template may take, far beyond what a turn of one message needs (some thousands).
-const FUEL: u64 = 1_000_000;
-/// What a template may add to a prompt, in bytes.
-const LONGEST_FRAME: usize = 1 << 20;
-/// The largest template; published ones have up to some 20,000 characters.
-const LONGEST_TEMPLATE: usize = 1 << 20;
+
+/// Templates of published models have up to some 20 KB.
+const LONGEST: usize = 64 << 10;
+/// Steps of a template, and as many times 64 bytes that it makes: published ones take some hundreds for one message.
+const FUEL: u64 = 1 << 20;
+/// A parser goes as deep as a template's expressions do.
+const STACK: usize = 128 << 20;
 
 impl Template {
-    /// The template of the model file at `path`.
-    ///
-    /// # Errors
-    /// A template that does not parse.
-    pub(crate) fn chat(path: &Path, source: &str, bos: String, eos: String) -> Result<Self> {
-        let failed = |source| Error::Template { path: path.into(), source };
-        if source.len() > LONGEST_TEMPLATE {
-            let reason =
-                format!("a chat template of {} bytes, expected at most {LONGEST_TEMPLATE}", source.len());
-            return Err(failed(minijinja::Error::new(ErrorKind::InvalidOperation, reason)));
+    /// The file's own; `bos_and_eos` are the texts of these tokens where the model has them.
+    pub(crate) fn load(file: &GgufFile, bos_and_eos: [Option<String>; 2]) -> Result<Self> {
+        let source = match file.text(KEY)? {
+            Some(source) => Some(source),
+            None => file.text(DEFAULT)?,
+        };
+        match source {
+            Some(source) => Self::chat(source, bos_and_eos).map_err(|reason| failed(file, reason)),
+            None => match file.keys_from("tokenizer.chat_template.").next() {
+                None => Ok(Self::Plain),
+                Some(named) => Err(failed(file, format!("the file has none, but has `{named}`"))),
+            },
         }
-        let mut environment = Environment::new();
-        // Templates are written for Python's Jinja: its string methods, and its trimming of blocks.
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(syntax.map_err(failed)?);
-        environment.set_fuel(Some(FUEL));
-        environment.add_function("raise_exception", |message: String| -> Result<String, minijinja::Error> {
-            Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
-        });
-        // A prompt that changes from day to day would give answers that cannot be had again: time stands still.
-        environment.add_function("strftime_now", |format: String| strftime(&format));
-        environment.add_template_owned(NAME, without_generation_blocks(source)).map_err(failed)?;
-        Ok(Self::Chat(Box::new(Chat { environment, path: path.into(), bos, eos })))
     }
 
-    pub(crate) fn render(&self, prompt: &str) -> Result<String> {
+    fn chat(source: &str, [bos, eos]: [Option<String>; 2]) -> Result<Self, String> {
+        if source.len() > LONGEST {
+            return Err(format!("it has {} bytes, expected at most {LONGEST}", source.len()));
+        }
+        let mut environment = Environment::new();
+        environment.set_fuel(Some(FUEL));
+        environment.set_undefined_behavior(UndefinedBehavior::Lenient);
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(|error| describe(&error))?);
+        python::teach(&mut environment);
+        let source = python::without_generation(source);
+        let dated = source.contains("strftime_now");
+        let environment = std::thread::scope(|scope| {
+            let parse = move || environment.add_template_owned(NAME, source).map(|()| environment);
+            let parser = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, parse);
+            let parsed = parser.map_err(|error| error.to_string())?.join();
+            parsed.map_err(|_| "it could not be parsed".to_owned())?.map_err(|error| describe(&error))
+        })?;
+        let text = |text: Option<String>| text.map_or(Value::UNDEFINED, Value::from);
+        let chat = Chat { environment, bos: text(bos), eos: text(eos), dated };
+        Ok(Self::Chat(Box::new(chat)))
+    }
+
+    /// The text that the model reads.
+    pub(crate) fn render(&self, file: &std::path::Path, prompt: &str) -> Result<String> {
         match self {
-            Self::Chat(chat) => chat.render(prompt),
+            Self::Chat(chat) => {
+                chat.render(prompt).map_err(|reason| Error::Template { path: file.into(), reason })
+            }
             Self::Plain => Ok(format!("{prompt}\nAnswer:")),
         }
+    }
+
+    /// What a user should know of it.
+    pub(crate) fn note(&self) -> Option<String> {
+        let Self::Chat(chat) = self else { return None };
+        chat.dated.then(|| {
+            format!(
+                "the model's chat template may ask for the date: it is always told {}, so that answers do not depend on the \
+                 day",
+                python::DAY
+            )
+        })
     }
 }
 
 impl Chat {
-    fn render(&self, prompt: &str) -> Result<String> {
-        let failed = |source| Error::Template { path: self.path.clone(), source };
-        let template = self.environment.get_template(NAME).map_err(failed)?;
-        let context = context! {
+    fn render(&self, prompt: &str) -> Result<String, String> {
+        let template = self.environment.get_template(NAME).map_err(|error| describe(&error))?;
+        let rendered = template.render(context! {
             messages => [context! { role => "user", content => prompt }],
+            tools => (),
+            documents => (),
             add_generation_prompt => true,
-            bos_token => &self.bos,
-            eos_token => &self.eos,
-            // What chat programs pass, and a plain question does not have.
-            tools => Value::from(()),
-            documents => Value::from(()),
-        };
-        let text = template.render(context).map_err(failed)?;
-        if text.len() > prompt.len().saturating_mul(4).saturating_add(LONGEST_FRAME) {
-            let reason = format!("it makes {} bytes of a prompt of {}", text.len(), prompt.len());
-            return Err(failed(minijinja::Error::new(ErrorKind::InvalidOperation, reason)));
-        }
-        if !prompt.trim().is_empty() && !text.contains(prompt.trim()) {
-            let reason = "it leaves out the user's message, or changes it";
-            return Err(failed(minijinja::Error::new(ErrorKind::InvalidOperation, reason)));
-        }
-        Ok(text)
-    }
-}
-
-/// `{% generation %}` and `{% endgeneration %}` mark what an assistant says, for training; nothing is written for them.
-fn without_generation_blocks(source: &str) -> String {
-    let mut kept = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(start) = rest.find("{%") {
-        let Some(length) = rest[start..].find("%}") else { break };
-        let end = start + length + 2;
-        let tag = rest[start + 2..end - 2].trim_matches(['-', '+']).trim();
-        kept.push_str(&rest[..start]);
-        if matches!(tag, "generation" | "endgeneration") {
-            // An empty block of the same trimming.
-            let block = &rest[start..end];
-            kept.push_str(&block.replacen(tag, "if true %}{% endif", 1));
-        } else {
-            kept.push_str(&rest[start..end]);
-        }
-        rest = &rest[end..];
-    }
-    kept.push_str(rest);
-    kept
-}
-
-/// Python's `strftime` for the first of January 2025, a Wednesday, at midnight.
-fn strftime(format: &str) -> Result<String, minijinja::Error> {
-    let mut text = String::new();
-    let mut letters = format.chars();
-    while let Some(letter) = letters.next() {
-        if letter != '%' {
-            text.push(letter);
-            continue;
-        }
-        let mut kind = letters.next();
-        let unpadded = kind == Some('-');
-        if unpadded {
-            kind = letters.next();
-        }
-        text.push_str(match (kind, unpadded) {
-            (Some('Y'), _) => "2025",
-            (Some('y'), _) => "25",
-            (Some('m' | 'd'), false) => "01",
-            (Some('m' | 'd'), true) => "1",
-            (Some('B'), _) => "January",
-            (Some('b' | 'h'), _) => "Jan",
-            (Some('A'), _) => "Wednesday",
-            (Some('a'), _) => "Wed",
-            (Some('F'), _) => "2025-01-01",
-            (Some('H' | 'M' | 'S'), false) => "00",
-            (Some('H' | 'M' | 'S'), true) => "0",
-            (Some('I'), false) => "12",
-            (Some('p'), _) => "AM",
-            (Some('j'), false) => "001",
-            (Some('%'), false) => "%",
-            _ => {
-                let reason = format!("strftime_now(\"{format}\") holds a part that is not known here");
-                return Err(minijinja::Error::new(ErrorKind::InvalidOperation, reason));
-            }
+            bos_token => self.bos.clone(),
+            eos_token => self.eos.clone(),
         });
+        rendered.map_err(|error| describe(&error))
     }
-    Ok(text)
+}
+
+fn failed(file: &GgufFile, reason: String) -> Error {
+    Error::Template { path: file.path().into(), reason }
+}
+
+/// The error with its line, in one line.
+fn describe(error: &minijinja::Error) -> String {
+    if error.kind() == ErrorKind::OutOfFuel {
+        return format!(
+            "it takes more than {FUEL} steps, or makes more than {} MiB of text",
+            (FUEL * 64) >> 20
+        );
+    }
+    let line = error.line().map_or(String::new(), |line| format!("line {line}: "));
+    let reason = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    let reason: String = reason.chars().take(200).collect();
+    format!("{line}{}", reason.escape_debug())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn chat(source: &str) -> Result<Template> {
-        Template::chat("model.gguf".as_ref(), source, "<s>".into(), "</s>".into())
-    }
-
-    fn rendered(source: &str) -> String {
-        chat(source).unwrap().render("hello").unwrap()
-    }
-
-    fn refused(source: &str) -> String {
-        match chat(source).and_then(|template| template.render("hello")) {
-            Ok(text) => panic!("{text}"),
-            Err(error) => error.to_string(),
+    fn render(source: &str) -> Result<String, String> {
+        let tokens = [Some("<s>".to_owned()), None];
+        match Template::chat(source, tokens)? {
+            Template::Chat(chat) => chat.render(" hello "),
+            Template::Plain => unreachable!("a template was given"),
         }
     }
 
@@ -175,41 +147,64 @@ mod tests {
     fn a_chat_template_is_rendered_as_python_would() {
         let source = "{% for message in messages %}\n{{ '<' + message['role'] + '>' + message['content'].strip() }}\n\
                       {% endfor %}\n{% if add_generation_prompt %}\n{{ '<assistant>' }}\n{% endif %}\n";
-        assert_eq!(chat(source).unwrap().render(" hello ").unwrap(), "<user>hello\n<assistant>\n");
+        assert_eq!(render(source).unwrap(), "<user>hello\n<assistant>\n");
     }
 
     #[test]
-    fn what_templates_use_beyond_jinja_is_there() {
-        let user = "{{ messages[0]['content'] }}";
-        assert_eq!(
-            rendered(&format!("{{%- generation -%}} {user} {{% endgeneration %}}\n{{{{ bos_token }}}}")),
-            "hello <s>"
-        );
-        assert_eq!(
-            rendered(&format!(
-                "{{% if tools %}}T{{% endif %}}{{% if documents is none %}}N{{% endif %}}{user}"
-            )),
-            "Nhello"
-        );
-        assert_eq!(rendered(&format!("{user} {{{{ strftime_now('%d %b %Y') }}}}")), "hello 01 Jan 2025");
-        assert_eq!(rendered("{{ messages[0] | tojson }}"), r#"{"role": "user", "content": "hello"}"#);
-        assert_eq!(rendered(&format!("{{% if tools is defined and tools %}}T{{% endif %}}{user}")), "hello");
+    fn what_a_prompt_does_not_have_is_none_or_undefined() {
+        let source = "{{ bos_token }}{{ eos_token }}{% if tools is none and documents is none %}plain{% endif %}\
+                      {% if date_string is not defined and not custom_tools %} undated{% endif %}";
+        assert_eq!(render(source).unwrap(), "<s>plain undated");
     }
 
     #[test]
-    fn a_template_that_fails_is_an_error_that_names_the_file() {
-        for (source, part) in [
-            ("{% for %}", "model.gguf: its chat template"),
-            ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
-            (
-                "{% for i in range(100000) %}{% for j in range(100000) %}{{ i }}{% endfor %}{% endfor %}",
-                "fuel",
-            ),
-            ("{{ 'no message' }}", "leaves out the user's message"),
-            ("{{ strftime_now('%Q') }}", "strftime_now"),
-        ] {
-            let message = refused(source);
-            assert!(message.contains(part), "{message}");
+    fn blocks_of_generation_are_as_if_they_were_not_there() {
+        let source = "{% for m in messages %}\n  {%- generation -%} a {%- endgeneration %}\n{% endfor %}\
+                      {%generation%}b{%+ endgeneration %}{{ '{% generation %}' }}";
+        assert_eq!(render(source).unwrap(), "ab{% generation %}");
+    }
+
+    #[test]
+    fn the_date_is_always_the_same_one() {
+        let day = "{{ strftime_now('%d %B %Y') }} {{ strftime_now('%A, %-d/%m/%y %H:%M') }}";
+        assert_eq!(render(day).unwrap(), "26 July 2024 Friday, 26/07/24 00:00");
+        assert!(render("{{ strftime_now('%Q') }}").unwrap_err().contains("%Q"));
+        let Template::Chat(chat) = Template::chat(day, [None, None]).unwrap() else { unreachable!() };
+        assert!(Template::Chat(chat).note().unwrap().contains("26 July 2024"));
+    }
+
+    #[test]
+    fn json_is_written_as_python_does() {
+        let source = "{{ {'b': [1, 2.5, none, true], 'a': \"<é'\"} | tojson }} {{ [] | tojson }}";
+        assert_eq!(render(source).unwrap(), "{\"a\": \"<é'\", \"b\": [1, 2.5, null, true]} []");
+        assert_eq!(render("{{ {'a': [1]} | tojson(indent=2) }}").unwrap(), "{\n  \"a\": [\n    1\n  ]\n}");
+    }
+
+    #[test]
+    fn templates_that_fail_say_where_and_why() {
+        assert!(render("{% for %}").unwrap_err().starts_with("line 1: "));
+        assert_eq!(
+            render("\n{{ raise_exception('no system role') }}").unwrap_err(),
+            "line 2: no system role"
+        );
+        assert!(render("{{ messages[0].content.shout() }}").is_err());
+        assert!(render("{{ unknown_function() }}").unwrap_err().contains("unknown_function"));
+    }
+
+    #[test]
+    fn a_template_s_cost_is_bounded() {
+        let forever = "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}";
+        let double = "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}";
+        for source in [forever, double, "{{ 'a' * 1000000000 }}"] {
+            assert!(render(source).unwrap_err().starts_with("it takes more than "), "{source}");
         }
+        assert!(render(&"{{ 1 }}".repeat(20_000)).unwrap_err().contains("140000 bytes"));
+        for deep in ["not ", "-", "(", "1+", "[", "a."] {
+            let source = format!("{{{{ {} }}}}", deep.repeat(60_000 / deep.len()));
+            assert!(render(&source).is_err(), "{deep}");
+        }
+        // Deep, but valid.
+        let source = format!("{{{{ {}true }}}}", "not ".repeat(16_000));
+        assert_eq!(render(&source).unwrap(), "True");
     }
 }

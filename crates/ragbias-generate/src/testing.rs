@@ -1,6 +1,7 @@
 //! Small models with random weights, and the transformer once more as plain loops.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::Path;
 
@@ -10,8 +11,8 @@ use candle_core::{Device, Tensor};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::Result;
-use crate::decoder::{Architecture, Decoder};
+use crate::architecture::{Architecture, Sizes};
+use crate::decoder::Decoder;
 use crate::file::GgufFile;
 
 pub(crate) const VOCABULARY: u32 = 97;
@@ -32,172 +33,82 @@ pub(crate) fn numbers(numbers: impl Iterator<Item = f32>) -> Vec<f32> {
     numbers.collect()
 }
 
-/// A model file in the making.
-pub(crate) struct Model {
-    architecture: Architecture,
-    metadata: Vec<(String, Value)>,
-    tensors: Vec<(String, QTensor)>,
-}
-
-impl Model {
-    /// A model of either family without a tokenizer, its matrices in `format`, its heads `width` wide.
-    pub(crate) fn new(architecture: Architecture, format: GgmlDType, width: usize) -> Self {
-        let gemma = architecture == Architecture::Gemma3;
-        let mut model = Self { architecture, metadata: Vec::new(), tensors: Vec::new() };
-        model.metadata.push(("general.architecture".into(), Value::String(architecture.name().into())));
-        for (key, number) in [
-            ("embedding_length", HIDDEN as u32),
-            ("block_count", LAYERS),
-            ("attention.head_count", HEADS),
-            ("attention.head_count_kv", KEY_HEADS),
-            ("attention.key_length", width as u32),
-            ("attention.value_length", width as u32),
-            ("rope.dimension_count", width as u32),
-            ("feed_forward_length", INNER as u32),
-            ("context_length", 512),
-            ("vocab_size", VOCABULARY),
-        ] {
-            model = model.with(key, Value::U32(number));
-        }
-        model = model.with("attention.layer_norm_rms_epsilon", Value::F32(1e-5));
-        if gemma {
-            model = model.with("attention.sliding_window", Value::U32(5));
-        }
-        let (queries, keys) = (HEADS as usize * width, KEY_HEADS as usize * width);
-        let mut add = |name: String, shape: &[usize]| {
-            let (count, seed) = (shape.iter().product(), model.tensors.len() as u64);
-            // Norms are near one, matrices keep the size of what goes through them.
-            let (values, format) = if let [_, width] = *shape {
-                (random(count, seed).iter().map(|x| x * (3.0 / width as f32).sqrt()).collect(), format)
-            } else {
-                (random(count, seed).iter().map(|x| 1.0 + x / 4.0).collect::<Vec<f32>>(), GgmlDType::F32)
-            };
-            let tensor = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
-            model.tensors.push((name, QTensor::quantize(&tensor, format).unwrap()));
-        };
-        add("token_embd.weight".into(), &[VOCABULARY as usize, HIDDEN]);
-        add("output_norm.weight".into(), &[HIDDEN]);
-        for layer in 0..LAYERS {
-            let mut add = |part: &str, shape: &[usize]| add(format!("blk.{layer}.{part}.weight"), shape);
-            add("attn_norm", &[HIDDEN]);
-            add("attn_q", &[queries, HIDDEN]);
-            add("attn_k", &[keys, HIDDEN]);
-            add("attn_v", &[keys, HIDDEN]);
-            add("attn_output", &[HIDDEN, queries]);
-            add("ffn_norm", &[HIDDEN]);
-            add("ffn_gate", &[INNER, HIDDEN]);
-            add("ffn_up", &[INNER, HIDDEN]);
-            add("ffn_down", &[HIDDEN, INNER]);
-            if gemma {
-                add("attn_q_norm", &[width]);
-                add("attn_k_norm", &[width]);
-                add("post_attention_norm", &[HIDDEN]);
-                add("post_ffw_norm", &[HIDDEN]);
-            }
-        }
-        model
-    }
-
-    /// With a key of the architecture.
-    pub(crate) fn with(mut self, key: &str, value: Value) -> Self {
-        let key = format!("{}.{key}", self.architecture.name());
-        self.metadata.retain(|(other, _)| *other != key);
-        self.metadata.push((key, value));
-        self
-    }
-
-    /// With a key of any name.
-    pub(crate) fn with_key(mut self, key: &str, value: Value) -> Self {
-        self.metadata.push((key.into(), value));
-        self
-    }
-
-    pub(crate) fn without(mut self, key: &str) -> Self {
-        let key = format!("{}.{key}", self.architecture.name());
-        self.metadata.retain(|(other, _)| *other != key);
-        self
-    }
-
-    /// With one more tensor, in f32.
-    pub(crate) fn with_tensor(mut self, name: &str, shape: &[usize], values: Vec<f32>) -> Self {
-        let tensor = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
-        self.tensors.push((name.into(), QTensor::quantize(&tensor, GgmlDType::F32).unwrap()));
-        self
-    }
-
-    /// With random biases in every layer.
-    fn with_biases(mut self, parts: &[(&str, usize)]) -> Self {
-        for layer in 0..LAYERS {
-            for (number, &(part, width)) in parts.iter().enumerate() {
-                let values = random(width, 1000 + u64::from(layer) * 10 + number as u64);
-                self = self.with_tensor(&format!("blk.{layer}.{part}.bias"), &[width], values);
-            }
-        }
-        self
-    }
-
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        let metadata: Vec<_> = self.metadata.iter().map(|(key, value)| (key.as_str(), value)).collect();
-        let tensors: Vec<_> = self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-        let mut file = Cursor::new(Vec::new());
-        gguf_file::write(&mut file, &metadata, &tensors).unwrap();
-        file.into_inner()
-    }
-}
-
 /// A GGUF file of either family without a tokenizer, its matrices in `format`.
 pub(crate) fn gguf(architecture: Architecture, format: GgmlDType) -> Vec<u8> {
-    let width = if architecture == Architecture::Gemma3 { WIDTH } else { HIDDEN / HEADS as usize };
-    Model::new(architecture, format, width).bytes()
+    build(architecture, format, None)
 }
 
-/// Small models in f32 of which each has a key or tensor that changes its logits.
-pub(crate) fn variants() -> Vec<(&'static str, Model)> {
-    let (f32, u32, text) = (Value::F32, Value::U32, |text: &str| Value::String(text.into()));
-    let llama = || Model::new(Architecture::Llama, GgmlDType::F32, HIDDEN / HEADS as usize);
-    let gemma = || Model::new(Architecture::Gemma3, GgmlDType::F32, WIDTH);
-    let scaled = |model: Model, kind: &str| {
-        model.with("rope.scaling.type", text(kind)).with("rope.scaling.factor", f32(4.0))
+/// The same in f32, with another value for a key.
+pub(crate) fn gguf_with(architecture: Architecture, key: &str, value: Value) -> Vec<u8> {
+    build(architecture, GgmlDType::F32, Some((key.to_owned(), value)))
+}
+
+fn build(architecture: Architecture, format: GgmlDType, change: Option<(String, Value)>) -> Vec<u8> {
+    let name = architecture.name();
+    let gemma = architecture == Architecture::Gemma3;
+    let mut numbers = vec![
+        ("context_length", 512),
+        ("embedding_length", HIDDEN as u32),
+        ("block_count", LAYERS),
+        ("attention.head_count", HEADS),
+        ("attention.head_count_kv", KEY_HEADS),
+        ("feed_forward_length", INNER as u32),
+    ];
+    if gemma {
+        numbers.extend([("attention.key_length", WIDTH as u32), ("attention.sliding_window", 5)]);
+    } else {
+        numbers.push(("rope.dimension_count", (HIDDEN / HEADS as usize) as u32));
+    }
+    let mut metadata = vec![
+        ("general.architecture".to_owned(), Value::String(name.into())),
+        (format!("{name}.attention.layer_norm_rms_epsilon"), Value::F32(1e-5)),
+    ];
+    metadata.extend(numbers.into_iter().map(|(key, n)| (format!("{name}.{key}"), Value::U32(n))));
+    if let Some((key, value)) = change {
+        metadata.retain(|(known, _)| *known != key);
+        metadata.push((key, value));
+    }
+
+    let width = if gemma { WIDTH } else { HIDDEN / HEADS as usize };
+    let (queries, keys) = (HEADS as usize * width, KEY_HEADS as usize * width);
+    let mut tensors = Vec::new();
+    let mut add = |name: String, shape: &[usize]| {
+        let count = shape.iter().product();
+        let seed = tensors.len() as u64;
+        // Norms are near one, matrices keep the size of what goes through them.
+        let (values, format) = if let [_, width] = *shape {
+            (random(count, seed).iter().map(|x| x * (3.0 / width as f32).sqrt()).collect(), format)
+        } else {
+            (random(count, seed).iter().map(|x| 1.0 + x / 4.0).collect::<Vec<f32>>(), GgmlDType::F32)
+        };
+        let tensor = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
+        tensors.push((name, QTensor::quantize(&tensor, format).unwrap()));
     };
-    let yarn = || scaled(llama(), "yarn").with("rope.scaling.original_context_length", u32(64));
-    let (queries, keys) = (HIDDEN, HIDDEN / HEADS as usize * KEY_HEADS as usize);
-    let output = random(VOCABULARY as usize * HIDDEN, 77).iter().map(|x| x / 5.0).collect();
-    vec![
-        ("llama", llama()),
-        ("llama-rope-base", llama().with("rope.freq_base", f32(500_000.0))),
-        ("llama-linear", scaled(llama(), "linear")),
-        ("llama-factor-without-type", llama().with("rope.scaling.factor", f32(4.0))),
-        ("llama-scale-linear", llama().with("rope.scale_linear", f32(4.0))),
-        ("llama-factor-of-type-none", scaled(llama(), "none")),
-        ("llama-yarn", yarn()),
-        ("llama-yarn-of-the-context", scaled(llama(), "yarn")),
-        ("llama-yarn-attention", yarn().with("rope.scaling.attn_factor", f32(1.25))),
-        (
-            "llama-rope-freqs",
-            llama().with_tensor("rope_freqs.weight", &[8], vec![1.0, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0, 8.0]),
-        ),
-        ("llama-wide-heads", Model::new(Architecture::Llama, GgmlDType::F32, WIDTH)),
-        (
-            "llama-attention-biases",
-            llama().with_biases(&[
-                ("attn_q", queries),
-                ("attn_k", keys),
-                ("attn_v", keys),
-                ("attn_output", HIDDEN),
-            ]),
-        ),
-        (
-            "llama-mlp-biases",
-            llama().with_biases(&[("ffn_gate", INNER), ("ffn_up", INNER), ("ffn_down", HIDDEN)]),
-        ),
-        ("llama-output", llama().with_tensor("output.weight", &[VOCABULARY as usize, HIDDEN], output)),
-        ("gemma3", gemma()),
-        ("gemma3-linear", scaled(gemma(), "linear")),
-        ("gemma3-rope-base", gemma().with("rope.freq_base", f32(1_000_000.0))),
-        ("gemma3-window", gemma().with("attention.sliding_window", u32(11))),
-        ("gemma3-all-global", gemma().without("attention.sliding_window")),
-        ("gemma3-logit-cap", gemma().with("final_logit_softcapping", f32(2.0))),
-    ]
+    add("token_embd.weight".into(), &[VOCABULARY as usize, HIDDEN]);
+    add("output_norm.weight".into(), &[HIDDEN]);
+    for layer in 0..LAYERS {
+        let mut add = |part: &str, shape: &[usize]| add(format!("blk.{layer}.{part}.weight"), shape);
+        add("attn_norm", &[HIDDEN]);
+        add("attn_q", &[queries, HIDDEN]);
+        add("attn_k", &[keys, HIDDEN]);
+        add("attn_v", &[keys, HIDDEN]);
+        add("attn_output", &[HIDDEN, queries]);
+        add("ffn_norm", &[HIDDEN]);
+        add("ffn_gate", &[INNER, HIDDEN]);
+        add("ffn_up", &[INNER, HIDDEN]);
+        add("ffn_down", &[HIDDEN, INNER]);
+        if gemma {
+            add("attn_q_norm", &[width]);
+            add("attn_k_norm", &[width]);
+            add("post_attention_norm", &[HIDDEN]);
+            add("post_ffw_norm", &[HIDDEN]);
+        }
+    }
+    let metadata: Vec<_> = metadata.iter().map(|(key, value)| (key.as_str(), value)).collect();
+    let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let mut file = Cursor::new(Vec::new());
+    gguf_file::write(&mut file, &metadata, &tensors).unwrap();
+    file.into_inner()
 }
 
 /// The model of such a file.
@@ -208,24 +119,47 @@ pub(crate) fn decoder(architecture: Architecture, format: GgmlDType) -> Decoder 
     load(&path)
 }
 
-fn load(path: &Path) -> Decoder {
-    try_load(path).unwrap()
+pub(crate) fn load(path: &Path) -> Decoder {
+    let file = GgufFile::open(path).unwrap();
+    let architecture = Architecture::of(&file).unwrap();
+    Decoder::load(architecture, Sizes::read(architecture, &file).unwrap(), &file).unwrap()
 }
 
-/// The weights of a file, of which every key and tensor must be known.
-pub(crate) fn try_load(path: &Path) -> Result<Decoder> {
-    let file = GgufFile::open(path)?;
-    let architecture = Architecture::of(&file)?;
-    let decoder = Decoder::load(architecture, &file)?;
-    file.number(&format!("{}.context_length", architecture.name()))?;
-    file.check_all_used(architecture.name())?;
-    Ok(decoder)
+/// The weights of a tensor in `scripts/reference/gguf_variants.py`, which follow from its name and shape.
+pub(crate) fn named_weights(name: &str, shape: &[usize]) -> Vec<f32> {
+    let seed =
+        name.bytes().fold(2_166_136_261_u32, |seed, byte| (seed ^ u32::from(byte)).wrapping_mul(16_777_619));
+    let uniform = |i: usize| {
+        let mut x = (i as u32).wrapping_mul(0x9E37_79B9).wrapping_add(seed);
+        x = (x ^ x >> 16).wrapping_mul(0x7FEB_352D);
+        x = (x ^ x >> 15).wrapping_mul(0x846C_A68B);
+        x ^= x >> 16;
+        (x >> 8) as f32 / 8_388_608.0 - 1.0
+    };
+    let sized = |x: f32| match *shape {
+        [_, width] => x * (3.0 / width as f32).sqrt(),
+        _ if name.rsplit_once('.').is_some_and(|(_, kind)| kind == "bias") => x / 2.0,
+        _ if name == "rope_freqs.weight" => x * 3.0 + 4.0,
+        _ => x / 4.0 + 1.0,
+    };
+    (0..shape.iter().product()).map(|i| sized(uniform(i))).collect()
 }
 
-/// What becomes of a file of these bytes.
-pub(crate) fn loaded(bytes: &[u8]) -> Result<Decoder> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("model.gguf");
-    fs_err::write(&path, bytes).unwrap();
-    try_load(&path)
+/// A GGUF file of tensors in f32.
+pub(crate) fn write_gguf(
+    keys: &BTreeMap<String, Value>,
+    tensors: impl IntoIterator<Item = (String, Vec<usize>, Vec<f32>)>,
+) -> Vec<u8> {
+    let tensors: Vec<_> = tensors
+        .into_iter()
+        .map(|(name, shape, values)| {
+            let tensor = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
+            (name, QTensor::quantize(&tensor, GgmlDType::F32).unwrap())
+        })
+        .collect();
+    let keys: Vec<_> = keys.iter().map(|(key, value)| (key.as_str(), value)).collect();
+    let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let mut file = Cursor::new(Vec::new());
+    gguf_file::write(&mut file, &keys, &tensors).unwrap();
+    file.into_inner()
 }

@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor};
 use candle_transformers::models::quantized_llama::ModelWeights;
 
 use super::*;
+use crate::architecture::Architecture;
 use crate::testing::{VOCABULARY, decoder, gguf};
 
 const BOTH: [Architecture; 2] = [Architecture::Llama, Architecture::Gemma3];
@@ -108,9 +109,9 @@ fn slow(decoder: &Decoder, tokens: &[u32]) -> Vec<f32> {
                 });
                 heads.flat_map(|head| slow_turn(&head, decoder.pairs, position, frequencies)).collect()
             };
-            let query = prepare(&layer.query, norms.map(|norms| &norms[0]));
-            let key = prepare(&layer.key, norms.map(|norms| &norms[1]));
-            cache.push([key, slow_product(&layer.value, &normed)]);
+            let query = prepare(&layer.query.matrix, norms.map(|norms| &norms[0]));
+            let key = prepare(&layer.key.matrix, norms.map(|norms| &norms[1]));
+            cache.push([key, slow_product(&layer.value.matrix, &normed)]);
             let seen = &cache[layer.window.map_or(0, |window| (position + 1).saturating_sub(window))..];
             let mut attended = vec![0.0; query.len()];
             for head in 0..heads {
@@ -128,9 +129,10 @@ fn slow(decoder: &Decoder, tokens: &[u32]) -> Vec<f32> {
                 let part = norm.as_ref().map_or(part.clone(), |norm| slow_norm(&part, norm, decoder.eps));
                 x.iter_mut().zip(part).for_each(|(x, part)| *x += part);
             };
-            add(&mut x, slow_product(&layer.output, &attended), &layer.after_attention_norm);
+            add(&mut x, slow_product(&layer.output.matrix, &attended), &layer.after_attention_norm);
             let normed = slow_norm(&x, &layer.mlp_norm, decoder.eps);
-            let (gate, up) = (slow_product(&layer.gate, &normed), slow_product(&layer.up, &normed));
+            let (gate, up) =
+                (slow_product(&layer.gate.matrix, &normed), slow_product(&layer.up.matrix, &normed));
             let activate = |x: f64| match decoder.activation {
                 Activation::Silu => x / (1.0 + (-x).exp()),
                 Activation::Gelu => {
@@ -139,7 +141,7 @@ fn slow(decoder: &Decoder, tokens: &[u32]) -> Vec<f32> {
                 }
             };
             let inner: Vec<f64> = gate.iter().zip(&up).map(|(gate, up)| activate(*gate) * up).collect();
-            add(&mut x, slow_product(&layer.down, &inner), &layer.after_mlp_norm);
+            add(&mut x, slow_product(&layer.down.matrix, &inner), &layer.after_mlp_norm);
         }
     }
     let last = slow_norm(&x, &decoder.norm, decoder.eps);

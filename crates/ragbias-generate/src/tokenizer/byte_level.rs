@@ -1,0 +1,90 @@
+//! GPT-2's byte-level BPE, with the pre-tokenizer that `tokenizer.ggml.pre` names.
+
+use tokenizers::models::bpe::BPE;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer};
+
+use super::special::Special;
+use super::{Vocabulary, wrong};
+use crate::Result;
+use crate::file::GgufFile;
+
+/// How a text is cut before merges begin.
+struct Pre {
+    names: &'static [&'static str],
+    /// Each cuts what the one before it left.
+    patterns: &'static [&'static str],
+    /// Whether a whole piece that is a token is that token, whatever the merges say.
+    whole_pieces: bool,
+    /// Whether BOS is put before a text where the file does not say.
+    adds_bos: bool,
+}
+
+const GPT_2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)";
+
+/// The patterns are the models' own, as their authors published them; `default` is llama.cpp's.
+const PRE: [Pre; 4] = [
+    Pre { names: &["gpt-2"], patterns: &[GPT_2], whole_pieces: false, adds_bos: false },
+    Pre { names: &["smollm"], patterns: &[r"\p{N}", GPT_2], whole_pieces: false, adds_bos: false },
+    Pre {
+        names: &["default"],
+        patterns: &[r"[\p{P}\$\+<=>\^~\|]+", GPT_2, r"\p{N}+", r"[0-9][0-9][0-9]"],
+        whole_pieces: false,
+        adds_bos: false,
+    },
+    Pre {
+        names: &["llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"],
+        patterns: &[
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        whole_pieces: true,
+        adds_bos: true,
+    },
+];
+
+pub(super) fn load(file: &GgufFile, vocabulary: &Vocabulary, special: &mut Special) -> Result<Tokenizer> {
+    let wrong = |reason: String| wrong(file, reason);
+    let key = "tokenizer.ggml.merges";
+    let merges = file.texts(key)?.ok_or_else(|| wrong(format!("no list {key}")))?;
+    let merges = merges.iter().map(|merge| match merge.split_once(' ') {
+        Some((left, right)) => Ok((left.to_owned(), right.to_owned())),
+        None => Err(wrong(format!(
+            "merge `{}` is not two tokens with a space between them",
+            merge.escape_debug()
+        ))),
+    });
+    let merges = merges.collect::<Result<Vec<_>>>()?;
+    let key = "tokenizer.ggml.pre";
+    let received = file.text(key)?.unwrap_or("absent");
+    let Some(pre) = PRE.iter().find(|pre| pre.names.contains(&received)) else {
+        let known: Vec<&str> = PRE.iter().flat_map(|pre| pre.names).copied().collect();
+        return Err(file.refused(
+            format!("`{key}`"),
+            format!(
+                "how it cuts a text is not known here: it is {}, expected one of {}",
+                received.escape_debug(),
+                known.join(", ")
+            ),
+            "take another model, or a server that runs this one; where the key is absent, convert the model again",
+        ));
+    };
+    special.adds_bos_unless_told(pre.adds_bos);
+    let cut = |pattern: &&str| {
+        Split::new(SplitPattern::Regex((*pattern).into()), SplitDelimiterBehavior::Isolated, false)
+            .map(PreTokenizerWrapper::from)
+            .map_err(|error| wrong(error.to_string()))
+    };
+    let mut steps = pre.patterns.iter().map(cut).collect::<Result<Vec<_>>>()?;
+    steps.push(ByteLevel::new(false, true, false).into());
+    let model = BPE::builder()
+        .vocab_and_merges(vocabulary.ids(), merges)
+        .ignore_merges(pre.whole_pieces)
+        .build()
+        .map_err(|error| wrong(error.to_string()))?;
+    let mut tokenizer = Tokenizer::new(model);
+    tokenizer.with_pre_tokenizer(Some(PreTokenizerWrapper::from(Sequence::new(steps))));
+    tokenizer.with_decoder(Some(ByteLevel::new(false, true, true)));
+    Ok(tokenizer)
+}
