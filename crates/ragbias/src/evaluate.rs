@@ -71,19 +71,22 @@ impl TestCollection {
             .filter(|(document, grade)| **grade > 0 && self.corpus.position(document).is_none())
             .count();
         let questions = self.questions.questions();
-        let own = questions.iter().filter(|question| self.corpus.position(&question.id).is_some());
+        let own = questions.iter().filter_map(|question| {
+            Some((question, self.corpus.document(self.corpus.position(&question.id)?)))
+        });
         let (left_out, kept): (Vec<_>, Vec<_>) =
-            own.partition(|question| self.is_left_out(&question.id, &question.id));
+            own.partition(|(question, document)| self.is_left_out(question, document));
         let without = self.judged().iter().filter(|question| !self.has_relevant(question)).count();
         let line = |n: usize, what: &str| (n > 0).then(|| format!("{n} {what}"));
         [
             line(
                 left_out.len(),
-                "of the questions are documents too, by their _id; each is left out of its own ranking, as BEIR does",
+                "of the questions are documents too, by _id and text; each is left out of its own ranking, as BEIR does",
             ),
             line(
                 kept.len(),
-                "of the questions have the _id of a document that is relevant to them; it is ranked, and BEIR would leave it out",
+                "of the questions have the _id of a document with another text, or that is relevant to them; it is ranked, and BEIR \
+                 would leave it out",
             ),
             line(without, "of the judged questions have no relevant document; their metrics are 0, as in trec_eval"),
             line(empty, "of the documents have no text; they are ranked like any other"),
@@ -97,12 +100,14 @@ impl TestCollection {
     }
 
     /// Whether a document is left out of a question's ranking: where it is the question itself, as in the duplicates of Quora or
-    /// the arguments of ArguAna, told by its `_id` as BEIR does. What is judged relevant to the question is not it.
-    fn is_left_out(&self, question: &str, document: &str) -> bool {
+    /// the arguments of ArguAna. BEIR tells it by its `_id` alone; where both are numbered from 1, as in older collections, that
+    /// is another text. What is judged relevant to the question is not it.
+    fn is_left_out(&self, question: &Question, document: &Document) -> bool {
         let relevant = || {
-            self.qrels.get(question).and_then(|judged| judged.get(document)).is_some_and(|grade| *grade > 0)
+            let judged = self.qrels.get(&question.id);
+            judged.and_then(|judged| judged.get(&document.id)).is_some_and(|grade| *grade > 0)
         };
-        question == document && !relevant()
+        question.id == document.id && question.text.trim() == document.text.trim() && !relevant()
     }
 
     fn has_relevant(&self, question: &Question) -> bool {
@@ -156,7 +161,8 @@ impl TestCollection {
         let per_question: Vec<(String, RetrievalMetrics)> = (questions.iter().zip(&nearest))
             .map(|(question, hits)| {
                 let id = |hit: &Hit| self.corpus.document(hit.document).id.as_str();
-                let hits = hits.iter().filter(|hit| !self.is_left_out(&question.id, id(hit)));
+                let hits = (hits.iter())
+                    .filter(|hit| !self.is_left_out(question, self.corpus.document(hit.document)));
                 let hits: Vec<Hit> = hits.take(DEPTH).copied().collect();
                 let judged = if ranking.temperature > 0.0 {
                     // As in a measurement, the nearest few are drawn from, and the rest follows.
@@ -362,13 +368,29 @@ mod tests {
         let without = evaluate(&collection);
         // Both texts are the same, and of equal cosines the greater id comes first: it would be the question itself.
         assert_eq!((without.documents, without.per_question[1].1.recall1), (5, 1.0));
-        let said = "1 of the questions are documents too, by their _id; each is left out of its own ranking";
+        let said =
+            "1 of the questions are documents too, by _id and text; each is left out of its own ranking";
         assert!(collection.notes()[0].starts_with(said), "{:?}", collection.notes());
         collection.qrels.get_mut("q2").unwrap().insert("q2".into(), 1);
         let with = evaluate(&collection);
         assert_eq!((with.per_question[1].1.recall1, with.per_question[1].1.recall5), (0.5, 1.0));
-        let said = "1 of the questions have the _id of a document that is relevant to them; it is ranked";
+        let said = "1 of the questions have the _id of a document with another text, or that is relevant to them; it is ranked";
         assert!(collection.notes()[0].starts_with(said), "{:?}", collection.notes());
+    }
+
+    #[test]
+    fn a_document_that_has_the_number_of_a_question_and_another_text_is_ranked() {
+        let mut collection = collection();
+        let mut documents = collection.corpus.documents().to_vec();
+        documents.push(Document::new("q2", "the engine, and more of it"));
+        collection.corpus = Corpus::new(documents).unwrap();
+        assert!(
+            collection.notes()[0]
+                .starts_with("1 of the questions have the _id of a document with another text")
+        );
+        let question = &collection.questions.questions()[1];
+        assert_eq!(question.id, "q2");
+        assert!(!collection.is_left_out(question, &collection.corpus.documents()[4]));
     }
 
     #[test]
