@@ -40,6 +40,7 @@ mod member;
 mod names;
 mod number;
 mod open;
+mod parquet_pages;
 mod parquet_read;
 mod qrels;
 mod questions;

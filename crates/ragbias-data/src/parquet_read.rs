@@ -1,5 +1,6 @@
 //! Parquet files as rows of text: the columns that are asked for, whatever the others are.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,14 +9,14 @@ use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ColumnChunkMetaData;
-use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 
 use crate::csv::Cell;
 use crate::findings::{Findings, Place};
 use crate::guard::guarded;
 use crate::open::{first_bytes, refuse};
+use crate::parquet_pages::open_column;
 use crate::source::parquet_files;
 use crate::{Error, Result};
 
@@ -24,7 +25,32 @@ const BATCH: usize = 1024;
 
 /// A Parquet file, or a folder of them with the same columns.
 pub(crate) struct ParquetTable {
-    files: Vec<(PathBuf, SerializedFileReader<std::fs::File>)>,
+    files: Vec<Part>,
+}
+
+struct Part {
+    path: PathBuf,
+    file: Arc<File>,
+    metadata: ParquetMetaData,
+}
+
+impl Part {
+    fn open(path: PathBuf) -> Result<Self> {
+        refuse(&path, &first_bytes(&path)?)?;
+        let file = Arc::new(fs_err::File::open(&path)?.into_parts().0);
+        let metadata = sound(|| ParquetMetaDataReader::new().parse_and_finish(file.as_ref()));
+        let metadata = metadata.map_err(|error| damaged(&path, &error))?;
+        Ok(Self { path, file, metadata })
+    }
+
+    fn schema(&self) -> &SchemaDescriptor {
+        self.metadata.file_metadata().schema_descr()
+    }
+
+    /// The names of all columns.
+    fn names(&self) -> Vec<String> {
+        self.schema().columns().iter().map(|column| column.path().parts().join(".")).collect()
+    }
 }
 
 /// How the values of a column are written as text.
@@ -46,24 +72,22 @@ impl ParquetTable {
     /// What is no Parquet file, with its name; a folder whose files have other columns than its first.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let paths = if path.is_dir() { parquet_files(path)? } else { vec![path.into()] };
-        let mut files: Vec<(PathBuf, SerializedFileReader<std::fs::File>)> = Vec::new();
+        let mut files: Vec<Part> = Vec::new();
         for path in paths {
-            refuse(&path, &first_bytes(&path)?)?;
-            let file = fs_err::File::open(&path)?.into_parts().0;
-            let reader = sound(|| SerializedFileReader::new(file)).map_err(|error| damaged(&path, &error))?;
-            if let Some((first, other)) = files.first() {
-                let (expected, received) = (names(schema(other)), names(schema(&reader)));
+            let part = Part::open(path)?;
+            if let Some(first) = files.first() {
+                let (expected, received) = (first.names(), part.names());
                 if expected != received {
-                    let first = first.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                    let first = first.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                     let reason = format!(
                         "expected the columns of {first} ({}), received {}",
                         expected.join(", "),
                         received.join(", ")
                     );
-                    return Err(Error::File { path, reason });
+                    return Err(Error::File { path: part.path, reason });
                 }
             }
-            files.push((path, reader));
+            files.push(part);
         }
         if files.is_empty() {
             return Err(Error::File { path: path.into(), reason: "a folder without .parquet files".into() });
@@ -73,7 +97,7 @@ impl ParquetTable {
 
     /// The names of all columns; those within a struct have its name and a point before theirs.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.files.first().map(|(_, reader)| names(schema(reader))).unwrap_or_default()
+        self.files.first().map(Part::names).unwrap_or_default()
     }
 
     /// Calls `each` with the cells of every row in the columns of these names.
@@ -87,27 +111,25 @@ impl ParquetTable {
         mut each: impl FnMut(Place, Vec<Cell>, &mut Findings) -> Result<()>,
     ) -> Result<()> {
         let mut before = 0;
-        for (path, reader) in &self.files {
-            let failed = |error: &ParquetError| damaged(path, error);
-            let length = fs_err::metadata(path)?.len();
-            let kinds = columns.iter().map(|&column| kind(&schema(reader).column(column)));
+        for part @ Part { path, file, metadata } in &self.files {
+            let kinds = columns.iter().map(|&column| kind(&part.schema().column(column)));
             let kinds = kinds.collect::<Result<Vec<_>, String>>();
             let kinds = kinds.map_err(|reason| Error::File { path: path.clone(), reason })?;
-            for group in 0..reader.num_row_groups() {
-                let group = sound(|| reader.get_row_group(group)).map_err(|error| failed(&error))?;
-                let rows = usize::try_from(group.metadata().num_rows()).unwrap_or_default();
-                let mut readers = sound(|| open_columns(group.as_ref(), columns, length))
-                    .map_err(|error| failed(&error))?;
+            for group in metadata.row_groups() {
+                let rows = usize::try_from(group.num_rows()).unwrap_or_default();
+                let open = |&column| {
+                    let metadata = group.column(column);
+                    Ok((open_column(file, metadata, rows)?, metadata.column_descr_ptr()))
+                };
+                let readers = sound(|| columns.iter().map(open).collect());
+                let mut readers: Vec<_> = readers.map_err(|error| damaged(path, &error))?;
                 let mut done = 0;
                 while done < rows {
                     let n = (rows - done).min(BATCH);
                     let mut batch = Vec::with_capacity(columns.len());
                     for ((reader, descriptor), kind) in readers.iter_mut().zip(&kinds) {
-                        batch.push(
-                            sound(|| cells(reader, descriptor, *kind, n))
-                                .map_err(|error| failed(&error))?
-                                .into_iter(),
-                        );
+                        let cells = sound(|| cells(reader, descriptor, *kind, n));
+                        batch.push(cells.map_err(|error| damaged(path, &error))?.into_iter());
                     }
                     for row in 0..n {
                         let place = Place::Row(before + done + row + 1);
@@ -136,40 +158,6 @@ fn damaged(path: &Path, error: &ParquetError) -> Error {
 /// What the library does, with its panics as errors.
 fn sound<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
     guarded(work).unwrap_or_else(|panic| Err(ParquetError::General(panic)))
-}
-
-fn schema(reader: &SerializedFileReader<std::fs::File>) -> &SchemaDescriptor {
-    reader.metadata().file_metadata().schema_descr()
-}
-
-fn names(schema: &SchemaDescriptor) -> Vec<String> {
-    schema.columns().iter().map(|column| column.path().parts().join(".")).collect()
-}
-
-type OpenColumn = (ColumnReader, Arc<ColumnDescriptor>);
-
-/// Refuses a column whose place is not within the file, or holds less than nothing: the library takes that for granted.
-fn check_place(column: &ColumnChunkMetaData, file: u64) -> Result<(), ParquetError> {
-    let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
-    let within = u64::try_from(start).ok().zip(u64::try_from(column.compressed_size()).ok());
-    let within = within.and_then(|(start, length)| start.checked_add(length)).is_some_and(|end| end <= file);
-    if within && column.data_page_offset() >= 0 && column.num_values() >= 0 {
-        return Ok(());
-    }
-    Err(ParquetError::General(format!("the column `{}` lies beyond the file", column.column_path())))
-}
-
-fn open_columns(
-    group: &dyn RowGroupReader,
-    columns: &[usize],
-    file: u64,
-) -> Result<Vec<OpenColumn>, ParquetError> {
-    let open = |&column: &usize| {
-        let metadata = group.metadata().column(column);
-        check_place(metadata, file)?;
-        Ok((group.get_column_reader(column)?, metadata.column_descr_ptr()))
-    };
-    columns.iter().map(open).collect()
 }
 
 /// How a column is read as text, or why it is not.

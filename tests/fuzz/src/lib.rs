@@ -1,4 +1,4 @@
-//! What the fuzz targets share: a folder in memory to put a file into.
+//! What the fuzz targets share: a folder in memory to put a file into, and what an error must say.
 
 use std::path::{Path, PathBuf};
 
@@ -17,16 +17,19 @@ pub fn put(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// An error's message must say in which file it was met.
-pub fn names<T, E: std::error::Error>(result: Result<T, E>, path: &Path) {
-    if let Err(error) = result {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(inner) = source {
-            message += &inner.to_string();
-            source = inner.source();
+/// What a result holds; the message of an error must contain `place`.
+pub fn names<T, E: std::error::Error>(result: Result<T, E>, place: &str) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(error) => {
+            let mut message = error.to_string();
+            let mut source = error.source();
+            while let Some(inner) = source {
+                message += &inner.to_string();
+                source = inner.source();
+            }
+            assert!(message.contains(place), "no {place} in: {message}");
+            None
         }
-        let name = path.file_name().expect("a file").to_string_lossy();
-        assert!(message.contains(&*name), "no place in: {message}");
     }
 }

@@ -1,0 +1,20 @@
+//! A GGUF file: it is loaded, and asked where it loads.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use ragbias_core::{ChoicePrompt, Generator};
+use ragbias_fuzz::{folder, names, put};
+use ragbias_generate::{GenerateConfig, Gguf};
+
+static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(folder);
+
+fuzz_target!(|file: &[u8]| {
+    let path = put(FOLDER.path(), "model.gguf", file);
+    let config = GenerateConfig { max_new_tokens: 2, ..GenerateConfig::default() };
+    if let Some(llm) = names(Gguf::load(&path, &config), "model.gguf") {
+        let _ = llm.generate_all(&["ab a"]);
+        let _ = llm.choose_all(&[ChoicePrompt { prompt: "ab", positive: "a", negative: "b" }]);
+    }
+});
