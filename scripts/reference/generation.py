@@ -29,12 +29,20 @@ CLAIMS = [
 ]
 
 
-def letters(model, tokenizer, prompt, first, second):
-    text = f"{prompt}\n\nA: {first}\nB: {second}\n\nWhich of the two answers the question? Answer with A or B."
-    logits = torch.log_softmax(model(encode(tokenizer, text)).logits[0, -1].double(), -1)
+def question(prompt, first, second):
+    return f"{prompt}\n\nA: {first}\nB: {second}\n\nWhich of the two answers the question? Answer with A or B."
+
+
+def letter_ids(tokenizer):
+    """Every token that is an A, and every one that is a B."""
     vocabulary = tokenizer.get_vocab()
-    both = [[vocabulary[s + letter] for s in ("", "Ġ", "▁") if s + letter in vocabulary] for letter in "AB"]
-    return [float(torch.logsumexp(logits[ids], 0)) for ids in both]
+    return [[vocabulary[s + letter] for s in ("", "Ġ", "▁") if s + letter in vocabulary] for letter in "AB"]
+
+
+def letters(model, tokenizer, prompt, first, second):
+    text = question(prompt, first, second)
+    logits = torch.log_softmax(model(encode(tokenizer, text)).logits[0, -1].double(), -1)
+    return [float(torch.logsumexp(logits[ids], 0)) for ids in letter_ids(tokenizer)]
 
 
 def encode(tokenizer, prompt):
@@ -45,10 +53,19 @@ def encode(tokenizer, prompt):
     return tokenizer(f"{prompt}\nAnswer:", return_tensors="pt").input_ids
 
 
+def choice(letters, prompt, negative, positive):
+    """What `letters` of a prompt and two claims, in both orders, say of them."""
+    a = letters(prompt, negative, positive)
+    b = letters(prompt, positive, negative)
+    a, b = a[0] - a[1], b[0] - b[1]
+    return {"prompt": prompt, "negative": negative, "positive": positive, "log_odds": (b - a) / 2,
+            "position_bias": (a + b) / 2}
+
+
 def reference(path):
     tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
-    answers, choices = [], []
+    answers = []
     for prompt in PROMPTS:
         ids = encode(tokenizer, prompt)
         out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=24, do_sample=False,
@@ -59,15 +76,11 @@ def reference(path):
         text = tokenizer.decode(answer[:close[0]] if close else answer, skip_special_tokens=True)
         answers.append({"prompt": prompt, "tokens": ids.shape[1], "begins": text.strip().split("\n")[0].strip(),
                         "whole": not close})
-    for prompt, negative, positive in CLAIMS:
-        a = letters(model, tokenizer, prompt, negative, positive)
-        b = letters(model, tokenizer, prompt, positive, negative)
-        a, b = a[0] - a[1], b[0] - b[1]
-        choices.append({"prompt": prompt, "negative": negative, "positive": positive, "log_odds": (b - a) / 2,
-                        "position_bias": (a + b) / 2})
+    choices = [choice(lambda *asked: letters(model, tokenizer, *asked), *claims) for claims in CLAIMS]
     return {"answers": answers, "choices": choices}
 
 
-with torch.no_grad():
-    models = [argument.split("=", 1) for argument in sys.argv[1:]]
-    print(json.dumps({name: reference(pathlib.Path(path)) for name, path in models}, ensure_ascii=False, indent=1))
+if __name__ == "__main__":
+    with torch.no_grad():
+        models = [argument.split("=", 1) for argument in sys.argv[1:]]
+        print(json.dumps({name: reference(pathlib.Path(path)) for name, path in models}, ensure_ascii=False, indent=1))

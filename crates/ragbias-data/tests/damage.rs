@@ -84,3 +84,14 @@ fn a_damaged_measurement_table_is_read_or_refused_with_its_name() {
     let whole = fs_err::read(&path).unwrap();
     every_damage_is_read_or_refused("measurements.parquet", &whole, data::read_measurements);
 }
+
+/// Files that the fuzz targets found.
+#[test]
+fn a_page_that_claims_more_than_it_holds_is_refused() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/large-dictionary.parquet");
+    let error = data::read_measurements(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("large-dictionary.parquet: damaged, or not whole: Parquet error: a dictionary claims"),
+        "{error}"
+    );
+}
