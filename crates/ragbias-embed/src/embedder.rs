@@ -103,7 +103,8 @@ impl TextEmbedder {
             [0, 0]
         } else {
             let prefixes = &config.prefixes;
-            [tokenizer.prompt_tokens(&prefixes.question)?, tokenizer.prompt_tokens(&prefixes.document)?]
+            let tokens = |prompt: &str| tokenizer.prompt_tokens(folder, prompt);
+            [tokens(&prefixes.question)?, tokens(&prefixes.document)?]
         };
         let notes = notes(folder, &files.unused_prompts);
         Ok((Self { encoder, steps, tokenizer, config, skipped, notes, id: id.finish() }, parameters))

@@ -196,6 +196,19 @@ pub enum Error {
         /// The reason.
         reason: tokenizers::Error,
     },
+    /// A long text of hardly any words.
+    #[error(
+        "text {row} of the batch has {bytes} bytes, of which {} MiB hold fewer words than are embedded\nhint: see whether \
+         this is text, with white space between its words", of >> 20
+    )]
+    NoWords {
+        /// Position in the batch, from 0.
+        row: usize,
+        /// Bytes of the text.
+        bytes: usize,
+        /// Bytes that were read.
+        of: usize,
+    },
     /// An operation on tensors failed.
     #[error("the encoder failed")]
     Candle(#[from] candle_core::Error),

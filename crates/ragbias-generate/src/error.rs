@@ -108,6 +108,26 @@ pub enum Error {
         /// Tokens kept for the answer.
         answer: usize,
     },
+    /// A prompt that does not fit, whatever its tokens are.
+    #[error(
+        "a prompt of {bytes} bytes does not fit this model's {limit} tokens\nhint: retrieve fewer or shorter documents"
+    )]
+    TextTooLong {
+        /// Bytes of the prompt.
+        bytes: usize,
+        /// Tokens that the model can see.
+        limit: usize,
+    },
+    /// A model that computes infinities or no numbers at all.
+    #[error(
+        "{}: a logit is not finite: what it would answer means nothing\n\
+         hint: its weights or settings are damaged; download or convert it again",
+        path.display()
+    )]
+    NonFiniteLogits {
+        /// The file.
+        path: PathBuf,
+    },
     /// An operation on tensors failed.
     #[error("the model failed: {0}")]
     Candle(#[from] candle_core::Error),

@@ -91,11 +91,15 @@ impl Gguf {
 
     /// The ids of a prompt as the model reads it.
     fn encode(&self, prompt: &str) -> Result<Vec<u32>> {
+        let (limit, answer) = (self.context, self.config.max_new_tokens);
+        // A text that cannot fit is not tokenised, which takes a hundred times its size.
+        if prompt.len() > limit * self.tokens.longest() {
+            return Err(Error::TextTooLong { bytes: prompt.len(), limit });
+        }
         let text = self.template.render(&self.path, prompt)?;
         let ids = self.tokens.encode(&text).map_err(candle_core::Error::wrap)?;
-        let answer = self.config.max_new_tokens;
-        if ids.len() + answer > self.context {
-            return Err(Error::PromptTooLong { received: ids.len(), limit: self.context, answer });
+        if ids.len() + answer > limit {
+            return Err(Error::PromptTooLong { received: ids.len(), limit, answer });
         }
         Ok(ids)
     }
@@ -119,6 +123,7 @@ impl Gguf {
         loop {
             let mut left = Vec::with_capacity(open.len());
             for mut one in open {
+                self.check(&one.read.logits)?;
                 let token = one.sampler.next(&one.read.logits);
                 let ended = self.tokens.ends(token);
                 if !ended {
@@ -150,6 +155,14 @@ impl Gguf {
             let logits = self.reader.decoder().step(&mut spans);
             open.iter_mut().zip(logits).for_each(|(one, logits)| one.read.logits = logits);
         }
+    }
+
+    /// Numbers that overflow within a model, or come to nothing, would be read as an answer.
+    fn check(&self, logits: &[f32]) -> Result<()> {
+        if logits.iter().all(|logit| logit.is_finite()) {
+            return Ok(());
+        }
+        Err(Error::NonFiniteLogits { path: self.path.clone() })
     }
 
     /// log P(A) and log P(B) of the next token, each letter with and without a space before it.
@@ -187,6 +200,7 @@ impl Generator for Gguf {
         let mut letters: Vec<[Option<[f64; 2]>; 2]> = vec![[None; 2]; prompts.len()];
         self.reader.read(&ids, |read| {
             for (order, read) in &read {
+                self.check(&read.logits)?;
                 let both = &mut letters[order / 2];
                 both[order % 2] = Some(self.letters(&read.logits));
                 if let [Some(negative_first), Some(positive_first)] = *both {

@@ -15,6 +15,7 @@ pub(crate) struct Tokens {
     tokenizer: Tokenizer,
     special: Special,
     count: usize,
+    longest: usize,
 }
 
 /// What a file's lists say of its tokens.
@@ -58,12 +59,18 @@ impl Tokens {
             .collect();
         tokenizer.add_special_tokens(control).map_err(|error| wrong(file, error.to_string()))?;
         tokenizer.add_tokens(defined).map_err(|error| wrong(file, error.to_string()))?;
-        Ok(Self { tokenizer, special, count: vocabulary.texts.len() })
+        let longest = vocabulary.texts.iter().map(String::len).max().unwrap_or_default();
+        Ok(Self { tokenizer, special, count: vocabulary.texts.len(), longest })
     }
 
     /// How many tokens there are.
     pub(crate) fn count(&self) -> usize {
         self.count
+    }
+
+    /// Bytes of the longest token.
+    pub(crate) fn longest(&self) -> usize {
+        self.longest
     }
 
     /// The ids of a text, with the model's BOS before them unless the text begins with it.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use ragbias_core::{BiasScorer, ContentHasher, ContentId, Passage, Verdict};
 
+use self::evidence::Weights;
 pub use self::evidence::{Evidence, Explanation, Rule};
 use self::reader::Reader;
 pub use self::vocabulary::LexiconFiles;
@@ -96,10 +97,52 @@ impl Lexicon {
     }
 
     /// The verdict on a text, and the words that it rests on.
+    ///
+    /// A text of more than 1 MiB is read in parts of that, whose evidence is added up.
     pub fn explain(&self, text: &str) -> Explanation {
-        let prose = markup::prose(text);
-        Reader::new(&self.vocabulary, &prose).explain()
+        let mut evidence = Vec::new();
+        let verdict = self.read(text, |part| evidence.extend(part));
+        Explanation { verdict, evidence }
     }
+
+    /// The verdict on a text, part by part; `each` gets what a part's rests on.
+    fn read(&self, text: &str, mut each: impl FnMut(Vec<Evidence>)) -> Verdict {
+        let (mut weights, mut verdicts) = (Weights::default(), Vec::new());
+        for part in parts(text) {
+            let prose = markup::prose(part);
+            let Explanation { verdict, evidence } = Reader::new(&self.vocabulary, &prose).explain();
+            for item in &evidence {
+                weights.add(item);
+            }
+            verdicts.push(verdict);
+            each(evidence);
+        }
+        if let [verdict] = verdicts[..] {
+            return verdict;
+        }
+        let otherwise =
+            if verdicts.contains(&Verdict::Unscored) { Verdict::Unscored } else { Verdict::NEITHER };
+        weights.majority().unwrap_or(otherwise)
+    }
+}
+
+/// Words of a text take some 25 times its size.
+const LONGEST_PART: usize = 1 << 20;
+
+/// A text by parts, each up to a white space, where there is one.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest.take()?;
+        if text.len() <= LONGEST_PART {
+            return Some(text);
+        }
+        let end = text.floor_char_boundary(LONGEST_PART);
+        let space = text[..end].rfind(char::is_whitespace).filter(|&space| space > 0);
+        let (part, after) = text.split_at(space.unwrap_or(end));
+        rest = Some(after);
+        Some(part)
+    })
 }
 
 impl BiasScorer for Lexicon {
@@ -112,7 +155,7 @@ impl BiasScorer for Lexicon {
     }
 
     fn score(&self, passages: &[Passage<'_>]) -> ragbias_core::Result<Vec<Verdict>> {
-        Ok(passages.iter().map(|passage| self.explain(passage.text).verdict).collect())
+        Ok(passages.iter().map(|passage| self.read(passage.text, drop)).collect())
     }
 }
 
@@ -124,8 +167,9 @@ mod tests {
 
     use super::*;
 
+    static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| Lexicon::bundled("gender").unwrap());
+
     fn judge(text: &str) -> Verdict {
-        static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| Lexicon::bundled("gender").unwrap());
         LEXICON.explain(text).verdict
     }
 
@@ -259,6 +303,20 @@ mod tests {
     fn what_is_quoted_weighs_less_than_who_quotes_it() {
         assert_eq!(judge("She said: “He lost his hat, and he left.”"), Verdict::POSITIVE);
         assert_eq!(judge("Patricia Highsmith wrote “The Talented Mr. Ripley”."), Verdict::POSITIVE);
+    }
+
+    #[test]
+    fn a_text_of_megabytes_is_read_in_parts_that_add_up() {
+        let sentence = "She opened the mill. ";
+        let mut long = sentence.repeat(2 * LONGEST_PART / sentence.len());
+        long.push_str("He left.");
+        assert_eq!(parts(&long).count(), 3);
+        assert_eq!(parts(&long).collect::<String>(), long);
+        let explanation = LEXICON.explain(&long);
+        assert_eq!(explanation.verdict, Verdict::POSITIVE);
+        assert_eq!(explanation.evidence.len(), long.matches("mill").count() + 1);
+        assert_eq!(judge(&"The mill stands. ".repeat(100_000)), Verdict::NEITHER);
+        assert_eq!(judge(&"é".repeat(LONGEST_PART)), Verdict::Unscored);
     }
 
     #[test]

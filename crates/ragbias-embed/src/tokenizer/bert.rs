@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
-use tokenizers::{ModelWrapper, Tokenizer};
+use tokenizers::{Model, ModelWrapper, Tokenizer};
 
 use super::added::Added;
 use super::between;
@@ -38,6 +38,10 @@ fn of_model(path: &Path, mut model: WordPiece, settings: &Settings, added: &Adde
     unknown
         .ok_or_else(|| Error::unsupported(path, "unk_token", "a token", "missing"))?
         .clone_into(&mut model.unk_token);
+    if model.token_to_id(&model.unk_token).is_none() {
+        let expected = format!("a vocabulary with the token {}", model.unk_token);
+        return Err(Error::unsupported(path, "unk_token", expected, "one without it"));
+    }
     "##".clone_into(&mut model.continuing_subword_prefix);
     model.max_input_chars_per_word = 100;
     let mut tokenizer = Tokenizer::new(model);

@@ -7,6 +7,7 @@
 mod added;
 mod bert;
 mod json;
+mod long;
 mod settings;
 mod xlm_roberta;
 
@@ -32,6 +33,8 @@ pub(crate) struct TextTokenizer {
     /// Positions that the encoder has; at least `max_tokens`, unless the checkpoint contradicts itself.
     positions: usize,
     special: HashSet<u32>,
+    /// Whether the start of a long text can be tokenised without the rest.
+    splits_words: bool,
 }
 
 /// What the tokenizer's id is made of.
@@ -97,7 +100,9 @@ impl TextTokenizer {
         }
         let special = added.special_ids(&tokenizer);
         let max_tokens = wanted.max_seq_length.unwrap_or_else(|| settings.max_length.min(wanted.positions));
-        let mut text_tokenizer = Self { tokenizer, max_tokens, positions: wanted.positions, special };
+        let splits_words = long::splits_words(&tokenizer);
+        let mut text_tokenizer =
+            Self { tokenizer, max_tokens, positions: wanted.positions, special, splits_words };
         text_tokenizer.cut_at(folder, max_tokens, direction)?;
         text_tokenizer.check_segments(&path)?;
         Ok((text_tokenizer, Source { bytes, changes }))
@@ -111,7 +116,7 @@ impl TextTokenizer {
             .with_truncation(None)
             .map_err(|reason| Error::Tokenizer { path: path.clone(), reason })?;
         let encoding = self.tokenizer.encode_fast("", true);
-        let least = encoding.map_err(|reason| Error::Tokenise { row: 0, reason })?.len();
+        let least = encoding.map_err(|reason| Error::Tokenizer { path: path.clone(), reason })?.len();
         if max_tokens < least.max(1) {
             let expected = format!("at least {least}, its special tokens");
             return Err(Error::unsupported(&path, "the longest text", expected, max_tokens.to_string()));
@@ -127,8 +132,8 @@ impl TextTokenizer {
 
     /// The encoder gives every token the first segment's embedding.
     fn check_segments(&self, path: &Path) -> Result<()> {
-        let encoding =
-            self.tokenizer.encode("a", true).map_err(|reason| Error::Tokenise { row: 0, reason })?;
+        let encoding = self.tokenizer.encode("a", true);
+        let encoding = encoding.map_err(|reason| Error::Tokenizer { path: path.into(), reason })?;
         if encoding.get_type_ids().iter().any(|&segment| segment != 0) {
             return Err(Error::unsupported(path, "post_processor", "segment 0 for every token", "another"));
         }
@@ -158,12 +163,9 @@ impl TextTokenizer {
 
     /// The token ids of a text, with special tokens, cut; `row` is for the error.
     pub(crate) fn ids(&self, row: usize, prefix: &str, text: &str) -> Result<Vec<u32>> {
-        let encoding = if prefix.is_empty() {
-            self.tokenizer.encode_fast(text, true)
-        } else {
-            self.tokenizer.encode_fast(format!("{prefix}{text}"), true)
-        };
-        let ids = encoding.map_err(|reason| Error::Tokenise { row, reason })?.get_ids().to_vec();
+        let encode = if self.splits_words { long::cut } else { long::whole };
+        let encoding = encode(&self.tokenizer, row, prefix, text)?;
+        let ids = encoding.get_ids().to_vec();
         if ids.len() > self.positions {
             let (tokens, positions, limit) = (ids.len(), self.positions, self.max_tokens);
             return Err(Error::TooLong { row, tokens, positions, limit });
@@ -172,11 +174,19 @@ impl TextTokenizer {
     }
 
     /// How many tokens a prompt is at the start of a text: what comes of it alone, without the special token at its end.
-    pub(crate) fn prompt_tokens(&self, prompt: &str) -> Result<usize> {
+    ///
+    /// # Errors
+    /// A prompt that cannot be tokenised, with the folder.
+    pub(crate) fn prompt_tokens(&self, folder: &Path, prompt: &str) -> Result<usize> {
         if prompt.is_empty() {
             return Ok(0);
         }
-        let ids = self.ids(0, "", prompt)?;
+        let ids = self.ids(0, "", prompt).map_err(|error| match error {
+            Error::Tokenise { reason, .. } => {
+                Error::Tokenizer { path: folder.join("tokenizer.json"), reason }
+            }
+            other => other,
+        })?;
         Ok(ids.len() - usize::from(ids.last().is_some_and(|last| self.special.contains(last))))
     }
 }

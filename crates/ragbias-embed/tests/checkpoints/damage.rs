@@ -162,6 +162,12 @@ fn no_changed_byte_of_a_settings_file_ends_in_a_panic() {
 }
 
 #[test]
+fn a_vocabulary_without_the_token_for_unknown_words_is_refused() {
+    let error = refusal_with("vocabulary-alone", "vocab.txt", b"[PAD]\n[CLS]\n[SEP]\n[MASK]\nmill\n");
+    assert!(error.contains("vocab.txt: unk_token") && error.contains("[UNK]"), "{error}");
+}
+
+#[test]
 fn a_part_of_an_index_that_is_not_there_or_elsewhere_is_refused() {
     let folder = Variants::read().make("sharded");
     let part = "model-00002-of-00002.safetensors";

@@ -125,3 +125,26 @@ fn prompts_that_nobody_puts_before_a_text_are_noted() {
     assert!(embedder.notes()[0].contains("and not `corpus`, `passage`"), "{:?}", embedder.notes());
     assert!(load(variants.make("prompts").path()).unwrap().notes().is_empty());
 }
+
+#[test]
+fn of_a_long_text_no_more_is_read_than_is_embedded() {
+    let variants = Variants::read();
+    for name in
+        ["base", "cut-at-the-start", "xlm-roberta", "tokenizer-json-as-it-is", "prompts", "length-huge"]
+    {
+        let folder = variants.make(name);
+        let embedder = load(folder.path()).unwrap();
+        let words = |count: usize| "the council met, in the OLD hall and 1903 notes ".repeat(count);
+        let (short, long) = (words(20), words(20_000));
+        for role in [Role::Document, Role::Question] {
+            let vectors = embedder.embed(&[&short, &long, &format!("{long} the mill")], role).unwrap();
+            assert_eq!(vectors.row(0), vectors.row(1), "{name}");
+            // Only where the end of a text is kept does it change anything.
+            assert_eq!(vectors.row(1) == vectors.row(2), name != "cut-at-the-start", "{name}");
+        }
+        // So long a text is not tokenised whole.
+        assert!(embedder.embed(&[&words(100_000)], Role::Document).is_ok(), "{name}");
+        let error = embedder.embed(&[&"x".repeat(5_000_000)], Role::Document).unwrap_err().to_string();
+        assert!(error.contains("has 5000000 bytes, of which 4 MiB hold fewer words"), "{name}: {error}");
+    }
+}

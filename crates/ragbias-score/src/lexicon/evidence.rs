@@ -88,11 +88,32 @@ pub struct Explanation {
     pub evidence: Vec<Evidence>,
 }
 
-/// A pole is present where it has at least half of the evidence; `None` without evidence.
+/// What speaks for each pole, added up.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Weights {
+    negative: f64,
+    positive: f64,
+}
+
+impl Weights {
+    pub(super) fn add(&mut self, item: &Evidence) {
+        self.negative += item.negative;
+        self.positive += item.positive;
+    }
+
+    /// A pole is present where it has at least half of the evidence; `None` without evidence.
+    pub(super) fn majority(self) -> Option<Verdict> {
+        let Self { negative, positive } = self;
+        (negative + positive > 0.0).then(|| Verdict::scored(positive >= negative, negative >= positive))
+    }
+}
+
 pub(super) fn majority<'e>(evidence: impl IntoIterator<Item = &'e Evidence>) -> Option<Verdict> {
-    let (negative, positive) = (evidence.into_iter())
-        .fold((0.0, 0.0), |(negative, positive), item| (negative + item.negative, positive + item.positive));
-    (negative + positive > 0.0).then(|| Verdict::scored(positive >= negative, negative >= positive))
+    let mut weights = Weights::default();
+    for item in evidence {
+        weights.add(item);
+    }
+    weights.majority()
 }
 
 #[cfg(test)]
