@@ -2,7 +2,7 @@
 //! gigabytes: here a header is first compared with what its column holds.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -60,12 +60,12 @@ impl Length for Headers {
 }
 
 impl ChunkReader for Headers {
-    type T = BufReader<File>;
+    type T = Strict;
 
     fn get_read(&self, start: u64) -> Result<Self::T> {
         let mut read = self.file.get_read(start)?;
         match uncompressed_size(read.fill_buf()?) {
-            Some(size) if size <= self.most => Ok(read),
+            Some(size) if size <= self.most => Ok(Strict(read)),
             Some(size) => {
                 wrong(format!("a page claims {size} bytes, of at most {} in its column", self.most))
             }
@@ -75,6 +75,18 @@ impl ChunkReader for Headers {
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
         self.file.get_bytes(start, length)
+    }
+}
+
+/// A reader whose end is an error: the library passes over two thousand million numbers behind it, one by one.
+struct Strict(BufReader<File>);
+
+impl Read for Strict {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 if !buffer.is_empty() => Err(ErrorKind::UnexpectedEof.into()),
+            read => Ok(read),
+        }
     }
 }
 
