@@ -143,6 +143,11 @@ impl Mock {
         format!("http://{}/v1", self.address)
     }
 
+    /// `127.0.0.1:PORT`
+    pub(crate) fn host(&self) -> &str {
+        &self.address
+    }
+
     /// Every request so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.came.lock().unwrap_or_else(PoisonError::into_inner).clone()

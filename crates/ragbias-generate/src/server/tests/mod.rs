@@ -7,8 +7,8 @@ mod parallel;
 mod shapes;
 mod thinking;
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use proptest::prelude::*;

@@ -26,6 +26,35 @@ fn a_body_without_end_or_in_another_encoding_is_named() {
     assert!(error.contains("not UTF-8") && error.contains("1f"), "{error}");
 }
 
+/// The fuzz target `server` in `tests/fuzz` searches for many more.
+#[test]
+fn a_damaged_answer_is_read_or_refused_with_the_address() {
+    let answers = [
+        r#"{"model": "m", "choices": [{"message": {"content": "Marie"}, "finish_reason": "stop"}]}"#,
+        r#"{"model": "m", "choices": [{"message": {"content": [{"type": "text", "text": "<think>no</think>A"}]},
+            "finish_reason": "length", "logprobs": {"content": [{"token": "A", "logprob": -0.1,
+            "top_logprobs": [{"token": "A", "logprob": -0.1}, {"token": " B", "logprob": -2.5}]}]}}]}"#,
+        r#"{"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}"#,
+        "data: {\"choices\":[{\"delta\":{\"content\":\"A\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
+    ];
+    let next = Arc::new(Mutex::new(Act::body("")));
+    let played = Arc::clone(&next);
+    let mock = Mock::prompted(move |_, _| played.lock().unwrap().clone());
+    let once = ServerConfig { attempts: 1, samples: 1, ..config() };
+    for (answer, kind) in answers.into_iter().zip(["json", "json", "json", "event-stream"]) {
+        for seed in 0..150 {
+            let body = ragbias_core::testing::damaged(answer.as_bytes(), seed);
+            let headers = format!("Content-Type: application/{kind}\r\n");
+            *next.lock().unwrap() = Act::Reply { status: [200, 400, 503][seed as usize % 3], headers, body };
+            // Another model's name in an answer ends a server: each is asked anew.
+            let server = connect_with(&mock, &once).unwrap();
+            for error in [one(&server).err(), server.choose_all(&[PROMPT]).err()].into_iter().flatten() {
+                assert!(error.to_string().contains(mock.host()), "damage {seed} of {answer}: {error}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_query_of_the_address_stays_behind_the_path() {
     let mock = Mock::playing(vec![Act::content("Marie")]);

@@ -1,0 +1,42 @@
+//! Whatever a GGUF file holds, it is read, or refused with its name.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+
+use std::path::Path;
+
+use ragbias_core::testing::damaged;
+use ragbias_core::{ChoicePrompt, Generator};
+use ragbias_generate::{GenerateConfig, Gguf};
+
+/// Damages of each file. The fuzz target `gguf` in `tests/fuzz` searches for many more.
+const SEEDS: u64 = 500;
+
+#[test]
+fn a_damaged_model_answers_or_is_refused_with_its_name() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds/gguf");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    let config = GenerateConfig { max_new_tokens: 2, ..GenerateConfig::default() };
+    let ask = |llm: &Gguf| {
+        let choice = ChoicePrompt { prompt: "ab", positive: "a", negative: "b" };
+        llm.generate_all(&["ab a"]).and(llm.choose_all(&[choice]))
+    };
+    let mut files = 0;
+    for entry in fs_err::read_dir(seeds).unwrap() {
+        let whole = fs_err::read(entry.unwrap().path()).unwrap();
+        fs_err::write(&path, &whole).unwrap();
+        ask(&Gguf::load(&path, &config).unwrap()).unwrap();
+        files += 1;
+        // Most of a file are weights; its header is what has rules.
+        let header = whole.len().min(6 << 10);
+        for seed in 0..SEEDS {
+            let mut bytes = damaged(&whole[..header], seed);
+            bytes.extend(&whole[header..]);
+            fs_err::write(&path, &bytes).unwrap();
+            match Gguf::load(&path, &config) {
+                Ok(llm) => drop(ask(&llm)),
+                Err(error) => assert!(error.to_string().contains("model.gguf"), "damage {seed}: {error}"),
+            }
+        }
+    }
+    assert_eq!(files, 4);
+}
