@@ -34,6 +34,21 @@ pub fn load_axis(name_or_path: &str) -> Result<Axis> {
     Ok(axis.checked()?)
 }
 
+/// Refuses labels that are leans on an axis of this name where another is asked for. One of the user's own may be meant, if
+/// it has the same poles as a bundled one.
+pub(crate) fn check_labels(path: &Path, labelled: &str, asked: &Axis) -> Result<()> {
+    let poles = |axis: &Axis| format!("{} to {}", axis.negative.name, axis.positive.name);
+    let bundled = axis_names().any(|name| name == labelled).then(|| load_axis(labelled)).transpose()?;
+    let (fits, labels) = match &bundled {
+        Some(own) => (poles(own) == poles(asked), format!("from {}", poles(own))),
+        None => (labelled == asked.name, format!("of the axis `{labelled}`")),
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(Error::OtherAxis { path: path.into(), labels, axis: asked.name.clone(), poles: poles(asked) })
+}
+
 #[cfg(test)]
 mod tests {
     use ragbias_core::Answering;

@@ -3,6 +3,7 @@ use std::path::Path;
 use ragbias_core::{Axis, Corpus, Document, Lean, Progress};
 use serde_json::{Map, Value};
 
+use crate::axis::check_labels;
 use crate::findings::{Findings, Place};
 use crate::ids::Ids;
 use crate::json::{check_key, check_rest, each_object, take, text_or_number, written};
@@ -11,7 +12,7 @@ use crate::names::{Likeness, likeness};
 use crate::source::{Format, file_of, format};
 use crate::table::Table;
 use crate::text::shown;
-use crate::{Error, Result, layout};
+use crate::{Error, Result, layout, read_text};
 
 /// Reads a corpus: BEIR JSONL, a table with a `text` column, or a published set's own layout.
 ///
@@ -44,11 +45,27 @@ pub(crate) struct Wanted<'a> {
 }
 
 fn read_as(path: &Path, wanted: Wanted<'_>, progress: &dyn Progress) -> Result<Corpus> {
+    if let Some(axis) = wanted.axis {
+        check_manifest(&path.join("manifest.toml"), axis)?;
+    }
     let path = file_of(path, &["corpus"])?;
     let mut findings = Findings::reading(&path);
     let documents = documents_of_file(&path, wanted, &mut findings)?;
     findings.say(progress);
     corpus(&path, documents, wanted)
+}
+
+/// Refuses the labels of a folder whose manifest says that they are of another axis.
+fn check_manifest(manifest: &Path, axis: &Axis) -> Result<()> {
+    if !manifest.is_file() {
+        return Ok(());
+    }
+    let table: toml::Table = toml::from_str(&read_text(manifest)?)
+        .map_err(|source| Error::Toml { path: manifest.into(), source: Box::new(source) })?;
+    match table.get("axis").and_then(toml::Value::as_str) {
+        Some(labelled) => check_labels(manifest, labelled, axis),
+        None => Ok(()),
+    }
 }
 
 fn corpus(path: &Path, documents: Vec<Document>, wanted: Wanted<'_>) -> Result<Corpus> {
@@ -79,6 +96,9 @@ pub(crate) fn documents_of_file(
         let table = Table::open(path)?;
         match layout::detect(&table) {
             Some(layout) => {
+                if let Some(axis) = wanted.axis {
+                    check_labels(path, layout.axis(), axis)?;
+                }
                 layout.documents(&table, findings, |place, document, findings| {
                     documents.push(place, document, findings)
                 })?;

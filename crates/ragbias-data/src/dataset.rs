@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use ragbias_core::{Axis, ContentId, Corpus, Progress, Question, QuestionSet};
 use serde::{Deserialize, Serialize};
 
+use crate::axis::check_labels;
 use crate::corpus::parse_corpus;
 use crate::qrels::{Qrels, parse_qrels};
 use crate::questions::parse_questions;
@@ -192,6 +193,14 @@ impl Dataset {
         Ok(dataset)
     }
 
+    /// Refuses labels that are of another axis.
+    ///
+    /// # Errors
+    /// [`Error::OtherAxis`].
+    pub fn check_axis(&self, axis: &Axis) -> Result<()> {
+        check_labels(&PathBuf::from(format!("bundled {}", self.info.name)), &self.info.axis, axis)
+    }
+
     /// Writes the files of a bundled data set into `folder`, which is made if it is not there.
     ///
     /// # Errors
@@ -278,6 +287,7 @@ mod tests {
     use ragbias_core::Silent;
 
     use super::*;
+    use crate::load_axis;
 
     #[test]
     fn the_bundled_sets_are_balanced_within_every_question() {
@@ -324,6 +334,20 @@ mod tests {
             let means: Vec<f64> = words.values().map(|&(n, count)| n as f64 / f64::from(count)).collect();
             assert!((means[0] - means[1]).abs() < 1.5, "{name}: {means:?}");
         }
+    }
+
+    #[test]
+    fn labels_of_another_axis_are_refused_from_a_folder_and_bundled() {
+        let folder = tempfile::tempdir().unwrap();
+        Dataset::export_bundled("politics", folder.path()).unwrap();
+        let (gender, politics) = (load_axis("gender").unwrap(), load_axis("politics").unwrap());
+        let renamed = Axis { name: "my-politics".into(), ..politics.clone() };
+        let read = |axis: &Axis| Dataset::read(folder.path(), Some(axis), &Silent);
+        assert!(read(&politics).is_ok() && read(&renamed).is_ok());
+        let error = read(&gender).unwrap_err().to_string();
+        assert!(error.contains("manifest.toml: its labels are from left to right"), "{error}");
+        let error = Dataset::bundled("politics").unwrap().check_axis(&gender).unwrap_err().to_string();
+        assert!(error.contains("bundled politics") && error.contains("the axis `gender`"), "{error}");
     }
 
     #[test]

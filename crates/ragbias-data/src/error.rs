@@ -38,6 +38,21 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Labels that are leans on another axis than the one that is asked for.
+    #[error(
+        "{}: its labels are {labels}, and the axis `{axis}` is from {poles}\nhint: take the axis that the labels are \
+         of, or a copy without labels", path.display()
+    )]
+    OtherAxis {
+        /// The file.
+        path: PathBuf,
+        /// What the labels are.
+        labels: String,
+        /// The axis that is asked for.
+        axis: String,
+        /// Its poles.
+        poles: String,
+    },
     /// The columns of a table fit no known layout.
     #[error(
         "{}: expected {expected}; its columns are {}", path.display(), received.join(", ")

@@ -43,6 +43,14 @@ pub(crate) fn detect(table: &Table) -> Option<Layout> {
 }
 
 impl Layout {
+    /// The axis that its labels are of.
+    pub(crate) fn axis(self) -> &'static str {
+        match self {
+            Self::GenderBiasQa => "gender",
+            Self::PoliticBiasQa | Self::TwinViews => "politics",
+        }
+    }
+
     /// Calls `each` with the documents of every row, and the row's place.
     pub(crate) fn documents(
         self,
@@ -131,7 +139,7 @@ mod tests {
 
     use ragbias_core::Silent;
 
-    use crate::{read_corpus, read_questions};
+    use crate::{load_axis, read_corpus, read_questions};
 
     fn published(columns: &str, rows: &str) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();
@@ -160,6 +168,18 @@ mod tests {
         assert_eq!(documents.len(), 7, "a passage that is not there is no document");
         assert_eq!(documents[4], "7-2-bias1-document1");
         assert_eq!(read_questions(&path, &Silent).unwrap().questions()[0].cluster(), "art");
+    }
+
+    #[test]
+    fn labels_of_a_published_set_are_not_taken_for_another_axis() {
+        let (_folder, path) = published("num,question,left_claim,right_claim", "1,Why?,more,less\n");
+        let read = |axis: &str| read_corpus(&path, Some(&load_axis(axis).unwrap()), &Silent);
+        assert_eq!(read("politics").unwrap().len(), 2);
+        let error = read("gender").unwrap_err().to_string();
+        assert!(
+            error.contains("set.csv: its labels are from left to right, and the axis `gender`"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -43,7 +43,9 @@ impl Inputs {
 /// A bundled data set, or one from a folder with a manifest or a published file.
 pub(crate) fn load_dataset(name_or_path: &str, axis: &Axis, progress: &dyn Progress) -> Result<Dataset> {
     if is_bundled(name_or_path) {
-        return Ok(Dataset::bundled(name_or_path)?);
+        let set = Dataset::bundled(name_or_path)?;
+        set.check_axis(axis)?;
+        return Ok(set);
     }
     Ok(Dataset::read(Path::new(name_or_path), Some(axis), progress)?)
 }
@@ -54,7 +56,7 @@ pub(crate) fn load_dataset(name_or_path: &str, axis: &Axis, progress: &dyn Progr
 /// Neither, or a malformed file.
 pub fn load_corpus(name_or_path: &str, axis: &Axis, progress: &dyn Progress) -> Result<Corpus> {
     if is_bundled(name_or_path) {
-        return Ok(Dataset::bundled(name_or_path)?.corpus);
+        return Ok(load_dataset(name_or_path, axis, progress)?.corpus);
     }
     named_or_file("corpus", name_or_path)?;
     Ok(read_corpus(Path::new(name_or_path), Some(axis), progress)?)
