@@ -2,7 +2,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::corpus::{Wanted, documents_of_file};
+use crate::corpus::{Wanted, each_document};
 use crate::findings::Findings;
 use crate::lines::Lines;
 use crate::measurement_table::{
@@ -48,7 +48,12 @@ pub fn check(path: &Path) -> Result<Checked> {
     let mut findings = Findings::collecting(&path);
     let read = match subject {
         Subject::Corpus => {
-            documents_of_file(&path, Wanted::default(), &mut findings).map(|documents| documents.len())
+            let mut count = 0;
+            let each = |_| {
+                count += 1;
+                Ok(())
+            };
+            each_document(&path, Wanted::default(), &mut findings, each).map(|()| count)
         }
         Subject::Questions => questions_of_file(&path, &mut findings).map(|questions| questions.len()),
         Subject::Qrels => Lines::open(&path)

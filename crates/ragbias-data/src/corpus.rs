@@ -1,4 +1,6 @@
-use std::path::Path;
+mod stream;
+
+use std::path::{Path, PathBuf};
 
 use ragbias_core::{Axis, Corpus, Document, Lean, Progress};
 use serde_json::{Map, Value};
@@ -13,6 +15,8 @@ use crate::source::{Format, file_of, format};
 use crate::table::Table;
 use crate::text::shown;
 use crate::{Error, Result, layout, read_text};
+
+pub use stream::CorpusFile;
 
 /// Reads a corpus: BEIR JSONL, a table with a `text` column, or a published set's own layout.
 ///
@@ -45,14 +49,19 @@ pub(crate) struct Wanted<'a> {
 }
 
 fn read_as(path: &Path, wanted: Wanted<'_>, progress: &dyn Progress) -> Result<Corpus> {
-    if let Some(axis) = wanted.axis {
-        check_manifest(&path.join("manifest.toml"), axis)?;
-    }
-    let path = file_of(path, &["corpus"])?;
+    let path = corpus_file(path, wanted)?;
     let mut findings = Findings::reading(&path);
     let documents = documents_of_file(&path, wanted, &mut findings)?;
     findings.say(progress);
     corpus(&path, documents, wanted)
+}
+
+/// The file of a corpus, whose labels are those that are wanted as far as its folder tells.
+fn corpus_file(path: &Path, wanted: Wanted<'_>) -> Result<PathBuf> {
+    if let Some(axis) = wanted.axis {
+        check_manifest(&path.join("manifest.toml"), axis)?;
+    }
+    file_of(path, &["corpus"])
 }
 
 /// Refuses the labels of a folder whose manifest says that they are of another axis.
@@ -78,9 +87,14 @@ fn corpus(path: &Path, documents: Vec<Document>, wanted: Wanted<'_>) -> Result<C
 pub(crate) fn parse_corpus(path: &Path, text: &str) -> Result<Corpus> {
     let mut findings = Findings::reading(path);
     let wanted = Wanted::default();
-    let mut documents = Documents::new(wanted);
+    let mut read = Vec::new();
+    let mut documents = Documents::new(wanted, |document| {
+        read.push(document);
+        Ok(())
+    });
     documents.read_json(&mut Lines::of_text(path, text), &mut findings)?;
-    corpus(path, documents.finish(&mut findings), wanted)
+    documents.finish(&mut findings);
+    corpus(path, read, wanted)
 }
 
 /// All documents of a file of any layout.
@@ -89,7 +103,22 @@ pub(crate) fn documents_of_file(
     wanted: Wanted<'_>,
     findings: &mut Findings,
 ) -> Result<Vec<Document>> {
-    let mut documents = Documents::new(wanted);
+    let mut read = Vec::new();
+    each_document(path, wanted, findings, |document| {
+        read.push(document);
+        Ok(())
+    })?;
+    Ok(read)
+}
+
+/// Calls `each` with every document of a file of any layout.
+pub(crate) fn each_document(
+    path: &Path,
+    wanted: Wanted<'_>,
+    findings: &mut Findings,
+    each: impl FnMut(Document) -> Result<()>,
+) -> Result<()> {
+    let mut documents = Documents::new(wanted, each);
     if format(path)? == Format::JsonLines {
         documents.read_json(&mut Lines::open(path)?, findings)?;
     } else {
@@ -106,19 +135,22 @@ pub(crate) fn documents_of_file(
             None => documents.read_table(&table, findings)?,
         }
     }
-    Ok(documents.finish(findings))
+    documents.finish(findings);
+    Ok(())
 }
 
 /// Documents as they are read.
-struct Documents<'a> {
+struct Documents<'a, E> {
     wanted: Wanted<'a>,
     ids: Ids,
-    read: Vec<Document>,
+    each: E,
+    count: usize,
+    labelled: usize,
 }
 
-impl<'a> Documents<'a> {
-    fn new(wanted: Wanted<'a>) -> Self {
-        Self { wanted, ids: Ids::default(), read: Vec::new() }
+impl<'a, E: FnMut(Document) -> Result<()>> Documents<'a, E> {
+    fn new(wanted: Wanted<'a>, each: E) -> Self {
+        Self { wanted, ids: Ids::default(), each, count: 0, labelled: 0 }
     }
 
     fn read_json(&mut self, lines: &mut Lines<'_>, findings: &mut Findings) -> Result<()> {
@@ -161,17 +193,16 @@ impl<'a> Documents<'a> {
         if let Err(reason) = label(&mut document, self.wanted.axis) {
             return findings.wrong(place, reason);
         }
-        self.read.push(document);
-        Ok(())
+        self.count += 1;
+        self.labelled += usize::from(document.metadata.contains_key("lean"));
+        (self.each)(document)
     }
 
-    fn finish(self, findings: &mut Findings) -> Vec<Document> {
-        let (all, labelled) = (self.read.len(), self.read.iter().filter(|d| d.metadata.contains_key("lean")));
-        let labelled = labelled.count();
-        if self.wanted.axis.is_some() && labelled > 0 && labelled < all {
-            findings.note_of_file(format!("{labelled} of {all} documents have a gold label"));
+    fn finish(self, findings: &mut Findings) {
+        let Self { count, labelled, .. } = self;
+        if self.wanted.axis.is_some() && labelled > 0 && labelled < count {
+            findings.note_of_file(format!("{labelled} of {count} documents have a gold label"));
         }
-        self.read
     }
 }
 

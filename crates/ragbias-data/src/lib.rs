@@ -53,7 +53,7 @@ mod utf16;
 pub use atomic::write_file;
 pub use axis::{axis_names, load_axis};
 pub use check::{Checked, check};
-pub use corpus::{read_corpus, read_corpus_allowing_empty_texts};
+pub use corpus::{CorpusFile, read_corpus, read_corpus_allowing_empty_texts};
 pub use dataset::{Dataset, DatasetInfo, Split, Splits};
 pub use error::{Error, Result};
 pub use lines::read_text;

@@ -57,6 +57,30 @@ fn notes(name: &str, text: impl AsRef<[u8]>) -> Vec<String> {
 }
 
 #[test]
+fn a_corpus_is_read_some_documents_at_a_time_and_checked_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("corpus.jsonl");
+    let line = |id: usize| format!("{{\"_id\":\"d{id}\",\"text\":\"She left.\"}}\n");
+    fs_err::write(&path, (0..7).map(line).collect::<String>()).unwrap();
+    let corpus = CorpusFile::open(&path, None, &Silent).unwrap();
+    let mut sizes = Vec::new();
+    let each = |documents: Vec<Document>| {
+        sizes.push(documents.len());
+        Ok::<(), Error>(())
+    };
+    corpus.each_batch(3, each).unwrap();
+    assert_eq!((corpus.len(), sizes), (7, vec![3, 3, 1]));
+    let stopped = |_| Err(Error::Split("stop".into()));
+    assert!(matches!(corpus.each_batch(3, stopped), Err(Error::Split(_))));
+    fs_err::write(&path, (0..6).map(line).collect::<String>()).unwrap();
+    let error = corpus.each_batch(9, |_| Ok::<(), Error>(())).unwrap_err().to_string();
+    assert!(error.contains("corpus.jsonl: it changed while it was read"), "{error}");
+    fs_err::write(&path, line(1) + &line(1)).unwrap();
+    let error = CorpusFile::open(&path, None, &Silent).unwrap_err().to_string();
+    assert!(error.contains("corpus.jsonl:2: _id `d1` occurs twice"), "{error}");
+}
+
+#[test]
 fn malformed_records_are_reported_with_their_line() {
     let first = "{\"_id\":\"a\",\"text\":\"x\"}\n";
     for (line, reason) in [
