@@ -50,7 +50,7 @@ mod table;
 mod text;
 mod utf16;
 
-pub use atomic::write_file;
+pub use atomic::{Staging, tidy, write_file};
 pub use axis::{axis_names, load_axis};
 pub use check::{Checked, check};
 pub use corpus::{read_corpus, read_corpus_allowing_empty_texts};
