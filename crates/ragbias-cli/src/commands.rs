@@ -358,7 +358,7 @@ impl Session<'_> {
         }
         let measured = measured?;
         if let Some(folder) = &command.out {
-            write_outcomes(&folder.join("outcomes.csv"), &measured.outcomes)?;
+            write_outcomes(&folder.join("outcomes.csv"), &measured.outcomes, None)?;
             let json = serde_json::to_string_pretty(&measured)?;
             write_file(&folder.join("measurement.json"), json)?;
         }

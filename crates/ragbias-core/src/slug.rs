@@ -43,7 +43,7 @@ pub fn slug_of(names: &[&str]) -> String {
     if is_plain(&name) && (names.len() == 1 || divided) {
         return name;
     }
-    let hasher = names.iter().fold(ContentHasher::new("slug/1"), |hasher, name| hasher.field(name));
+    let hasher = names.iter().fold(ContentHasher::new("slug/1"), ContentHasher::field);
     let mut kept = String::new();
     for character in name.chars() {
         let character = if is_kept(character) { character } else { '-' };

@@ -49,7 +49,7 @@ impl Kept for Chosen {
         };
         // SQLite has no −0.
         let number = |of: fn(&Choice) -> f64| {
-            self.choice().map_or(Value::Null, |choice| Value::Real(of(&choice) + 0.0))
+            self.choice().map_or(Value::Null, |choice| Value::Real(of(choice) + 0.0))
         };
         vec![
             Value::Text(name(finish).into()),

@@ -1,5 +1,6 @@
 //! Which files are stores, and how one is made and opened.
 
+use std::fmt::Write;
 use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -121,7 +122,7 @@ fn tables(path: &Path) -> rusqlite::Result<Vec<(String, String)>> {
         match byte {
             b'/' | b'.' | b'-' | b'_' => address.push(char::from(*byte)),
             byte if byte.is_ascii_alphanumeric() => address.push(char::from(*byte)),
-            byte => address.push_str(&format!("%{byte:02x}")),
+            byte => write!(address, "%{byte:02x}").expect("text grows; this is a bug"),
         }
     }
     address.push_str("?immutable=1");
