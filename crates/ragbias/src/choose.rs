@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::control::{Control, ControlKind, Knob, direction_of_poles};
 use crate::evaluate::{Evaluation, TestCollection};
-use crate::experiment::{Experiment, Part};
+use crate::experiment::Part;
 use crate::family::{Family, Shard};
 use crate::fit::{FitConfig, LlmFit, fit};
 use crate::input::Inputs;
@@ -188,7 +188,7 @@ pub fn choose(
             continue;
         }
         let recipe = Recipe::read(recipe)?;
-        let mut bench = Bench::new(experiment, part, &recipe, models, store, progress)?;
+        let mut bench = Bench::new(&manifest, part, &recipe, models, store, progress)?;
         manifest.check_inputs(folder, &bench.validation.ids(&part.data, part.split))?;
         let mut family = Family::new(&recipe, models, store, progress)?;
         let members = family.tune(&bench.family_folder(folder), Shard::WHOLE, progress)?;
@@ -212,7 +212,7 @@ pub fn choose(
                     progress.note(&note);
                 }
             }
-            choices.push(Choice { run: manifest.run, ..choice? });
+            choices.push(choice?);
         }
     }
     if choices.is_empty() {
@@ -252,13 +252,15 @@ struct Bench<'a> {
     /// The LLM of the moment.
     generator: Option<Arc<dyn Generator>>,
     config: MeasureConfig,
+    /// The run that is chosen for.
+    run: Option<ContentId>,
     store: &'a Store,
     progress: &'a dyn Progress,
 }
 
 impl<'a> Bench<'a> {
     fn new(
-        experiment: &Experiment,
+        manifest: &Manifest,
         part: &'a Part,
         recipe: &'a Recipe,
         models: &Models,
@@ -276,7 +278,8 @@ impl<'a> Bench<'a> {
                 .map(|data| TestCollection::load(data, None, None, progress))
                 .transpose()?,
             generator: None,
-            config: experiment.measure,
+            config: manifest.experiment.measure,
+            run: manifest.run,
             part,
             recipe,
             axis,
@@ -307,7 +310,7 @@ impl<'a> Bench<'a> {
         let before = self.biases(&base, &self.validation)?;
         let base_evaluation = self.evaluate(&base)?;
         let mut choice = Choice {
-            run: None,
+            run: self.run,
             axis: self.axis.name.clone(),
             data: self.part.data.clone(),
             llm: llm.clone(),
@@ -562,6 +565,7 @@ impl<'a> Bench<'a> {
             [("base", self.base.id()), ("corpus", self.validation.corpus.content_id())];
         let json = json!({
             "version": env!("CARGO_PKG_VERSION"),
+            "run": self.run,
             "axis": self.axis.name,
             "llm": llm,
             "control": turned.control,
@@ -571,7 +575,7 @@ impl<'a> Bench<'a> {
             "verdict": turned.confirmed.verdict,
             "ids": ids.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         });
-        let json = serde_json::to_string_pretty(&json).map_err(std::io::Error::from)?;
+        let json = serde_json::to_string_pretty(&sealed(json)).map_err(std::io::Error::from)?;
         Ok(write_file(&folder.join("control.json"), json)?)
     }
 }
