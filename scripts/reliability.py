@@ -331,14 +331,19 @@ def damages(binary, folder, count, chance, table):
     trial.run(Choose.args, Choose.codes)
     run = trial.folder / "runs/trial"
     stdout = lambda done: {"stdout": done.stdout}
-    measure = ["measure", "--axis", "gender", "--questions", "questions.jsonl", "--corpus", "gender", "--embedder", "minilm",
-               "--llm", "smollm2-135m", "--json"]
     trial.run(["data", "pull", "gender", "--out", "corpus"])
     questions = (trial.folder / "corpus/questions.jsonl").read_text().splitlines()[::30]
     (trial.folder / "questions.jsonl").write_text("\n".join(questions))
+    measure = ["measure", "--axis", "gender", "--questions", "questions.jsonl", "--corpus", "gender", "--embedder", "minilm",
+               "--llm", "smollm2-135m", "--out", "measured"]
+    embed = lambda embedder: ["embed", "--embedder", embedder, "--input", "corpus/corpus.jsonl", "--out", "vectors.npy"]
+    vectors = lambda _: {"vectors.npy": hashlib.sha256((trial.folder / "vectors.npy").read_bytes()).hexdigest()}
     trial.run(measure)
-    # The store is folded into one file when the last process has closed it.
-    Damage("store", trial, lambda: [trial.folder / "store.sqlite"], measure, stdout)(count * 4 // 10, chance, table)
+    # The store is one file when the last process has closed it.
+    store = lambda: [trial.folder / "store.sqlite"]
+    Damage("store, answers and verdicts", trial, store, measure, lambda _: files(trial.folder / "measured"))(
+        count * 2 // 10, chance, table)
+    Damage("store, vectors", trial, store, embed("minilm"), vectors)(count * 2 // 10, chance, table)
     tables = lambda *names: lambda: [run / name for name in names]
     Damage("tables read by fit", trial, tables("measurements.parquet", "outcomes.parquet", "manifest.json"),
            ["fit", "--measurements", "runs/trial", "--json"], stdout)(count * 2 // 10, chance, table)
@@ -346,9 +351,10 @@ def damages(binary, folder, count, chance, table):
            tables("manifest.json", "results.json", "fit.json", "outcomes.parquet", "choice.json"),
            ["report", "runs/trial"], lambda _: files(run, but=("embedders",)))(count * 2 // 10, chance, table)
     member = next(path for path in sorted((run / "embedders/trial/members").iterdir()) if path.is_dir())
-    evaluate = ["evaluate", "--embedder", str(member), "--corpus", "gender", "--json"]
-    in_member = lambda: [path for path in sorted(member.rglob("*")) if path.is_file()]
-    Damage("members", trial, in_member, evaluate, stdout)(count * 2 // 10, chance, table)
+    # Its weights are one file of many, and more than half of the damages.
+    weights = member / "model.safetensors"
+    in_member = lambda: [path for path in sorted(member.rglob("*")) if path.is_file()] + [weights] * 10
+    Damage("members", trial, in_member, embed(str(member)), vectors)(count * 2 // 10, chance, table)
 
 
 def main():

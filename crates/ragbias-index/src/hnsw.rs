@@ -2,6 +2,7 @@ use std::path::Path;
 
 use hnsw_rs::hnsw::Hnsw;
 use ragbias_core::{ContentHasher, ContentId, Embeddings, Hit, Similarity, VectorIndex};
+use ragbias_files::Staging;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -135,8 +136,7 @@ impl HnswIndex {
     /// Failures of the file system.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let parent = folder.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs_err::create_dir_all(parent)?;
-        let staging = tempfile::tempdir_in(parent)?;
+        let staging = Staging::within(parent)?;
         let mut graph = Vec::new();
         self.graph.write(&mut graph)?;
         fs_err::write(staging.path().join(GRAPH), &graph)?;
@@ -147,8 +147,7 @@ impl HnswIndex {
         if folder.exists() {
             fs_err::remove_dir_all(folder)?;
         }
-        fs_err::rename(staging.keep(), folder)?;
-        Ok(())
+        Ok(staging.rename(folder)?)
     }
 
     /// Loads a saved index; its vectors are mapped into memory.

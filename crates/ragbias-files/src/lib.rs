@@ -1,4 +1,15 @@
-//! Files and folders that are there whole or not at all, and what is left where a process ended before they were.
+//! Files and folders that are there whole or not at all.
+//!
+//! [`write_file`] writes a file, [`Staging`] is a folder that takes its place when all of it is there, and [`temporary_file`] is for
+//! what is too large for memory. What a process that was killed left of them is removed where the next one writes: [`tidy`].
+//!
+//! ```
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("new/table.csv");
+//! ragbias_files::write_file(&path, "a,b\n")?;
+//! assert_eq!(std::fs::metadata(path)?.len(), 4);
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -24,8 +35,6 @@ pub fn write_file(path: &Path, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
         _ => Path::new("."),
     };
     let write = || {
-        fs_err::create_dir_all(folder)?;
-        tidy_once(folder);
         let mut file = temporary_file(folder)?;
         file.write_all(bytes.as_ref())?;
         file.as_file().sync_all()?;
@@ -103,7 +112,13 @@ fn tidy_once(folder: &Path) {
     }
 }
 
-fn temporary_file(folder: &Path) -> std::io::Result<NamedTempFile> {
+/// A temporary file in `folder`, which is made where it is not there; persisted, it is an ordinary file. Dropped, it is removed.
+///
+/// # Errors
+/// Failures of the file system.
+pub fn temporary_file(folder: &Path) -> std::io::Result<NamedTempFile> {
+    fs_err::create_dir_all(folder)?;
+    tidy_once(folder);
     let mut builder = tempfile::Builder::new();
     builder.prefix(PREFIX);
     // Temporary files are for their owner alone; this one becomes an ordinary file, with the user's umask.
