@@ -17,5 +17,6 @@ mod mock;
 mod published;
 mod report;
 mod resume;
+mod runs;
 mod server;
 mod workspace;

@@ -1,7 +1,8 @@
 use std::process::{Command, Stdio};
 
 use fs_err as fs;
-use serde_json::json;
+use ragbias::core::ContentId;
+use serde_json::{Value, json};
 
 use crate::harness::Scratch;
 
@@ -48,6 +49,10 @@ fn check(page: &str, scratch: &Scratch, run: &str, figures: &[String]) {
     for wrong in ["http:", "https:", "NaN", "inf<", "none<"] {
         assert!(!page.contains(wrong), "{wrong}");
     }
+}
+
+fn read_json(scratch: &Scratch, file: &str) -> Value {
+    serde_json::from_str(&fs::read_to_string(scratch.path(file)).unwrap()).unwrap()
 }
 
 /// Opens the page in a browser without a window, where this machine has one, and selects a point.
@@ -100,9 +105,11 @@ fn the_report_of_a_family_has_every_figure_and_the_questions_behind_each_point()
     for (name, value) in [("control", json!("merge")), ("setting", json!(0.4)), ("reached", json!("zero"))] {
         turned[name] = value;
     }
-    let choice = json!([{ "axis": "gender", "llm": "smollm2-135m", "delta": 0.1, "base": system(-0.4),
-        "controls": [turned], "chosen": "merge", "reason": null }]);
-    scratch.write("runs/few/choice.json", choice.to_string());
+    let manifest = read_json(&scratch, "runs/few/manifest.json");
+    let mut choice = json!({ "run": manifest["run"], "axis": "gender", "llm": "smollm2-135m", "delta": 0.1,
+        "base": system(-0.4), "controls": [turned], "chosen": "merge", "reason": null });
+    choice["checksum"] = ContentId::of(choice.to_string().as_bytes()).to_string().into();
+    scratch.write("runs/few/choice.json", json!([choice]).to_string());
     scratch.json(&["report", "runs/few"]);
     let page = read();
     check(&page, &scratch, "runs/few", &ids(&[&kinds[..], &["choice"]].concat()));

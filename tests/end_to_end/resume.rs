@@ -30,7 +30,7 @@ pub(crate) fn answers_in(store: &std::path::Path) -> u64 {
     let count = || -> rusqlite::Result<i64> {
         let connection = rusqlite::Connection::open(store)?;
         connection.query_row(
-            "SELECT (SELECT count(*) FROM answers_2) + (SELECT count(*) FROM choices_2)",
+            "SELECT (SELECT count(*) FROM answers_3) + (SELECT count(*) FROM choices_3)",
             [],
             |row| row.get(0),
         )

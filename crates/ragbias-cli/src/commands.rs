@@ -33,6 +33,28 @@ struct Session<'a> {
     progress: Bars,
 }
 
+/// The store of a command, which says at the command's end what was found in it.
+struct OpenStore<'a> {
+    store: Store,
+    progress: &'a Bars,
+}
+
+impl std::ops::Deref for OpenStore<'_> {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
+impl Drop for OpenStore<'_> {
+    fn drop(&mut self) {
+        for note in self.store.notes() {
+            self.progress.note(&note);
+        }
+    }
+}
+
 /// What the program exits with where a question has no answer: neither done nor failed.
 const UNDECIDED: u8 = 4;
 
@@ -74,18 +96,23 @@ impl Session<'_> {
         Ok(models.on(self.args.device, self.args.precision))
     }
 
-    fn store(&self) -> Result<Store> {
+    fn store(&self) -> Result<OpenStore<'_>> {
+        self.open_store(false)
+    }
+
+    /// The store, with answers of before or without.
+    fn store_of_answers(&self, answers: &args::Answers) -> Result<OpenStore<'_>> {
+        self.open_store(answers.fresh)
+    }
+
+    fn open_store(&self, fresh: bool) -> Result<OpenStore<'_>> {
         let path = match &self.args.store {
             Some(path) => path.clone(),
             None => Store::default_path()?,
         };
-        Ok(Store::open(&path)?)
-    }
-
-    /// The store, with answers of before or without.
-    fn store_of_answers(&self, answers: &args::Answers) -> Result<Store> {
-        let store = self.store()?;
-        Ok(if answers.fresh { store.fresh() } else { store })
+        let store = Store::open(&path)?;
+        let store = if fresh { store.fresh() } else { store };
+        Ok(OpenStore { store, progress: &self.progress })
     }
 
     fn models(&self, command: &args::Models) -> Result<()> {
@@ -331,7 +358,7 @@ impl Session<'_> {
         }
         let measured = measured?;
         if let Some(folder) = &command.out {
-            write_outcomes(&folder.join("outcomes.csv"), &measured.outcomes)?;
+            write_outcomes(&folder.join("outcomes.csv"), &measured.outcomes, None)?;
             let json = serde_json::to_string_pretty(&measured)?;
             write_file(&folder.join("measurement.json"), json)?;
         }

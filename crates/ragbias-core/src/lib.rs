@@ -39,6 +39,7 @@ mod lean;
 mod progress;
 mod question;
 mod similarity;
+mod slug;
 pub mod testing;
 mod traits;
 
@@ -53,4 +54,5 @@ pub use lean::{Lean, Verdict};
 pub use progress::{Progress, Silent, Step, Unit};
 pub use question::{Choices, Question, QuestionSet};
 pub use similarity::Similarity;
+pub use slug::{slug, slug_of};
 pub use traits::{BiasScorer, Embedder, Generator, Hit, Passage, Role, VectorIndex, in_order};

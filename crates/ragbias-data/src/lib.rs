@@ -20,7 +20,6 @@
 //! # Ok::<(), ragbias_data::Error>(())
 //! ```
 
-mod atomic;
 mod axis;
 mod check;
 mod columns;
@@ -50,7 +49,6 @@ mod table;
 mod text;
 mod utf16;
 
-pub use atomic::write_file;
 pub use axis::{axis_names, load_axis};
 pub use check::{Checked, check};
 pub use corpus::{CorpusFile, read_corpus, read_corpus_allowing_empty_texts};
@@ -62,5 +60,6 @@ pub use measurement_table::{MeasurementRow, read_measurements, read_outcomes};
 pub use member::{Member, MinedRow, write_family, write_mined};
 pub use qrels::{Qrels, read_qrels};
 pub use questions::read_questions;
+pub use ragbias_files::{Staging, tidy, write_file};
 pub use sample::sample;
 pub use text::{Shown, is_hidden, shown};

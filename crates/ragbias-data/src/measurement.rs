@@ -2,7 +2,7 @@ use std::path::Path;
 
 use polars::prelude::Column;
 
-use ragbias_core::{Bias, Counts, Lean, Verdict};
+use ragbias_core::{Bias, ContentId, Counts, Lean, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -80,11 +80,11 @@ pub struct Outcome {
 
 /// Writes a measurement table, `.csv` or `.parquet`: a bias is three columns, `X`, `X_low` and `X_high`, and how much it rests
 /// on others: of the `n` questions `X_n` were scored, `X_unscored`, `X_refused` and `X_cut` were not, the last two also as
-/// shares of `n`: `X_refused_rate`, `X_cut_rate`.
+/// shares of `n`: `X_refused_rate`, `X_cut_rate`. Of a `run`, the column `run` holds its id in every row.
 ///
 /// # Errors
 /// Another ending, or failures of the file system.
-pub fn write_measurements(path: &Path, rows: &[Measurement]) -> Result<()> {
+pub fn write_measurements(path: &Path, rows: &[Measurement], run: Option<ContentId>) -> Result<()> {
     let text =
         |value: fn(&Measurement) -> &String| rows.iter().map(|row| value(row).clone()).collect::<Vec<_>>();
     let mut columns = vec![
@@ -132,14 +132,15 @@ pub fn write_measurements(path: &Path, rows: &[Measurement]) -> Result<()> {
     push("llm_bias", rows.iter().map(|row| row.llm_counts).collect(), true);
     push("corpus_bias", rows.iter().map(|row| Some(row.corpus_bias.counts())).collect(), false);
     columns.push(Column::new("ndcg10".into(), rows.iter().map(|row| row.ndcg10).collect::<Vec<_>>()));
+    columns.extend(run_column(run, rows.len()));
     write_columns(path, &columns)
 }
 
-/// Writes an outcome table, `.csv` or `.parquet`.
+/// Writes an outcome table, `.csv` or `.parquet`. Of a `run`, the column `run` holds its id in every row.
 ///
 /// # Errors
 /// Another ending, or failures of the file system.
-pub fn write_outcomes(path: &Path, rows: &[Outcome]) -> Result<()> {
+pub fn write_outcomes(path: &Path, rows: &[Outcome], run: Option<ContentId>) -> Result<()> {
     let text = |name: &str, value: fn(&Outcome) -> &String| {
         Column::new(name.into(), rows.iter().map(|row| value(row).clone()).collect::<Vec<_>>())
     };
@@ -151,7 +152,7 @@ pub fn write_outcomes(path: &Path, rows: &[Outcome]) -> Result<()> {
         let names: Vec<_> = rows.iter().map(|row| value(row).map(Verdict::name)).collect();
         Column::new(name.into(), names)
     };
-    let columns = vec![
+    let mut columns = vec![
         text("embedder", |row| &row.embedder),
         text("llm", |row| &row.llm),
         text("axis", |row| &row.axis),
@@ -169,5 +170,10 @@ pub fn write_outcomes(path: &Path, rows: &[Outcome]) -> Result<()> {
         outcome("outcome_answer", |row| row.outcome_answer),
         outcome("outcome_llm", |row| row.outcome_llm),
     ];
+    columns.extend(run_column(run, rows.len()));
     write_columns(path, &columns)
+}
+
+fn run_column(run: Option<ContentId>, rows: usize) -> Option<Column> {
+    run.map(|run| Column::new("run".into(), vec![run.to_string(); rows]))
 }

@@ -389,7 +389,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for name in ["o.csv", "o.parquet"] {
             let path = folder.path().join(name);
-            write_outcomes(&path, &rows).unwrap();
+            write_outcomes(&path, &rows, None).unwrap();
             assert_eq!(read_outcomes(&path).unwrap(), rows, "{name}");
         }
         let path = folder.path().join("bad.csv");
@@ -447,7 +447,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for name in ["m.csv", "m.parquet"] {
             let path = folder.path().join(name);
-            write_measurements(&path, std::slice::from_ref(&row)).unwrap();
+            write_measurements(&path, std::slice::from_ref(&row), None).unwrap();
             let read = read_measurements(&path).unwrap();
             assert_eq!(read, [MeasurementRow::from(&row)], "{name}");
             assert_eq!((read[0].scored, read[0].llm_bias), (Some((2, 5)), None));

@@ -80,7 +80,7 @@ fn a_damaged_measurement_table_is_read_or_refused_with_its_name() {
         .into();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("whole.parquet");
-    data::write_measurements(&path, &rows).unwrap();
+    data::write_measurements(&path, &rows, None).unwrap();
     let whole = fs_err::read(&path).unwrap();
     every_damage_is_read_or_refused("measurements.parquet", &whole, data::read_measurements);
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use candle_core::Tensor;
+use ragbias_files::Staging;
 use serde_json::{Value, json};
 
 use crate::config::{CheckpointConfig, CheckpointFiles, DenseFile, IDENTITY, Module, StepConfig};
@@ -40,16 +41,14 @@ impl Checkpoint<'_> {
     /// A base whose modules a member cannot keep, missing files, failures of the file system.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let parent = folder.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs_err::create_dir_all(parent)?;
-        let staging = tempfile::Builder::new().prefix(".checkpoint").tempdir_in(parent)?;
+        let staging = Staging::within(parent)?;
         self.fill(staging.path())?;
         #[cfg(unix)]
         fs_err::set_permissions(staging.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         if folder.exists() {
             fs_err::remove_dir_all(folder)?;
         }
-        fs_err::rename(staging.keep(), folder)?;
-        Ok(())
+        Ok(staging.rename(folder)?)
     }
 
     fn fill(&self, folder: &Path) -> Result<()> {

@@ -1,7 +1,8 @@
 use std::path::Path;
 
 use hnsw_rs::hnsw::Hnsw;
-use ragbias_core::{ContentId, Embeddings, Hit, Similarity, VectorIndex};
+use ragbias_core::{ContentHasher, ContentId, Embeddings, Hit, Similarity, VectorIndex};
+use ragbias_files::Staging;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -71,15 +72,22 @@ const LAYERS: usize = 16;
 const GRAPH: &str = "graph.bin";
 const VECTORS: &str = "vectors.vec";
 const META: &str = "index.json";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Meta {
     version: u32,
     config: HnswConfig,
-    /// blake3 of the file of the graph.
-    graph: ContentId,
+    /// blake3 of the settings and the file of the graph.
+    checksum: ContentId,
+}
+
+fn checksum(config: &HnswConfig, graph: &[u8]) -> ContentId {
+    let HnswConfig { neighbours, construction_width, search_width } = *config;
+    let settings =
+        [neighbours, construction_width, search_width].map(|setting| (setting as u64).to_le_bytes());
+    ContentHasher::new("hnsw/3").field(settings.as_flattened()).field(graph).finish()
 }
 
 impl HnswIndex {
@@ -128,20 +136,18 @@ impl HnswIndex {
     /// Failures of the file system.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let parent = folder.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs_err::create_dir_all(parent)?;
-        let staging = tempfile::tempdir_in(parent)?;
+        let staging = Staging::within(parent)?;
         let mut graph = Vec::new();
         self.graph.write(&mut graph)?;
         fs_err::write(staging.path().join(GRAPH), &graph)?;
         self.vectors.save(&staging.path().join(VECTORS))?;
-        let meta = Meta { version: VERSION, config: self.config, graph: ContentId::of(&graph) };
+        let meta = Meta { version: VERSION, config: self.config, checksum: checksum(&self.config, &graph) };
         let json = serde_json::to_string_pretty(&meta).map_err(std::io::Error::from)?;
         fs_err::write(staging.path().join(META), json)?;
         if folder.exists() {
             fs_err::remove_dir_all(folder)?;
         }
-        fs_err::rename(staging.keep(), folder)?;
-        Ok(())
+        Ok(staging.rename(folder)?)
     }
 
     /// Loads a saved index; its vectors are mapped into memory.
@@ -158,8 +164,8 @@ impl HnswIndex {
         }
         let meta: Meta = serde_json::from_str(&text).map_err(|error| damaged(META, error.to_string()))?;
         let graph = fs_err::read(folder.join(GRAPH))?;
-        if ContentId::of(&graph) != meta.graph {
-            return Err(damaged(GRAPH, "its checksum is wrong".into()));
+        if checksum(&meta.config, &graph) != meta.checksum {
+            return Err(damaged(GRAPH, format!("its checksum is wrong, or {META} is damaged")));
         }
         let vectors = Vectors::load(&folder.join(VECTORS))?;
         let graph = Graph::read(&graph, vectors.view().nrows()).map_err(|reason| damaged(GRAPH, reason))?;
@@ -292,6 +298,31 @@ mod tests {
         bytes[middle] ^= 1;
         fs_err::write(&file, bytes).unwrap();
         assert!(HnswIndex::load(&path).err().unwrap().to_string().contains("checksum is wrong"));
+    }
+
+    #[test]
+    fn a_byte_of_a_saved_graph_that_is_changed_changes_no_hit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("index");
+        let config = HnswConfig { search_width: 2, ..HnswConfig::default() };
+        let (index, questions) = (HnswIndex::build(clustered(300, 3), config).unwrap(), clustered(20, 4));
+        index.save(&path).unwrap();
+        let expected = index.search(&questions, 5).unwrap();
+        let mut refused = 0;
+        for name in [META, GRAPH, VECTORS] {
+            let whole = fs_err::read(path.join(name)).unwrap();
+            for at in (0..whole.len()).step_by(1 + whole.len() / 200) {
+                let mut bytes = whole.clone();
+                bytes[at] ^= 1 << (at % 8);
+                fs_err::write(path.join(name), bytes).unwrap();
+                match HnswIndex::load(&path) {
+                    Ok(loaded) => assert_eq!(loaded.search(&questions, 5).unwrap(), expected, "{name}: {at}"),
+                    Err(_) => refused += 1,
+                }
+            }
+            fs_err::write(path.join(name), whole).unwrap();
+        }
+        assert!(refused > 400, "{refused}");
     }
 
     #[test]

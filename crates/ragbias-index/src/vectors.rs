@@ -11,6 +11,7 @@ use std::path::Path;
 use memmap2::Mmap;
 use ndarray::ArrayView2;
 use ragbias_core::{ContentHasher, ContentId, DocId, Embeddings, Hit, Similarity};
+use ragbias_files::temporary_file;
 
 use crate::dot::{dot, squared_distance};
 use crate::top::order;
@@ -105,11 +106,7 @@ impl Vectors {
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
         let view = self.view();
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs_err::create_dir_all(folder)?;
-        let mut builder = tempfile::Builder::new();
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(folder)?;
+        let mut file = temporary_file(folder)?;
         let mut out = std::io::BufWriter::new(file.as_file_mut());
         out.write_all(&MAGIC)?;
         out.write_all(&(view.nrows() as u64).to_le_bytes())?;

@@ -7,8 +7,9 @@ use std::path::Path;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use memmap2::Mmap;
-use ragbias_core::{ContentHasher, Progress, Role, Unit};
+use ragbias_core::{ContentHasher, ContentId, Progress, Role, Unit};
 use ragbias_embed::{Input, Packed, Under};
+use ragbias_files::{temporary_file, tidy};
 
 use crate::base::Base;
 use crate::{Error, Result};
@@ -32,8 +33,11 @@ pub(crate) struct Activations {
 }
 
 /// `RBACT\0\0` and a version; then the number of texts and the width as u64, the rows of each text as u32, the states.
-const MAGIC: [u8; 8] = *b"RBACT\0\0\x01";
+const MAGIC: [u8; 8] = *b"RBACT\0\0\x02";
 const HEADER: usize = 24;
+
+/// Bytes at the end of a file: blake3 of all before them.
+const CHECKSUM: usize = 32;
 
 impl Activations {
     /// The states of these texts, from a file in `folder` where they were computed before.
@@ -50,10 +54,14 @@ impl Activations {
             id = id.field(format!("{role:?}")).field(text);
         }
         let path = folder.join(format!("{}.f16", id.finish().short()));
-        if !path.is_file() {
-            compute(base, texts, cut, &path, progress)?;
+        tidy(folder);
+        let open = || Self::open(&path, texts.len(), base.shape().hidden_size, cut);
+        // One that is damaged, or of an earlier version, is computed again as one that is missing.
+        if let Ok(kept) = open() {
+            return Ok(kept);
         }
-        Self::open(&path, texts.len(), base.shape().hidden_size, cut)
+        compute(base, texts, cut, &path, progress)?;
+        open()
     }
 
     fn open(path: &Path, texts: usize, hidden: usize, cut: Cut) -> Result<Self> {
@@ -78,7 +86,11 @@ impl Activations {
                 (start - count, count)
             })
             .collect();
-        if map.len() != HEADER + 4 * texts + start * hidden * 2 {
+        if map.len() != HEADER + 4 * texts + start * hidden * 2 + CHECKSUM {
+            return Err(damaged());
+        }
+        let (content, checksum) = map.split_at(map.len() - CHECKSUM);
+        if ContentId::of(content).as_bytes() != checksum {
             return Err(damaged());
         }
         Ok(Self { cut, map, rows, hidden })
@@ -120,11 +132,10 @@ fn compute(
     progress: &dyn Progress,
 ) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    fs_err::create_dir_all(folder)?;
     let encoder = base.embedder.encoder();
     let step = progress.begin("computing hidden states", texts.len() as u64, Unit::Items);
     let mut counts = Vec::new();
-    let mut states = tempfile::NamedTempFile::new_in(folder)?;
+    let mut states = temporary_file(folder)?;
     for batch in texts.chunks(BATCH) {
         let mut sequences = Vec::with_capacity(batch.len());
         for (role, text) in batch {
@@ -145,7 +156,7 @@ fn compute(
         states.write_all(&bytes)?;
         step.advance(batch.len() as u64);
     }
-    let mut whole = tempfile::NamedTempFile::new_in(folder)?;
+    let mut whole = temporary_file(folder)?;
     whole.write_all(&MAGIC)?;
     whole.write_all(&(texts.len() as u64).to_le_bytes())?;
     whole.write_all(&(base.shape().hidden_size as u64).to_le_bytes())?;
@@ -153,6 +164,41 @@ fn compute(
     let mut written = states.reopen()?;
     std::io::copy(&mut written, &mut whole)?;
     whole.flush()?;
+    // SAFETY: nobody else knows the file, and nothing is written to it while it is mapped.
+    let checksum = ContentId::of(&unsafe { Mmap::map(whole.as_file()) }?);
+    whole.write_all(checksum.as_bytes())?;
+    whole.as_file().sync_all()?;
     whole.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ragbias_core::Silent;
+    use ragbias_embed::{ModelKind, ModelStore, TextEmbedderConfig};
+
+    use super::*;
+
+    #[test]
+    fn hidden_states_that_are_damaged_on_disk_are_computed_again() {
+        let minilm = ModelStore::from_env().unwrap().resolve("minilm", ModelKind::Embedder, &Silent).unwrap();
+        let base = Base::load(&minilm, &TextEmbedderConfig::default()).unwrap();
+        let texts = ["a bridge", "a longer bridge"].map(|text| (Role::Document, text.to_owned()));
+        let folder = tempfile::tempdir().unwrap();
+        let states = || {
+            let kept = Activations::of(&base, &texts, Cut::Pooled, folder.path(), &Silent).unwrap();
+            kept.gather(&[0, 1])
+        };
+        let first = states();
+        let file = fs_err::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+        let whole = fs_err::read(&file).unwrap();
+        for at in [0, 9, HEADER, HEADER + 8, whole.len() / 2, whole.len() - 1] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 16;
+            fs_err::write(&file, bytes).unwrap();
+            assert_eq!(states(), first, "byte {at}");
+            assert_eq!(fs_err::read(&file).unwrap(), whole, "byte {at}");
+        }
+        assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ragbias_core::{Axis, Bias, ContentId, Embedder, Generator, Progress};
+use ragbias_core::{Axis, Bias, ContentId, Embedder, Generator, Progress, slug, slug_of};
 use ragbias_data::{Member, Split, load_axis, read_measurements, read_outcomes, write_file};
 use ragbias_stats::{Equivalence, PairedRandomisation, TargetStatus};
 use serde::Serialize;
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::control::{Control, ControlKind, Knob, direction_of_poles};
 use crate::evaluate::{Evaluation, TestCollection};
-use crate::experiment::{Experiment, Part};
+use crate::experiment::Part;
 use crate::family::{Family, Shard};
 use crate::fit::{FitConfig, LlmFit, fit};
 use crate::input::Inputs;
@@ -21,8 +21,8 @@ use crate::measured::{AnswerBias, Measured};
 use crate::memo::{StoredEmbedder, StoredGenerator, StoredScorer};
 use crate::ranking::StochasticRanking;
 use crate::recipe::Recipe;
-use crate::report::report;
-use crate::run::Manifest;
+use crate::report::write_report;
+use crate::run::{CHOICES, CONTROLS, Manifest, RunFolder, sealed};
 use crate::scorer::Scorers;
 use crate::{Error, Models, Result, Store};
 
@@ -55,8 +55,12 @@ impl Default for ChooseConfig {
 /// The choice for one LLM on one axis. All of them are `choice.json` of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Choice {
+    /// The run that it was made of.
+    pub run: Option<ContentId>,
     /// The axis.
     pub axis: String,
+    /// The data set.
+    pub data: String,
     /// The LLM.
     pub llm: String,
     /// |R_b| below it is as good as 0.
@@ -156,8 +160,10 @@ pub struct Biases {
 /// which it changes its sign is halved, on validation topics alone, until |R_b| is within one answer of 0. What was
 /// found is measured once on test topics.
 ///
+/// An earlier choice of the run stays until this one is whole, and takes its place in one step.
+///
 /// # Errors
-/// A folder that is no run, or one without such a part; failures of components.
+/// A folder that is no run, or one without such a part; data that have changed since the run; failures of components.
 pub fn choose(
     folder: &Path,
     config: &ChooseConfig,
@@ -165,12 +171,13 @@ pub fn choose(
     store: &Store,
     progress: &dyn Progress,
 ) -> Result<Vec<Choice>> {
-    let experiment = experiment(folder)?;
-    // What an earlier choice left is of no use beside this one.
-    let earlier = folder.join("choice");
-    if earlier.is_dir() {
-        fs_err::remove_dir_all(earlier)?;
+    let run = RunFolder::open(folder)?;
+    let manifest = Manifest::read(folder)?;
+    let experiment = &manifest.experiment;
+    for file in ["measurements.parquet", "outcomes.parquet"] {
+        manifest.check(folder, file)?;
     }
+    let staging = run.stage()?;
     let rows = read_measurements(&folder.join("measurements.parquet"))?;
     let outcomes = read_outcomes(&folder.join("outcomes.parquet"))?;
     let fits = fit(&rows, &outcomes, &FitConfig { delta: config.delta, ..FitConfig::default() })?;
@@ -181,13 +188,15 @@ pub fn choose(
             continue;
         }
         let recipe = Recipe::read(recipe)?;
-        let mut bench = Bench::new(&experiment, part, &recipe, models, store, progress)?;
+        let mut bench = Bench::new(&manifest, part, &recipe, models, store, progress)?;
+        manifest.check_inputs(folder, &bench.validation.ids(&part.data, part.split))?;
         let mut family = Family::new(&recipe, models, store, progress)?;
         let members = family.tune(&bench.family_folder(folder), Shard::WHOLE, progress)?;
         for llm in &part.llms {
             let line = fits.fits.iter().find(|fit| {
                 fit.of.llm == *llm
-                    && fit.of.axis == part.axis
+                    && fit.of.axis == bench.axis.name
+                    && fit.of.corpus.as_ref() == Some(&part.data)
                     && fit.of.split.as_deref() == Some(Split::Validation.name())
             });
             let line = line.ok_or_else(|| Error::Run {
@@ -196,7 +205,7 @@ pub fn choose(
             })?;
             bench.generator =
                 Some(models.generator(llm, &experiment.generate, &experiment.server, progress)?);
-            let choice = bench.choose(folder, config, line, &mut family, &members);
+            let choice = bench.choose(folder, staging.path(), config, line, &mut family, &members);
             // Where it failed too: a note may be the reason.
             if let Some(generator) = &bench.generator {
                 for note in StoredGenerator::new(generator.as_ref(), store).notes() {
@@ -204,8 +213,6 @@ pub fn choose(
                 }
             }
             choices.push(choice?);
-            let json = serde_json::to_string_pretty(&choices).map_err(std::io::Error::from)?;
-            write_file(&folder.join("choice.json"), json)?;
         }
     }
     if choices.is_empty() {
@@ -216,19 +223,20 @@ pub fn choose(
                 .into(),
         });
     }
-    report(folder, progress)?;
+    let values = choices.iter().map(|choice| Ok(sealed(serde_json::to_value(choice)?)));
+    let values = values.collect::<Result<Vec<_>, serde_json::Error>>().map_err(std::io::Error::from)?;
+    let json = serde_json::to_string_pretty(&values).map_err(std::io::Error::from)?;
+    write_file(&staging.path().join(CHOICES), json)?;
+    write_report(folder, staging.path(), staging.path(), progress)?;
+    // Where no control was turned, there are none now either.
+    fs_err::create_dir_all(staging.path().join(CONTROLS))?;
+    run.publish_of(&manifest, staging)?;
     Ok(choices)
 }
 
-fn experiment(folder: &Path) -> Result<Experiment> {
-    let path = folder.join("manifest.json");
-    let text = fs_err::read_to_string(&path).map_err(|error| Error::Run {
-        path: folder.into(),
-        reason: format!("not a run folder: {error}\nhint: `ragbias run EXPERIMENT.toml` makes one"),
-    })?;
-    let manifest: Manifest =
-        serde_json::from_str(&text).map_err(|error| Error::Run { path, reason: error.to_string() })?;
-    Ok(manifest.experiment)
+/// An axis on a data set, by the name of both unless it is the same.
+pub(crate) fn subject(axis: &str, data: &str) -> String {
+    if axis == data { axis.into() } else { format!("{axis} on {data}") }
 }
 
 /// What all controls of a part are measured with.
@@ -244,13 +252,15 @@ struct Bench<'a> {
     /// The LLM of the moment.
     generator: Option<Arc<dyn Generator>>,
     config: MeasureConfig,
+    /// The run that is chosen for.
+    run: Option<ContentId>,
     store: &'a Store,
     progress: &'a dyn Progress,
 }
 
 impl<'a> Bench<'a> {
     fn new(
-        experiment: &Experiment,
+        manifest: &Manifest,
         part: &'a Part,
         recipe: &'a Recipe,
         models: &Models,
@@ -268,7 +278,8 @@ impl<'a> Bench<'a> {
                 .map(|data| TestCollection::load(data, None, None, progress))
                 .transpose()?,
             generator: None,
-            config: experiment.measure,
+            config: manifest.experiment.measure,
+            run: manifest.run,
             part,
             recipe,
             axis,
@@ -280,12 +291,14 @@ impl<'a> Bench<'a> {
     }
 
     fn family_folder(&self, run: &Path) -> PathBuf {
-        run.join("embedders").join(&self.recipe.name)
+        run.join("embedders").join(slug(&self.recipe.name))
     }
 
+    /// Chooses for one LLM; what a retrieval service loads is written into a folder.
     fn choose(
         &self,
         run: &Path,
+        into: &Path,
         config: &ChooseConfig,
         line: &LlmFit,
         family: &mut Family<'_>,
@@ -297,7 +310,9 @@ impl<'a> Bench<'a> {
         let before = self.biases(&base, &self.validation)?;
         let base_evaluation = self.evaluate(&base)?;
         let mut choice = Choice {
+            run: self.run,
             axis: self.axis.name.clone(),
+            data: self.part.data.clone(),
             llm: llm.clone(),
             delta: config.delta,
             status: line.conflict.target.status,
@@ -350,8 +365,8 @@ impl<'a> Bench<'a> {
             let predicted = target.map(|target| self.predict(&control, target)).transpose()?.flatten();
             let (setting, reached, trail) =
                 self.close(&control, before, predicted, resolution, config.steps)?;
-            let path =
-                PathBuf::from("choice").join(format!("{}-{}-{}", self.axis.name, plain(llm), kind.name()));
+            let subject = subject(&self.axis.name, &self.part.data);
+            let path = PathBuf::from(CONTROLS).join(slug_of(&[&subject, llm, kind.name()]));
             let knob = control.at(setting)?;
             let evaluation = self.evaluate(&knob)?;
             let name = format!("{} {} {setting:.4}", self.recipe.base, kind.name());
@@ -363,7 +378,7 @@ impl<'a> Bench<'a> {
             };
             let turned =
                 Turned { control: kind, setting, predicted, trail, reached, confirmed, ndcg10_p, path };
-            self.save(&run.join(&turned.path), &control, llm, &turned)?;
+            self.save(&into.join(&turned.path), &control, llm, &turned)?;
             choice.controls.push(turned);
         }
         choice.chosen = best(&choice.controls, resolution);
@@ -550,6 +565,7 @@ impl<'a> Bench<'a> {
             [("base", self.base.id()), ("corpus", self.validation.corpus.content_id())];
         let json = json!({
             "version": env!("CARGO_PKG_VERSION"),
+            "run": self.run,
             "axis": self.axis.name,
             "llm": llm,
             "control": turned.control,
@@ -559,7 +575,7 @@ impl<'a> Bench<'a> {
             "verdict": turned.confirmed.verdict,
             "ids": ids.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         });
-        let json = serde_json::to_string_pretty(&json).map_err(std::io::Error::from)?;
+        let json = serde_json::to_string_pretty(&sealed(json)).map_err(std::io::Error::from)?;
         Ok(write_file(&folder.join("control.json"), json)?)
     }
 }
@@ -581,9 +597,4 @@ fn best(controls: &[Turned], resolution: f64) -> Option<ControlKind> {
     let near = reaching().filter(|turned| distance(turned) <= least + resolution);
     let utility = |turned: &Turned| turned.confirmed.ndcg10.unwrap_or(0.0);
     near.max_by(|a, b| utility(a).total_cmp(&utility(b))).map(|turned| turned.control)
-}
-
-/// A name as a part of a folder's name.
-fn plain(name: &str) -> String {
-    name.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' }).collect()
 }

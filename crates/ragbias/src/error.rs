@@ -52,6 +52,16 @@ pub enum Error {
         /// The reason.
         reason: rusqlite::Error,
     },
+    /// A file that is no store of this version; it is left as it is.
+    #[error("the store {}: {found}; nothing in it was changed\nhint: {hint}", path.display())]
+    StoreRefused {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// The store has no place.
     #[error("the store{}: {reason}\nhint: `--store FILE`, or RAGBIAS_STORE, names a file in a folder that can be written to", named(path.as_deref()))]
     StorePlace {
@@ -140,19 +150,29 @@ fn named(path: Option<&Path>) -> String {
 fn store_hint(source: &rusqlite::Error) -> &'static str {
     use rusqlite::ErrorCode as Code;
     match source.sqlite_error_code() {
-        Some(Code::NotADatabase) => "this file is no store; `--store FILE` names another one",
+        Some(Code::NotADatabase) => {
+            "this file is no store, or its beginning is damaged; `--store FILE` names another one"
+        }
         Some(Code::DatabaseCorrupt) => {
-            "the file is damaged; `--store FILE` names another one, and a new one is made where none is"
+            "the file is damaged; move it away, or name another one with `--store FILE`: a new one is made where none is, and \
+             what it held is computed again"
         }
-        Some(Code::ReadOnly | Code::PermissionDenied) => {
-            "it can be read but not written to; `--store FILE` names another one, which may start as a copy of it"
+        Some(Code::DiskFull) => {
+            "the disk is full, or a quota is reached; make room, or let `--store FILE` name a file on another disk: all that \
+             was stored before is kept"
         }
-        Some(Code::CannotOpen) => {
-            "it, or its folder, cannot be written to; `--store FILE` names a file elsewhere"
+        Some(Code::ReadOnly) => {
+            "it, or its folder, can be read but not written to; `--store FILE` names another one, which may start as a copy of it"
         }
-        Some(Code::DatabaseBusy | Code::DatabaseLocked) => {
+        Some(Code::PermissionDenied | Code::CannotOpen | Code::AuthorizationForStatementDenied) => {
+            "you may not write to it or into its folder; `--store FILE` names a file elsewhere"
+        }
+        Some(Code::DatabaseBusy | Code::DatabaseLocked | Code::FileLockingProtocolFailed) => {
             "another process holds it; try again when that is done, or `--store FILE` names another one"
         }
-        _ => "`--store FILE` names another file, on a disk that has room",
+        Some(Code::SystemIoFailure) => {
+            "the disk, or the network that it is on, did not do what it was told; `--store FILE` names a file on another one"
+        }
+        _ => "the file may be damaged; `--store FILE` names another one",
     }
 }

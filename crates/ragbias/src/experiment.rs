@@ -77,6 +77,9 @@ pub struct Part {
     pub scorer: Option<String>,
 }
 
+/// Bytes of a name that every file system takes for a folder.
+const LONGEST_NAME: usize = 200;
+
 impl Experiment {
     /// Reads an experiment file and checks what can be checked before work starts.
     ///
@@ -95,6 +98,13 @@ impl Experiment {
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
         if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(plain) {
             return wrong("name", "letters, digits, -, _ and dots, as it names a folder", self.name.clone());
+        }
+        if self.name.len() > LONGEST_NAME {
+            return wrong(
+                "name",
+                "up to 200 bytes, as it names a folder",
+                format!("{} bytes long", self.name.len()),
+            );
         }
         if self.parts.is_empty() {
             return wrong("[[part]]", "at least one", "none".into());
@@ -164,6 +174,8 @@ mod tests {
         assert!(error.to_string().contains("age"), "{error}");
         assert!(read(&format!("name = \"../x\"\n{PART}")).is_err());
         assert!(read(&format!("name = \"x\"\n{PART}limit = 0\n")).is_err());
+        let error = read(&format!("name = \"{}\"\n{PART}", "x".repeat(300))).unwrap_err().to_string();
+        assert_eq!(error, "name is 300 bytes long, expected up to 200 bytes, as it names a folder");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use ragbias_stats::{
 };
 use serde::Serialize;
 
-use crate::run::BASE_FAMILY;
+use crate::run::{BASE_FAMILY, Manifest, RunFolder};
 use crate::{Error, Result};
 
 /// How lines are fitted.
@@ -153,15 +153,23 @@ impl std::fmt::Display for FitKey {
 /// # Errors
 /// Malformed tables, with their line; settings out of range; a table without a single line to fit, with the reason.
 pub fn fit_files(measurements: &Path, outcomes: Option<&Path>, config: &FitConfig) -> Result<Fits> {
-    let table =
-        if measurements.is_dir() { measurements.join("measurements.parquet") } else { measurements.into() };
+    let table: PathBuf = if measurements.is_dir() {
+        RunFolder::open(measurements)?;
+        measurements.join("measurements.parquet")
+    } else {
+        measurements.into()
+    };
+    check_file_of_run(&table)?;
     let rows = read_measurements(&table)?;
     let beside = || -> Option<PathBuf> {
         let file = table.with_file_name("outcomes.parquet");
         (table.file_stem()? == "measurements" && file.is_file()).then_some(file)
     };
     let outcomes = match outcomes.map(Path::to_owned).or_else(beside) {
-        Some(file) => read_outcomes(&file)?,
+        Some(file) => {
+            check_file_of_run(&file)?;
+            read_outcomes(&file)?
+        }
         None => Vec::new(),
     };
     let fits = fit(&rows, &outcomes, config)?;
@@ -172,6 +180,17 @@ pub fn fit_files(measurements: &Path, outcomes: Option<&Path>, config: &FitConfi
         return Err(Error::NothingFitted { path: table, reason });
     }
     Ok(fits)
+}
+
+/// Refuses a table in a run folder that is not what the run wrote there.
+fn check_file_of_run(table: &Path) -> Result<()> {
+    let name = table.file_name().unwrap_or_default().to_string_lossy();
+    match Manifest::beside(table)? {
+        Some(manifest) if manifest.files.contains_key(name.as_ref()) => {
+            manifest.check(table.parent().unwrap_or(Path::new("")), &name)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Fits R_b = β0 + s·E_b for every LLM, axis, corpus and split of a table.

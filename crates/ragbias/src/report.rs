@@ -16,6 +16,7 @@ use ragbias_data::write_file;
 use serde::Serialize;
 
 use crate::Result;
+use crate::run::{Manifest, RunFolder};
 use figures::Figure;
 use png::Painter;
 use source::{Interval, Source, System, is_base};
@@ -26,9 +27,22 @@ use source::{Interval, Source, System, is_base};
 /// behind every point. Each figure is also a file of its own, as SVG and, where the machine has a font, as PNG.
 ///
 /// # Errors
-/// A folder that is no run, or failures of the file system.
+/// A folder that is no run, files of it that are not what the run wrote, or failures of the file system.
 pub fn report(folder: &Path, progress: &dyn Progress) -> Result<PathBuf> {
-    let source = Source::read(folder)?;
+    let run = RunFolder::open(folder)?;
+    let manifest = Manifest::read(folder)?;
+    let staging = run.stage()?;
+    write_report(folder, folder, staging.path(), progress)?;
+    run.publish_of(&manifest, staging)?;
+    Ok(folder.join(PAGE))
+}
+
+/// The page of a run.
+const PAGE: &str = "report.html";
+
+/// Renders the page of the run in a folder, with the choice in another, and its figures into a third.
+pub(crate) fn write_report(run: &Path, choices: &Path, into: &Path, progress: &dyn Progress) -> Result<()> {
+    let source = Source::read(run, choices)?;
     let groups = groups(&source);
     let painter = Painter::new();
     if painter.is_none() {
@@ -37,16 +51,18 @@ pub fn report(folder: &Path, progress: &dyn Progress) -> Result<PathBuf> {
         );
     }
     for figure in groups.iter().flat_map(Group::figures) {
-        let path = |ending: &str| folder.join("figures").join(format!("{}.{ending}", figure.id));
+        let path = |ending: &str| into.join("figures").join(format!("{}.{ending}", figure.id));
         let svg = figure.svg.standalone();
         write_file(&path("svg"), &svg)?;
-        if let Some(painter) = &painter {
-            write_file(&path("png"), painter.png(&svg))?;
+        match painter.as_ref().map(|painter| painter.png(&svg)) {
+            Some(Ok(png)) => write_file(&path("png"), png)?,
+            Some(Err(reason)) => {
+                progress.note(&format!("the figure {} is there as SVG alone: {reason}", figure.id));
+            }
+            None => {}
         }
     }
-    let path = folder.join("report.html");
-    write_file(&path, page(&source, &groups)?)?;
-    Ok(path)
+    Ok(write_file(&into.join(PAGE), page(&source, &groups)?)?)
 }
 
 /// One LLM on one axis: the system on test topics first, where there are any, then on others.

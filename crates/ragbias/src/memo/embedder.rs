@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ndarray::Array2;
 use ragbias_core::{ContentId, Embedder, Embeddings, Error, Result, Role, Similarity};
@@ -34,16 +34,13 @@ impl Embedder for StoredEmbedder<'_> {
     fn embed(&self, texts: &[&str], role: Role) -> Result<Embeddings> {
         let (id, dim) = (self.id(), self.dim());
         let mut known: HashMap<&str, Vec<f32>> = HashMap::new();
-        let mut missing = Vec::new();
-        for &text in texts {
-            if known.contains_key(text) || missing.contains(&text) {
-                continue;
-            }
-            match self.store.vector(id, role, text).map_err(Error::component)? {
-                Some(vector) if vector.len() == dim => {
+        let (mut missing, mut asked) = (Vec::new(), HashSet::new());
+        for &text in texts.iter().filter(|text| asked.insert(**text)) {
+            match self.store.vector(id, role, text, dim).map_err(Error::component)? {
+                Some(vector) => {
                     known.insert(text, vector);
                 }
-                _ => missing.push(text),
+                None => missing.push(text),
             }
         }
         if !missing.is_empty() {

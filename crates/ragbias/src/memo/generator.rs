@@ -31,7 +31,7 @@ impl Generator for StoredGenerator<'_> {
             self.store,
             |key| self.store.answer(id, key),
             |missing, keep| self.marked(|| self.generator.generate(missing, keep)),
-            |key, answer| self.store.put_answer(id, key, answer),
+            |key, answer| self.store.put_answer(key, answer),
             keep,
         )
     }
@@ -51,7 +51,7 @@ impl Generator for StoredGenerator<'_> {
             self.store,
             |key| self.store.choice(id, key),
             |missing, keep| self.marked(|| self.generator.choose(missing, keep)),
-            |key, chosen| self.store.put_choice(id, key, chosen),
+            |key, chosen| self.store.put_choice(key, chosen),
             keep,
         )
     }
@@ -216,7 +216,7 @@ mod tests {
         let answers = StoredGenerator::new(&counting, &first).generate_all(&prompts).unwrap();
         assert_eq!(answers, [Answer::whole("one"), Answer::refused(""), Answer::whole("one")]);
         let choice = StoredGenerator::new(&counting, &first).choose_all(&[asked]).unwrap();
-        assert_eq!(first.work().answers, crate::Saved { remembered: 1, computed: 3 });
+        assert_eq!(first.work().answers, crate::Saved { remembered: 1, computed: 3, set_aside: 0 });
         drop(first);
         let second = open(&folder);
         let stored = StoredGenerator::new(&counting, &second);
@@ -287,7 +287,7 @@ mod tests {
         let (store, asked) = (open(&folder), Scripted(vec![Ok(Answer::whole("two"))]));
         let answers = StoredGenerator::new(&asked, &store).generate_all(&["a", "b", "c"]).unwrap();
         assert_eq!(answers, ["one", "two", "three"].map(Answer::whole));
-        assert_eq!(store.work().answers, crate::Saved { remembered: 2, computed: 1 });
+        assert_eq!(store.work().answers, crate::Saved { remembered: 2, computed: 1, set_aside: 0 });
     }
 
     #[test]
@@ -348,7 +348,7 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(stored.generate_all(&["a"]).unwrap(), [Answer::whole("new")]);
         }
-        assert_eq!(store.work().answers, crate::Saved { remembered: 1, computed: 1 });
+        assert_eq!(store.work().answers, crate::Saved { remembered: 1, computed: 1, set_aside: 0 });
         drop(store);
         let (store, silent) = (open(&folder), Scripted(Vec::new()));
         let kept = StoredGenerator::new(&silent, &store).generate_all(&["a"]).unwrap();

@@ -94,6 +94,6 @@ mod tests {
         assert_eq!(first, counting.0.score(&passages).unwrap());
         assert_eq!(stored.score(&passages).unwrap(), first);
         assert_eq!(counting.1.load(Ordering::Relaxed), 5);
-        assert_eq!(store.work().verdicts, crate::Saved { remembered: 5, computed: 5 });
+        assert_eq!(store.work().verdicts, crate::Saved { remembered: 5, computed: 5, set_aside: 0 });
     }
 }

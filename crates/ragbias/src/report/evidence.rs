@@ -1,6 +1,6 @@
 //! The questions behind every point, as JSON in the page: strings once, outcomes as numbers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use ragbias_core::{Lean, Silent, Verdict};
 use ragbias_data::Outcome;
@@ -80,9 +80,9 @@ fn asked(system: &System, inputs: Option<&Inputs>, strings: &mut Strings) -> Ask
         )
     };
     let mut of: BTreeMap<&str, HashMap<&str, &Outcome>> = BTreeMap::new();
-    let mut order: Vec<&Outcome> = Vec::new();
+    let (mut order, mut known) = (Vec::new(), HashSet::new());
     for outcome in &system.outcomes {
-        if !order.iter().any(|known| known.question == outcome.question) {
+        if known.insert(&outcome.question) {
             order.push(outcome);
         }
         of.entry(&outcome.embedder).or_default().insert(&outcome.question, outcome);

@@ -9,6 +9,9 @@ use resvg::usvg::{Options, Tree};
 /// Pixels for each unit of a figure.
 const SCALE: f32 = 2.5;
 
+/// Pixels of a figure, at most: 256 MB while it is drawn.
+const MOST_PIXELS: u64 = 64 << 20;
+
 /// Draws figures with the fonts of this machine.
 pub(super) struct Painter {
     options: Options<'static>,
@@ -30,13 +33,31 @@ impl Painter {
         Some(Self { options: Options { font_family: family, fontdb: Arc::new(fonts), ..Options::default() } })
     }
 
-    /// A PNG file of an SVG file.
-    pub(super) fn png(&self, svg: &str) -> Vec<u8> {
-        let tree = Tree::from_str(svg, &self.options).expect("figures are valid SVG; this is a bug");
-        let size = tree.size().to_int_size().scale_by(SCALE).expect("figures have a size; this is a bug");
-        let mut pixels =
-            Pixmap::new(size.width(), size.height()).expect("figures have a size; this is a bug");
+    /// A PNG file of an SVG file, or why there is none: one that is too large, say.
+    pub(super) fn png(&self, svg: &str) -> Result<Vec<u8>, String> {
+        let tree = Tree::from_str(svg, &self.options).map_err(|error| error.to_string())?;
+        let size = tree.size().to_int_size().scale_by(SCALE);
+        let mut pixels = size
+            .filter(|size| u64::from(size.width()) * u64::from(size.height()) <= MOST_PIXELS)
+            .and_then(|size| Pixmap::new(size.width(), size.height()))
+            .ok_or_else(|| "it has too many pixels".to_owned())?;
         resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixels.as_mut());
-        pixels.encode_png().expect("pixels become a PNG file; this is a bug")
+        pixels.encode_png().map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::svg::Svg;
+    use super::*;
+
+    #[test]
+    fn text_with_control_characters_is_drawn_and_what_is_too_large_is_said() {
+        let Some(painter) = Painter::new() else { return };
+        let mut svg = Svg::new(100.0, 20.0, "a\u{c}b");
+        svg.text("tick", (1.0, 10.0), "form\u{c}feed \u{0} \u{ffff} \u{1b}[2J");
+        assert!(painter.png(&svg.standalone()).unwrap().starts_with(b"\x89PNG"));
+        let error = painter.png(&Svg::new(100.0, 1e6, "tall").standalone()).unwrap_err();
+        assert_eq!(error, "it has too many pixels");
     }
 }

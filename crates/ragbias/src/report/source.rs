@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
+use ragbias_core::{ContentId, slug_of};
 use ragbias_data::{Outcome, read_outcomes};
 use ragbias_stats::{Equivalence, TargetStatus};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::choose::subject;
 use crate::measured::{AnswerBias, Coverage, NothingScored};
-use crate::run::Manifest;
+use crate::run::{CHOICES, Manifest, is_whole};
 use crate::{Error, Result};
 
 /// An estimate with its 95% interval.
@@ -170,7 +173,12 @@ struct FitFile {
 /// An element of `choice.json`.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Choice {
+    /// The run that it was made of; none where an earlier version wrote it.
+    #[serde(default)]
+    run: Option<ContentId>,
     axis: String,
+    /// The same.
+    data: Option<String>,
     llm: String,
     pub(super) delta: f64,
     pub(super) base: Confirmed,
@@ -180,6 +188,10 @@ pub(super) struct Choice {
 }
 
 impl Choice {
+    fn is_of(&self, row: &Row, llm: &str) -> bool {
+        self.llm == llm && self.axis == row.axis && self.data.as_ref().is_none_or(|data| *data == row.data)
+    }
+
     /// The control that was chosen.
     pub(super) fn turned(&self) -> Option<&Turned> {
         self.controls.iter().find(|turned| Some(&turned.control) == self.chosen.as_ref())
@@ -247,22 +259,15 @@ impl System {
         self.base().verdict(self.delta())
     }
 
-    /// A name for files and anchors.
+    /// A name for files and anchors, which no other system of a report has.
     pub(super) fn id(&self) -> String {
         let row = self.base();
-        let parts = [
-            Some(&row.axis),
-            (row.data != row.axis).then_some(&row.data),
-            row.llm.as_ref(),
-            Some(&row.split),
-        ];
-        plain(&parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("-"))
+        let axis = subject(&row.axis, &row.data);
+        match &row.llm {
+            Some(llm) => slug_of(&[&axis, llm, &row.split]),
+            None => slug_of(&[&axis, &row.split]),
+        }
     }
-}
-
-/// A name as a part of a file's name.
-pub(super) fn plain(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect()
 }
 
 pub(super) fn is_base(row: &Row) -> bool {
@@ -277,14 +282,20 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// `manifest.json` and `results.json` must be there; lines, choices and outcomes may be.
-    pub(super) fn read(folder: &Path) -> Result<Self> {
-        let manifest: Manifest = required(folder, "manifest.json")?;
-        let rows: Vec<Row> = required(folder, "results.json")?;
-        let fits: FitFile = optional(folder, "fit.json")?.unwrap_or_default();
-        let choices: Vec<Choice> = optional(folder, "choice.json")?.unwrap_or_default();
+    /// `manifest.json` and `results.json` must be there; lines and outcomes may be, and in the folder of choices those that were
+    /// made of this run.
+    pub(super) fn read(folder: &Path, choices: &Path) -> Result<Self> {
+        let manifest = Manifest::read(folder)?;
+        let rows: Vec<Row> = required(&manifest, folder, "results.json")?;
+        let fits: FitFile = optional(&manifest, folder, "fit.json")?.unwrap_or_default();
+        let choices = choices_of(&manifest, choices)?;
         let path = folder.join("outcomes.parquet");
-        let outcomes = if path.is_file() { read_outcomes(&path)? } else { Vec::new() };
+        let outcomes = if path.is_file() {
+            manifest.check(folder, "outcomes.parquet")?;
+            read_outcomes(&path)?
+        } else {
+            Vec::new()
+        };
 
         let mut systems: Vec<System> = Vec::new();
         for row in rows {
@@ -314,7 +325,7 @@ impl Source {
             systems.push(System {
                 line: line.cloned(),
                 no_line: left.map(|left| left.reason.clone()),
-                choice: choices.iter().find(|choice| choice.llm == llm && choice.axis == row.axis).cloned(),
+                choice: choices.iter().find(|choice| choice.is_of(&row, llm)).cloned(),
                 outcomes: ours.cloned().collect(),
                 rows: vec![row],
             });
@@ -323,15 +334,41 @@ impl Source {
     }
 }
 
-fn required<T: DeserializeOwned>(folder: &Path, file: &str) -> Result<T> {
+fn required<T: DeserializeOwned>(manifest: &Manifest, folder: &Path, file: &str) -> Result<T> {
     let path = folder.join(file);
     let text = fs_err::read_to_string(&path).map_err(|error| Error::Run {
         path: folder.into(),
-        reason: format!("not a run folder: {error}\nhint: `ragbias run EXPERIMENT.toml` makes one"),
+        reason: format!("not a whole run: {error}\nhint: `ragbias run EXPERIMENT.toml` makes one"),
     })?;
+    manifest.check(folder, file)?;
     serde_json::from_str(&text).map_err(|error| Error::Run { path, reason: error.to_string() })
 }
 
-fn optional<T: DeserializeOwned>(folder: &Path, file: &str) -> Result<Option<T>> {
-    folder.join(file).is_file().then(|| required(folder, file)).transpose()
+fn optional<T: DeserializeOwned>(manifest: &Manifest, folder: &Path, file: &str) -> Result<Option<T>> {
+    folder.join(file).is_file().then(|| required(manifest, folder, file)).transpose()
+}
+
+/// The choices in a folder that were made of this run.
+fn choices_of(manifest: &Manifest, folder: &Path) -> Result<Vec<Choice>> {
+    let path = folder.join(CHOICES);
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let text = fs_err::read_to_string(&path)?;
+    let wrong = |error: serde_json::Error| Error::Run { path: path.clone(), reason: error.to_string() };
+    let values: Vec<Value> = serde_json::from_str(&text).map_err(wrong)?;
+    let mut choices = Vec::new();
+    for value in values {
+        // Those of earlier versions carry neither.
+        let is_checked = value.get("run").is_some() || value.get("checksum").is_some();
+        if is_checked && !is_whole(&value) {
+            return Err(Error::Run {
+                path,
+                reason: "not what was written here: damaged, or changed since\nhint: `ragbias choose` writes it again".into(),
+            });
+        }
+        choices.push(serde_json::from_value::<Choice>(value).map_err(wrong)?);
+    }
+    choices.retain(|choice| choice.run == manifest.run);
+    Ok(choices)
 }

@@ -216,9 +216,13 @@ impl Panel {
     }
 }
 
-/// Text of XML.
+/// Text of XML; a character that XML has no place for, such as a form feed, is shown as one that is missing.
 pub(super) fn escape(text: impl Display) -> String {
-    text.to_string().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    let allowed = |c: char| {
+        !(c.is_control() && !matches!(c, '\t' | '\n' | '\r') || matches!(c, '\u{fffe}' | '\u{ffff}'))
+    };
+    let text: String = text.to_string().chars().map(|c| if allowed(c) { c } else { '\u{fffd}' }).collect();
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// Text of SVG, in which the b of `R_b` is set below the line.

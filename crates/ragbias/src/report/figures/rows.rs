@@ -1,4 +1,6 @@
-use super::super::source::{Biased, Interval, System, plain};
+use ragbias_core::slug;
+
+use super::super::source::{Biased, Interval, System};
 use super::super::svg::{Scale, Svg};
 use super::super::words::{interval, number, p_value, signed};
 use super::{Figure, WIDTH, figure};
@@ -192,7 +194,7 @@ pub(super) fn sensitivities(axis: &str, systems: &[&System]) -> Option<Figure> {
         svg.circle("base", (x.at(value), y), 5.0);
     }
     Some(Figure {
-        id: format!("{}-sensitivities", plain(axis)),
+        id: format!("{}-sensitivities", slug(axis)),
         title: "How much the answers follow the embedder".into(),
         caption: "s = 0: the LLM ignores what is retrieved. s = 1: its answers move as far as the documents do. 95% \
                   intervals, by a bootstrap over topics and embedders together."

@@ -1,12 +1,15 @@
+//! A whole experiment, into a run folder.
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use ragbias_core::{Axis, ContentId, Embedder, Generator, Progress};
+use ragbias_core::{Axis, ContentId, Embedder, Generator, Progress, slug};
 use ragbias_data::{
     Measurement, MeasurementRow, Outcome, load_axis, write_file, write_measurements, write_outcomes,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::experiment::{Experiment, Part};
 use crate::family::{Family, Shard};
@@ -16,25 +19,18 @@ use crate::measure::{Labels, Measure};
 use crate::measured::{AnswerBias, Measured};
 use crate::memo::{StoredEmbedder, StoredGenerator, StoredScorer};
 use crate::recipe::Recipe;
-use crate::report::report;
+use crate::report::write_report;
 use crate::scorer::Scorers;
 use crate::{Models, Result, Store};
 
-/// What a run was: enough to run it again and to tell whether another is the same.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Manifest {
-    /// Version of ragbias.
-    pub version: String,
-    /// Commit it was built from, where it was built in a repository.
-    pub commit: Option<String>,
-    /// The experiment, every default filled in.
-    pub experiment: Experiment,
-    /// blake3 of every input: corpora, question sets, embedders, LLMs, scorers.
-    pub inputs: BTreeMap<String, ContentId>,
-    /// What should be known of the LLMs that answered, by name: which model a server said it runs, or that it did not say.
-    #[serde(default)]
-    pub notes: BTreeMap<String, Vec<String>>,
-}
+mod folder;
+mod manifest;
+mod sealed;
+
+pub(crate) use folder::{CHOICES, CONTROLS, RunFolder};
+pub(crate) use manifest::MANIFEST;
+pub use manifest::Manifest;
+pub(crate) use sealed::{is_whole, sealed};
 
 /// The family of an embedder that belongs to none.
 pub const BASE_FAMILY: &str = "base";
@@ -67,7 +63,8 @@ pub struct PartResult {
 
 /// Runs an experiment into `folder`, and gives its measurements, in the order of the file, and the lines through them.
 ///
-/// What the store remembers is not computed again; run files are written at the end, each whole or not at all.
+/// What the store remembers is not computed again. The files of the run are written at the end, and all of them together take the
+/// places of those of an earlier run; a choice that was made of another run is set aside, in a folder of `earlier`.
 ///
 /// # Errors
 /// Whatever a part fails with.
@@ -78,6 +75,7 @@ pub fn run(
     store: &Store,
     progress: &dyn Progress,
 ) -> Result<(Vec<PartResult>, Fits)> {
+    let run_folder = RunFolder::open(folder)?;
     let mut llms = Llms::new();
     let measured = measure_parts(experiment, folder, models, store, &mut llms, progress);
     // Where a part failed too: a note may be the reason.
@@ -89,11 +87,13 @@ pub fn run(
     let manifest = Manifest {
         version: env!("CARGO_PKG_VERSION").into(),
         commit: option_env!("RAGBIAS_COMMIT").map(str::to_owned),
+        run: None,
         experiment: experiment.clone(),
         inputs,
+        files: BTreeMap::new(),
         notes,
     };
-    let fits = write(folder, &manifest, &results, progress)?;
+    let fits = write(&run_folder, manifest, &results, progress)?;
     Ok((results, fits))
 }
 
@@ -183,7 +183,7 @@ impl<'a> PartRun<'a> {
         }
         for path in &self.part.families {
             let recipe = Recipe::read(path)?;
-            let folder = families.join(&recipe.name);
+            let folder = families.join(slug(&recipe.name));
             let mut family = Family::new(&recipe, models, self.store, self.progress)?;
             self.inputs.insert(format!("base of family {}", recipe.name), family.base_id());
             // The base's own row is first: it is measured where the part names it as an embedder.
@@ -240,24 +240,50 @@ impl<'a> PartRun<'a> {
     }
 }
 
+/// Files of a run that numbers are read from.
+const TABLES: [&str; 5] =
+    ["measurements.parquet", "measurements.csv", "outcomes.parquet", "results.json", "fit.json"];
+
 fn write(
-    folder: &Path,
-    manifest: &Manifest,
+    folder: &RunFolder,
+    mut manifest: Manifest,
     results: &[PartResult],
     progress: &dyn Progress,
 ) -> Result<Fits> {
+    let staging = folder.stage()?;
+    let place = |file: &str| staging.path().join(file);
+    let mut found = serde_json::to_value(results).map_err(std::io::Error::from)?;
+    let run = Manifest::id(&manifest.experiment, &manifest.inputs, &found.to_string())?;
+    manifest.run = Some(run);
+    for result in found.as_array_mut().into_iter().flatten() {
+        result["run"] = run.to_string().into();
+    }
     let measurements: Vec<Measurement> = results.iter().map(measurement).collect();
     let outcomes: Vec<Outcome> = results.iter().flat_map(|result| result.measured.outcomes.clone()).collect();
-    write_measurements(&folder.join("measurements.parquet"), &measurements)?;
-    write_measurements(&folder.join("measurements.csv"), &measurements)?;
-    write_outcomes(&folder.join("outcomes.parquet"), &outcomes)?;
-    write_json(&folder.join("manifest.json"), manifest)?;
-    write_json(&folder.join("results.json"), &results)?;
+    write_measurements(&place("measurements.parquet"), &measurements, Some(run))?;
+    write_measurements(&place("measurements.csv"), &measurements, Some(run))?;
+    write_outcomes(&place("outcomes.parquet"), &outcomes, Some(run))?;
+    write_json(&place("results.json"), &found)?;
     let rows: Vec<MeasurementRow> = measurements.iter().map(MeasurementRow::from).collect();
     let config = FitConfig { seed: manifest.experiment.measure.seed, ..FitConfig::default() };
     let fits = fit(&rows, &outcomes, &config)?;
-    write_json(&folder.join("fit.json"), &fits)?;
-    report(folder, progress)?;
+    let mut lines = serde_json::to_value(&fits).map_err(std::io::Error::from)?;
+    lines["run"] = run.to_string().into();
+    write_json(&place("fit.json"), &lines)?;
+    for file in TABLES {
+        manifest.files.insert(file.into(), ContentId::of(&fs_err::read(place(file))?));
+    }
+    write_file(&place(MANIFEST), manifest.to_json()?)?;
+    // A choice that was made of the same run is still its choice.
+    write_report(staging.path(), folder.path(), staging.path(), progress)?;
+    if let Some(place) = folder.publish(staging)? {
+        progress.note(&format!(
+            "a choice was there, made of a run that found something else; it is in {} now\nhint: `ragbias choose --run {}` \
+             chooses anew",
+            place.display(),
+            folder.path().display()
+        ));
+    }
     Ok(fits)
 }
 
@@ -281,7 +307,7 @@ fn measurement(result: &PartResult) -> Measurement {
     }
 }
 
-fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+fn write_json(path: &Path, value: &Value) -> Result<()> {
     let json = serde_json::to_string_pretty(value).map_err(std::io::Error::from)?;
     Ok(write_file(path, json)?)
 }

@@ -1,0 +1,216 @@
+//! Files and folders that are there whole or not at all.
+//!
+//! [`write_file`] writes a file, [`Staging`] is a folder that takes its place when all of it is there, and [`temporary_file`] is for
+//! what is too large for memory. What a process that was killed left of them is removed where the next one writes: [`tidy`].
+//!
+//! ```
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("new/table.csv");
+//! ragbias_files::write_file(&path, "a,b\n")?;
+//! assert_eq!(std::fs::metadata(path)?.len(), 4);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use tempfile::{NamedTempFile, TempDir};
+
+/// How names of temporary files and folders begin. Whose process lives is locked.
+const PREFIX: &str = ".ragbias-tmp-";
+
+/// Writes a file by way of a temporary one beside it and a rename: after an error, a kill or a full disk there is either
+/// the old file or the new one, never half of it.
+///
+/// Temporary files that killed processes left in the folder are removed first, once in a process and folder.
+///
+/// # Errors
+/// Failures of the file system, with the file's name.
+pub fn write_file(path: &Path, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let write = || {
+        let mut file = temporary_file(folder)?;
+        file.write_all(bytes.as_ref())?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        sync_folder(folder);
+        Ok(())
+    };
+    write().map_err(|error| named(path, error))
+}
+
+/// A folder that is filled under a temporary name, in the folder that it is for. Dropped, it is removed with what is in it.
+#[derive(Debug)]
+pub struct Staging {
+    folder: TempDir,
+    /// Held as long as the folder is filled.
+    lock: Option<File>,
+}
+
+impl Staging {
+    /// An empty one in `folder`, which is made where it is not there.
+    ///
+    /// # Errors
+    /// Failures of the file system.
+    pub fn within(folder: &Path) -> std::io::Result<Self> {
+        fs_err::create_dir_all(folder)?;
+        tidy_once(folder);
+        loop {
+            let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(folder)?;
+            let lock = locked(folder.path());
+            if folder.path().is_dir() {
+                return Ok(Self { folder, lock });
+            }
+        }
+    }
+
+    /// Where it is filled.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Renames it, in one step; at `path` there must be nothing, or an empty folder.
+    ///
+    /// # Errors
+    /// Failures of the file system; then it is removed.
+    pub fn rename(self, path: &Path) -> std::io::Result<()> {
+        fs_err::rename(self.folder.path(), path)?;
+        let _ = self.folder.keep();
+        drop(self.lock);
+        path.parent().into_iter().for_each(sync_folder);
+        Ok(())
+    }
+}
+
+/// Removes the temporary files and folders that killed processes left in `folder`; those of processes that live stay, and
+/// so does what cannot be removed, or told to be anyone's.
+pub fn tidy(folder: &Path) {
+    let Ok(entries) = fs_err::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            continue;
+        }
+        let path = entry.path();
+        // The lock is held until it is gone: whoever made it just now, and waits for it, sees that, and makes another.
+        let Ok(file) = fs_err::File::open(&path) else { continue };
+        if file.file().try_lock().is_ok() {
+            let _ = if path.is_dir() { fs_err::remove_dir_all(&path) } else { fs_err::remove_file(&path) };
+        }
+    }
+}
+
+fn tidy_once(folder: &Path) {
+    static TIDIED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    if TIDIED.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned()) {
+        tidy(folder);
+    }
+}
+
+/// A temporary file in `folder`, which is made where it is not there; persisted, it is an ordinary file. Dropped, it is removed.
+///
+/// # Errors
+/// Failures of the file system.
+pub fn temporary_file(folder: &Path) -> std::io::Result<NamedTempFile> {
+    fs_err::create_dir_all(folder)?;
+    tidy_once(folder);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(PREFIX);
+    // Temporary files are for their owner alone; this one becomes an ordinary file, with the user's umask.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    loop {
+        let file = builder.tempfile_in(folder)?;
+        // Where a file system has no locks, nobody removes what nobody can lock.
+        let _ = file.as_file().lock();
+        if file.path().exists() {
+            return Ok(file);
+        }
+    }
+}
+
+/// A lock on a folder, where there are such.
+fn locked(folder: &Path) -> Option<File> {
+    let file = fs_err::File::open(folder).ok()?.into_file();
+    file.lock().ok()?;
+    Some(file)
+}
+
+/// Makes a rename in a folder outlast a power cut, where folders can be synchronised.
+fn sync_folder(folder: &Path) {
+    if let Ok(folder) = fs_err::File::open(folder) {
+        let _ = folder.sync_all();
+    }
+}
+
+fn named(path: &Path, error: std::io::Error) -> std::io::Error {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let hint = match error.kind() {
+        FileTooLarge | QuotaExceeded | StorageFull => {
+            "\nhint: make room, or write elsewhere; nothing was left behind"
+        }
+        _ => "",
+    };
+    std::io::Error::new(error.kind(), format!("{}: {error}{hint}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let names = fs_err::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        names.map(|name| name.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/table.csv");
+        write_file(&path, "old").unwrap();
+        write_file(&path, "newer").unwrap();
+        assert_eq!(fs_err::read_to_string(&path).unwrap(), "newer");
+        // A folder cannot be replaced by a file: the rename fails, when everything is written.
+        let occupied = folder.path().join("new");
+        let error = write_file(&occupied, "x").unwrap_err().to_string();
+        assert!(error.contains("new: "), "{error}");
+        assert_eq!(fs_err::read_to_string(&path).unwrap(), "newer");
+        assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_a_living_one_fills_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        // Nobody holds a lock on these.
+        fs_err::write(folder.join(format!("{PREFIX}file")), "half").unwrap();
+        fs_err::create_dir_all(folder.join(format!("{PREFIX}folder/below"))).unwrap();
+        fs_err::write(folder.join("table.csv"), "whole").unwrap();
+        let staging = Staging::within(folder).unwrap();
+        let file = temporary_file(folder).unwrap();
+        tidy(folder);
+        let mut left = names(folder);
+        left.sort();
+        let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+        let mut expected = vec![name(staging.path()), name(file.path()), "table.csv".into()];
+        expected.sort();
+        assert_eq!(left, expected);
+        drop((staging, file));
+        assert_eq!(names(folder), ["table.csv"]);
+    }
+
+    #[test]
+    fn a_staged_folder_takes_its_place_in_one_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let (staging, place) = (Staging::within(folder.path()).unwrap(), folder.path().join("place"));
+        write_file(&staging.path().join("below/a.txt"), "a").unwrap();
+        staging.rename(&place).unwrap();
+        assert_eq!(names(folder.path()), ["place"]);
+        assert_eq!(fs_err::read_to_string(place.join("below/a.txt")).unwrap(), "a");
+    }
+}

@@ -1,0 +1,142 @@
+//! A run folder, whose files change together.
+
+use std::path::{Path, PathBuf};
+
+use ragbias_core::ContentId;
+use ragbias_data::{Staging, tidy};
+use serde::Deserialize;
+
+use super::manifest::Manifest;
+use crate::{Error, Result};
+
+/// Files that are whole and on their way into the folder. What is in it is newer than what is beside it.
+const NEXT: &str = ".next";
+
+/// Where choices of earlier runs are kept.
+const EARLIER: &str = "earlier";
+
+/// All choices of a run.
+pub(crate) const CHOICES: &str = "choice.json";
+
+/// What a retrieval service loads of them.
+pub(crate) const CONTROLS: &str = "choice";
+
+/// A run folder, or the place of one.
+///
+/// New files are written into a temporary folder in it, which is renamed to `.next` when all of them are whole, and then emptied
+/// into the run folder. A process that is killed before the rename leaves the earlier files; one that is killed after it leaves
+/// the new ones, and whoever opens the folder next puts them in their places.
+#[derive(Debug)]
+pub(crate) struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// Ends what killed processes left undone, and removes their temporary files.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let folder = Self { path: path.into() };
+        if path.is_dir() {
+            tidy(path);
+            let _lock = folder.lock();
+            folder.settle()?;
+        }
+        Ok(folder)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// An empty folder for new files.
+    pub(crate) fn stage(&self) -> Result<Staging> {
+        Ok(Staging::within(&self.path)?)
+    }
+
+    /// Puts all files of a folder in the places of those of the same names. Where a choice is of another run then, it is set
+    /// aside; gives where to.
+    pub(crate) fn publish(&self, staging: Staging) -> Result<Option<PathBuf>> {
+        let _lock = self.lock();
+        self.settle()?;
+        self.replace(staging)
+    }
+
+    /// The same of files that were made from those of a run, if it is still that which is here.
+    ///
+    /// # Errors
+    /// Another run, which was written meanwhile.
+    pub(crate) fn publish_of(&self, run: &Manifest, staging: Staging) -> Result<()> {
+        let _lock = self.lock();
+        self.settle()?;
+        if Manifest::read(&self.path)?.run != run.run {
+            let reason = "another run was written here meanwhile\nhint: try again".into();
+            return Err(Error::Run { path: self.path.clone(), reason });
+        }
+        self.replace(staging).map(drop)
+    }
+
+    fn replace(&self, staging: Staging) -> Result<Option<PathBuf>> {
+        staging.rename(&self.path.join(NEXT))?;
+        self.settle()
+    }
+
+    /// Held while files are put in their places; none where the file system has no locks.
+    fn lock(&self) -> Option<fs_err::File> {
+        let folder = fs_err::File::open(&self.path).ok()?;
+        folder.file().lock().ok()?;
+        Some(folder)
+    }
+
+    fn settle(&self) -> Result<Option<PathBuf>> {
+        let next = self.path.join(NEXT);
+        if next.is_dir() {
+            let entries: Vec<_> = fs_err::read_dir(&next)?.collect::<Result<_, _>>()?;
+            for entry in entries {
+                move_over(&entry.path(), &self.path.join(entry.file_name()))?;
+            }
+            fs_err::remove_dir(&next)?;
+        }
+        self.set_aside()
+    }
+
+    /// Moves the choice of another run out of the way.
+    fn set_aside(&self) -> Result<Option<PathBuf>> {
+        let (choices, controls) = (self.path.join(CHOICES), self.path.join(CONTROLS));
+        // A manifest that cannot be read is refused where it is needed.
+        let (Ok(text), Ok(run)) = (fs_err::read_to_string(&choices), Manifest::read(&self.path)) else {
+            return Ok(None);
+        };
+        // One that is damaged is refused where it is read.
+        let Ok(of) = serde_json::from_str::<Vec<OfRun>>(&text) else { return Ok(None) };
+        let of = of.first().and_then(|choice| choice.run);
+        if of == run.run {
+            return Ok(None);
+        }
+        let name = of.map_or_else(|| "unknown".into(), |of| of.short());
+        let place = self.path.join(EARLIER).join(name);
+        fs_err::create_dir_all(&place)?;
+        // The file last: as long as it is here, it is seen that there is more to move.
+        if controls.is_dir() {
+            move_over(&controls, &place.join(CONTROLS))?;
+        }
+        move_over(&choices, &place.join(CHOICES))?;
+        Ok(Some(place))
+    }
+}
+
+/// Which run something is of.
+#[derive(Deserialize)]
+struct OfRun {
+    #[serde(default)]
+    run: Option<ContentId>,
+}
+
+/// Renames a file or folder, over any other.
+fn move_over(from: &Path, to: &Path) -> Result<()> {
+    if to.is_dir() {
+        fs_err::remove_dir_all(to)?;
+    }
+    Ok(fs_err::rename(from, to)?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ragbias_core::{ContentHasher, ContentId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::sealed::{is_whole, sealed};
+use crate::experiment::Experiment;
+use crate::{Error, Result};
+
+/// Its name in a run folder.
+pub(crate) const MANIFEST: &str = "manifest.json";
+
+/// What a run was: enough to run it again and to tell whether another is the same.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of ragbias.
+    pub version: String,
+    /// Commit it was built from, where it was built in a repository.
+    pub commit: Option<String>,
+    /// The hash of experiment, inputs and results, which all files of the run carry: two runs that found the same are one.
+    /// None in folders of versions that did not write it.
+    #[serde(default)]
+    pub run: Option<ContentId>,
+    /// The experiment, every default filled in.
+    pub experiment: Experiment,
+    /// blake3 of every input: corpora, question sets, embedders, LLMs, scorers.
+    pub inputs: BTreeMap<String, ContentId>,
+    /// blake3 of every other file that numbers are read from.
+    #[serde(default)]
+    pub files: BTreeMap<String, ContentId>,
+    /// What should be known of the LLMs that answered, by name: which model a server said it runs, or that it did not say.
+    #[serde(default)]
+    pub notes: BTreeMap<String, Vec<String>>,
+}
+
+impl Manifest {
+    /// The id of a run of these inputs that gave these results.
+    pub(super) fn id(
+        experiment: &Experiment,
+        inputs: &BTreeMap<String, ContentId>,
+        results: &str,
+    ) -> std::io::Result<ContentId> {
+        let hasher = ContentHasher::new("run/1").field(serde_json::to_string(experiment)?);
+        Ok(hasher.field(serde_json::to_string(inputs)?).field(results).finish())
+    }
+
+    /// Reads the manifest of a run folder.
+    ///
+    /// # Errors
+    /// A folder without one; one that is not what the run wrote.
+    pub(crate) fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(MANIFEST);
+        let text = fs_err::read_to_string(&path).map_err(|error| Error::Run {
+            path: folder.into(),
+            reason: format!("not a run folder: {error}\nhint: `ragbias run EXPERIMENT.toml` makes one"),
+        })?;
+        let wrong = |reason: String| Error::Run { path: path.clone(), reason };
+        let value: Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        // Those of earlier versions have neither.
+        let is_checked = value.get("run").is_some() || value.get("checksum").is_some();
+        if is_checked && !is_whole(&value) {
+            return Err(changed(&path));
+        }
+        let manifest: Self = serde_json::from_value(value).map_err(|error| wrong(error.to_string()))?;
+        if is_checked && manifest.run.is_none() {
+            return Err(changed(&path));
+        }
+        Ok(manifest)
+    }
+
+    /// The manifest of the run that a table lies in the folder of, where it does.
+    ///
+    /// # Errors
+    /// One that is not what the run wrote.
+    pub(crate) fn beside(table: &Path) -> Result<Option<Self>> {
+        let folder = table.parent().unwrap_or(Path::new(""));
+        let Ok(text) = fs_err::read_to_string(folder.join(MANIFEST)) else { return Ok(None) };
+        // Other things have a manifest too.
+        let value: Value = serde_json::from_str(&text).unwrap_or_default();
+        if value.get("run").is_none() && value.get("checksum").is_none() {
+            return Ok(None);
+        }
+        Self::read(folder).map(Some)
+    }
+
+    /// As text with a checksum.
+    pub(super) fn to_json(&self) -> std::io::Result<String> {
+        Ok(serde_json::to_string_pretty(&sealed(serde_json::to_value(self)?))?)
+    }
+
+    /// Whether a file of the run is what the run wrote; of an earlier version, nobody knows.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or that has changed, by name.
+    pub(crate) fn check(&self, folder: &Path, file: &str) -> Result<()> {
+        let path = folder.join(file);
+        if self.run.is_some() && self.files.get(file) != Some(&ContentId::of(&fs_err::read(&path)?)) {
+            return Err(changed(&path));
+        }
+        Ok(())
+    }
+
+    /// Refuses inputs other than those of the run.
+    ///
+    /// # Errors
+    /// One that has changed, by name.
+    pub(crate) fn check_inputs(&self, folder: &Path, inputs: &[(String, ContentId)]) -> Result<()> {
+        let other = inputs.iter().find(|(name, id)| self.inputs.get(name).is_some_and(|then| then != id));
+        other.map_or(Ok(()), |(name, _)| {
+            Err(Error::Run {
+                path: folder.into(),
+                reason: format!("{name} has changed since the run\nhint: `ragbias run EXPERIMENT.toml` measures it as it is now"),
+            })
+        })
+    }
+}
+
+/// A file of a run that is not what the run wrote.
+fn changed(path: &Path) -> Error {
+    Error::Run {
+        path: path.into(),
+        reason: "not what was written here: damaged, or changed since\nhint: `ragbias run EXPERIMENT.toml` writes it again, \
+                 from the store; a table of your own belongs into another folder"
+            .into(),
+    }
+}

@@ -1,0 +1,194 @@
+//! What components answered before, in one SQLite file.
+//!
+//! [`file`] says which files are stores, [`value`] how a value is kept with its checksum; [`vectors`], [`answers`] and
+//! [`verdicts`] are the values.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use etcetera::BaseStrategy;
+use rusqlite::Connection;
+use serde::Serialize;
+
+use crate::{Error, Result};
+
+mod answers;
+mod file;
+mod value;
+mod vectors;
+mod verdicts;
+
+use answers::Answered;
+
+/// What components answered before, by content hash, in one SQLite file.
+///
+/// Vectors are kept by embedder and text, answers and choices by LLM and prompt, verdicts by scorer and passage. An answer
+/// is kept when it has ended, whatever becomes of those beside it: a run that is killed at any moment, or of which a prompt
+/// fails, loses at most what was being answered, and the next one goes on from there. What was kept outlasts a power cut, as
+/// far as the disk does what it is told. Several processes may share a store; the answer that is kept first is every process's.
+///
+/// Every value is kept with a checksum over its key and itself, which is checked whenever it is read. A value that fails the check
+/// is set aside: it is computed again and replaced, and counted in [`Work`].
+pub struct Store {
+    connection: Mutex<Connection>,
+    path: PathBuf,
+    tallies: [Tally; 3],
+    /// Whether answers of earlier processes are asked again.
+    fresh: bool,
+    answered: Mutex<Answered>,
+    /// Whether there are rows of an earlier version, which carry no checksum.
+    unchecked_rows: bool,
+}
+
+/// What the store keeps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    Vectors,
+    Answers,
+    Verdicts,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    remembered: AtomicUsize,
+    computed: AtomicUsize,
+    set_aside: AtomicUsize,
+}
+
+/// How much of the work the store saved since it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Work {
+    /// Texts embedded.
+    pub vectors: Saved,
+    /// Prompts answered and choices made.
+    pub answers: Saved,
+    /// Passages scored.
+    pub verdicts: Saved,
+}
+
+/// Items of one kind, by where they came from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Saved {
+    /// Taken from the store.
+    pub remembered: usize,
+    /// Computed, and put there.
+    pub computed: usize,
+    /// Found damaged in the store, and not used; those that were needed are among the computed. Of answers, also the
+    /// fingerprints that are kept with them.
+    pub set_aside: usize,
+}
+
+impl Store {
+    /// Opens a store, or makes an empty one.
+    ///
+    /// # Errors
+    /// A file that is no store of this version, which is left as it is; a file that cannot be written to, a folder, or a folder
+    /// that cannot be written to: with the store's name and what to do.
+    pub fn open(path: &Path) -> Result<Self> {
+        let place = |reason| Error::StorePlace { path: Some(path.into()), reason };
+        if path.is_dir() {
+            return Err(place(std::io::Error::other("this is a folder, expected a file")));
+        }
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs_err::create_dir_all(folder).map_err(place)?;
+        }
+        let found = file::inspect(path)?;
+        let opened = file::open(path, found);
+        let (connection, unchecked_rows) =
+            opened.map_err(|reason| Error::Store { path: path.into(), reason })?;
+        Ok(Self {
+            connection: Mutex::new(connection),
+            path: path.into(),
+            tallies: Default::default(),
+            fresh: false,
+            answered: Mutex::default(),
+            unchecked_rows,
+        })
+    }
+
+    /// The store named by `RAGBIAS_STORE`, or the one in the user's cache directory.
+    ///
+    /// # Errors
+    /// Where the user has no home directory.
+    pub fn default_path() -> Result<PathBuf> {
+        if let Some(path) = std::env::var_os("RAGBIAS_STORE").filter(|path| !path.is_empty()) {
+            return Ok(path.into());
+        }
+        let folders = etcetera::choose_base_strategy().map_err(|error| {
+            let reason = std::io::Error::new(std::io::ErrorKind::NotFound, error);
+            Error::StorePlace { path: None, reason }
+        })?;
+        Ok(folders.cache_dir().join("ragbias").join("store.sqlite"))
+    }
+
+    /// The store, whose answers and choices of earlier processes are asked again and replaced; vectors and verdicts, which
+    /// do not change, are remembered.
+    #[must_use]
+    pub fn fresh(self) -> Self {
+        Self { fresh: true, ..self }
+    }
+
+    /// What was remembered and what was computed since this store was opened.
+    pub fn work(&self) -> Work {
+        let saved = |kind: Kind| {
+            let tally = &self.tallies[kind as usize];
+            Saved {
+                remembered: tally.remembered.load(Ordering::Relaxed),
+                computed: tally.computed.load(Ordering::Relaxed),
+                set_aside: tally.set_aside.load(Ordering::Relaxed),
+            }
+        };
+        Work { vectors: saved(Kind::Vectors), answers: saved(Kind::Answers), verdicts: saved(Kind::Verdicts) }
+    }
+
+    /// What should be known of the store when work is done, a note each: what was damaged in it, and what was not used.
+    pub fn notes(&self) -> Vec<String> {
+        let (work, place) = (self.work(), self.path.display());
+        let counted = |saved: Saved, one: &str| {
+            let count = saved.set_aside;
+            (count > 0).then(|| format!("{count} {one}{}", if count == 1 { "" } else { "s" }))
+        };
+        let damaged: Vec<String> =
+            [(work.vectors, "vector"), (work.answers, "answer"), (work.verdicts, "verdict")]
+                .into_iter()
+                .filter_map(|(saved, one)| counted(saved, one))
+                .collect();
+        let mut notes = Vec::new();
+        if !damaged.is_empty() {
+            notes.push(format!(
+                "the store {place}: damaged, not used and replaced: {}\nhint: where this comes again, the disk may be failing",
+                damaged.join(", ")
+            ));
+        }
+        if self.unchecked_rows {
+            notes.push(format!(
+                "the store {place}: what an earlier version kept in it carries no checksums; it stays in the file and is not \
+                 used: what is needed of it is computed again"
+            ));
+        }
+        notes
+    }
+
+    pub(crate) fn tally(&self, kind: Kind, remembered: usize, computed: usize) {
+        let tally = &self.tallies[kind as usize];
+        tally.remembered.fetch_add(remembered, Ordering::Relaxed);
+        tally.computed.fetch_add(computed, Ordering::Relaxed);
+    }
+
+    fn set_aside(&self, kind: Kind) {
+        self.tallies[kind as usize].set_aside.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        // Nothing panics while it holds the connection, and a statement is done or not done.
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self) -> impl Fn(rusqlite::Error) -> Error + '_ {
+        |reason| Error::Store { path: self.path.clone(), reason }
+    }
+}
+
+#[cfg(test)]
+mod tests;
