@@ -171,6 +171,7 @@ impl<'a> Family<'a> {
     pub fn tune(&mut self, out: &Path, shard: Shard, progress: &dyn Progress) -> Result<Vec<Member>> {
         self.claim(out)?;
         let plan = self.recipe.plan()?;
+        self.say_size(&plan, out, progress)?;
         let mined = self.mine(&out.join("mined.parquet"), progress)?;
         let watched = self.mined(self.validation.questions(), progress)?;
         let base_row = self.base_row(progress)?;
@@ -221,6 +222,27 @@ impl<'a> Family<'a> {
         write_family(&out.join("family.parquet"), &rows)?;
         write_family(&out.join("family.csv"), &rows)?;
         Ok(rows)
+    }
+
+    /// Says what a family takes on the disk, where that is much: every member has the weights of all layers.
+    fn say_size(&self, plan: &[Planned], out: &Path, progress: &dyn Progress) -> Result<()> {
+        const MUCH: u64 = 1_000_000_000;
+        let members: u64 = plan.iter().map(|planned| planned.merge.len() as u64).sum();
+        let mut each = 0;
+        for entry in fs_err::read_dir(self.base.folder())? {
+            // A link of the hub's cache is as large as what it leads to.
+            each += fs_err::metadata(entry?.path())
+                .map_or(0, |metadata| if metadata.is_file() { metadata.len() } else { 0 });
+        }
+        if members * each > MUCH {
+            progress.note(&format!(
+                "{members} members of {} MB each: {:.1} GB in {} where the file system cannot share the base's bytes",
+                each / 1_000_000,
+                (members * each) as f64 / 1e9,
+                out.display()
+            ));
+        }
+        Ok(())
     }
 
     /// A folder belongs to one family of one base.

@@ -106,7 +106,11 @@ impl Verified {
     fn write(&self, known: &Known) {
         let Some(folder) = self.path.parent() else { return };
         let written = || -> std::io::Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
+            let mut builder = tempfile::Builder::new();
+            // Others who share the folder may read it.
+            #[cfg(unix)]
+            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+            let mut file = builder.tempfile_in(folder)?;
             file.write_all(&serde_json::to_vec(known)?)?;
             file.persist(&self.path)?;
             Ok(())
