@@ -11,6 +11,7 @@ mod commands;
 mod files;
 mod fit;
 mod harness;
+mod members;
 #[path = "../../crates/ragbias-generate/src/server/mock.rs"]
 #[allow(dead_code, reason = "it serves the server's own tests too")]
 mod mock;
@@ -18,5 +19,6 @@ mod published;
 mod report;
 mod resume;
 mod runs;
+mod secrets;
 mod server;
 mod workspace;

@@ -118,7 +118,13 @@ for each control: control.json for a retrieval service, and the embedder where o
 Exit status: 0 chosen, 4 where no E_b is known to move R_b.")]
     Choose(Choose),
     /// A whole experiment, resumable, into runs/NAME
-    #[command(after_help = "Example:\n  ragbias run experiments/quickstart.toml")]
+    #[command(after_help = "Examples:
+  ragbias run experiments/quickstart.toml
+  ragbias run theirs.toml --allow-host api.example.org
+  ragbias run mine.toml --llm https://USER:PASSWORD@api.example.org/v1#MODEL
+
+A key of yours, from RAGBIAS_API_KEY or OPENAI_API_KEY, goes to a host that the experiment names only with --allow-host or
+--llm, and nowhere unencrypted but to this machine.")]
     Run(Run),
     /// Render the report of a run again
     Report {
@@ -140,6 +146,17 @@ pub(crate) enum Models {
     Path {
         /// Its name
         name: String,
+    },
+    /// Whether every file of a model is the registry's: all of it is read
+    #[command(after_help = "Examples:
+  ragbias models verify
+  ragbias models verify minilm smollm2-135m --json
+
+Exit status: 0 where every file is right, 1 where one is wrong or missing; its name and both checksums are printed.")]
+    Verify {
+        /// Their names [default: every model that is here]
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
     },
 }
 
@@ -234,7 +251,7 @@ pub(crate) struct Measure {
     #[arg(long, env = "RAGBIAS_EMBEDDER")]
     pub(crate) embedder: String,
     /// A model's name, a .gguf file, or a server's address
-    #[arg(long, env = "RAGBIAS_LLM", required_unless_present = "retrieve_only")]
+    #[arg(long, env = "RAGBIAS_LLM", hide_env_values = true, required_unless_present = "retrieve_only")]
     pub(crate) llm: Option<String>,
     /// Scorer of documents: lexicon, classifier or gold [default: gold where all documents are labelled, else the axis's own]
     #[arg(long)]
@@ -263,7 +280,27 @@ pub(crate) struct Measure {
     #[command(flatten)]
     pub(crate) answers: Answers,
     #[command(flatten)]
+    pub(crate) keys: Keys,
+    #[command(flatten)]
     pub(crate) asking: Asking,
+}
+
+/// Where keys may go.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Keys {
+    /// Let keys go to this host although a file names it: HOST or HOST:PORT; http://HOST to send them unencrypted. May be
+    /// given several times
+    #[arg(long, env = "RAGBIAS_ALLOW_HOST", value_delimiter = ',', value_name = "HOST")]
+    pub(crate) allow_host: Vec<String>,
+}
+
+/// LLMs of a file that the user names.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Named {
+    /// The address of an LLM that the file names, with its password, which no run keeps; a key may go there. May be given
+    /// several times
+    #[arg(long = "llm", value_name = "ADDRESS")]
+    pub(crate) llms: Vec<String>,
 }
 
 /// Where an LLM's answers come from.
@@ -407,6 +444,10 @@ pub(crate) struct Choose {
     pub(crate) steps: usize,
     #[command(flatten)]
     pub(crate) answers: Answers,
+    #[command(flatten)]
+    pub(crate) named: Named,
+    #[command(flatten)]
+    pub(crate) keys: Keys,
 }
 
 #[derive(Debug, clap::Args)]
@@ -419,6 +460,10 @@ pub(crate) struct Run {
     pub(crate) runs: PathBuf,
     #[command(flatten)]
     pub(crate) answers: Answers,
+    #[command(flatten)]
+    pub(crate) named: Named,
+    #[command(flatten)]
+    pub(crate) keys: Keys,
     #[command(flatten)]
     pub(crate) asking: Asking,
 }

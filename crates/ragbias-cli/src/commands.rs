@@ -1,5 +1,7 @@
 //! Each command: what the library does for it, and what is printed.
 
+mod models;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,9 +14,9 @@ use ragbias::scorer::{self, Scorers};
 use ragbias::stats::PairedRandomisation;
 use ragbias::tune::Mined;
 use ragbias::{
-    BASE_FAMILY, ChooseConfig, Experiment, Family, FitConfig, Labels, MeasureConfig, Models, NothingScored,
-    PartResult, Recipe, Store, StoredEmbedder, StoredGenerator, StoredScorer, TestCollection, embed_all,
-    load_corpus, load_questions,
+    BASE_FAMILY, ChooseConfig, Experiment, Family, FitConfig, Labels, LlmName, MeasureConfig, Models,
+    NothingScored, PartResult, Recipe, Store, StoredEmbedder, StoredGenerator, StoredScorer, TestCollection,
+    embed_all, load_corpus, load_questions,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -96,6 +98,13 @@ impl Session<'_> {
         Ok(models.on(self.args.device, self.args.precision))
     }
 
+    /// The models, with the LLMs and hosts that the user trusts with a key.
+    fn models_with(&self, keys: &args::Keys, named: &[String]) -> Result<Models> {
+        let hosts = keys.allow_host.iter().map(|host| host.parse()).collect::<Result<_, _>>()?;
+        let named = named.iter().map(|llm| llm.parse()).collect::<Result<_, _>>()?;
+        Ok(self.models_here()?.allowing(hosts).naming(named))
+    }
+
     fn store(&self) -> Result<OpenStore<'_>> {
         self.open_store(false)
     }
@@ -113,50 +122,6 @@ impl Session<'_> {
         let store = Store::open(&path)?;
         let store = if fresh { store.fresh() } else { store };
         Ok(OpenStore { store, progress: &self.progress })
-    }
-
-    fn models(&self, command: &args::Models) -> Result<()> {
-        let models = self.models_here()?;
-        let store = models.store();
-        match command {
-            args::Models::List => {
-                let rows: Vec<_> = store
-                    .registry()
-                    .models()
-                    .iter()
-                    .map(|model| {
-                        let path = store.path(&model.name).ok().flatten();
-                        json!({ "name": model.name, "kind": model.kind, "about": model.about, "licence": model.licence,
-                            "bytes": model.bytes(), "path": path })
-                    })
-                    .collect();
-                self.print(&json!({ "models": rows }), || {
-                    let line = |row: &serde_json::Value| {
-                        let here = if row["path"].is_null() { "not here" } else { "here" };
-                        let megabytes = row["bytes"].as_u64().unwrap_or_default() / 1_000_000;
-                        let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-                        format!(
-                            "{:14} {:9} {megabytes:4} MB  {here:9} {} ({})",
-                            text("name"),
-                            text("kind"),
-                            text("about"),
-                            text("licence")
-                        )
-                    };
-                    rows.iter().map(line).collect::<Vec<_>>().join("\n")
-                })
-            }
-            args::Models::Pull { name } => {
-                let path = store.pull(name, &self.progress)?;
-                self.print(&json!({ "name": name, "path": path }), || path.display().to_string())
-            }
-            args::Models::Path { name } => match store.path(name)? {
-                Some(path) => {
-                    self.print(&json!({ "name": name, "path": path }), || path.display().to_string())
-                }
-                None => bail!("model `{name}` is not here\nhint: `ragbias models pull {name}` fetches it"),
-            },
-        }
     }
 
     fn data(&self, command: &args::Data) -> Result<()> {
@@ -312,13 +277,15 @@ impl Session<'_> {
         let qrels = (bundled && command.questions == command.corpus)
             .then(|| Dataset::bundled(&command.corpus).map(|set| set.qrels))
             .transpose()?;
-        let models = self.models_here()?;
+        let models = self.models_with(&command.keys, &[])?;
+        let llm: Option<LlmName> = command.llm.as_deref().map(str::parse).transpose()?;
+        models.check_keys(&llm)?;
         let store = self.store_of_answers(&command.answers)?;
         let mut embedder = models.embedder(&command.embedder, &self.progress)?;
         if let Some(projection) = &command.project {
             embedder = Models::projected(embedder, projection)?;
         }
-        let generator = match &command.llm {
+        let generator = match &llm {
             Some(llm) if !command.retrieve_only => {
                 let generate = command.asking.generate(GenerateConfig::default())?;
                 let server = command.asking.server(ServerConfig::default())?;
@@ -346,7 +313,7 @@ impl Session<'_> {
             },
             labels: Labels {
                 embedder: &command.embedder,
-                llm: command.llm.as_deref().unwrap_or_default(),
+                llm: llm.as_ref().map(LlmName::as_str).unwrap_or_default(),
                 corpus: &command.corpus,
                 split: Split::All.name(),
             },
@@ -419,7 +386,8 @@ impl Session<'_> {
             config.controls = command.control.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
         }
         let store = self.store_of_answers(&command.answers)?;
-        let choices = ragbias::choose(&command.run, &config, &self.models_here()?, &store, &self.progress)?;
+        let models = self.models_with(&command.keys, &command.named.llms)?;
+        let choices = ragbias::choose(&command.run, &config, &models, &store, &self.progress)?;
         self.print(&json!({ "choices": choices }), || {
             choices.iter().map(table::choice).collect::<Vec<_>>().join("\n\n")
         })?;
@@ -432,9 +400,9 @@ impl Session<'_> {
         experiment.generate = command.asking.generate(experiment.generate)?;
         experiment.server = command.asking.server(experiment.server)?;
         let folder = command.runs.join(&experiment.name);
+        let models = self.models_with(&command.keys, &command.named.llms)?;
         let store = self.store_of_answers(&command.answers)?;
-        let (results, fits) =
-            ragbias::run(&experiment, &folder, &self.models_here()?, &store, &self.progress)?;
+        let (results, fits) = ragbias::run(&experiment, &folder, &models, &store, &self.progress)?;
         let work = store.work();
         let report = folder.join("report.html");
         let summary = json!({ "run": folder, "report": report, "work": work, "results": results,

@@ -6,6 +6,7 @@ use candle_core::Tensor;
 use ragbias_files::Staging;
 use serde_json::{Value, json};
 
+use crate::card::Card;
 use crate::config::{CheckpointConfig, CheckpointFiles, DenseFile, IDENTITY, Module, StepConfig};
 use crate::files::{Object, read_json};
 use crate::parameters::Parameters;
@@ -17,7 +18,7 @@ use crate::{Error, Result};
 ///
 /// Saved, it is a folder that `SentenceTransformer(dir)` and text-embeddings-inference load: the weights with the changed
 /// tensors in their places, the base's tokenizer, pooling, text length and prompts in files that every release from 5.0 on
-/// reads, a `2_Dense` module where there is a head, and `ragbias.json`.
+/// reads, a `2_Dense` module where there is a head, and `ragbias.json` with the SHA-256 of each.
 #[derive(Debug)]
 pub struct Checkpoint<'a> {
     /// The folder of the base.
@@ -74,14 +75,15 @@ impl Checkpoint<'_> {
             fs_err::copy(settings, folder.join("config_sentence_transformers.json"))?;
         }
         self.write_modules(folder, &files.config)?;
-        write_json(&folder.join("ragbias.json"), &self.card)
+        Card::write(folder, &self.card)
     }
 
     fn write_weights(&self, base: &Path, own: &Path) -> Result<()> {
         let whole = base.join("model.safetensors");
         if self.parameters.is_none() && whole.is_file() {
-            // The same bytes in a second place: a link costs nothing where both are on one disk.
-            fs_err::hard_link(&whole, own).or_else(|_| fs_err::copy(&whole, own).map(drop))?;
+            // Never a link: who changes a member would change the base. Where the file system can share what both files
+            // hold until one is written to, as Btrfs, XFS and APFS can, the system's copy does, and costs nothing.
+            fs_err::copy(&whole, own)?;
             return Ok(());
         }
         let values = |name: &str| self.parameters?.get(name).ok().cloned();

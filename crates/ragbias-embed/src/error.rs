@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use crate::FileCheck;
+
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -235,6 +237,33 @@ pub enum Error {
         expected: &'static str,
         /// Its kind.
         received: &'static str,
+    },
+    /// A file of a model that is another than the registry's.
+    #[error(
+        "{}: the file of the model `{name}` is damaged: expected the SHA-256 {}, received {}\n\
+         hint: `ragbias models pull {name}` fetches it again",
+        path.display(), check.expected, check.received.as_deref().unwrap_or("no such file")
+    )]
+    DamagedModel {
+        /// The model.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Its checksum, and the registry's.
+        check: Box<FileCheck>,
+    },
+    /// A file of a tuned checkpoint that is another than was saved.
+    #[error(
+        "{}: damaged since the checkpoint was saved: expected {expected}, received {received}\nhint: `ragbias tune` makes a \
+         member again; to use a checkpoint that was changed on purpose, remove its ragbias.json", path.display()
+    )]
+    DamagedCheckpoint {
+        /// The file.
+        path: PathBuf,
+        /// What `ragbias.json` says of it.
+        expected: String,
+        /// What it is.
+        received: String,
     },
     /// The registry file is wrong.
     #[error("the registry of models is malformed")]

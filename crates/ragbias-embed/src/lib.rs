@@ -21,6 +21,7 @@
 //! ```
 
 mod bert;
+mod card;
 mod checkpoint;
 mod config;
 mod cpu;
@@ -38,6 +39,7 @@ mod tokenizer;
 mod weights;
 
 pub use bert::Bert;
+pub use card::Card;
 pub use checkpoint::Checkpoint;
 pub use config::{
     Activation, BertConfig, CheckpointConfig, DenseConfig, Function, Pooling, PoolingMode, Prefixes,
@@ -46,7 +48,7 @@ pub use config::{
 pub use embedder::{TextEmbedder, TextEmbedderConfig};
 pub use encoder::{Encoder, Input, Packed, Precision, Tape, Under};
 pub use error::{Error, Result};
-pub use model::{Model, ModelFile, ModelKind, ModelStore, Package, Registry};
+pub use model::{FileCheck, Model, ModelFile, ModelKind, ModelStore, Package, Registry};
 pub use parameters::Parameters;
 pub use processor::Processor;
 pub use projection::Projected;

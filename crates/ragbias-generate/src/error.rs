@@ -10,6 +10,18 @@ pub enum Error {
     /// A file could not be read; the error names it.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// A key that would go where the user did not send it.
+    #[error("{sent} would go to {place}, {how}\nhint: {hint}")]
+    KeyHost {
+        /// What would be sent; not the key itself.
+        sent: String,
+        /// Host and port.
+        place: String,
+        /// Why it is not sent.
+        how: &'static str,
+        /// What to do.
+        hint: String,
+    },
     /// The file is no GGUF file, or a damaged one.
     #[error(
         "{}: not a whole GGUF file: {reason}\nhint: delete it and download the model again, or convert it again",

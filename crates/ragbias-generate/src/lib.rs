@@ -39,4 +39,6 @@ mod tokenizer;
 pub use config::GenerateConfig;
 pub use error::{Error, Result};
 pub use gguf::Gguf;
-pub use server::{ChoiceMethod, Options, Server, ServerConfig, Thinking};
+pub use server::{
+    Address, AllowedHost, ChoiceMethod, Options, Server, ServerConfig, Thinking, without_secrets,
+};

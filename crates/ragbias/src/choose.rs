@@ -174,6 +174,7 @@ pub fn choose(
     let run = RunFolder::open(folder)?;
     let manifest = Manifest::read(folder)?;
     let experiment = &manifest.experiment;
+    models.check_keys(experiment.llms())?;
     for file in ["measurements.parquet", "outcomes.parquet"] {
         manifest.check(folder, file)?;
     }
@@ -194,7 +195,7 @@ pub fn choose(
         let members = family.tune(&bench.family_folder(folder), Shard::WHOLE, progress)?;
         for llm in &part.llms {
             let line = fits.fits.iter().find(|fit| {
-                fit.of.llm == *llm
+                fit.of.llm == llm.as_str()
                     && fit.of.axis == bench.axis.name
                     && fit.of.corpus.as_ref() == Some(&part.data)
                     && fit.of.split.as_deref() == Some(Split::Validation.name())

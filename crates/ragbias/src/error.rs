@@ -71,12 +71,12 @@ pub enum Error {
         reason: std::io::Error,
     },
     /// An experiment file is malformed.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Toml {
         /// The file.
         path: PathBuf,
-        /// Line and reason.
-        source: Box<toml::de::Error>,
+        /// Line and reason, without what is secret in an address.
+        reason: String,
     },
     /// A folder that is no run.
     #[error("{}: {reason}", path.display())]
@@ -140,6 +140,14 @@ pub enum Error {
         /// The scorer's axis.
         received: String,
     },
+}
+
+impl Error {
+    /// [`Error::Toml`].
+    pub(crate) fn toml(path: &Path, error: &toml::de::Error) -> Self {
+        // It shows the line.
+        Self::Toml { path: path.into(), reason: ragbias_generate::without_secrets(&error.to_string()) }
+    }
 }
 
 fn named(path: Option<&Path>) -> String {

@@ -6,6 +6,7 @@ use ragbias_generate::{GenerateConfig, ServerConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::input::Inputs;
+use crate::llm::LlmName;
 use crate::measure::MeasureConfig;
 use crate::recipe::Recipe;
 use crate::{Error, Result};
@@ -71,7 +72,7 @@ pub struct Part {
     pub families: Vec<PathBuf>,
     /// Names, `.gguf` files or addresses of LLMs; none measures retrieval alone.
     #[serde(default)]
-    pub llms: Vec<String>,
+    pub llms: Vec<LlmName>,
     /// Scorer of documents; gold labels where all documents have one, else the axis's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scorer: Option<String>,
@@ -87,10 +88,14 @@ impl Experiment {
     /// Malformed TOML, unknown keys, axes or data, settings out of range.
     pub fn read(path: &Path) -> Result<Self> {
         let text = read_text(path)?;
-        let experiment: Self = toml::from_str(&text)
-            .map_err(|source| Error::Toml { path: path.into(), source: Box::new(source) })?;
+        let experiment: Self = toml::from_str(&text).map_err(|error| Error::toml(path, &error))?;
         experiment.check()?;
         Ok(experiment)
+    }
+
+    /// The LLMs of all parts.
+    pub fn llms(&self) -> impl Iterator<Item = &LlmName> {
+        self.parts.iter().flat_map(|part| &part.llms)
     }
 
     fn check(&self) -> Result<()> {
@@ -111,6 +116,13 @@ impl Experiment {
         }
         self.generate.check()?;
         self.server.check()?;
+        let mut llms: Vec<&LlmName> = Vec::new();
+        for llm in self.llms() {
+            if llms.iter().any(|other| other.as_str() == llm.as_str() && *other != llm) {
+                return wrong("llms", "one password or key for an address", format!("two for {llm}"));
+            }
+            llms.push(llm);
+        }
         for part in &self.parts {
             if part.embedders.is_empty() && part.families.is_empty() {
                 return wrong("embedders", "at least one, or a family", "none".into());
@@ -165,6 +177,25 @@ mod tests {
         let error =
             read(&format!("name = \"x\"\n{PART}lmms = [\"smollm2-135m\"]\n")).unwrap_err().to_string();
         assert!(error.contains("line 6") && error.contains("lmms"), "{error}");
+    }
+
+    #[test]
+    fn a_password_is_in_no_error_and_not_in_what_is_written() {
+        let part = |llms: &str| read(&format!("name = \"x\"\n{PART}llms = {llms}\n"));
+        for wrong in [
+            "\"http://me:sk-secret@h/v1\"",
+            "[\"http://me:sk-secret@h/v1\" \"http://h?key=sk-secret\"]",
+            "[\"http://me:sk-secret@h/v1/completions\"]",
+            "[\"http://me:sk/secret@h/v1\"]",
+            "[\"http://h/v1\", \"http://me:sk-secret@h/v1\"]",
+        ] {
+            let error = part(wrong).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("secret"), "{wrong}: {error} {error:?}");
+        }
+        let experiment = part("[\"http://me:sk-secret@h/v1#m\", \"http://h/v1?key=sk-secret\"]").unwrap();
+        let written = serde_json::to_string(&experiment).unwrap();
+        assert!(written.contains(r#""llms":["http://h/v1#m","http://h/v1"]"#), "{written}");
+        assert!(!format!("{experiment:?} {written}").contains("secret"));
     }
 
     #[test]

@@ -1,18 +1,20 @@
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+mod saved;
+
+use std::path::Path;
 
 use ragbias_core::{
     Axis, BiasScorer, ContentHasher, ContentId, Corpus, DocId, Document, Embedder, Progress, Question,
     QuestionSet, Role, Verdict,
 };
 use ragbias_data::{Dataset, Member, MinedRow, Split, write_family, write_file, write_mined};
-use ragbias_embed::ModelKind;
 use ragbias_index::ExactIndex;
 use ragbias_tune::{
     Base, Example, Mined, Scope, Texts, Towards, Training, Tuned, Weights, examples, judge, mine,
 };
 use serde::{Deserialize, Serialize};
 
+use self::saved::{MemberCard, member_folder, state_file};
 use crate::embedding::embed_all;
 use crate::evaluate::TestCollection;
 use crate::input::load_dataset;
@@ -67,19 +69,6 @@ pub struct Family<'a> {
     texts: HashMap<Scope, Texts>,
 }
 
-/// What a member's folder says of itself in `ragbias.json`.
-#[derive(Serialize, Deserialize)]
-struct Card {
-    version: String,
-    /// Hash of base, recipe settings and examples; a folder of another hash is made again.
-    id: ContentId,
-    base_id: ContentId,
-    #[serde(flatten)]
-    member: Member,
-    /// What measured it.
-    measured_on: String,
-}
-
 /// What `family.json` says: the one family that a folder holds.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct FamilyFile {
@@ -106,7 +95,7 @@ impl<'a> Family<'a> {
             .as_deref()
             .map(|data| TestCollection::load(data, None, None, progress))
             .transpose()?;
-        let folder = models.store().resolve(&recipe.base, ModelKind::Embedder, progress)?;
+        let folder = models.checkpoint(&recipe.base, progress)?;
         let base = Base::load(&folder, &models.embedder_config())?;
         for planned in recipe.plan()? {
             planned.config.check(base.layers())?;
@@ -174,13 +163,15 @@ impl<'a> Family<'a> {
     /// `family.csv` over all members that are.
     ///
     /// A process that was killed is gone on from: finished members are kept, a training that was under way goes on from
-    /// its last epoch.
+    /// its last epoch. A member counts as finished where every file of it is what was saved; a damaged one is told, and made
+    /// again.
     ///
     /// # Errors
     /// A folder that holds another family, a pole that no example leads to, failures of the file system.
     pub fn tune(&mut self, out: &Path, shard: Shard, progress: &dyn Progress) -> Result<Vec<Member>> {
         self.claim(out)?;
         let plan = self.recipe.plan()?;
+        self.say_size(&plan, out, progress)?;
         let mined = self.mine(&out.join("mined.parquet"), progress)?;
         let watched = self.mined(self.validation.questions(), progress)?;
         let base_row = self.base_row(progress)?;
@@ -190,14 +181,21 @@ impl<'a> Family<'a> {
             .filter(|(i, _)| i % shard.count + 1 == shard.index)
             .map(|(_, p)| p)
             .collect();
+        let mut found: HashMap<String, Member> = HashMap::new();
         for (number, planned) in shard.iter().enumerate() {
             let (learnt, skipped) = examples(&mined, &self.axis, planned.towards, self.recipe.mine)?;
             // Validation questions without documents of both kinds have no loss to watch.
             let watched = examples(&watched, &self.axis, planned.towards, self.recipe.mine);
             let watched = watched.map(|(examples, _)| examples).unwrap_or_default();
             let id = self.id(planned, &learnt)?;
-            let missing: Vec<f64> =
-                planned.merge.iter().copied().filter(|&w| !is_there(out, planned, w, id)).collect();
+            let mut missing = Vec::new();
+            for &w in &planned.merge {
+                let name = planned.member(w);
+                match MemberCard::find(out, &name, "it is made again", progress) {
+                    Some(card) if card.id == id => drop(found.insert(name, card.member)),
+                    _ => missing.push(w),
+                }
+            }
             progress.note(&format!(
                 "{} of {}: {}, {} questions ({skipped} without documents of both kinds){}",
                 number + 1,
@@ -216,12 +214,35 @@ impl<'a> Family<'a> {
         let mut rows = vec![base_row];
         for planned in &plan {
             for &w in &planned.merge {
-                rows.extend(card(&out.join("members").join(planned.member(w))).map(|card| card.member));
+                let name = planned.member(w);
+                let other = || MemberCard::find(out, &name, "it is left out of the table", progress);
+                rows.extend(found.remove(&name).or_else(|| other().map(|card| card.member)));
             }
         }
         write_family(&out.join("family.parquet"), &rows)?;
         write_family(&out.join("family.csv"), &rows)?;
         Ok(rows)
+    }
+
+    /// Says what a family takes on the disk, where that is much: every member has the weights of all layers.
+    fn say_size(&self, plan: &[Planned], out: &Path, progress: &dyn Progress) -> Result<()> {
+        const MUCH: u64 = 1_000_000_000;
+        let members: u64 = plan.iter().map(|planned| planned.merge.len() as u64).sum();
+        let mut each = 0;
+        for entry in fs_err::read_dir(self.base.folder())? {
+            // A link of the hub's cache is as large as what it leads to.
+            each += fs_err::metadata(entry?.path())
+                .map_or(0, |metadata| if metadata.is_file() { metadata.len() } else { 0 });
+        }
+        if members * each > MUCH {
+            progress.note(&format!(
+                "{members} members of {} MB each: {:.1} GB in {} where the file system cannot share the base's bytes",
+                each / 1_000_000,
+                (members * each) as f64 / 1e9,
+                out.display()
+            ));
+        }
+        Ok(())
     }
 
     /// A folder belongs to one family of one base.
@@ -260,18 +281,15 @@ impl<'a> Family<'a> {
     /// may differ from that of the saved checkpoint in the fourth digit.
     ///
     /// # Errors
-    /// A member that is not in the folder, or a damaged one.
+    /// A member that is not in the folder, or one of which a file is not what was saved.
     pub fn embedder(&mut self, out: &Path, member: &Member, progress: &dyn Progress) -> Result<Tuned<'_>> {
         let scope = if member.scope.is_empty() { Scope::Head } else { member.scope.parse()? };
         self.prepare(scope, out, progress)?;
-        let folder = out.join("members").join(&member.member);
+        let folder = member_folder(out, &member.member);
         let (weights, id) = if member.scope.is_empty() {
             (Weights::base(), self.base.id())
         } else {
-            let card = card(&folder).ok_or_else(|| Error::Run {
-                path: folder.clone(),
-                reason: "not a member of a family\nhint: `ragbias tune` makes one".into(),
-            })?;
+            let card = MemberCard::read(&folder)?;
             let id =
                 ContentHasher::new("tuned/1").field(card.id.as_bytes()).field(member.merge.to_le_bytes());
             (Weights::load(&self.base, &folder)?, id.finish())
@@ -286,11 +304,12 @@ impl<'a> Family<'a> {
     pub fn dial(&mut self, out: &Path, member: &Member, progress: &dyn Progress) -> Result<Dial<'_>> {
         let scope: Scope = member.scope.parse()?;
         self.prepare(scope, out, progress)?;
-        let folder = out.join("members").join(&member.member);
-        let card = card(&folder).filter(|_| member.merge != 0.0).ok_or_else(|| Error::Run {
-            path: folder.clone(),
-            reason: "not a tuned member of a family\nhint: `ragbias tune` makes one".into(),
-        })?;
+        let folder = member_folder(out, &member.member);
+        if member.merge == 0.0 {
+            let reason = "the base itself, which has no training to go along".into();
+            return Err(Error::Run { path: folder, reason });
+        }
+        let card = MemberCard::read(&folder)?;
         let training =
             member.member.rsplit_once("-w").map_or(member.member.as_str(), |(training, _)| training);
         Ok(Dial {
@@ -358,7 +377,7 @@ impl<'a> Family<'a> {
             .iter()
             .flat_map(|set| set.corpus.documents().iter().map(Document::full_text))
             .collect();
-        let state = out.join(".state").join(format!("{}.safetensors", planned.name));
+        let state = state_file(out, &planned.name);
         let training = Training {
             base: &self.base,
             config: &planned.config,
@@ -391,7 +410,7 @@ impl<'a> Family<'a> {
             member.diverged = trained.diverged.is_some();
             member.seconds = trained.curve.iter().map(|epoch| epoch.seconds).sum();
             warn_of_reversal(&member, planned, base_row, progress);
-            let card = Card {
+            let card = MemberCard {
                 version: env!("CARGO_PKG_VERSION").into(),
                 id,
                 base_id: self.base.id(),
@@ -399,7 +418,7 @@ impl<'a> Family<'a> {
                 member,
             };
             let json = serde_json::to_value(&card).map_err(std::io::Error::from)?;
-            weights.save(&self.base, &out.join("members").join(&card.member.member), json)?;
+            weights.save(&self.base, &member_folder(out, &card.member.member), json)?;
         }
         fs_err::remove_file(state).or_else(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Ok(()),
@@ -523,11 +542,6 @@ struct Lesson<'p> {
     id: ContentId,
 }
 
-/// Whether a member was made by this very training.
-fn is_there(out: &Path, planned: &Planned, merge: f64, id: ContentId) -> bool {
-    card(&out.join("members").join(planned.member(merge))).is_some_and(|card| card.id == id)
-}
-
 /// A member that moved away from its pole was probably trained with the poles reversed.
 fn warn_of_reversal(member: &Member, planned: &Planned, base: &Member, progress: &dyn Progress) {
     let sign = if planned.towards == Towards::Positive { 1.0 } else { -1.0 };
@@ -543,10 +557,4 @@ fn warn_of_reversal(member: &Member, planned: &Planned, base: &Member, progress:
 /// A negative merge weight moves the other way on purpose.
 fn direction(merge: f64) -> f64 {
     if merge < 0.0 { -1.0 } else { 1.0 }
-}
-
-/// The card of a finished member.
-fn card(folder: &Path) -> Option<Card> {
-    let path: PathBuf = folder.join("ragbias.json");
-    serde_json::from_str(&fs_err::read_to_string(path).ok()?).ok()
 }

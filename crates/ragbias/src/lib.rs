@@ -48,6 +48,7 @@ mod experiment;
 mod family;
 mod fit;
 mod input;
+mod llm;
 mod measure;
 mod measured;
 mod memo;
@@ -71,6 +72,7 @@ pub use fit::{
     Debiased, FitConfig, FitKey, Fits, FittedEmbedder, LeftOut, LlmFit, SensitivityComparison, fit, fit_files,
 };
 pub use input::{Inputs, load_corpus, load_questions};
+pub use llm::LlmName;
 pub use measure::{IndexKind, Labels, Measure, MeasureConfig};
 pub use measured::{AnswerBias, Coverage, Measured, NothingScored};
 pub use memo::{StoredEmbedder, StoredGenerator, StoredScorer};

@@ -3,10 +3,11 @@ use std::sync::Arc;
 
 use ragbias_core::{Embedder, Generator, Progress};
 use ragbias_embed::{
-    ModelKind, ModelStore, Precision, Processor, Projected, TextEmbedder, TextEmbedderConfig,
+    Card, ModelKind, ModelStore, Precision, Processor, Projected, TextEmbedder, TextEmbedderConfig,
 };
-use ragbias_generate::{GenerateConfig, Gguf, Server, ServerConfig};
+use ragbias_generate::{AllowedHost, GenerateConfig, Gguf, Server, ServerConfig};
 
+use crate::llm::{LlmName, Place};
 use crate::{Error, Result};
 
 /// Models from what a user calls them: a name of the registry, a folder, a `.gguf` file, or the address of a server.
@@ -15,6 +16,10 @@ pub struct Models {
     store: ModelStore,
     processor: Processor,
     precision: Precision,
+    /// Hosts that keys may go to, beside those that the user named.
+    allowed: Vec<AllowedHost>,
+    /// LLMs that the user named beside those of a file.
+    named: Vec<LlmName>,
 }
 
 impl Models {
@@ -35,13 +40,45 @@ impl Models {
     }
 
     fn of(store: ModelStore) -> Self {
-        Self { store, processor: Processor::default(), precision: Precision::default() }
+        let (processor, precision) = (Processor::default(), Precision::default());
+        Self { store, processor, precision, allowed: Vec::new(), named: Vec::new() }
     }
 
     /// Embedders run, and are trained, there; LLMs stay on the CPU.
     #[must_use]
     pub fn on(self, processor: Processor, precision: Precision) -> Self {
         Self { processor, precision, ..self }
+    }
+
+    /// Keys go to these hosts too, although a file names them.
+    #[must_use]
+    pub fn allowing(self, hosts: Vec<AllowedHost>) -> Self {
+        Self { allowed: hosts, ..self }
+    }
+
+    /// These LLMs are the user's own: where a file names one of them, the key may go there, and the password of its address is
+    /// taken from here, as no file of a run keeps it.
+    #[must_use]
+    pub fn naming(self, llms: Vec<LlmName>) -> Self {
+        Self { named: llms, ..self }
+    }
+
+    /// Whether keys may go to each of these LLMs.
+    ///
+    /// # Errors
+    /// Names the first to which one must not, and says what allows it.
+    pub fn check_keys<'l>(&self, llms: impl IntoIterator<Item = &'l LlmName>) -> Result<()> {
+        for llm in llms {
+            if let Place::Server(address) = self.own(llm).place() {
+                Server::check_key(address, &self.allowed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The LLM as the user named it, where the user did.
+    fn own<'l>(&'l self, llm: &'l LlmName) -> &'l LlmName {
+        self.named.iter().find(|named| named.as_str() == llm.as_str()).unwrap_or(llm)
     }
 
     /// How checkpoints are loaded.
@@ -55,12 +92,22 @@ impl Models {
         &self.store
     }
 
+    /// The folder of an embedder by name, folder or hub id, in which every file is what was pulled or saved.
+    pub(crate) fn checkpoint(&self, model: &str, progress: &dyn Progress) -> Result<PathBuf> {
+        let folder = self.store.resolve(model, ModelKind::Embedder, progress)?;
+        if let Card::Unchecked(_) = Card::read(&folder)? {
+            let said = "its ragbias.json has no checksums, as an earlier version wrote it; the files are taken as they are";
+            progress.note(&format!("{}: {said}", folder.display()));
+        }
+        Ok(folder)
+    }
+
     /// An embedder by name, folder or hub id; a missing one is pulled.
     ///
     /// # Errors
     /// An unknown name, a model that no source has, or a damaged checkpoint.
     pub fn embedder(&self, model: &str, progress: &dyn Progress) -> Result<Arc<dyn Embedder>> {
-        let folder = self.store.resolve(model, ModelKind::Embedder, progress)?;
+        let folder = self.checkpoint(model, progress)?;
         let embedder = TextEmbedder::load(&folder, &self.embedder_config())?;
         for note in embedder.notes() {
             progress.note(note);
@@ -90,71 +137,26 @@ impl Models {
     /// it is asked, and decides nothing else.
     ///
     /// # Errors
-    /// An unknown name, a model that no source has, a damaged file, or a server that does not answer as it should.
+    /// An unknown name, a model that no source has, a damaged file, a key that must not go there, or a server that does not
+    /// answer as it should.
     pub fn generator(
         &self,
-        model: &str,
+        model: &LlmName,
         config: &GenerateConfig,
         server: &ServerConfig,
         progress: &dyn Progress,
     ) -> Result<Arc<dyn Generator>> {
-        match Place::of(model) {
-            Place::Server => Ok(Arc::new(Server::connect(model, server, config)?)),
+        match self.own(model).place() {
+            Place::Server(address) => Ok(Arc::new(Server::at(address, &self.allowed, server, config)?)),
             Place::Nowhere => {
                 let expected =
                     "a model's name, a .gguf file, or an address that begins with http:// or https://";
-                Err(Error::Setting { setting: "the LLM", expected, received: model.into() })
+                Err(Error::Setting { setting: "the LLM", expected, received: model.to_string() })
             }
             Place::Here => {
-                let path = self.store.resolve(model, ModelKind::Llm, progress)?;
+                let path = self.store.resolve(model.as_str(), ModelKind::Llm, progress)?;
                 Ok(Arc::new(Gguf::load(&path, config)?))
             }
-        }
-    }
-}
-
-/// Where an LLM is, by what it is called.
-#[derive(Debug, PartialEq, Eq)]
-enum Place {
-    Server,
-    /// A name or a file.
-    Here,
-    /// An address of another kind, or without its scheme.
-    Nowhere,
-}
-
-impl Place {
-    fn of(model: &str) -> Self {
-        let scheme = model.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
-        match scheme.as_deref() {
-            Some("http" | "https") => return Self::Server,
-            Some(_) => return Self::Nowhere,
-            None => {}
-        }
-        let address = model.split(['/', '#', '?']).next().unwrap_or_default();
-        let port =
-            address.rsplit_once(':').filter(|(host, _)| host.len() > 1).map(|(_, port)| port.parse::<u16>());
-        if matches!(port, Some(Ok(_))) { Self::Nowhere } else { Self::Here }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_told_from_names_and_files() {
-        for (model, place) in [
-            ("http://localhost:8080/v1#m", Place::Server),
-            ("HTTPS://host/v1", Place::Server),
-            ("localhost:8080/v1#m", Place::Nowhere),
-            ("127.0.0.1:80", Place::Nowhere),
-            ("ftp://host/x", Place::Nowhere),
-            ("smollm2-135m", Place::Here),
-            ("./models/m.gguf", Place::Here),
-            ("C:\\models\\m.gguf", Place::Here),
-        ] {
-            assert_eq!(Place::of(model), place, "{model}");
         }
     }
 }

@@ -129,8 +129,7 @@ impl Recipe {
     /// Malformed TOML, unknown keys, axes or poles, settings out of range.
     pub fn read(path: &Path) -> Result<Self> {
         let text = read_text(path)?;
-        let recipe: Self = toml::from_str(&text)
-            .map_err(|source| Error::Toml { path: path.into(), source: Box::new(source) })?;
+        let recipe: Self = toml::from_str(&text).map_err(|error| Error::toml(path, &error))?;
         recipe.plan()?;
         Ok(recipe)
     }

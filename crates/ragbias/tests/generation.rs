@@ -40,7 +40,9 @@ fn assert_agrees(name: &str) {
     let mut all: BTreeMap<String, Reference> = serde_json::from_str(text).unwrap();
     let Reference { answers, choices } = all.remove(name).unwrap();
     let models = Models::from_env().unwrap();
-    let llm = models.generator(name, &GenerateConfig::default(), &ServerConfig::default(), &Silent).unwrap();
+    let llm = models
+        .generator(&name.parse().unwrap(), &GenerateConfig::default(), &ServerConfig::default(), &Silent)
+        .unwrap();
     let asked: Vec<&str> = answers.iter().map(|answer| answer.prompt.as_str()).collect();
     let generated = llm.generate_all(&asked).unwrap();
     for (expected, answer) in answers.iter().zip(&generated) {

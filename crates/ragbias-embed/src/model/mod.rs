@@ -1,10 +1,15 @@
 //! Base models: what is known of them, where their files are kept, and where they come from.
 
+pub(crate) mod checksum;
 mod hub;
 mod package;
+mod pip;
+mod receive;
 mod registry;
 mod snapshot;
 mod store;
+mod verified;
 
 pub use registry::{Model, ModelFile, ModelKind, Package, Registry};
 pub use store::ModelStore;
+pub use verified::FileCheck;

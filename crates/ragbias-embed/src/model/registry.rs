@@ -57,15 +57,17 @@ impl ModelKind {
 pub struct Package {
     /// As pip understands it: `name==version`.
     pub requirement: String,
-    /// Size of the download.
+    /// Size of its wheel.
     pub bytes: u64,
+    /// SHA-256 of its wheel, 64 hexadecimal digits.
+    pub sha256: String,
 }
 
 /// One file of a model.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelFile {
-    /// Its path within the model's folder and within the hub's repository.
+    /// Its path within the model's folder and within the hub's repository, with `/` between folders.
     pub path: String,
     /// Its size.
     pub bytes: u64,
@@ -83,6 +85,11 @@ impl Registry {
     /// [`Error::Registry`] where `embedders/models.toml` is malformed: a test sees to it that it is not.
     pub fn builtin() -> Result<Self> {
         Ok(toml::from_str(include_str!("../../../../embedders/models.toml"))?)
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(models: Vec<Model>) -> Self {
+        Self { models }
     }
 
     /// All models, in the order of the file.
@@ -119,6 +126,9 @@ mod tests {
         assert!(registry.models().len() >= 3);
         for model in registry.models() {
             assert!(model.hub.is_some() || !model.packages.is_empty(), "{}", model.name);
+            for package in &model.packages {
+                assert!(package.sha256.len() == 64 && package.bytes > 0, "{}", package.requirement);
+            }
             for file in &model.files {
                 assert!(file.sha256.len() == 64 && file.bytes > 0, "{} {}", model.name, file.path);
                 assert!(model.packages.is_empty() || !file.parts.is_empty(), "{} {}", model.name, file.path);

@@ -6,7 +6,7 @@ use hf_hub::api::sync::{ApiBuilder, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 use ragbias_core::{Progress, Unit};
 
-use super::hub::Bytes;
+use super::hub::{Bytes, is_offline};
 use crate::{Error, Result};
 
 /// Whether a name can be the id of a model on the hub: `org/name`.
@@ -54,10 +54,8 @@ fn is_commit(text: &str) -> bool {
 
 /// The checkpoint of a hub id: from the hub's cache, or fetched into it. `HF_HOME`, `HF_ENDPOINT` and `HF_TOKEN` are honoured.
 pub(super) fn of_hub_id(id: &str, progress: &dyn Progress) -> Result<PathBuf> {
-    let is_offline =
-        std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| !["", "0", "false"].contains(&value.as_str()));
     let api = || ApiBuilder::from_env().with_progress(false);
-    find(id, &Cache::from_env(), (!is_offline).then_some(&api), progress)
+    find(id, &Cache::from_env(), (!is_offline()).then_some(&api), progress)
 }
 
 fn find(

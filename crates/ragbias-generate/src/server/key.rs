@@ -1,10 +1,14 @@
 use std::fmt;
 
+use super::secrets::Secrets;
 use crate::{Error, Result};
 
 /// A server's key; no `Debug`, no error and no log shows it.
 #[derive(Clone)]
-pub(super) struct Key(String);
+pub(super) struct Key {
+    variable: &'static str,
+    value: String,
+}
 
 /// Where a key is looked for, in this order.
 const VARIABLES: [&str; 2] = ["RAGBIAS_API_KEY", "OPENAI_API_KEY"];
@@ -27,25 +31,30 @@ impl Key {
     pub(super) fn new(variable: &'static str, value: &str) -> Result<Self> {
         let key = value.trim();
         if !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            Ok(Self(key.into()))
+            Ok(Self { variable, value: key.into() })
         } else {
             Err(unusable(variable))
         }
     }
 
+    /// Where it came from.
+    pub(super) fn variable(&self) -> &'static str {
+        self.variable
+    }
+
     /// The header that carries it.
     pub(super) fn header(&self, azure: bool) -> (&'static str, String) {
         // A token of Azure's directory is a JWT, and goes where every other server's key goes.
-        if azure && !self.0.starts_with("eyJ") {
-            ("api-key", self.0.clone())
+        if azure && !self.value.starts_with("eyJ") {
+            ("api-key", self.value.clone())
         } else {
-            ("Authorization", format!("Bearer {}", self.0))
+            ("Authorization", format!("Bearer {}", self.value))
         }
     }
 
-    /// A text without it.
-    pub(super) fn remove(&self, text: &str) -> String {
-        text.replace(&self.0, "(key)")
+    /// It, among what nobody must see.
+    pub(super) fn add_to(&self, secrets: &mut Secrets) {
+        secrets.add(&self.value);
     }
 }
 
@@ -82,7 +91,9 @@ mod tests {
     #[test]
     fn a_key_is_taken_out_of_texts_and_debug() {
         let key = Key::new("RAGBIAS_API_KEY", "sk-test").unwrap();
-        assert_eq!(key.remove("the key sk-test is wrong"), "the key (key) is wrong");
+        let mut secrets = Secrets::default();
+        key.add_to(&mut secrets);
+        assert_eq!(secrets.remove("the key sk-test is wrong"), "the key (key) is wrong");
         assert_eq!(format!("{key:?}"), "Key(…)");
     }
 }

@@ -1,6 +1,6 @@
 //! OpenAI-compatible servers, as they are.
 //!
-//! `address` and `key` say where and with what right, `request` what is sent, `transport` and `ask` get it there and back,
+//! `address` and `key` say where and with what right, `hosts` whether the key may go there, `secrets` what is not shown, `request` what is sent, `transport` and `ask` get it there and back,
 //! `failure` and `reply` read what came, `letters` and `choice` make choices of it, `identity` tells which model it was.
 
 mod address;
@@ -8,6 +8,7 @@ mod ask;
 mod choice;
 mod config;
 mod failure;
+mod hosts;
 mod identity;
 mod key;
 mod letters;
@@ -15,6 +16,7 @@ mod parallel;
 mod reasoning;
 mod reply;
 mod request;
+mod secrets;
 mod seen;
 mod stream;
 mod tokens;
@@ -33,9 +35,11 @@ use std::time::{Duration, SystemTime};
 
 use ragbias_core::{Answer, ChoicePrompt, Chosen, ContentId, Finish, Generator, Keep};
 
+pub use address::Address;
 pub use config::{ChoiceMethod, Options, ServerConfig, Thinking};
+pub use hosts::AllowedHost;
+pub use secrets::without_secrets;
 
-use self::address::Address;
 use self::failure::Then;
 use self::identity::{Identity, Listing};
 use self::key::Key;
@@ -49,8 +53,8 @@ use crate::{Error, Result};
 
 /// An OpenAI-compatible server.
 ///
-/// `POST {address}/chat/completions`, with the key from `RAGBIAS_API_KEY` or `OPENAI_API_KEY` where one is set; the key is
-/// in no error and no `Debug`, and goes to no other host. [`ServerConfig`] says how it is asked; `docs/formats.md` what is
+/// `POST {address}/chat/completions`, with the password or key of the address, or else the key from `RAGBIAS_API_KEY` or
+/// `OPENAI_API_KEY` where one is set; it is in no error, no answer and no `Debug`, and goes to no other host. [`ServerConfig`] says how it is asked; `docs/formats.md` what is
 /// read of its answers, and what is refused.
 ///
 /// Which model answers is asked once, at [`connect`](Self::connect), and is part of [`id`](Generator::id): what
@@ -96,20 +100,42 @@ impl Server {
     /// # Errors
     /// A setting out of range, a key that cannot be sent, and a server that does not answer as it should.
     pub fn connect(address: &str, config: &ServerConfig, generate: &GenerateConfig) -> Result<Self> {
-        Self::with_key(address, Key::from_env()?, config, generate)
+        Self::at(&Address::parse(address)?, &[], config, generate)
+    }
+
+    /// As [`connect`](Self::connect), with the hosts that keys may go to beside those that the user named.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); [`Error::KeyHost`] before anything is sent.
+    pub fn at(
+        address: &Address,
+        allowed: &[AllowedHost],
+        config: &ServerConfig,
+        generate: &GenerateConfig,
+    ) -> Result<Self> {
+        Self::with_key(address, Key::from_env()?, allowed, config, generate)
+    }
+
+    /// Whether the key of the environment, or that of the address, may go there.
+    ///
+    /// # Errors
+    /// [`Error::KeyHost`], which says what allows it.
+    pub fn check_key(address: &Address, allowed: &[AllowedHost]) -> Result<()> {
+        Transport::new(address, Key::from_env()?, allowed, 1).map(drop)
     }
 
     fn with_key(
-        given: &str,
+        address: &Address,
         key: Option<Key>,
+        allowed: &[AllowedHost],
         config: &ServerConfig,
         generate: &GenerateConfig,
     ) -> Result<Self> {
         config.check()?;
         generate.check()?;
-        let address = Address::parse(given)?;
+        let address = address.clone();
         let mut server = Self {
-            transport: Transport::new(&address, key, config.parallel),
+            transport: Transport::new(&address, key, allowed, config.parallel)?,
             identity: Identity::of(&address, Listing::Nothing("not asked yet".into()), SystemTime::now())?,
             address,
             config: config.clone(),

@@ -242,7 +242,7 @@ mod tests {
     use super::*;
 
     fn response(status: u16, kind: &str, text: impl Into<String>) -> Response {
-        Response { status, kind: kind.into(), after: None, text: text.into() }
+        Response { status, kind: kind.into(), after: None, text: text.into(), held_secret: false }
     }
 
     fn reply(text: impl Into<String>) -> Result<Reply, Failure> {

@@ -38,6 +38,8 @@ pub(super) struct Seen {
     pub(super) sampled: BTreeMap<Why, usize>,
     /// Choices whose sign a letter outside the list left open.
     pub(super) open: usize,
+    /// Answers that held the key or the password.
+    pub(super) held_secret: usize,
     /// Odd things, by how often.
     pub(super) remarks: BTreeMap<String, usize>,
 }
@@ -73,6 +75,12 @@ impl Seen {
             notes.push(format!(
                 "{choices} read from {samples} sampled letters in each order of the claims, as {}",
                 why.words()
+            ));
+        }
+        if self.held_secret > 0 {
+            notes.push(format!(
+                "{} the key or the password that was sent; (key) stands in its place",
+                count(self.held_secret, "answer held", "answers held")
             ));
         }
         if self.open > 0 {

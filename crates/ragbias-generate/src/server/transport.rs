@@ -1,11 +1,14 @@
 //! HTTP: a request there, a response back, a redirect followed where it is safe.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::address::{Address, redirected};
 use super::failure::{Failure, OVERLOADED, Then, plain};
+use super::hosts::{self, AllowedHost, Sent};
 use super::key::Key;
 use super::reply::NOT_CHAT;
+use super::secrets::Secrets;
 use super::wait;
 
 /// A response, read to its end.
@@ -17,6 +20,8 @@ pub(super) struct Response {
     /// The wait that its headers ask for.
     pub(super) after: Option<Duration>,
     pub(super) text: String,
+    /// Whether a key or a password was cut out of it.
+    pub(super) held_secret: bool,
 }
 
 /// The longest body that is read.
@@ -32,15 +37,35 @@ const NO_TLS: &str =
 const OTHER_HOST: &str =
     "a key and a prompt go to the host that was given alone: give the other address, if it is the right one";
 
-/// Sends requests with the key.
+/// Sends requests with the key, and lets nothing of it come back.
 pub(super) struct Transport {
     agent: ureq::Agent,
-    key: Option<Key>,
-    azure: bool,
+    /// That of the key, or of the address's own password.
+    authorization: Option<(&'static str, String)>,
+    secrets: Secrets,
 }
 
 impl Transport {
-    pub(super) fn new(address: &Address, key: Option<Key>, parallel: usize) -> Self {
+    /// Sends with the key that the address brings, or else with this one.
+    ///
+    /// # Errors
+    /// [`Error::KeyHost`](crate::Error::KeyHost), where a key must not go there.
+    pub(super) fn new(
+        address: &Address,
+        key: Option<Key>,
+        allowed: &[AllowedHost],
+        parallel: usize,
+    ) -> crate::Result<Self> {
+        let key = key.filter(|_| !address.has_secrets());
+        let mut secrets = address.secrets();
+        if let Some(key) = &key {
+            hosts::check(&Sent::Key(key.variable()), address, allowed)?;
+            key.add_to(&mut secrets);
+        }
+        if address.has_secrets() {
+            hosts::check(&Sent::OfAddress, address, allowed)?;
+        }
+        let authorization = key.map(|key| key.header(address.is_azure())).or_else(|| address.header());
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -52,11 +77,18 @@ impl Transport {
             .user_agent(concat!("ragbias/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        Self { agent, key, azure: address.is_azure() }
+        Ok(Self { agent, authorization, secrets })
     }
 
     /// Posts a JSON body, or gets a page where there is none.
     pub(super) fn send(&self, url: &str, body: Option<&str>, timeout: Duration) -> Result<Response, Failure> {
+        self.exchange(url, body, timeout).map_err(|failure| Failure {
+            reason: self.secrets.remove(&failure.reason).into_owned(),
+            ..failure
+        })
+    }
+
+    fn exchange(&self, url: &str, body: Option<&str>, timeout: Duration) -> Result<Response, Failure> {
         let mut url = url.to_owned();
         for _ in 0..=MOST_REDIRECTS {
             let mut response = self.once(&url, body, timeout).map_err(|error| broken(&error, timeout))?;
@@ -67,8 +99,7 @@ impl Transport {
             if matches!(status, 301 | 302 | 307 | 308) {
                 let location = header("location").to_owned();
                 url = redirected(&url, &location).map_err(|other| {
-                    let reason =
-                        format!("status {status}: the server redirects to {}", self.without_key(&other));
+                    let reason = format!("status {status}: the server redirects to {other}");
                     Failure::new(reason, OTHER_HOST, Then::Stop)
                 })?;
                 continue;
@@ -78,9 +109,10 @@ impl Transport {
                     "status {status}: a redirect that is not followed, to `{}`",
                     plain(header("location"))
                 );
-                return Err(Failure::new(self.without_key(&reason), NOT_CHAT, Then::Stop));
+                return Err(Failure::new(reason, NOT_CHAT, Then::Stop));
             }
-            let (kind, after) = (header("content-type").to_lowercase(), wait::asked(response.headers()));
+            let kind = self.secrets.remove(header("content-type")).to_lowercase();
+            let after = wait::asked(response.headers());
             let bytes = response.body_mut().with_config().limit(LONGEST_BODY).read_to_vec();
             let bytes = bytes.map_err(|error| match error {
                 ureq::Error::BodyExceedsLimit(_) => {
@@ -97,8 +129,9 @@ impl Transport {
                 let reason = format!("the answer is not UTF-8; it begins with the bytes {bytes:02x?}");
                 Failure::new(reason, NOT_CHAT, Then::Stop)
             })?;
-            let text = self.without_key(text.strip_prefix('\u{feff}').unwrap_or(&text));
-            return Ok(Response { status, kind, after, text });
+            let text = self.secrets.remove(text.strip_prefix('\u{feff}').unwrap_or(&text));
+            let held_secret = matches!(text, Cow::Owned(_));
+            return Ok(Response { status, kind, after, text: text.into_owned(), held_secret });
         }
         Err(Failure::new(format!("more than {MOST_REDIRECTS} redirects"), NOT_CHAT, Then::Stop))
     }
@@ -110,7 +143,7 @@ impl Transport {
         timeout: Duration,
     ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
         let mut headers = vec![("Accept", "application/json".to_owned())];
-        headers.extend(self.key.as_ref().map(|key| key.header(self.azure)));
+        headers.extend(self.authorization.clone());
         let timeout = Some(timeout);
         if let Some(body) = body {
             let request = self.agent.post(url).config().timeout_global(timeout).build();
@@ -123,8 +156,12 @@ impl Transport {
         }
     }
 
-    fn without_key(&self, text: &str) -> String {
-        self.key.as_ref().map_or_else(|| text.to_owned(), |key| key.remove(text))
+    /// A text without what was sent and nobody must see, and whether it held any of it.
+    pub(super) fn without_secrets(&self, text: String) -> (String, bool) {
+        match self.secrets.remove(&text) {
+            Cow::Borrowed(_) => (text, false),
+            Cow::Owned(shown) => (shown, true),
+        }
     }
 }
 

@@ -108,12 +108,13 @@ fn measure_parts(
     llms: &mut Llms,
     progress: &dyn Progress,
 ) -> Result<(Vec<PartResult>, BTreeMap<String, ContentId>)> {
+    models.check_keys(experiment.llms())?;
     let (mut results, mut inputs) = (Vec::new(), BTreeMap::new());
     for part in &experiment.parts {
         for name in &part.llms {
-            if !llms.contains_key(name) {
+            if !llms.contains_key(name.as_str()) {
                 let llm = models.generator(name, &experiment.generate, &experiment.server, progress)?;
-                llms.insert(name.clone(), llm);
+                llms.insert(name.to_string(), llm);
             }
         }
         let mut run = PartRun::new(experiment, part, llms, models, store, progress)?;
@@ -164,7 +165,7 @@ impl<'a> PartRun<'a> {
         inputs.extend(data.ids(&part.data, part.split));
         let mut llms = Vec::new();
         for name in &part.llms {
-            let llm = &known[name];
+            let llm = &known[name.as_str()];
             inputs.insert(format!("llm {name}"), llm.id());
             llms.push((name.as_str(), Some(Arc::clone(llm))));
         }

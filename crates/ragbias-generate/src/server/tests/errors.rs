@@ -67,9 +67,7 @@ fn a_spent_quota_a_wrong_key_and_an_unknown_model_are_not_tried_again() {
 #[test]
 fn a_server_that_is_not_there_or_never_answers_is_named() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let error = Server::with_key(&format!("http://{free}/v1"), None, &config(), &GenerateConfig::default())
-        .unwrap_err()
-        .to_string();
+    let error = connect_to(&format!("http://{free}/v1"), None, &config()).unwrap_err().to_string();
     assert!(error.contains(&free.to_string()) && error.contains("attempts)"), "{error}");
 
     let mock = Mock::new(|_| Act::Hang(Duration::from_secs(30)));

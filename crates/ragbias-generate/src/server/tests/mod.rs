@@ -4,6 +4,7 @@ mod choices;
 mod errors;
 mod identity;
 mod parallel;
+mod secrets;
 mod shapes;
 mod thinking;
 
@@ -27,8 +28,12 @@ fn config() -> ServerConfig {
     }
 }
 
+fn connect_to(address: &str, key: Option<Key>, config: &ServerConfig) -> Result<Server> {
+    Server::with_key(&Address::parse(address)?, key, &[], config, &GenerateConfig::default())
+}
+
 fn connect_with(mock: &Mock, config: &ServerConfig) -> Result<Server> {
-    Server::with_key(&format!("{}#m", mock.url()), None, config, &GenerateConfig::default())
+    connect_to(&format!("{}#m", mock.url()), None, config)
 }
 
 fn connect(mock: &Mock) -> Server {

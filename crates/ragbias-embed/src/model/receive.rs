@@ -1,0 +1,137 @@
+//! Bytes from outside: no more of them than the registry names, and none that are not the registry's.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use ragbias_core::Progress;
+
+use super::checksum::sha256;
+use super::registry::ModelFile;
+
+/// What a file must be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) name: &'a str,
+    pub(super) bytes: u64,
+    pub(super) sha256: &'a str,
+}
+
+impl ModelFile {
+    pub(super) fn wanted(&self) -> Wanted<'_> {
+        Wanted { name: &self.path, bytes: self.bytes, sha256: &self.sha256 }
+    }
+}
+
+/// Why a file was not had.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// It came, and is another one.
+    Wrong(String),
+    /// It did not come.
+    Failed(String),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl Wanted<'_> {
+    /// [`Fault::Wrong`] for another size.
+    pub(super) fn check_size(&self, received: u64) -> Result<(), Fault> {
+        if received == self.bytes {
+            return Ok(());
+        }
+        Err(Fault::Wrong(format!("{}: expected {} bytes, received {received}", self.name, self.bytes)))
+    }
+
+    pub(super) fn too_long(&self) -> Fault {
+        Fault::Wrong(format!("{}: expected {} bytes, received more", self.name, self.bytes))
+    }
+
+    /// Whether the file is there and is the one that is wanted.
+    ///
+    /// # Errors
+    /// [`Fault::Wrong`] with what it is instead; [`Fault::Failed`] where it cannot be read, or is not there.
+    pub(super) fn check(&self, path: &Path) -> Result<(), Fault> {
+        self.check_size(fs_err::metadata(path)?.len())?;
+        let received = sha256(path)?;
+        if received == self.sha256 {
+            return Ok(());
+        }
+        Err(Fault::Wrong(format!("{}: expected the SHA-256 {}, received {received}", self.name, self.sha256)))
+    }
+
+    /// Copies what the file still lacks: an error for the first byte too many, which is not written.
+    ///
+    /// `there` bytes are there already.
+    pub(super) fn copy(
+        &self,
+        from: &mut dyn Read,
+        to: &mut dyn Write,
+        there: u64,
+        advance: &mut dyn FnMut(u64),
+    ) -> Result<u64, Fault> {
+        let (mut there, mut buffer) = (there, vec![0; 1 << 16]);
+        loop {
+            let read = match from.read(&mut buffer) {
+                Ok(0) => return Ok(there),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Fault::Failed(format!("{}: {error}", self.name))),
+            };
+            if there + read as u64 > self.bytes {
+                return Err(self.too_long());
+            }
+            to.write_all(&buffer[..read])?;
+            there += read as u64;
+            advance(read as u64);
+        }
+    }
+}
+
+/// Fetches; what came and is another file than the registry's is forgotten by `forget`, and fetched again, once.
+pub(super) fn once_more(
+    progress: &dyn Progress,
+    fetch: impl Fn() -> Result<(), Fault>,
+    forget: impl Fn() -> io::Result<()>,
+) -> Result<(), String> {
+    let first = match fetch() {
+        Ok(()) => return Ok(()),
+        Err(Fault::Failed(reason)) => return Err(reason),
+        Err(Fault::Wrong(reason)) => reason,
+    };
+    forget().map_err(|error| error.to_string())?;
+    progress.note(&format!("{first}; fetching it again"));
+    match fetch() {
+        Ok(()) => Ok(()),
+        Err(Fault::Failed(reason)) => Err(reason),
+        Err(Fault::Wrong(reason)) => {
+            forget().map_err(|error| error.to_string())?;
+            Err(format!("{reason} (twice)"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn not_a_byte_more_than_is_wanted_is_written() {
+        let wanted = Wanted { name: "f", bytes: 100_000, sha256: "" };
+        let copy = |there: u64| {
+            let (mut out, mut counted) = (Vec::new(), 0);
+            let copied = wanted.copy(&mut io::repeat(7), &mut out, there, &mut |bytes| counted += bytes);
+            assert!(
+                matches!(copied, Err(Fault::Wrong(reason)) if reason.contains("100000 bytes, received more"))
+            );
+            assert_eq!(out.len() as u64, counted);
+            there + counted
+        };
+        assert!(copy(0) <= 100_000 && copy(99_999) <= 100_000);
+        let (mut out, mut exact) = (Vec::new(), io::repeat(7).take(100_000));
+        assert_eq!(wanted.copy(&mut exact, &mut out, 0, &mut |_| {}).unwrap(), 100_000);
+    }
+}

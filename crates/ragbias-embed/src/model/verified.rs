@@ -1,0 +1,202 @@
+//! Whether a model's files are the registry's, without reading them every time.
+
+use std::collections::BTreeMap;
+use std::fs::Metadata;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+
+use super::checksum::sha256;
+use super::registry::{Model, ModelFile};
+
+/// A file of a model, against the registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileCheck {
+    /// Its path within the model's folder.
+    pub file: String,
+    /// The SHA-256 of the registry.
+    pub expected: String,
+    /// The SHA-256 of the file; none where there is no such file.
+    pub received: Option<String>,
+}
+
+impl FileCheck {
+    /// Whether the file is the registry's.
+    pub fn is_right(&self) -> bool {
+        self.received.as_deref() == Some(self.expected.as_str())
+    }
+}
+
+/// What tells that a file is the one that was read: a file that was written to since has another time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Stamp {
+    bytes: u64,
+    /// Nanoseconds since 1970, of its content and, where the system has one, of its inode.
+    times: [u128; 2],
+    inode: u64,
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Option<Self> {
+        let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
+        #[cfg(unix)]
+        let (changed, inode) = {
+            use std::os::unix::fs::MetadataExt;
+            let nanoseconds =
+                i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
+            (u128::try_from(nanoseconds).ok()?, metadata.ino())
+        };
+        #[cfg(not(unix))]
+        let (changed, inode) = (0, 0);
+        Some(Self { bytes: metadata.len(), times: [modified, changed], inode })
+    }
+}
+
+/// Sums by file, and which state of the file had it.
+type Known = BTreeMap<String, (Stamp, String)>;
+
+/// The sums that were computed of a model's files, kept beside its folder.
+///
+/// Of a file of which nothing is known, or that is not the one that was read, the sum is computed; a memory that is damaged
+/// knows nothing. It only ever spares work where it has the very sum that the registry asks for.
+pub(super) struct Verified {
+    path: PathBuf,
+}
+
+impl Verified {
+    pub(super) fn of(root: &Path, model: &Model) -> Self {
+        Self { path: root.join(format!(".{}.verified.json", model.name)) }
+    }
+
+    /// The files that are not the registry's.
+    pub(super) fn wrong(&self, model: &Model, folder: &Path) -> std::io::Result<Vec<FileCheck>> {
+        let known = self.read();
+        let (mut now, mut wrong) = (Known::new(), Vec::new());
+        for file in &model.files {
+            let path = folder.join(&file.path);
+            let stamp = fs_err::metadata(&path).ok().and_then(|metadata| Stamp::of(&metadata));
+            match (stamp, known.get(&file.path)) {
+                (Some(stamp), Some((read, sum))) if stamp == *read && *sum == file.sha256 => {
+                    now.insert(file.path.clone(), (stamp, sum.clone()));
+                }
+                (stamp, _) => {
+                    let check = check(file, &path)?;
+                    if !check.is_right() {
+                        wrong.push(check);
+                    } else if let Some(stamp) = stamp {
+                        now.insert(file.path.clone(), (stamp, file.sha256.clone()));
+                    }
+                }
+            }
+        }
+        if now != known {
+            self.write(&now);
+        }
+        Ok(wrong)
+    }
+
+    fn read(&self) -> Known {
+        let text = fs_err::read(&self.path).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    /// Where it cannot be kept, the sums are computed again the next time.
+    fn write(&self, known: &Known) {
+        let Some(folder) = self.path.parent() else { return };
+        let written = || -> std::io::Result<()> {
+            let mut builder = tempfile::Builder::new();
+            // Others who share the folder may read it.
+            #[cfg(unix)]
+            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+            let mut file = builder.tempfile_in(folder)?;
+            file.write_all(&serde_json::to_vec(known)?)?;
+            file.persist(&self.path)?;
+            Ok(())
+        };
+        let _ = written();
+    }
+}
+
+/// Reads a file of a model to its end.
+pub(super) fn check(file: &ModelFile, path: &Path) -> std::io::Result<FileCheck> {
+    let received = match sha256(path) {
+        Ok(sum) => Some(sum),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    Ok(FileCheck { file: file.path.clone(), expected: file.sha256.clone(), received })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::registry::ModelKind;
+    use super::*;
+    use crate::model::checksum::sha256_of;
+
+    fn model(bytes: &[u8]) -> Model {
+        let file = ModelFile {
+            path: "a/weights".into(),
+            bytes: bytes.len() as u64,
+            sha256: sha256_of(bytes),
+            parts: vec![],
+        };
+        Model {
+            name: "m".into(),
+            kind: ModelKind::Embedder,
+            about: String::new(),
+            licence: String::new(),
+            hub: None,
+            packages: vec![],
+            files: vec![file],
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_again_when_it_was_written_to_and_only_then() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("m");
+        fs_err::create_dir_all(folder.join("a")).unwrap();
+        let path = folder.join("a/weights");
+        fs_err::write(&path, "abc").unwrap();
+        let model = model(b"abc");
+        let verified = Verified::of(root.path(), &model);
+        assert_eq!(verified.wrong(&model, &folder).unwrap(), []);
+        let kept = fs_err::read_to_string(&verified.path).unwrap();
+        assert!(kept.contains(&model.files[0].sha256), "{kept}");
+        assert_eq!(verified.wrong(&model, &folder).unwrap(), []);
+
+        // The same size, and the old time put back: the inode's own time tells.
+        let time = fs_err::metadata(&path).unwrap().modified().unwrap();
+        fs_err::write(&path, "abd").unwrap();
+        fs_err::OpenOptions::new().write(true).open(&path).unwrap().file().set_modified(time).unwrap();
+        let wrong = verified.wrong(&model, &folder).unwrap();
+        assert_eq!(wrong.len(), 1);
+        assert_eq!(wrong[0].received.as_deref(), Some(sha256_of(b"abd").as_str()));
+        assert!(!fs_err::read_to_string(&verified.path).unwrap().contains("weights"));
+
+        fs_err::remove_file(&path).unwrap();
+        assert_eq!(verified.wrong(&model, &folder).unwrap()[0].received, None);
+    }
+
+    #[test]
+    fn what_was_remembered_wrongly_is_not_believed() {
+        let root = tempfile::tempdir().unwrap();
+        fs_err::create_dir_all(root.path().join("a")).unwrap();
+        fs_err::write(root.path().join("a/weights"), "abd").unwrap();
+        let (model, stamp) = (model(b"abc"), fs_err::metadata(root.path().join("a/weights")).unwrap());
+        let verified = Verified::of(root.path(), &model);
+        let entry =
+            |sum: &str| Known::from([("a/weights".to_owned(), (Stamp::of(&stamp).unwrap(), sum.to_owned()))]);
+        for memory in [
+            serde_json::to_string(&entry(&sha256_of(b"abd"))).unwrap(),
+            "{\"a/weights\":".into(),
+            "\u{0}".into(),
+            "[1]".into(),
+        ] {
+            fs_err::write(&verified.path, &memory).unwrap();
+            assert_eq!(verified.wrong(&model, root.path()).unwrap().len(), 1, "{memory}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! A family's folder: the members that are in it, each whole or not there.
+
+use std::path::{Path, PathBuf};
+
+use ragbias_core::{ContentId, Progress, slug};
+use ragbias_data::Member;
+use ragbias_embed::Card;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// What a member's folder says of itself in `ragbias.json`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct MemberCard {
+    pub(super) version: String,
+    /// Hash of base, recipe settings and examples; a folder of another hash is made again.
+    pub(super) id: ContentId,
+    pub(super) base_id: ContentId,
+    #[serde(flatten)]
+    pub(super) member: Member,
+    /// What measured it.
+    pub(super) measured_on: String,
+}
+
+/// Where a member is saved: whatever it is called, in the family's folder.
+pub(super) fn member_folder(family: &Path, member: &str) -> PathBuf {
+    family.join("members").join(slug(member))
+}
+
+/// The state of a training, from which a killed process goes on.
+pub(super) fn state_file(family: &Path, training: &str) -> PathBuf {
+    family.join(".state").join(format!("{}.safetensors", slug(training)))
+}
+
+impl MemberCard {
+    /// The card of a finished member, of which every file was read and is what was saved.
+    ///
+    /// # Errors
+    /// A folder that is no finished member's, or a damaged one.
+    pub(super) fn read(folder: &Path) -> Result<Self> {
+        let not_a_member = |reason: String| Error::Run { path: folder.into(), reason };
+        match Card::read(folder)? {
+            Card::Whole(card) => serde_json::from_value(card)
+                .map_err(|error| not_a_member(format!("not a member of a family: {error}"))),
+            Card::None | Card::Unchecked(_) => {
+                Err(not_a_member("not a finished member of a family\nhint: `ragbias tune` makes one".into()))
+            }
+        }
+    }
+
+    /// The card of a member, if it is there; of one that is there and damaged, the damage is told.
+    pub(super) fn find(family: &Path, member: &str, then: &str, progress: &dyn Progress) -> Option<Self> {
+        let folder = member_folder(family, member);
+        if !folder.exists() {
+            return None;
+        }
+        match Self::read(&folder) {
+            Ok(card) => Some(card),
+            Err(error) => {
+                let error = error.to_string();
+                progress.note(&format!("{}; {then}", error.lines().next().unwrap_or_default()));
+                None
+            }
+        }
+    }
+}
