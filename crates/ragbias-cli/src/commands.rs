@@ -2,12 +2,14 @@
 
 mod models;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use ragbias::core::{Embedder, Embeddings, Generator, Passage, Progress, Role, Unit};
-use ragbias::data::{Dataset, Split, check, load_axis, read_corpus, shown, write_file, write_outcomes};
+use ragbias::core::{Document, Embedder, Generator, Passage, Progress, Role, Unit};
+use ragbias::data::{
+    CorpusFile, Dataset, Split, check, load_axis, shown, write_file, write_file_by, write_outcomes,
+};
 use ragbias::generate::{GenerateConfig, ServerConfig};
 use ragbias::score::Agreement;
 use ragbias::scorer::{self, Scorers};
@@ -16,18 +18,22 @@ use ragbias::tune::Mined;
 use ragbias::{
     BASE_FAMILY, ChooseConfig, Experiment, Family, FitConfig, Labels, LlmName, MeasureConfig, Models,
     NothingScored, PartResult, Recipe, Store, StoredEmbedder, StoredGenerator, StoredScorer, TestCollection,
-    embed_all, load_corpus, load_questions,
+    load_corpus, load_questions,
 };
 use serde::Serialize;
 use serde_json::json;
 
 use crate::args::{self, Args, Command};
+use crate::npy;
 use crate::output::{self, visible, visible_json};
 use crate::progress::{Bars, say};
 use crate::table;
 
 /// Draws of the randomisation test of `evaluate --against`.
 const DRAWS: usize = 100_000;
+
+/// Documents that are embedded between two steps of the progress bar.
+const EMBED_BATCH: usize = 32;
 
 /// What every command has at hand.
 struct Session<'a> {
@@ -175,24 +181,34 @@ impl Session<'_> {
     }
 
     fn embed(&self, command: &args::Embed) -> Result<()> {
-        let corpus = read_corpus(&command.input, None, &self.progress)?;
+        let corpus = CorpusFile::open(&command.input, None, &self.progress)?;
         let embedder = self.models_here()?.embedder(&command.embedder, &self.progress)?;
         let store = self.store()?;
         let embedder = StoredEmbedder::new(embedder.as_ref(), &store);
         let role = if command.questions { Role::Question } else { Role::Document };
-        let texts: Vec<String> = corpus.documents().iter().map(ragbias::core::Document::full_text).collect();
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let mut vectors = embed_all(&embedder, &texts, role, "embedding", &self.progress)?;
         let similarity = embedder.similarity();
-        if !(command.raw || similarity.wants_unit_vectors()) {
+        let scaled = !(command.raw || similarity.wants_unit_vectors());
+        if scaled {
             self.progress.note(&format!(
                 "the model compares by {similarity}; its vectors are scaled to unit length\nhint: --raw keeps them as they are"
             ));
-            vectors = vectors.normalised()?;
         }
-        write_npy(&command.out, &vectors)?;
-        let summary = json!({ "rows": vectors.len(), "dim": vectors.dim(), "path": command.out });
-        self.print(&summary, || format!("{} × {} in {}", vectors.len(), vectors.dim(), command.out.display()))
+        let (rows, dim) = (corpus.len(), embedder.dim());
+        let step = self.progress.begin("embedding", rows as u64, Unit::Items);
+        write_file_by(&command.out, |out| {
+            npy::write_header(out, rows, dim)?;
+            corpus.each_batch(EMBED_BATCH, |documents| {
+                let texts: Vec<String> = documents.iter().map(Document::full_text).collect();
+                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                let vectors = embedder.embed(&texts, role)?;
+                npy::write_rows(out, &if scaled { vectors.normalised()? } else { vectors })?;
+                step.advance(texts.len() as u64);
+                Ok::<(), anyhow::Error>(())
+            })
+        })?;
+        drop(step);
+        let summary = json!({ "rows": rows, "dim": dim, "path": command.out });
+        self.print(&summary, || format!("{rows} × {dim} in {}", command.out.display()))
     }
 
     fn evaluate(&self, command: &args::Evaluate) -> Result<()> {
@@ -232,32 +248,34 @@ impl Session<'_> {
 
     fn score(&self, command: &args::Score) -> Result<()> {
         let axis = load_axis(&command.axis)?;
-        let corpus = read_corpus(&command.input, Some(&axis), &self.progress)?;
+        let corpus = CorpusFile::open(&command.input, Some(&axis), &self.progress)?;
         let scorer = scorer::by_name(&axis, command.scorer.as_deref(), &self.models_here()?, &self.progress)?;
-        let passages = corpus.documents().iter().map(Passage::try_from).collect::<Result<Vec<_>, _>>()?;
-        let step = self.progress.begin("scoring", passages.len() as u64, Unit::Items);
-        let mut verdicts = Vec::new();
-        for batch in passages.chunks(64) {
-            verdicts.extend(scorer.score(batch)?);
-            step.advance(batch.len() as u64);
-        }
+        let step = self.progress.begin("scoring", corpus.len() as u64, Unit::Items);
+        let (mut scored, mut labelled) = (Vec::with_capacity(corpus.len()), Vec::new());
+        corpus.each_batch(64, |documents| {
+            let passages = documents.iter().map(Passage::try_from).collect::<Result<Vec<_>, _>>()?;
+            let verdicts = scorer.score(&passages)?;
+            let gold = passages.iter().zip(&verdicts).filter_map(|(p, verdict)| Some((p.gold?, *verdict)));
+            labelled.extend(gold);
+            step.advance(documents.len() as u64);
+            scored.extend(documents.into_iter().map(|document| document.id).zip(verdicts));
+            Ok::<(), anyhow::Error>(())
+        })?;
         drop(step);
-        let labelled =
-            passages.iter().zip(&verdicts).filter_map(|(passage, verdict)| Some((passage.gold?, *verdict)));
         let agreement = Agreement::of(labelled);
-        let unscored = verdicts.iter().filter(|verdict| verdict.lean().is_none()).count();
+        let unscored = scored.iter().filter(|(_, verdict)| verdict.lean().is_none()).count();
         if self.args.json {
             let mut summary = serde_json::to_value(&agreement)?;
-            summary["documents"] = json!(verdicts.len());
+            summary["documents"] = json!(scored.len());
             summary["unscored"] = json!(unscored);
             return self.print(&summary, String::new);
         }
-        output::print(corpus.documents().iter().zip(&verdicts).map(|(document, verdict)| {
+        output::print(scored.iter().map(|(id, verdict)| {
             let lean = verdict.lean().map_or_else(|| "unscored".to_owned(), |lean| lean.to_string());
-            format!("{}\t{lean}", shown(&document.id))
+            format!("{}\t{lean}", shown(id))
         }))?;
         if unscored > 0 {
-            say(&format!("{unscored} of {} documents unscored", verdicts.len()));
+            say(&format!("{unscored} of {} documents unscored", scored.len()));
         }
         if let (Some(accuracy), Some(coverage)) = (agreement.accuracy, agreement.coverage) {
             say(&format!(
@@ -449,17 +467,4 @@ fn complete(missing: impl Iterator<Item = (String, NothingScored)>) -> Result<()
     }
     lines.append(&mut hints);
     if lines.is_empty() { Ok(()) } else { bail!(lines.join("\n")) }
-}
-
-/// NumPy's format, version 1.0: magic, a padded header, the rows as little-endian f32.
-fn write_npy(path: &Path, vectors: &Embeddings) -> Result<()> {
-    let shape = format!("({}, {})", vectors.len(), vectors.dim());
-    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
-    // Magic, version and length take 10 bytes; data begin at a multiple of 64, after a line break.
-    let padded = (10 + header.len() + 1).next_multiple_of(64) - 10;
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend(u16::try_from(padded)?.to_le_bytes());
-    bytes.extend(format!("{header:<width$}\n", width = padded - 1).as_bytes());
-    bytes.extend(vectors.as_slice().iter().flat_map(|value| value.to_le_bytes()));
-    Ok(write_file(path, bytes)?)
 }

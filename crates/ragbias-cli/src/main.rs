@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod cpu;
+mod npy;
 mod output;
 mod progress;
 mod table;

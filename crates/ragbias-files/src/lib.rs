@@ -1,6 +1,6 @@
 //! Files and folders that are there whole or not at all.
 //!
-//! [`write_file`] writes a file, [`Staging`] is a folder that takes its place when all of it is there, and [`temporary_file`] is for
+//! [`write_file`] and [`write_file_by`] write a file, [`Staging`] is a folder that takes its place when all of it is there, and [`temporary_file`] is for
 //! what is too large for memory. What a process that was killed left of them is removed where the next one writes: [`tidy`].
 //!
 //! ```
@@ -13,7 +13,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -30,19 +30,48 @@ const PREFIX: &str = ".ragbias-tmp-";
 /// # Errors
 /// Failures of the file system, with the file's name.
 pub fn write_file(path: &Path, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+    write_file_by(path, |out| out.write_all(bytes.as_ref()))
+}
+
+/// The same, of what is written piece by piece.
+///
+/// # Errors
+/// Failures of the file system, with the file's name, and what `write` fails with.
+pub fn write_file_by<E: From<std::io::Error>>(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+) -> Result<(), E> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let write = || {
-        let mut file = temporary_file(folder)?;
-        file.write_all(bytes.as_ref())?;
+    let failed = |error| E::from(named(path, error));
+    let mut out = Named { out: BufWriter::new(temporary_file(folder).map_err(failed)?), path };
+    write(&mut out)?;
+    let finish = || {
+        let file = out.out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
         sync_folder(folder);
         Ok(())
     };
-    write().map_err(|error| named(path, error))
+    finish().map_err(failed)
+}
+
+/// A writer whose errors have the name of the file that is to be.
+struct Named<'p> {
+    out: BufWriter<NamedTempFile>,
+    path: &'p Path,
+}
+
+impl Write for Named<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.out.write(bytes).map_err(|error| named(self.path, error))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush().map_err(|error| named(self.path, error))
+    }
 }
 
 /// A folder that is filled under a temporary name, in the folder that it is for. Dropped, it is removed with what is in it.
