@@ -300,7 +300,7 @@ class Damage:
             place = chance.randrange(len(whole))
             damaged = bytearray(whole)
             damaged[place] ^= 1 << chance.randrange(8)
-            path.write_bytes(damaged)
+            replace(path, damaged)
             done = self.trial.run(self.use, None)
             what = f"{self.name}: byte {place} of {path.name}"
             if done.returncode == 0:
@@ -310,7 +310,7 @@ class Damage:
                 outcomes["refused"] += 1
             else:
                 raise Wrong(f"{what}: exit {done.returncode}: {done.stderr[-600:]}")
-            path.write_bytes(whole)
+            replace(path, whole)
             for ending in ("-wal", "-shm", "-journal"):
                 path.with_name(path.name + ending).unlink(missing_ok=True)
         said = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items() if count)
@@ -323,6 +323,12 @@ class Damage:
     def names(self, path, stderr):
         """Whether an error names the file, or the folder that is used as a whole."""
         return path.name in stderr or path.parent.name in stderr
+
+
+def replace(path, content):
+    """Another file in the place of this one: whatever else has a link to it stays as it is."""
+    path.unlink()
+    path.write_bytes(content)
 
 
 def damages(binary, folder, count, chance, table):
