@@ -273,6 +273,9 @@ mod tests {
             begun.fetch_add(1, Ordering::Relaxed);
             if number < 4 {
                 together.wait();
+            } else {
+                // Time for the failures to be told.
+                std::thread::sleep(Duration::from_millis(20));
             }
             if number == 0 || number > 3 { Ok(()) } else { Err(Stopped::Failed(number)) }
         });

@@ -9,7 +9,7 @@ mod shapes;
 mod thinking;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
 use proptest::prelude::*;

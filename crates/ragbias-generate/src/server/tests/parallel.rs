@@ -2,6 +2,26 @@
 
 use super::*;
 
+/// Requests that wait until all of them are there, however busy the machine is.
+struct Together {
+    arrived: Mutex<usize>,
+    all: usize,
+    changed: Condvar,
+}
+
+impl Together {
+    fn of(all: usize) -> Self {
+        Self { arrived: Mutex::new(0), all, changed: Condvar::new() }
+    }
+
+    fn wait(&self) {
+        let mut arrived = self.arrived.lock().unwrap();
+        *arrived += 1;
+        self.changed.notify_all();
+        drop(self.changed.wait_while(arrived, |arrived| *arrived < self.all).unwrap());
+    }
+}
+
 #[test]
 fn answers_come_in_parallel_and_as_if_one_by_one() {
     let mock = Mock::new(|request| {
@@ -48,9 +68,14 @@ fn a_server_that_limits_the_rate_is_asked_less_at_once_and_rests_as_long_as_it_a
 
 #[test]
 fn a_prompt_that_fails_loses_none_of_its_neighbours() {
-    let mock = Mock::new(|request| match request.prompt() {
-        "bad" => Act::error(400, "this one not"),
+    let together = Together::of(3);
+    let mock = Mock::new(move |request| match request.prompt() {
+        "bad" => {
+            together.wait();
+            Act::error(400, "this one not")
+        }
         "slow" => {
+            together.wait();
             std::thread::sleep(Duration::from_millis(100));
             Act::content("kept")
         }
@@ -72,17 +97,25 @@ fn a_prompt_that_fails_loses_none_of_its_neighbours() {
 
 #[test]
 fn a_wrong_key_stops_requests_at_once_and_those_in_flight_are_kept() {
-    let mock = Mock::new(|request| match request.prompt() {
-        "first" => Act::error(401, "expired"),
-        "retrying" => Act::error(503, "busy"),
+    let together = Together::of(3);
+    let mock = Mock::new(move |request| match request.prompt() {
+        "first" => {
+            together.wait();
+            Act::error(401, "expired")
+        }
+        "retrying" => {
+            together.wait();
+            Act::error(503, "busy")
+        }
         "slow" => {
+            together.wait();
             std::thread::sleep(Duration::from_millis(100));
             Act::content("kept")
         }
         _ => Act::content("A"),
     });
     let server =
-        connect_with(&mock, &ServerConfig { parallel: 3, backoff: Duration::from_millis(50), ..config() })
+        connect_with(&mock, &ServerConfig { parallel: 3, backoff: Duration::from_secs(20), ..config() })
             .unwrap();
     let kept = AtomicUsize::new(0);
     let mut prompts = vec!["retrying", "slow", "first"];
@@ -101,9 +134,14 @@ fn a_wrong_key_stops_requests_at_once_and_those_in_flight_are_kept() {
 
 #[test]
 fn a_rest_that_a_server_asks_for_ends_where_everything_stops() {
-    let mock = Mock::new(|request| match request.prompt() {
-        "limited" => Act::status(429, "").with("Retry-After: 50"),
+    let together = Together::of(2);
+    let mock = Mock::new(move |request| match request.prompt() {
+        "limited" => {
+            together.wait();
+            Act::status(429, "").with("Retry-After: 50")
+        }
         "slow" => {
+            together.wait();
             std::thread::sleep(Duration::from_millis(200));
             Act::error(401, "expired")
         }
