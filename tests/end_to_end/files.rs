@@ -152,7 +152,7 @@ fn a_store_that_cannot_be_one_is_named_with_what_to_do() {
     };
     let said = embed("text.sqlite");
     assert!(
-        said.contains("the store text.sqlite: file is not a database\nhint: this file is no store"),
+        said.contains("the store text.sqlite: not an SQLite file, or its beginning is damaged; nothing in it was changed\nhint: "),
         "{said}"
     );
     let said = embed(".");

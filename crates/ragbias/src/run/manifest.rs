@@ -76,9 +76,10 @@ impl Manifest {
     /// One that is not what the run wrote.
     pub(crate) fn beside(table: &Path) -> Result<Option<Self>> {
         let folder = table.parent().unwrap_or(Path::new(""));
-        let Ok(text) = fs_err::read_to_string(folder.join(MANIFEST)) else { return Ok(None) };
+        let path = folder.join(MANIFEST);
+        let Ok(bytes) = fs_err::read(&path) else { return Ok(None) };
+        let value: Value = serde_json::from_slice(&bytes).map_err(|_| changed(&path))?;
         // Other things have a manifest too.
-        let value: Value = serde_json::from_str(&text).unwrap_or_default();
         if value.get("run").is_none() && value.get("checksum").is_none() {
             return Ok(None);
         }
