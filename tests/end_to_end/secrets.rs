@@ -105,6 +105,9 @@ fn a_failure_shows_nothing_of_a_password() {
         assert_eq!(failed.code, 1, "{}", failed.stderr);
         assert_hidden(&scratch, &failed);
     }
+    let misplaced = scratch.run(&["run", "x.toml", &address]);
+    assert!(misplaced.code == 2 && misplaced.stderr.contains("unexpected argument"), "{}", misplaced.stderr);
+    assert_hidden(&scratch, &misplaced);
     let help = done(scratch.command(&["measure", "--help"]).env("RAGBIAS_LLM", &address));
     assert_hidden(&scratch, &help);
 }

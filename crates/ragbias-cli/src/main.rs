@@ -12,6 +12,7 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::Parser;
+use ragbias::generate::without_secrets;
 
 use crate::args::Args;
 use crate::output::OutputError;
@@ -45,8 +46,16 @@ fn message(error: &anyhow::Error) -> String {
 
 /// Help, the version, or what is wrong with the arguments.
 fn print_help(help: &clap::Error) -> ExitCode {
+    let code = ExitCode::from(u8::try_from(help.exit_code()).unwrap_or(u8::MAX));
+    let text = help.render().to_string();
+    let shown = without_secrets(&text);
+    // An address at the wrong place is repeated.
+    if help.use_stderr() && shown != text {
+        progress::say(shown.trim_end());
+        return code;
+    }
     match help.print() {
-        Ok(()) => ExitCode::from(u8::try_from(help.exit_code()).unwrap_or(u8::MAX)),
+        Ok(()) => code,
         Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             progress::error(&OutputError::from(error).to_string());

@@ -162,6 +162,18 @@ impl ServerConfig {
 #[serde(transparent)]
 pub struct Options(pub(super) Map<String, Value>);
 
+/// Names of fields that hold a key, in lower case, without `-` and `_`.
+const KEYS: [&str; 8] = [
+    "apikey",
+    "xapikey",
+    "authorization",
+    "accesstoken",
+    "password",
+    "secret",
+    "clientsecret",
+    "subscriptionkey",
+];
+
 impl Options {
     /// Reads a `.json` or a `.toml` file.
     ///
@@ -173,7 +185,11 @@ impl Options {
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let toml = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"));
         let read = if toml {
-            toml::from_str(text).map_err(|error| error.to_string())
+            // Without the line itself, which may hold a key.
+            toml::from_str(text).map_err(|error: toml::de::Error| {
+                let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+                format!("line {}: {}", before.matches('\n').count() + 1, error.message())
+            })
         } else {
             serde_json::from_str(text).map_err(|error| error.to_string())
         };
@@ -196,6 +212,10 @@ impl Options {
         let wrong = |setting, expected, received: &Value| {
             Err(Error::Setting { setting, expected, received: shortened(received) })
         };
+        if let Some(field) = key_in(&self.0) {
+            let expected = "no key among the options, which a run keeps (set RAGBIAS_API_KEY)";
+            return wrong("option", expected, &Value::from(field));
+        }
         for (field, value) in &self.0 {
             match field.as_str() {
                 "messages" => {
@@ -206,13 +226,6 @@ impl Options {
                     );
                 }
                 "model" => return wrong("option `model`", "the model's name after # in the address", value),
-                "api_key" | "api-key" | "apikey" | "authorization" | "access_token" | "password" => {
-                    return wrong(
-                        "option",
-                        "no key among the options (set RAGBIAS_API_KEY)",
-                        &Value::from(field.as_str()),
-                    );
-                }
                 "n" if value.as_u64() != Some(1) && !value.is_null() => {
                     return wrong("option `n`", "1: a prompt has one answer", value);
                 }
@@ -221,6 +234,21 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// The name of a field that holds a key, however deep.
+fn key_in(fields: &Map<String, Value>) -> Option<&str> {
+    fn within(value: &Value) -> Option<&str> {
+        match value {
+            Value::Object(fields) => key_in(fields),
+            Value::Array(items) => items.iter().find_map(within),
+            _ => None,
+        }
+    }
+    fields.iter().find_map(|(field, value)| {
+        let name = field.to_ascii_lowercase().replace(['-', '_'], "");
+        if KEYS.contains(&name.as_str()) { Some(field.as_str()) } else { within(value) }
+    })
 }
 
 fn shortened(value: &Value) -> String {
@@ -278,6 +306,15 @@ mod tests {
         assert!(options("o.json", r#"{"n": 3}"#).is_err());
         let error = options("o.json", r#"{"api_key": "sk-secret"}"#).unwrap_err().to_string();
         assert!(error.contains("RAGBIAS_API_KEY") && !error.contains("sk-secret"), "{error}");
+        for nested in
+            [r#"{"extra": {"X-Api-Key": "sk-secret"}}"#, r#"{"a": [{"Authorization": "Bearer sk-secret"}]}"#]
+        {
+            let error = options("o.json", nested).unwrap_err().to_string();
+            assert!(error.contains("RAGBIAS_API_KEY") && !error.contains("sk-secret"), "{error}");
+        }
+        assert!(options("o.json", r#"{"max_tokens": 5, "top_k": 1}"#).is_ok());
+        let error = options("o.toml", "a = 1\nkey = \"sk-secret\" x").unwrap_err().to_string();
+        assert!(error.contains("o.toml: line 2: ") && !error.contains("sk-secret"), "{error}");
         assert!(options("o.json", "[1]").is_err());
         assert!(options("o.toml", "a =").unwrap_err().to_string().contains("o.toml"));
     }
