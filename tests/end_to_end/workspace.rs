@@ -62,7 +62,7 @@ fn each_heavy_dependency_has_one_home() {
         ("linfa-linear", &["ragbias-stats"]),
         ("linfa-logistic", &["ragbias-score"]),
         ("statrs", &["ragbias-stats"]),
-        ("ureq", &["ragbias-generate"]),
+        ("ureq", &["ragbias-embed", "ragbias-generate"]),
         ("rusqlite", &["ragbias"]),
         ("clap", &["ragbias-cli"]),
         ("anyhow", &["ragbias-cli"]),
