@@ -145,8 +145,13 @@ fn a_run_leaves_its_fits_which_fit_finds_again_in_its_tables() {
                 embedders = [\"minilm\"]\nfamilies = [\"r.toml\"]\nllms = [\"smollm2-135m\"]\n";
     scratch.write("e.toml", format!("name = \"e\"\n{part}"));
     let run = scratch.json(&["run", "e.toml"]);
-    let written: Value =
-        serde_json::from_str(&fs_err::read_to_string(scratch.path("runs/e/fit.json")).unwrap()).unwrap();
+    let read = |name: &str| -> Value {
+        serde_json::from_str(&fs_err::read_to_string(scratch.path(name)).unwrap()).unwrap()
+    };
+    let (mut written, manifest) = (read("runs/e/fit.json"), read("runs/e/manifest.json"));
+    // The file says which run it is of; the lines are the same wherever they are fitted.
+    let of = written.as_object_mut().unwrap().remove("run").unwrap();
+    assert!(of.is_string() && of == manifest["run"], "{of}");
     assert_eq!(run["fits"], written);
     let fit = fit_of(&written);
     assert_eq!((&fit["n"], &fit["topics"]), (&json!(3), &json!(5)));
