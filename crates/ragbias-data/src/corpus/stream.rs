@@ -17,10 +17,10 @@ pub struct CorpusFile<'a> {
 }
 
 impl<'a> CorpusFile<'a> {
-    /// Reads all of a corpus as [`read_corpus`] does, and keeps nothing but the number of its documents.
+    /// Reads all of a corpus as [`read_corpus`](crate::read_corpus) does, and keeps nothing but the number of its documents.
     ///
     /// # Errors
-    /// Those of [`read_corpus`].
+    /// Those of [`read_corpus`](crate::read_corpus).
     pub fn open(path: &Path, axis: Option<&'a Axis>, progress: &dyn Progress) -> Result<Self> {
         let wanted = Wanted { axis, empty_texts: false };
         let path = corpus_file(path, wanted)?;
