@@ -366,9 +366,8 @@ impl<'a> Group<'a> {
         if ours.is_empty() {
             return Ok(None);
         }
-        if let Some(missing) =
-            names.iter().find(|name| !ours.iter().any(|outcome| outcome.embedder == **name))
-        {
+        let there: BTreeSet<&str> = ours.iter().map(|outcome| outcome.embedder).collect();
+        if let Some(missing) = names.difference(&there).next() {
             return Err(format!("the outcomes have no question of embedder `{missing}`"));
         }
         match TopicCounts::new(ours) {
