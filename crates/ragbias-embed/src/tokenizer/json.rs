@@ -1,14 +1,46 @@
-//! Whether a file is JSON throughout: the tokenizers crate ends the program where, deep within a file, it is not.
+//! Whether a file is JSON throughout, and its templates name special tokens that they have: the tokenizers crate ends the
+//! program where they do not.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+use crate::files::parse_json;
+use crate::{Error, Result};
+
+/// Refuses a post-processor whose template names a special token that it does not define.
+pub(super) fn check_templates(path: &Path, bytes: &[u8]) -> Result<()> {
+    #[derive(serde::Deserialize)]
+    struct File {
+        #[serde(default)]
+        post_processor: Value,
+    }
+    match undefined(&parse_json::<File>(path, bytes)?.post_processor) {
+        Some(token) => {
+            let expected = "templates of tokens that its `special_tokens` define";
+            Err(Error::unsupported(path, "post_processor", expected, format!("`{token}`")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The first special token of a post-processor, or of one of several, that is not defined.
+fn undefined(processor: &Value) -> Option<&str> {
+    let list = |key: &str| processor[key].as_array().map(Vec::as_slice).unwrap_or_default();
+    let known = &processor["special_tokens"];
+    let named =
+        list("single").iter().chain(list("pair")).filter_map(|piece| piece["SpecialToken"]["id"].as_str());
+    let mut own = named.filter(|token| known.get(token).is_none());
+    own.next().or_else(|| list("processors").iter().find_map(undefined))
+}
 
 /// Any JSON, every part of which was looked at and none kept.
 pub(super) struct Sound;
 
 impl<'de> Deserialize<'de> for Sound {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         deserializer.deserialize_any(Looking)
     }
 }
@@ -22,36 +54,36 @@ impl<'de> Visitor<'de> for Looking {
         f.write_str("JSON")
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Sound, E> {
+    fn visit_bool<E>(self, _: bool) -> std::result::Result<Sound, E> {
         Ok(Sound)
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Sound, E> {
+    fn visit_i64<E>(self, _: i64) -> std::result::Result<Sound, E> {
         Ok(Sound)
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Sound, E> {
+    fn visit_u64<E>(self, _: u64) -> std::result::Result<Sound, E> {
         Ok(Sound)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Sound, E> {
+    fn visit_f64<E>(self, _: f64) -> std::result::Result<Sound, E> {
         Ok(Sound)
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Sound, E> {
+    fn visit_str<E>(self, _: &str) -> std::result::Result<Sound, E> {
         Ok(Sound)
     }
 
-    fn visit_unit<E>(self) -> Result<Sound, E> {
+    fn visit_unit<E>(self) -> std::result::Result<Sound, E> {
         Ok(Sound)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Sound, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> std::result::Result<Sound, A::Error> {
         while list.next_element::<Sound>()?.is_some() {}
         Ok(Sound)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Sound, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> std::result::Result<Sound, A::Error> {
         while object.next_entry::<Sound, Sound>()?.is_some() {}
         Ok(Sound)
     }

@@ -63,6 +63,7 @@ impl TextTokenizer {
         let (loaded, bytes) = if path.is_file() {
             let bytes = read(&path)?;
             parse_json::<Sound>(&path, &bytes)?;
+            json::check_templates(&path, &bytes)?;
             let tokenizer = Tokenizer::from_bytes(&bytes)
                 .map_err(|reason| Error::Tokenizer { path: path.clone(), reason })?;
             settings::check_padding(&path, &tokenizer)?;

@@ -168,6 +168,18 @@ fn a_vocabulary_without_the_token_for_unknown_words_is_refused() {
 }
 
 #[test]
+fn a_template_of_a_token_that_is_not_defined_is_refused() {
+    let name = "tokenizer-json-as-it-is";
+    let folder = Variants::read().make(name);
+    let whole = fs_err::read_to_string(folder.path().join("tokenizer.json")).unwrap();
+    let mut file: serde_json::Value = serde_json::from_str(&whole).unwrap();
+    let tokens = file["post_processor"]["special_tokens"].as_object_mut().unwrap();
+    assert!(tokens.remove("[SEP]").is_some());
+    let error = refusal_with(name, "tokenizer.json", file.to_string().as_bytes());
+    assert!(error.contains("tokenizer.json: post_processor") && error.contains("[SEP]"), "{error}");
+}
+
+#[test]
 fn a_part_of_an_index_that_is_not_there_or_elsewhere_is_refused() {
     let folder = Variants::read().make("sharded");
     let part = "model-00002-of-00002.safetensors";
