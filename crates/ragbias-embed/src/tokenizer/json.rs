@@ -20,7 +20,7 @@ pub(super) fn check_templates(path: &Path, bytes: &[u8]) -> Result<()> {
     match undefined(&parse_json::<File>(path, bytes)?.post_processor) {
         Some(token) => {
             let expected = "templates of tokens that its `special_tokens` define";
-            Err(Error::unsupported(path, "post_processor", expected, format!("`{token}`")))
+            Err(Error::unsupported(path, "post_processor", expected, token.to_owned()))
         }
         None => Ok(()),
     }
