@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use candle_core::Tensor;
-use ragbias_files::Staging;
+use ragbias_files::{Staging, folder_of};
 use serde_json::{Value, json};
 
 use crate::card::Card;
@@ -41,8 +41,7 @@ impl Checkpoint<'_> {
     /// # Errors
     /// A base whose modules a member cannot keep, missing files, failures of the file system.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        let parent = folder.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let staging = Staging::within(parent)?;
+        let staging = Staging::within(folder_of(folder))?;
         self.fill(staging.path())?;
         #[cfg(unix)]
         fs_err::set_permissions(staging.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;

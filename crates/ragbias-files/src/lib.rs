@@ -41,10 +41,7 @@ pub fn write_file_by<E: From<std::io::Error>>(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
 ) -> Result<(), E> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     let failed = |error| E::from(named(path, error));
     let mut out = Named { out: BufWriter::new(temporary_file(folder).map_err(failed)?), path };
     write(&mut out)?;
@@ -56,6 +53,11 @@ pub fn write_file_by<E: From<std::io::Error>>(
         Ok(())
     };
     finish().map_err(failed)
+}
+
+/// The folder that a path lies in; the working folder of a bare name.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A writer whose errors have the name of the file that is to be.

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use hnsw_rs::hnsw::Hnsw;
 use ragbias_core::{ContentHasher, ContentId, Embeddings, Hit, Similarity, VectorIndex};
-use ragbias_files::Staging;
+use ragbias_files::{Staging, folder_of};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -135,8 +135,7 @@ impl HnswIndex {
     /// # Errors
     /// Failures of the file system.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        let parent = folder.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let staging = Staging::within(parent)?;
+        let staging = Staging::within(folder_of(folder))?;
         let mut graph = Vec::new();
         self.graph.write(&mut graph)?;
         fs_err::write(staging.path().join(GRAPH), &graph)?;

@@ -5,13 +5,12 @@
 )]
 
 use std::borrow::Cow;
-use std::io::Write;
 use std::path::Path;
 
 use memmap2::Mmap;
 use ndarray::ArrayView2;
 use ragbias_core::{ContentHasher, ContentId, DocId, Embeddings, Hit, Similarity};
-use ragbias_files::temporary_file;
+use ragbias_files::write_file_by;
 
 use crate::dot::{dot, squared_distance};
 use crate::top::order;
@@ -105,21 +104,16 @@ impl Vectors {
 
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
         let view = self.view();
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = temporary_file(folder)?;
-        let mut out = std::io::BufWriter::new(file.as_file_mut());
-        out.write_all(&MAGIC)?;
-        out.write_all(&(view.nrows() as u64).to_le_bytes())?;
-        out.write_all(&(view.ncols() as u64).to_le_bytes())?;
-        out.write_all(self.checksum().as_bytes())?;
-        let mut rest = [0; HEADER - SIMILARITY_AT];
-        rest[0] = self.similarity as u8;
-        out.write_all(&rest)?;
-        out.write_all(&little_endian(in_order(view)))?;
-        out.flush()?;
-        drop(out);
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+        write_file_by(path, |out| {
+            out.write_all(&MAGIC)?;
+            out.write_all(&(view.nrows() as u64).to_le_bytes())?;
+            out.write_all(&(view.ncols() as u64).to_le_bytes())?;
+            out.write_all(self.checksum().as_bytes())?;
+            let mut rest = [0; HEADER - SIMILARITY_AT];
+            rest[0] = self.similarity as u8;
+            out.write_all(&rest)?;
+            Ok(out.write_all(&little_endian(in_order(view)))?)
+        })
     }
 
     pub(crate) fn load(path: &Path) -> Result<Self> {
