@@ -10,14 +10,9 @@ use serde_json::Value;
 use crate::files::parse_json;
 use crate::{Error, Result};
 
-/// Refuses a post-processor whose template names a special token that it does not define.
-pub(super) fn check_templates(path: &Path, bytes: &[u8]) -> Result<()> {
-    #[derive(serde::Deserialize)]
-    struct File {
-        #[serde(default)]
-        post_processor: Value,
-    }
-    match undefined(&parse_json::<File>(path, bytes)?.post_processor) {
+/// Refuses a file that is no JSON somewhere, and a post-processor whose template names a special token that it does not define.
+pub(super) fn check(path: &Path, bytes: &[u8]) -> Result<()> {
+    match undefined(&parse_json::<PostProcessor>(path, bytes)?.0) {
         Some(token) => {
             let expected = "templates of tokens that its `special_tokens` define";
             Err(Error::unsupported(path, "post_processor", expected, token.to_owned()))
@@ -36,8 +31,39 @@ fn undefined(processor: &Value) -> Option<&str> {
     own.next().or_else(|| list("processors").iter().find_map(undefined))
 }
 
+/// The post-processor of a file that is JSON throughout; null where it has none.
+struct PostProcessor(Value);
+
+impl<'de> Deserialize<'de> for PostProcessor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_map(Top)
+    }
+}
+
+struct Top;
+
+impl<'de> Visitor<'de> for Top {
+    type Value = PostProcessor;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> std::result::Result<PostProcessor, A::Error> {
+        let mut own = Value::Null;
+        while let Some(key) = object.next_key::<String>()? {
+            if key == "post_processor" {
+                own = object.next_value()?;
+            } else {
+                object.next_value::<Sound>()?;
+            }
+        }
+        Ok(PostProcessor(own))
+    }
+}
+
 /// Any JSON, every part of which was looked at and none kept.
-pub(super) struct Sound;
+struct Sound;
 
 impl<'de> Deserialize<'de> for Sound {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {

@@ -19,9 +19,8 @@ use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{NormalizerWrapper, Tokenizer, TruncationDirection, TruncationParams};
 
 use self::added::Added;
-use self::json::Sound;
 use self::settings::{Class, Settings};
-use crate::files::{parse_json, read};
+use crate::files::read;
 use crate::{Error, Result};
 
 /// A checkpoint's tokenizer.
@@ -62,8 +61,7 @@ impl TextTokenizer {
         let path = folder.join("tokenizer.json");
         let (loaded, bytes) = if path.is_file() {
             let bytes = read(&path)?;
-            parse_json::<Sound>(&path, &bytes)?;
-            json::check_templates(&path, &bytes)?;
+            json::check(&path, &bytes)?;
             let tokenizer = Tokenizer::from_bytes(&bytes)
                 .map_err(|reason| Error::Tokenizer { path: path.clone(), reason })?;
             settings::check_padding(&path, &tokenizer)?;
