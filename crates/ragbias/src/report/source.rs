@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::choose::subject;
 use crate::measured::{AnswerBias, Coverage, NothingScored};
-use crate::run::{CHOICES, Manifest, is_whole};
+use crate::run::{CHOICES, Manifest, is_sealed, is_whole};
 use crate::{Error, Result};
 
 /// An estimate with its 95% interval.
@@ -359,9 +359,7 @@ fn choices_of(manifest: &Manifest, folder: &Path) -> Result<Vec<Choice>> {
     let values: Vec<Value> = serde_json::from_str(&text).map_err(wrong)?;
     let mut choices = Vec::new();
     for value in values {
-        // Those of earlier versions carry neither.
-        let is_checked = value.get("run").is_some() || value.get("checksum").is_some();
-        if is_checked && !is_whole(&value) {
+        if is_sealed(&value) && !is_whole(&value) {
             return Err(Error::Run {
                 path,
                 reason: "not what was written here: damaged, or changed since\nhint: `ragbias choose` writes it again".into(),

@@ -5,7 +5,7 @@ use ragbias_core::{ContentHasher, ContentId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::sealed::{is_whole, sealed};
+use super::sealed::{is_sealed, is_whole, sealed};
 use crate::experiment::Experiment;
 use crate::{Error, Result};
 
@@ -58,8 +58,7 @@ impl Manifest {
         })?;
         let wrong = |reason: String| Error::Run { path: path.clone(), reason };
         let value: Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        // Those of earlier versions have neither.
-        let is_checked = value.get("run").is_some() || value.get("checksum").is_some();
+        let is_checked = is_sealed(&value);
         if is_checked && !is_whole(&value) {
             return Err(changed(&path));
         }
@@ -80,7 +79,7 @@ impl Manifest {
         let Ok(bytes) = fs_err::read(&path) else { return Ok(None) };
         let value: Value = serde_json::from_slice(&bytes).map_err(|_| changed(&path))?;
         // Other things have a manifest too.
-        if value.get("run").is_none() && value.get("checksum").is_none() {
+        if !is_sealed(&value) {
             return Ok(None);
         }
         Self::read(folder).map(Some)

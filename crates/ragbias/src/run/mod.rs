@@ -30,7 +30,7 @@ mod sealed;
 pub(crate) use folder::{CHOICES, CONTROLS, RunFolder};
 pub(crate) use manifest::MANIFEST;
 pub use manifest::Manifest;
-pub(crate) use sealed::{is_whole, sealed};
+pub(crate) use sealed::{is_sealed, is_whole, sealed};
 
 /// The family of an embedder that belongs to none.
 pub const BASE_FAMILY: &str = "base";

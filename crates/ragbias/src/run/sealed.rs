@@ -15,6 +15,11 @@ pub(crate) fn sealed(mut object: Value) -> Value {
     object
 }
 
+/// Whether an object is to be one that [`sealed`] made: those of a run carry its id too, those of earlier versions neither.
+pub(crate) fn is_sealed(object: &Value) -> bool {
+    object.get("run").is_some() || object.get(CHECKSUM).is_some()
+}
+
 /// Whether an object is what [`sealed`] made of it.
 pub(crate) fn is_whole(object: &Value) -> bool {
     let Value::Object(fields) = object else { return false };
