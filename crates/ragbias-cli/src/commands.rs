@@ -16,9 +16,9 @@ use ragbias::scorer::{self, Scorers};
 use ragbias::stats::PairedRandomisation;
 use ragbias::tune::Mined;
 use ragbias::{
-    BASE_FAMILY, ChooseConfig, Experiment, Family, FitConfig, Labels, LlmName, MeasureConfig, Models,
-    NothingScored, PartResult, Recipe, Store, StoredEmbedder, StoredGenerator, StoredScorer, TestCollection,
-    load_corpus, load_questions,
+    BASE_FAMILY, ChooseConfig, EMBED_BATCH, Experiment, Family, FitConfig, Labels, LlmName, MeasureConfig,
+    Models, NothingScored, PartResult, Recipe, Store, StoredEmbedder, StoredGenerator, StoredScorer,
+    TestCollection, load_corpus, load_questions,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -31,9 +31,6 @@ use crate::table;
 
 /// Draws of the randomisation test of `evaluate --against`.
 const DRAWS: usize = 100_000;
-
-/// Documents that are embedded between two steps of the progress bar.
-const EMBED_BATCH: usize = 32;
 
 /// What every command has at hand.
 struct Session<'a> {

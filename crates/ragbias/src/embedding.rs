@@ -3,7 +3,7 @@ use ragbias_core::{Embedder, Embeddings, Progress, Role, Unit};
 use crate::Result;
 
 /// Texts of one call of the embedder, between two steps of the progress bar.
-const EMBED_BATCH: usize = 32;
+pub const EMBED_BATCH: usize = 32;
 
 /// The vectors of many texts, `(texts.len(), dim)`, in order, with progress under this name.
 ///

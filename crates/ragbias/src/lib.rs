@@ -63,7 +63,7 @@ mod store;
 
 pub use choose::{Choice, ChooseConfig, Confirmed, Reached, TrailStep, Turned, choose};
 pub use control::{Control, ControlKind, Knob, direction_of_poles};
-pub use embedding::embed_all;
+pub use embedding::{EMBED_BATCH, embed_all};
 pub use error::{Error, Result};
 pub use evaluate::{Comparison, Evaluation, RetrievalMetrics, TestCollection};
 pub use experiment::{Experiment, Part};
