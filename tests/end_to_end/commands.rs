@@ -2,7 +2,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Scratch, root, some_questions};
+use crate::harness::{MEASURE_GENDER, Scratch, root, some_questions};
 
 /// Value within its range, interval in order, rates that sum to 1.
 fn assert_is_bias(bias: &Value, asked: u64) {
@@ -80,22 +80,7 @@ fn measure_asks_for_choices_in_politics() {
 #[test]
 fn knobs_of_retrieval_change_what_is_retrieved() {
     let scratch = Scratch::new();
-    let measure = |more: &[&str]| {
-        let mut args = vec![
-            "measure",
-            "--axis",
-            "gender",
-            "--questions",
-            "gender",
-            "--corpus",
-            "gender",
-            "--embedder",
-            "minilm",
-            "--retrieve-only",
-        ];
-        args.extend(more);
-        scratch.json(&args)
-    };
+    let measure = |more: &[&str]| scratch.json(&[&MEASURE_GENDER[..], &["--retrieve-only"], more].concat());
     let value = |measured: &Value| measured["embedder_bias"]["value"].as_f64().unwrap();
     let plain = measure(&[]);
     assert!(plain["llm_bias"].is_null() && plain["ndcg10"].as_f64().unwrap() > 0.5, "{plain}");

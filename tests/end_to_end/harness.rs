@@ -22,6 +22,18 @@ pub(crate) fn program() -> Command {
     command
 }
 
+/// `measure` of the default gender data with MiniLM.
+pub(crate) const MEASURE_GENDER: [&str; 9] =
+    ["measure", "--axis", "gender", "--questions", "gender", "--corpus", "gender", "--embedder", "minilm"];
+
+/// A recipe of a head towards each gender, merged at these weights.
+pub(crate) fn gender_recipe(name: &str, merge: &str) -> String {
+    format!(
+        "name = \"{name}\"\nbase = \"minilm\"\naxis = \"gender\"\ndata = \"gender\"\n[[grid]]\ntowards = [\"female\", \"male\"]\n\
+         scope = [\"head\"]\nlearning-rate = [1e-3]\nepochs = [10]\nmerge = {merge}\n"
+    )
+}
+
 /// A folder of one test, with a store of its own.
 pub(crate) struct Scratch(tempfile::TempDir);
 

@@ -4,21 +4,7 @@ use fs_err as fs;
 use ragbias::core::ContentId;
 use serde_json::{Value, json};
 
-use crate::harness::Scratch;
-
-const RECIPE: &str = r#"
-name = "few"
-base = "minilm"
-axis = "gender"
-data = "gender"
-
-[[grid]]
-towards = ["female", "male"]
-scope = ["head"]
-learning-rate = [1e-3]
-epochs = [10]
-merge = [0.2, 1.0]
-"#;
+use crate::harness::{Scratch, gender_recipe};
 
 const EXPERIMENT: &str = r#"
 name = "few"
@@ -83,7 +69,7 @@ fn open(scratch: &Scratch, page: &str) {
 #[test]
 fn the_report_of_a_family_has_every_figure_and_the_questions_behind_each_point() {
     let scratch = Scratch::new();
-    scratch.write("few-recipe.toml", RECIPE);
+    scratch.write("few-recipe.toml", gender_recipe("few", "[0.2, 1.0]"));
     scratch.write("few.toml", EXPERIMENT);
     scratch.json(&["run", "few.toml"]);
     let read = || fs::read_to_string(scratch.path("runs/few/report.html")).unwrap();

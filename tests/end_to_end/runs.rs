@@ -5,21 +5,7 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use crate::harness::Scratch;
-
-const RECIPE: &str = r#"
-name = "few members/of a recipe"
-base = "minilm"
-axis = "gender"
-data = "gender"
-
-[[grid]]
-towards = ["female", "male"]
-scope = ["head"]
-learning-rate = [1e-3]
-epochs = [10]
-merge = [0.2, 1.0]
-"#;
+use crate::harness::{Scratch, gender_recipe};
 
 fn experiment(limit: usize) -> String {
     format!(
@@ -49,7 +35,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 #[test]
 fn a_run_its_choice_and_its_report_belong_together() {
     let scratch = Scratch::new();
-    scratch.write("recipe.toml", RECIPE);
+    scratch.write("recipe.toml", gender_recipe("few members/of a recipe", "[0.2, 1.0]"));
     scratch.write("few.toml", experiment(10));
     let run = scratch.path("runs/few");
     scratch.json(&["run", "few.toml"]);
@@ -78,7 +64,7 @@ fn a_run_its_choice_and_its_report_belong_together() {
     // A choice that fails changes nothing.
     scratch.write("recipe.toml", "name = 1");
     assert_eq!(scratch.run(&["choose", "--run", "runs/few"]).code, 1);
-    scratch.write("recipe.toml", RECIPE);
+    scratch.write("recipe.toml", gender_recipe("few members/of a recipe", "[0.2, 1.0]"));
     assert_eq!(files(&run), chosen);
 
     // Damage is refused by name.

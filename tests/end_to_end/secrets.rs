@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::harness::{Done, Scratch, done};
+use crate::harness::{Done, MEASURE_GENDER, Scratch, done};
 use crate::mock::{Act, Mock};
 
 const PASSWORD: &str = "pass-word-7f3a";
@@ -82,23 +82,12 @@ fn a_failure_shows_nothing_of_a_password() {
     let mock = echo(|sent| Act::error(400, &format!("{sent} {PASSWORD}")));
     let address = secret_address(&mock);
     experiment(&scratch, &address);
-    let measure = [
-        "measure",
-        "--axis",
-        "gender",
-        "--questions",
-        "gender",
-        "--corpus",
-        "gender",
-        "--embedder",
-        "minilm",
-    ];
     let wrong = address.replace("/v1?", "/v1/completions?");
     let cases: [&[&str]; 4] = [
         &["run", "x.toml"],
-        &[&measure[..], &["--out", "out", "--llm", &address]].concat(),
-        &[&measure[..], &["--out", "out", "--llm", &wrong]].concat(),
-        &[&measure[..], &["--out", "out", "--llm", address.trim_start_matches("http://")]].concat(),
+        &[&MEASURE_GENDER[..], &["--out", "out", "--llm", &address]].concat(),
+        &[&MEASURE_GENDER[..], &["--out", "out", "--llm", &wrong]].concat(),
+        &[&MEASURE_GENDER[..], &["--out", "out", "--llm", address.trim_start_matches("http://")]].concat(),
     ];
     for args in cases {
         let failed = scratch.run(args);
@@ -137,18 +126,8 @@ fn a_key_goes_to_a_host_of_a_file_only_where_the_user_allows_it() {
         assert_eq!(last.header("authorization"), Some(format!("Bearer {KEY}").as_str()));
     }
     // Nowhere unencrypted, even where the user named the host.
-    let measure = [
-        "measure",
-        "--axis",
-        "gender",
-        "--questions",
-        "gender",
-        "--corpus",
-        "gender",
-        "--embedder",
-        "minilm",
-    ];
-    let far = [&measure[..], &["--llm", "http://192.0.2.1/v1#m", "--allow-host", "192.0.2.1"]].concat();
+    let far =
+        [&MEASURE_GENDER[..], &["--llm", "http://192.0.2.1/v1#m", "--allow-host", "192.0.2.1"]].concat();
     let refused = done(scratch.command(&far).env("RAGBIAS_API_KEY", KEY));
     assert!(
         refused.code == 1 && refused.stderr.contains("`--allow-host http://192.0.2.1:80`"),
