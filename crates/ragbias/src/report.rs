@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::run::{Manifest, RunFolder};
+use evidence::Evidence;
 use figures::Figure;
 use png::Painter;
 use source::{Interval, Source, System, is_base};
@@ -40,10 +41,17 @@ pub fn report(folder: &Path, progress: &dyn Progress) -> Result<PathBuf> {
 /// The page of a run.
 const PAGE: &str = "report.html";
 
+/// The folder of what the page shows and has no room for, and of every figure as a file.
+const FIGURES: &str = "figures";
+
+/// Bytes of figures in the page itself; it loads those beyond it from their files, when they come into view.
+const ROOM: usize = 8 << 20;
+
 /// Renders the page of the run in a folder, with the choice in another, and its figures into a third.
 pub(crate) fn write_report(run: &Path, choices: &Path, into: &Path, progress: &dyn Progress) -> Result<()> {
     let source = Source::read(run, choices)?;
     let groups = groups(&source);
+    let evidence = Evidence::write(&source, &into.join(FIGURES))?;
     let painter = Painter::new();
     if painter.is_none() {
         progress.note(
@@ -51,7 +59,7 @@ pub(crate) fn write_report(run: &Path, choices: &Path, into: &Path, progress: &d
         );
     }
     for figure in groups.iter().flat_map(Group::figures) {
-        let path = |ending: &str| into.join("figures").join(format!("{}.{ending}", figure.id));
+        let path = |ending: &str| into.join(FIGURES).join(format!("{}.{ending}", figure.id));
         let svg = figure.svg.standalone();
         write_file(&path("svg"), &svg)?;
         match painter.as_ref().map(|painter| painter.png(&svg)) {
@@ -62,7 +70,7 @@ pub(crate) fn write_report(run: &Path, choices: &Path, into: &Path, progress: &d
             None => {}
         }
     }
-    Ok(write_file(&into.join(PAGE), page(&source, &groups)?)?)
+    Ok(write_file(&into.join(PAGE), page(&source, &groups, &evidence)?)?)
 }
 
 /// One LLM on one axis: the system on test topics first, where there are any, then on others.
@@ -127,17 +135,17 @@ struct FigureOfPage<'a> {
     id: &'a str,
     title: &'a str,
     caption: &'a str,
-    svg: String,
+    /// None where the page has no room for it.
+    svg: Option<String>,
 }
 
-impl<'a> From<&'a Figure> for FigureOfPage<'a> {
-    fn from(figure: &'a Figure) -> Self {
-        Self {
-            id: &figure.id,
-            title: &figure.title,
-            caption: &figure.caption,
-            svg: figure.svg.inline(&figure.id),
-        }
+impl<'a> FigureOfPage<'a> {
+    fn new(figure: &'a Figure, room: &mut usize) -> Self {
+        let svg = figure.svg.inline(&figure.id);
+        let left = room.checked_sub(svg.len());
+        *room = left.unwrap_or(*room);
+        let svg = left.is_some().then_some(svg);
+        Self { id: &figure.id, title: &figure.title, caption: &figure.caption, svg }
     }
 }
 
@@ -157,7 +165,7 @@ struct RowOfPage<'a> {
     ndcg10: Option<f64>,
 }
 
-fn part_of_page(part: &Part<'_>) -> Value {
+fn part_of_page(part: &Part<'_>, room: &mut usize) -> Value {
     let system = part.system;
     let base = system.base();
     let rows: Vec<RowOfPage<'_>> = (system.rows.iter().enumerate())
@@ -184,7 +192,8 @@ fn part_of_page(part: &Part<'_>) -> Value {
             }
         })
         .collect();
-    let figures: Vec<FigureOfPage<'_>> = part.figures.iter().map(Into::into).collect();
+    let figures: Vec<FigureOfPage<'_>> =
+        part.figures.iter().map(|figure| FigureOfPage::new(figure, room)).collect();
     context! {
         number => part.number,
         id => system.id(),
@@ -200,7 +209,7 @@ fn part_of_page(part: &Part<'_>) -> Value {
     }
 }
 
-fn page(source: &Source, groups: &[Group<'_>]) -> Result<String> {
+fn page(source: &Source, groups: &[Group<'_>], evidence: &Evidence) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.add_filter("signed", words::signed);
@@ -209,11 +218,13 @@ fn page(source: &Source, groups: &[Group<'_>]) -> Result<String> {
         Value::from_safe_string(svg::escape(text).replace("_b", "<sub>b</sub>"))
     });
     environment.add_template("report", include_str!("report/page.html"))?;
+    let mut room = ROOM;
     let groups: Vec<Value> = groups
         .iter()
         .map(|group| {
-            let parts: Vec<Value> = group.parts.iter().map(part_of_page).collect();
-            let sensitivities = group.sensitivities.as_ref().map(|figure| Serde(FigureOfPage::from(figure)));
+            let parts: Vec<Value> = group.parts.iter().map(|part| part_of_page(part, &mut room)).collect();
+            let sensitivities = group.sensitivities.as_ref();
+            let sensitivities = sensitivities.map(|figure| Serde(FigureOfPage::new(figure, &mut room)));
             context! { axis => group.axis, llm => group.llm, parts, sensitivities }
         })
         .collect();
@@ -224,6 +235,6 @@ fn page(source: &Source, groups: &[Group<'_>]) -> Result<String> {
         comparisons,
         style => Value::from_safe_string(format!("{}{}", include_str!("report/page.css"), svg::STYLE)),
         script => Value::from_safe_string(include_str!("report/page.js").to_owned()),
-        evidence => Value::from_safe_string(evidence::json(source)),
+        evidence => Value::from_safe_string(evidence.json()),
     })?)
 }

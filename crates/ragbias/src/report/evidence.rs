@@ -1,29 +1,40 @@
-//! The questions behind every point, as JSON in the page: strings once, outcomes as numbers.
+//! The questions behind every point, as JSON: in the page as long as there is room, in files that the page loads beyond it.
+//!
+//! A page of questions holds one system's outcomes with some of its embedders, in the order of rows: strings once, outcomes as
+//! numbers that point to them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 
 use ragbias_core::{Lean, Silent, Verdict};
-use ragbias_data::Outcome;
+use ragbias_data::{Outcome, write_file};
 use serde::Serialize;
 
-use super::source::{Source, System};
+use super::source::{Row, Source, System};
+use crate::Result;
 use crate::input::Inputs;
 
-/// Bytes of outcomes in a page, about; systems beyond it are left out, and `outcomes.parquet` has them.
-const ROOM: usize = 2_500_000;
+/// Bytes of questions in the page itself.
+const ROOM: usize = 2 << 20;
+
+/// Bytes of questions in a file, about.
+const FILE: usize = 1 << 20;
 
 /// Characters of a text that are shown.
 const SHOWN: usize = 700;
 
-#[derive(Serialize)]
-struct Evidence {
-    strings: Vec<String>,
-    /// In the order of systems; none where there are no outcomes, or no room.
-    systems: Vec<Option<Asked>>,
+/// What the page holds of the questions.
+#[derive(Default, Serialize)]
+pub(super) struct Evidence {
+    /// Of each system in turn, the first row of each of its pages of questions.
+    systems: Vec<Vec<usize>>,
+    /// Pages of questions, by [`key`]; the others are files.
+    pages: BTreeMap<String, Page>,
 }
 
 #[derive(Serialize)]
-struct Asked {
+struct Page {
+    strings: Vec<String>,
     llm: bool,
     negative: String,
     positive: String,
@@ -33,97 +44,146 @@ struct Asked {
     embedders: Vec<Vec<usize>>,
 }
 
-/// The JSON, in which no `<` can end the script that it stands in.
-pub(super) fn json(source: &Source) -> String {
-    let mut strings = Strings::default();
-    let mut inputs: HashMap<(String, String), Option<Inputs>> = HashMap::new();
-    let mut used = 0;
-    let systems = (source.systems.iter())
-        .map(|system| {
-            let base = system.base();
-            // Data that have moved or changed since the run: ids stand for texts.
-            let texts = inputs.entry((base.data.clone(), base.split.clone())).or_insert_with(|| {
-                let manifest = &source.manifest;
-                let is = |part: &&crate::Part| part.data == base.data && part.split.name() == base.split;
-                let part = manifest.experiment.parts.iter().find(is)?;
-                let inputs = part.inputs(&Silent).ok()?;
-                let recorded = inputs.ids(&part.data, part.split);
-                recorded.iter().all(|(name, id)| manifest.inputs.get(name) == Some(id)).then_some(inputs)
-            });
-            used += system.outcomes.len() * 16;
-            (!system.outcomes.is_empty() && used < ROOM).then(|| asked(system, texts.as_ref(), &mut strings))
-        })
-        .collect();
-    let evidence = Evidence { strings: strings.all, systems };
-    serde_json::to_string(&evidence).expect("strings and numbers; this is a bug").replace('<', "\\u003c")
+/// Of a page, the `number`-th of a system; its file is called so too.
+fn key(system: usize, number: usize) -> String {
+    format!("questions-{system}-{number}")
 }
 
-fn asked(system: &System, inputs: Option<&Inputs>, strings: &mut Strings) -> Asked {
-    let base = system.base();
-    let question_texts: HashMap<&str, &str> = inputs
-        .iter()
-        .flat_map(|inputs| inputs.questions.questions())
-        .map(|question| (question.id.as_str(), question.text.as_str()))
-        .collect();
-    let document = |id: &str| -> String {
-        let found = inputs.and_then(|inputs| Some(inputs.corpus.document(inputs.corpus.position(id)?)));
-        found.map_or_else(
-            || id.to_owned(),
-            |document| {
-                let text = match document.title.as_deref().map(str::trim) {
-                    None | Some("") => document.text.clone(),
-                    Some(title) => format!("{title}: {}", document.text),
-                };
-                let short: String = text.chars().take(SHOWN).collect();
-                if short.len() < text.len() { format!("{short} …") } else { short }
-            },
-        )
-    };
-    let mut of: BTreeMap<&str, HashMap<&str, &Outcome>> = BTreeMap::new();
-    let (mut order, mut known) = (Vec::new(), HashSet::new());
-    for outcome in &system.outcomes {
-        if known.insert(&outcome.question) {
-            order.push(outcome);
+impl Evidence {
+    /// Writes what the page has no room for into a folder.
+    pub(super) fn write(source: &Source, folder: &Path) -> Result<Self> {
+        let (mut evidence, mut room) = (Self::default(), ROOM);
+        let mut inputs: HashMap<(&str, &str), Option<Inputs>> = HashMap::new();
+        for (place, system) in source.systems.iter().enumerate() {
+            let base = system.base();
+            let texts =
+                inputs.entry((&base.data, &base.split)).or_insert_with(|| inputs_of(source, base)).as_ref();
+            let asked = Asked::new(system, texts);
+            let (mut firsts, mut next) = (Vec::new(), 0);
+            while next < system.rows.len() && !system.outcomes.is_empty() {
+                let (page, key) = (asked.page(next), key(place, firsts.len()));
+                firsts.push(next);
+                next += page.embedders.len();
+                let json = json(&page);
+                if json.len() <= room {
+                    room -= json.len();
+                    evidence.pages.insert(key, page);
+                } else {
+                    write_file(&folder.join(format!("{key}.js")), format!("loaded(\"{key}\", {json});\n"))?;
+                }
+            }
+            evidence.systems.push(firsts);
         }
-        of.entry(&outcome.embedder).or_default().insert(&outcome.question, outcome);
+        Ok(evidence)
     }
-    let questions = (order.iter())
-        .map(|outcome| {
-            let text = question_texts.get(outcome.question.as_str()).copied().unwrap_or(&outcome.question);
+
+    /// As JSON that may stand in a script.
+    pub(super) fn json(&self) -> String {
+        json(self)
+    }
+}
+
+/// In which no `<` can end the script that it stands in.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("strings and numbers; this is a bug").replace('<', "\\u003c")
+}
+
+/// The texts behind a row; none where data have moved or changed since the run, so that ids stand for them.
+fn inputs_of(source: &Source, row: &Row) -> Option<Inputs> {
+    let manifest = &source.manifest;
+    let is = |part: &&crate::Part| part.data == row.data && part.split.name() == row.split;
+    let part = manifest.experiment.parts.iter().find(is)?;
+    let inputs = part.inputs(&Silent).ok()?;
+    let recorded = inputs.ids(&part.data, part.split);
+    recorded.iter().all(|(name, id)| manifest.inputs.get(name) == Some(id)).then_some(inputs)
+}
+
+/// The questions of a system, and what became of them with each embedder.
+struct Asked<'a> {
+    system: &'a System,
+    inputs: Option<&'a Inputs>,
+    /// An outcome of each question, in the order of the table.
+    questions: Vec<&'a Outcome>,
+    question_texts: HashMap<&'a str, &'a str>,
+    /// By embedder and question.
+    outcomes: HashMap<&'a str, HashMap<&'a str, &'a Outcome>>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(system: &'a System, inputs: Option<&'a Inputs>) -> Self {
+        let texts = inputs.iter().flat_map(|inputs| inputs.questions.questions());
+        let mut outcomes: HashMap<&str, HashMap<&str, &Outcome>> = HashMap::new();
+        let (mut questions, mut known) = (Vec::new(), HashSet::new());
+        for outcome in &system.outcomes {
+            if known.insert(&outcome.question) {
+                questions.push(outcome);
+            }
+            outcomes.entry(&outcome.embedder).or_default().insert(&outcome.question, outcome);
+        }
+        let question_texts = texts.map(|question| (question.id.as_str(), question.text.as_str())).collect();
+        Self { system, inputs, questions, question_texts, outcomes }
+    }
+
+    /// A page from a row on, of at least one.
+    fn page(&self, first: usize) -> Page {
+        let mut strings = Strings::default();
+        let questions: Vec<[usize; 4]> = (self.questions.iter())
+            .map(|outcome| {
+                let id = outcome.question.as_str();
+                [
+                    strings.place(self.question_texts.get(id).copied().unwrap_or(id)),
+                    strings.place(&outcome.topic),
+                    strings.place(&outcome.answer_llm),
+                    code(outcome.lean_llm, outcome.outcome_llm),
+                ]
+            })
+            .collect();
+        let mut embedders: Vec<Vec<usize>> = Vec::new();
+        for row in &self.system.rows[first..] {
+            embedders.push(self.embedder(&row.embedder, &mut strings));
+            // Some 12 digits and commas a question.
+            if strings.bytes + embedders.len() * self.questions.len() * 12 > FILE {
+                break;
+            }
+        }
+        let base = self.system.base();
+        Page {
+            strings: strings.all,
+            llm: base.llm.is_some(),
+            negative: base.negative.clone(),
+            positive: base.positive.clone(),
+            questions,
+            embedders,
+        }
+    }
+
+    fn embedder(&self, name: &str, strings: &mut Strings) -> Vec<usize> {
+        let Some(outcomes) = self.outcomes.get(name) else { return Vec::new() };
+        let of_question = |question: &&Outcome| {
+            // Every question has its place, asked or not.
+            let Some(outcome) = outcomes.get(question.question.as_str()) else {
+                return [strings.place(""), 0, strings.place(""), 0];
+            };
             [
-                strings.place(text),
-                strings.place(&outcome.topic),
-                strings.place(&outcome.answer_llm),
-                code(outcome.lean_llm, outcome.outcome_llm),
+                strings.place(&self.document(&outcome.document)),
+                code(outcome.lean_document, outcome.outcome_document),
+                strings.place(&outcome.answer),
+                code(outcome.lean_answer, outcome.outcome_answer),
             ]
-        })
-        .collect();
-    let embedders = (system.rows.iter())
-        .map(|row| {
-            let Some(outcomes) = of.get(row.embedder.as_str()) else { return Vec::new() };
-            (order.iter())
-                .flat_map(|first| {
-                    // Every question has its place, asked or not.
-                    let Some(outcome) = outcomes.get(first.question.as_str()) else {
-                        return [strings.place(""), 0, strings.place(""), 0];
-                    };
-                    let (retrieved, answer) = (document(&outcome.document), strings.place(&outcome.answer));
-                    [
-                        strings.place(&retrieved),
-                        code(outcome.lean_document, outcome.outcome_document),
-                        answer,
-                        code(outcome.lean_answer, outcome.outcome_answer),
-                    ]
-                })
-                .collect()
-        })
-        .collect();
-    Asked {
-        llm: base.llm.is_some(),
-        negative: base.negative.clone(),
-        positive: base.positive.clone(),
-        questions,
-        embedders,
+        };
+        self.questions.iter().flat_map(of_question).collect()
+    }
+
+    /// What is shown of a document.
+    fn document(&self, id: &str) -> String {
+        let found = self.inputs.and_then(|inputs| Some(inputs.corpus.document(inputs.corpus.position(id)?)));
+        let Some(document) = found else { return id.to_owned() };
+        let text = match document.title.as_deref().map(str::trim) {
+            None | Some("") => document.text.clone(),
+            Some(title) => format!("{title}: {}", document.text),
+        };
+        let short: String = text.chars().take(SHOWN).collect();
+        if short.len() < text.len() { format!("{short} …") } else { short }
     }
 }
 
@@ -147,6 +207,7 @@ fn code(lean: Option<Lean>, outcome: Option<Verdict>) -> usize {
 struct Strings {
     all: Vec<String>,
     places: HashMap<String, usize>,
+    bytes: usize,
 }
 
 impl Strings {
@@ -154,6 +215,7 @@ impl Strings {
         if let Some(place) = self.places.get(text) {
             return *place;
         }
+        self.bytes += text.len();
         self.all.push(text.to_owned());
         self.places.insert(text.to_owned(), self.all.len() - 1);
         self.all.len() - 1

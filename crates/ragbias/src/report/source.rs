@@ -1,5 +1,6 @@
 //! What a report is made of: the files of a run folder.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use ragbias_core::{ContentId, slug_of};
@@ -274,6 +275,36 @@ pub(super) fn is_base(row: &Row) -> bool {
     row.family == crate::run::BASE_FAMILY
 }
 
+/// What a system is of.
+#[derive(PartialEq, Eq, Hash)]
+struct Of {
+    axis: String,
+    data: String,
+    split: String,
+    /// Empty where only retrieval was measured.
+    llm: String,
+}
+
+impl Of {
+    fn row(row: &Row) -> Self {
+        Self {
+            axis: row.axis.clone(),
+            data: row.data.clone(),
+            split: row.split.clone(),
+            llm: row.llm.clone().unwrap_or_default(),
+        }
+    }
+
+    fn outcome(outcome: &Outcome) -> Self {
+        Self {
+            axis: outcome.axis.clone(),
+            data: outcome.corpus.clone(),
+            split: outcome.split.clone(),
+            llm: outcome.llm.clone(),
+        }
+    }
+}
+
 /// A run folder, read.
 pub(super) struct Source {
     pub(super) manifest: Manifest,
@@ -297,38 +328,36 @@ impl Source {
             Vec::new()
         };
 
-        let mut systems: Vec<System> = Vec::new();
+        let mut asked: HashMap<Of, Vec<Outcome>> = HashMap::new();
+        for outcome in outcomes {
+            asked.entry(Of::outcome(&outcome)).or_default().push(outcome);
+        }
+        let (mut systems, mut places): (Vec<System>, HashMap<Of, usize>) = (Vec::new(), HashMap::new());
         for row in rows {
-            let of = |row: &Row| (row.axis.clone(), row.data.clone(), row.split.clone(), row.llm.clone());
-            if let Some(system) = systems.iter_mut().find(|system| of(&system.rows[0]) == of(&row)) {
-                system.rows.push(row);
+            let of = Of::row(&row);
+            if let Some(place) = places.get(&of) {
+                systems[*place].rows.push(row);
                 continue;
             }
-            let llm = row.llm.as_deref().unwrap_or_default();
             let is = |of: &Option<String>, value: &str| of.as_deref().is_none_or(|of| of == value);
             let line = fits.fits.iter().find(|line| {
-                line.llm == llm
-                    && line.axis == row.axis
-                    && is(&line.corpus, &row.data)
-                    && is(&line.split, &row.split)
+                line.llm == of.llm
+                    && line.axis == of.axis
+                    && is(&line.corpus, &of.data)
+                    && is(&line.split, &of.split)
             });
             let left = fits
                 .left_out
                 .iter()
-                .find(|left| left.llm == llm && left.axis == row.axis && is(&left.split, &row.split));
-            let ours = outcomes.iter().filter(|outcome| {
-                outcome.llm == llm
-                    && outcome.axis == row.axis
-                    && outcome.corpus == row.data
-                    && outcome.split == row.split
-            });
+                .find(|left| left.llm == of.llm && left.axis == of.axis && is(&left.split, &of.split));
             systems.push(System {
                 line: line.cloned(),
                 no_line: left.map(|left| left.reason.clone()),
-                choice: choices.iter().find(|choice| choice.is_of(&row, llm)).cloned(),
-                outcomes: ours.cloned().collect(),
+                choice: choices.iter().find(|choice| choice.is_of(&row, &of.llm)).cloned(),
+                outcomes: asked.remove(&of).unwrap_or_default(),
                 rows: vec![row],
             });
+            places.insert(of, systems.len() - 1);
         }
         Ok(Self { manifest, systems, comparisons: fits.comparisons })
     }

@@ -312,3 +312,6 @@ fn write_json(path: &Path, value: &Value) -> Result<()> {
     let json = serde_json::to_string_pretty(value).map_err(std::io::Error::from)?;
     Ok(write_file(path, json)?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+use std::time::Instant;
+
+use ragbias_core::{Lean, Silent, Verdict};
+use ragbias_stats::ClusterBootstrap;
+
+use super::*;
+use crate::report::report;
+
+const LLMS: [&str; 3] = ["a", "b", "c"];
+
+/// A made-up study: E_b rises from embedder to embedder, and every answer's lean is that of its document or, for one question
+/// in three, negative. Nothing is generated.
+fn study(embedders: usize, questions: usize) -> Vec<PartResult> {
+    let bootstrap = ClusterBootstrap::new(200, 0);
+    let topics: Vec<String> = (0..questions).map(|question| format!("topic {}", question / 5)).collect();
+    let mut results = Vec::new();
+    for (llm, embedder) in LLMS.iter().flat_map(|llm| (0..embedders).map(move |embedder| (llm, embedder))) {
+        let lean = |question: usize| {
+            let place = (question * 7919 + 13) % questions;
+            if place * embedders < embedder * questions { Lean::Positive } else { Lean::Negative }
+        };
+        let answered =
+            |question: usize| if question.is_multiple_of(3) { Lean::Negative } else { lean(question) };
+        let bias = |of: &dyn Fn(usize) -> Lean| {
+            let verdicts: Vec<Verdict> = (0..questions).map(|question| of(question).into()).collect();
+            bootstrap.bias(&verdicts, &topics).unwrap()
+        };
+        let (embedder_bias, rag_bias) = (bias(&lean), bias(&answered));
+        let outcome = |question: usize| Outcome {
+            embedder: format!("embedder {embedder}"),
+            llm: (*llm).into(),
+            axis: "gender".into(),
+            corpus: "made up".into(),
+            split: "all".into(),
+            question: format!("question {question}"),
+            topic: topics[question].clone(),
+            document: format!("document {question} {:?}", lean(question)),
+            lean_document: Some(lean(question)),
+            lean_answer: Some(answered(question)),
+            answer: format!(
+                "an answer of some words, which other answers do not share: {question} {embedder}"
+            ),
+            lean_llm: Some(Lean::Negative),
+            answer_llm: format!("an answer without context to {question}"),
+            outcome_document: Some(lean(question).into()),
+            outcome_answer: Some(answered(question).into()),
+            outcome_llm: Some(Verdict::NEGATIVE),
+        };
+        results.push(PartResult {
+            axis: "gender".into(),
+            negative: "male".into(),
+            positive: "female".into(),
+            data: "made up".into(),
+            split: "all".into(),
+            questions,
+            embedder: format!("embedder {embedder}"),
+            family: if embedder == 0 { BASE_FAMILY.into() } else { "family".into() },
+            llm: Some((*llm).into()),
+            measured: Measured {
+                llm_bias: Some(bias(&|_| Lean::Negative)),
+                corpus_bias: embedder_bias,
+                neighbourhood_bias: embedder_bias,
+                embedder_bias,
+                expected_embedder_bias: None,
+                rag_bias: Some(rag_bias),
+                nothing_scored: Vec::new(),
+                position_bias: None,
+                coverage: None,
+                ndcg10: Some(0.5),
+                outcomes: (0..questions).map(outcome).collect(),
+            },
+        });
+    }
+    results
+}
+
+fn manifest() -> Manifest {
+    let experiment = "name = 'made-up'\n[[part]]\naxis = 'gender'\ndata = 'gender'\nembedders = ['minilm']\nllms = ['a', 'b', 'c']";
+    Manifest {
+        version: "0".into(),
+        commit: None,
+        run: None,
+        experiment: toml::from_str(experiment).unwrap(),
+        inputs: BTreeMap::new(),
+        files: BTreeMap::new(),
+        notes: BTreeMap::new(),
+    }
+}
+
+#[test]
+fn every_question_of_a_run_larger_than_a_page_is_in_the_page_or_in_files_that_it_loads() {
+    let folder = tempfile::tempdir().unwrap();
+    let (embedders, questions) = (40, 250);
+    let results = study(embedders, questions);
+    write(&RunFolder::open(folder.path()).unwrap(), manifest(), &results, &Silent).unwrap();
+    let page = fs_err::read_to_string(folder.path().join("report.html")).unwrap();
+    let (_, evidence) = page.split_once("id=\"evidence\">").unwrap();
+    let evidence: Value = serde_json::from_str(evidence.split_once("</script>").unwrap().0).unwrap();
+    let mut files = 0;
+    for (system, firsts) in evidence["systems"].as_array().unwrap().iter().enumerate() {
+        let mut row = 0;
+        for (number, first) in firsts.as_array().unwrap().iter().enumerate() {
+            assert_eq!(first.as_u64(), Some(row as u64));
+            let key = format!("questions-{system}-{number}");
+            let mut found = evidence["pages"][&key].clone();
+            if found.is_null() {
+                files += 1;
+                let path = folder.path().join("figures").join(format!("{key}.js"));
+                let text = fs_err::read_to_string(path).unwrap();
+                let json = text.strip_prefix(&format!("loaded(\"{key}\", ")).unwrap();
+                found = serde_json::from_str(json.trim_end().strip_suffix(");").unwrap()).unwrap();
+            }
+            let string = |place: &Value| found["strings"][place.as_u64().unwrap() as usize].as_str().unwrap();
+            for outcomes in found["embedders"].as_array().unwrap() {
+                for (question, outcome) in outcomes.as_array().unwrap().chunks(4).enumerate() {
+                    let measured = &results[system * embedders + row].measured.outcomes[question];
+                    assert_eq!(
+                        (string(&outcome[0]), string(&outcome[2])),
+                        (&*measured.document, &*measured.answer)
+                    );
+                }
+                assert_eq!(outcomes.as_array().unwrap().len(), questions * 4);
+                row += 1;
+            }
+        }
+        assert_eq!(row, embedders);
+    }
+    assert!(files > 0 && !evidence["pages"].as_object().unwrap().is_empty());
+}
+
+#[test]
+#[ignore = "prints how long a run of each size takes to be written, fitted and reported"]
+fn times_of_large_runs() {
+    for embedders in [50, 100, 200] {
+        let folder = tempfile::tempdir().unwrap();
+        let results = study(embedders, 250);
+        let start = Instant::now();
+        write(&RunFolder::open(folder.path()).unwrap(), manifest(), &results, &Silent).unwrap();
+        let written = start.elapsed();
+        let start = Instant::now();
+        crate::fit_files(folder.path(), None, &FitConfig::default()).unwrap();
+        let fitted = start.elapsed();
+        let start = Instant::now();
+        let page = report(folder.path(), &Silent).unwrap();
+        let reported = start.elapsed();
+        let size = fs_err::metadata(page).unwrap().len();
+        let outcomes = LLMS.len() * embedders * 250;
+        println!(
+            "{outcomes} outcomes: written {written:.1?}, fitted {fitted:.1?}, reported {reported:.1?}, page of {size} bytes"
+        );
+    }
+}
