@@ -664,6 +664,34 @@ mod tests {
     }
 
     #[test]
+    fn weights_are_the_same_to_the_bit_whatever_the_number_of_threads() {
+        for scope in [Scope::Head, Scope::MlpTop(1), Scope::LayersTop(2), Scope::Lora, Scope::Full] {
+            let config = TrainConfig { batch: 2, warmup: 0, ..TrainConfig::new(scope, 1e-3, 2) };
+            let folder = tempfile::tempdir().unwrap();
+            let texts = texts(scope, folder.path());
+            let trained = |threads: usize| -> BTreeMap<String, Vec<u32>> {
+                let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let Weights { parameters, head } =
+                    threads.install(|| training(&config, &texts).run(None, &Silent)).unwrap().weights;
+                let head = head.iter().map(|tensor| ("head".to_owned(), tensor));
+                let all = parameters.iter().flat_map(|all| all.iter()).map(|(name, t)| (name.to_owned(), t));
+                let bits = |tensor: &Tensor| -> Vec<u32> {
+                    let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                    values.into_iter().map(f32::to_bits).collect()
+                };
+                all.chain(head).map(|(name, tensor)| (name, bits(tensor))).collect()
+            };
+            let one = trained(1);
+            for threads in [2, 3] {
+                let several = trained(threads);
+                let other: Vec<&String> =
+                    one.iter().filter(|(name, bits)| several[*name] != **bits).map(|(name, _)| name).collect();
+                assert!(other.is_empty(), "{scope}, {threads} threads: {other:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_loss_that_is_no_number_ends_training_with_the_weights_before() {
         let config = TrainConfig { warmup: 0, clip: 1e30, ..TrainConfig::new(Scope::Head, 1e30, 5) };
         let trained = head_run(&config, None);

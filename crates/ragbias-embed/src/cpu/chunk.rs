@@ -4,13 +4,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Tokens of a chunk, about, where nothing is kept of it: enough for the matrix products to run at full rate, few enough for
-/// the widest intermediate result to stay in the cache.
-pub(super) const PASSING: usize = 256;
+/// Tokens of a chunk, about: enough for the matrix products to run at full rate, few enough for the widest intermediate result
+/// to stay in the cache.
+const MOST: usize = 256;
 
-/// Tokens of a chunk, about, where all is kept for the way back: each adds to the gradients of all weights, which are read from
-/// and written to far memory.
-pub(super) const RECORDED: usize = 1024;
+/// The number of chunks of a recorded pass is a multiple of it.
+const RECORDED_IN: usize = 4;
 
 /// Some sequences of a batch.
 #[derive(Debug, Default)]
@@ -29,11 +28,22 @@ impl Chunk {
     }
 }
 
-/// Sequences of these lengths in chunks of about one size, of no more than about so many tokens, as many as fill the threads.
-pub(super) fn chunks(lengths: &[usize], most: usize) -> Vec<Chunk> {
+/// Sequences of these lengths in chunks of about one size, as many as fill the threads, where nothing is kept of them: what a
+/// sequence comes to does not depend on its chunk.
+pub(super) fn passing(lengths: &[usize]) -> Vec<Chunk> {
+    let (tokens, threads) = (lengths.iter().sum::<usize>(), rayon::current_num_threads());
+    chunks(lengths, if tokens > MOST { tokens.div_ceil(MOST).next_multiple_of(threads) } else { threads })
+}
+
+/// The same where all is kept for the backward pass. Gradients are added up by chunk: their number depends on the lengths alone,
+/// so that a sum is rounded in the same way whatever the number of threads.
+pub(super) fn recorded(lengths: &[usize]) -> Vec<Chunk> {
     let tokens: usize = lengths.iter().sum();
-    let threads = rayon::current_num_threads();
-    let wanted = if tokens > most { tokens.div_ceil(most).next_multiple_of(threads) } else { threads };
+    chunks(lengths, tokens.div_ceil(MOST).next_multiple_of(RECORDED_IN))
+}
+
+/// So many chunks, or one a sequence where there are fewer.
+fn chunks(lengths: &[usize], wanted: usize) -> Vec<Chunk> {
     let starts: Vec<usize> = lengths
         .iter()
         .scan(0, |row, length| {
@@ -101,16 +111,29 @@ mod tests {
     #[test]
     fn every_sequence_is_in_one_chunk() {
         for lengths in [vec![], vec![7], vec![9000], vec![3, 500, 3, 400, 20, 1, 1], vec![100; 57]] {
-            let chunks = chunks(&lengths, PASSING);
-            let mut texts: Vec<usize> = chunks.iter().flat_map(|chunk| chunk.texts.clone()).collect();
-            texts.sort_unstable();
-            assert!(texts.into_iter().eq(0..lengths.len()));
-            for chunk in &chunks {
-                for ((&text, &start), &length) in chunk.texts.iter().zip(&chunk.starts).zip(&chunk.lengths) {
-                    assert_eq!((start, length), (lengths[..text].iter().sum(), lengths[text]));
+            for chunks in [passing(&lengths), recorded(&lengths)] {
+                let mut texts: Vec<usize> = chunks.iter().flat_map(|chunk| chunk.texts.clone()).collect();
+                texts.sort_unstable();
+                assert!(texts.into_iter().eq(0..lengths.len()));
+                for chunk in &chunks {
+                    let places = chunk.texts.iter().zip(&chunk.starts).zip(&chunk.lengths);
+                    for ((&text, &start), &length) in places {
+                        assert_eq!((start, length), (lengths[..text].iter().sum(), lengths[text]));
+                    }
+                    assert!(chunk.tokens() <= MOST + lengths.iter().max().unwrap_or(&0));
                 }
-                assert!(chunk.tokens() <= PASSING + lengths.iter().max().unwrap_or(&0));
             }
         }
+    }
+
+    #[test]
+    fn chunks_of_a_recorded_pass_do_not_depend_on_the_number_of_threads() {
+        let lengths: Vec<usize> = (0..57).map(|i| 3 + i * 37 % 101).collect();
+        let texts = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| recorded(&lengths)).into_iter().map(|chunk| chunk.texts).collect::<Vec<_>>()
+        };
+        let one = texts(1);
+        assert!(one.len() > 4 && [2, 3, 16].into_iter().all(|threads| texts(threads) == one));
     }
 }

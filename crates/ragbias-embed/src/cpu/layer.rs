@@ -6,12 +6,12 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{Storage, Tensor, TensorId};
 
 use super::attention::{Heads, area};
+use super::gradients::{Learnt, Side};
 use super::lines::Lines;
 use super::matrix::{Into, Matrix, product};
 use super::norm::{Norm, Normed};
 use super::panels::Panels;
 use super::pool::Pool;
-use super::row::add_rows;
 use super::tile::widest;
 use crate::Result;
 use crate::config::{Activation, BertConfig};
@@ -115,19 +115,6 @@ impl Linear {
         let weight = Matrix::new(&weight, self.outputs(), self.inputs());
         product(out, self.inputs(), into, 1.0, gradient, weight);
     }
-
-    /// Adds gradientᵀ·x to the sum of the weight's gradients, and the rows of `gradient` to the bias's.
-    fn gradient_of_weights(&self, gradient: &[f32], x: &[f32], sums: &mut [Option<Vec<f32>>]) {
-        let rows = gradient.len() / self.outputs();
-        if let Some(sum) = &mut sums[0] {
-            let gradient = Matrix::new(gradient, rows, self.outputs()).t();
-            let x = Matrix::new(x, rows, self.inputs());
-            product(sum, self.inputs(), Into::Add, 1.0, gradient, x);
-        }
-        if let Some(sum) = &mut sums[1] {
-            add_rows(sum, gradient);
-        }
-    }
 }
 
 /// The weights of a LayerNorm.
@@ -205,9 +192,6 @@ pub(super) struct KeptAttention {
     norm: KeptNorm,
 }
 
-/// Sums of gradients of a layer's parameters, in the order of [`Layer::PARTS`]; `None` where a parameter is frozen.
-pub(super) type LayerSums = [Option<Vec<f32>>; 12];
-
 /// The weights of one layer.
 #[derive(Clone)]
 pub(super) struct Layer {
@@ -232,7 +216,7 @@ impl Layer {
         &["output.LayerNorm"],
     ];
 
-    /// The names of a layer's parameters, in the order of [`LayerSums`]: weight and bias of each part.
+    /// The names of a layer's parameters, in the order of [`Learnt`]: weight and bias of each part.
     pub(super) fn names(number: usize) -> [Vec<String>; 12] {
         std::array::from_fn(|place| {
             let end = ["weight", "bias"][place % 2];
@@ -354,29 +338,32 @@ impl Layer {
         None
     }
 
-    /// The gradient of the MLP's input in place of that of the layer's output, where `below` asks for it; gradients of
-    /// weights onto their sums.
+    /// The gradient of the MLP's input in place of that of the layer's output, where `below` asks for it; what the weights
+    /// learn goes to `learnt`.
     pub(super) fn transform_backward(
         &self,
         gradient: &mut [f32],
         kept: KeptMlp,
-        sums: &mut LayerSums,
+        learnt: &mut Learnt,
         below: bool,
         pool: &mut Pool,
     ) {
-        self.output_norm.backward(gradient, &kept.norm, &mut sums[10..12]);
-        self.down.gradient_of_weights(gradient, &kept.inner, &mut sums[8..10]);
-        if below || sums[6..8].iter().any(Option::is_some) {
-            let mut inner = pool.take(kept.inner.len());
-            self.down.gradient_of_input(gradient, &mut inner, Into::Set);
-            inner.iter_mut().zip(&*kept.slopes).for_each(|(g, slope)| *g *= slope);
-            self.up.gradient_of_weights(&inner, &kept.input, &mut sums[6..8]);
+        self.output_norm.backward(gradient, &kept.norm, &mut learnt.sums[10..12]);
+        learnt.map(8, Side::Borrowed(gradient), kept.inner, pool);
+        if below || learnt.wants(6) {
+            let mut inner = kept.slopes;
+            let mut of_inner = pool.take(inner.len());
+            self.down.gradient_of_input(gradient, &mut of_inner, Into::Set);
+            inner.iter_mut().zip(&*of_inner).for_each(|(slope, g)| *slope *= g);
+            pool.give([of_inner]);
             if below {
                 self.up.gradient_of_input(&inner, gradient, Into::Add);
             }
-            pool.give([inner]);
+            learnt.map(6, Side::Owned(inner), kept.input, pool);
+        } else {
+            pool.give([kept.input, kept.slopes]);
         }
-        pool.give([kept.input, kept.inner, kept.slopes, kept.norm.centred, kept.norm.scales]);
+        pool.give([kept.norm.centred, kept.norm.scales]);
     }
 
     /// The same for the attention: the gradient of the layer's input in place of that of the MLP's.
@@ -385,14 +372,14 @@ impl Layer {
         gradient: &mut [f32],
         lengths: &[usize],
         kept: KeptAttention,
-        sums: &mut LayerSums,
+        learnt: &mut Learnt,
         below: bool,
         pool: &mut Pool,
     ) {
         let hidden = self.heads.hidden();
-        self.attention_norm.backward(gradient, &kept.norm, &mut sums[4..6]);
-        self.attention_output.gradient_of_weights(gradient, &kept.contexts, &mut sums[2..4]);
-        if below || sums[0..2].iter().any(Option::is_some) {
+        self.attention_norm.backward(gradient, &kept.norm, &mut learnt.sums[4..6]);
+        learnt.map(2, Side::Borrowed(gradient), kept.contexts, pool);
+        if below || learnt.wants(0) {
             let mut contexts = pool.take(gradient.len());
             self.attention_output.gradient_of_input(gradient, &mut contexts, Into::Set);
             let mut rows = pool.take(kept.rows.len());
@@ -412,12 +399,14 @@ impl Layer {
                 token += length;
                 used += area;
             }
-            self.query_key_value.gradient_of_weights(&rows, &kept.input, &mut sums[0..2]);
+            pool.give([contexts, scratch]);
             if below {
                 self.query_key_value.gradient_of_input(&rows, gradient, Into::Add);
             }
-            pool.give([contexts, rows, scratch]);
+            learnt.map(0, Side::Owned(rows), kept.input, pool);
+        } else {
+            pool.give([kept.input]);
         }
-        pool.give([kept.input, kept.rows, kept.weights, kept.contexts, kept.norm.centred, kept.norm.scales]);
+        pool.give([kept.rows, kept.weights, kept.norm.centred, kept.norm.scales]);
     }
 }

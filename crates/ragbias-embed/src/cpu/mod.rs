@@ -1,14 +1,16 @@
 //! The encoder on the CPU: forward and backward on slices, in chunks of whole sequences.
 //!
-//! A batch is spread over as many chunks as fill the threads, each small enough for its states to stay in the cache from
-//! one operation to the next, or larger where all is kept for the way back. A chunk goes through all layers on one thread, so
-//! that threads meet once a batch; a text that comes alone is one chunk, whose operations are spread over the threads instead.
+//! A batch is spread over chunks, each small enough for its states to stay in the cache from one operation to the next. A chunk
+//! goes through all layers on one thread, so that threads meet once a batch; a text that comes alone is one chunk, whose
+//! operations are spread over the threads instead. Gradients of weights are added up over the chunks of a batch in one order,
+//! whatever the number of threads: see `gradients.rs`.
 //! [`Bert`](crate::Bert) is the same function out of candle's operators, and tests hold this one against it.
 #![allow(clippy::inline_always, reason = "loops become vector code only where what they call is inlined")]
 
 mod attention;
 mod chunk;
 mod function;
+mod gradients;
 mod layer;
 mod lines;
 mod matrix;
@@ -27,7 +29,7 @@ use rayon::prelude::*;
 
 pub(crate) use self::tape::CpuTape;
 
-use self::chunk::{Chunk, PASSING, chunks, is_spread, with_threads_awake};
+use self::chunk::{Chunk, is_spread, passing, with_threads_awake};
 use self::layer::{KeptNorm, Layer, LayerNorm, Weight};
 use self::lines::Lines;
 use self::pool::{Pool, Pools};
@@ -123,7 +125,7 @@ impl CpuEncoder {
         until: usize,
         work: impl Fn(&Chunk, &[f32]) -> R + Sync,
     ) -> Vec<(Chunk, R)> {
-        let chunks = chunks(input.lengths(), PASSING);
+        let chunks = passing(input.lengths());
         let spread = is_spread(&chunks);
         let one = |chunk: Chunk| {
             self.pools.lend(|pool| {

@@ -45,4 +45,16 @@ impl Pools {
         lock().push(pool);
         result
     }
+
+    /// Takes back buffers that no worker has, so many for each of them.
+    pub(super) fn give_back(&self, groups: impl Iterator<Item = Vec<Lines>>) {
+        let mut pools = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if pools.is_empty() {
+            pools.push(Pool::default());
+        }
+        let number = pools.len();
+        for (place, buffers) in groups.enumerate() {
+            pools[place % number].0.extend(buffers);
+        }
+    }
 }

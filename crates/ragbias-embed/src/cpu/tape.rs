@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
-use super::chunk::{Chunk, RECORDED, chunks};
-use super::layer::{KeptAttention, KeptMlp, KeptNorm, Layer, LayerSums};
+use super::chunk::{Chunk, recorded};
+use super::gradients::{ChunkLearnt, added_up};
+use super::layer::{KeptAttention, KeptMlp, KeptNorm, Layer};
 use super::lines::Lines;
 use super::pool::Pool;
 use super::row::add;
-use super::{CpuEncoder, NORM, POSITIONS, SEGMENTS, WORDS};
+use super::{CpuEncoder, POSITIONS, SEGMENTS, WORDS};
 use crate::config::PoolingMode;
 use crate::encoder::Input;
 use crate::{Error, Result};
@@ -46,18 +47,12 @@ enum Half {
 
 /// What gradients are asked for.
 #[derive(Clone)]
-struct Wanted {
-    parameters: BTreeSet<String>,
+pub(super) struct Wanted {
+    pub(super) parameters: BTreeSet<String>,
     /// Whether embeddings are among them.
-    embeddings: bool,
+    pub(super) embeddings: bool,
     /// The lowest half layer that must be recorded.
     lowest: usize,
-}
-
-/// Sums of gradients over the chunks of one worker.
-struct Sums {
-    layers: Vec<LayerSums>,
-    norm: [Option<Vec<f32>>; 2],
 }
 
 impl CpuEncoder {
@@ -98,8 +93,7 @@ impl CpuEncoder {
                 (rows, Kept { chunk, ids, embeddings, halves })
             })
         };
-        let recorded: Vec<(Vec<f32>, Kept)> =
-            chunks(input.lengths(), RECORDED).into_par_iter().map(one).collect();
+        let recorded: Vec<(Vec<f32>, Kept)> = recorded(input.lengths()).into_par_iter().map(one).collect();
         let pooled =
             self.in_order(input, recorded.iter().map(|(rows, kept)| (&kept.chunk, rows.as_slice())))?;
         let chunks = recorded.into_iter().map(|(_, kept)| kept).collect();
@@ -139,29 +133,11 @@ impl CpuTape {
     pub(crate) fn backward(self, gradient: &Tensor) -> Result<BTreeMap<String, Tensor>> {
         let Self { encoder, wanted, pooling, chunks } = self;
         let gradient = gradient.flatten_all()?.to_vec1::<f32>()?;
-        // A worker takes every n-th chunk: sums are added up in an order that does not depend on which is faster.
-        let workers = rayon::current_num_threads().min(chunks.len()).max(1);
-        let mut shares: Vec<Vec<Kept>> = std::iter::repeat_with(Vec::new).take(workers).collect();
-        for (number, kept) in chunks.into_iter().enumerate() {
-            shares[number % workers].push(kept);
-        }
-        let work = |share: Vec<Kept>| {
-            encoder.pools.lend(|pool| {
-                let mut sums = Sums::new(&encoder, &wanted);
-                let rows: Vec<_> = share
-                    .into_iter()
-                    .map(|kept| kept.backward(&encoder, &wanted, pooling, &gradient, &mut sums, pool))
-                    .collect();
-                (sums, rows)
-            })
+        let one = |kept: Kept| {
+            encoder.pools.lend(|pool| kept.backward(&encoder, &wanted, pooling, &gradient, pool))
         };
-        let mut results = shares.into_par_iter().map(work).collect::<Vec<_>>().into_iter();
-        let (mut sums, mut rows) = results.next().expect("at least one worker; this is a bug");
-        for (others, more) in results {
-            sums.add(&others);
-            rows.extend(more);
-        }
-        let mut gradients = sums.named(&encoder, &wanted)?;
+        let (learnt, rows): (Vec<ChunkLearnt>, Vec<TableRows>) = chunks.into_par_iter().map(one).unzip();
+        let mut gradients = added_up(&encoder, &wanted, learnt)?;
         if wanted.embeddings {
             encoder.gradients_of_tables(&rows, &wanted, &mut gradients)?;
         }
@@ -183,9 +159,9 @@ impl Kept {
         wanted: &Wanted,
         pooling: TrainedPooling,
         vectors: &[f32],
-        sums: &mut Sums,
         pool: &mut Pool,
-    ) -> TableRows {
+    ) -> (ChunkLearnt, TableRows) {
+        let mut learnt = ChunkLearnt::new(encoder, wanted);
         let hidden = encoder.hidden;
         let mut gradient = pool.take(self.chunk.tokens() * hidden);
         let mut rest = &mut *gradient;
@@ -208,82 +184,22 @@ impl Kept {
         }
         for (place, half) in self.halves.into_iter().enumerate().rev() {
             let half_layer = wanted.lowest + place;
-            let (layer, sums) = (&encoder.layers[half_layer / 2], &mut sums.layers[half_layer / 2]);
+            let (layer, learnt) = (&encoder.layers[half_layer / 2], &mut learnt.layers[half_layer / 2]);
             let below = place > 0 || wanted.embeddings;
             match half {
-                Half::Mlp(kept) => layer.transform_backward(&mut gradient, kept, sums, below, pool),
+                Half::Mlp(kept) => layer.transform_backward(&mut gradient, kept, learnt, below, pool),
                 Half::Attention(kept) => {
-                    layer.attend_backward(&mut gradient, &self.chunk.lengths, kept, sums, below, pool);
+                    layer.attend_backward(&mut gradient, &self.chunk.lengths, kept, learnt, below, pool);
                 }
             }
         }
         if let Some(kept) = self.embeddings {
-            encoder.norm.backward(&mut gradient, &kept, &mut sums.norm);
+            encoder.norm.backward(&mut gradient, &kept, &mut learnt.norm);
             pool.give([kept.centred, kept.scales]);
-            return TableRows { ids: self.ids, lengths: self.chunk.lengths, gradient };
+            return (learnt, TableRows { ids: self.ids, lengths: self.chunk.lengths, gradient });
         }
         pool.give([gradient]);
-        TableRows { ids: Vec::new(), lengths: Vec::new(), gradient: Lines::with_room(0) }
-    }
-}
-
-impl Sums {
-    fn new(encoder: &CpuEncoder, wanted: &Wanted) -> Self {
-        let layer = |number: usize| {
-            let (names, sizes) = (Layer::names(number), encoder.layers[number].sizes());
-            std::array::from_fn(|part| {
-                names[part]
-                    .iter()
-                    .any(|name| wanted.parameters.contains(name))
-                    .then(|| vec![0.0; sizes[part]])
-            })
-        };
-        let norm = ["weight", "bias"].map(|part| {
-            let is_wanted = wanted.embeddings && wanted.parameters.contains(&format!("{NORM}.{part}"));
-            is_wanted.then(|| vec![0.0; encoder.hidden])
-        });
-        Self { layers: (0..encoder.layers.len()).map(layer).collect(), norm }
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Option<Vec<f32>>> {
-        self.layers.iter().flatten().chain(&self.norm)
-    }
-
-    fn add(&mut self, others: &Self) {
-        let mine = self.layers.iter_mut().flatten().chain(&mut self.norm);
-        let mut pairs: Vec<_> =
-            mine.zip(others.all()).filter_map(|(a, b)| Some((a.as_mut()?, b.as_ref()?))).collect();
-        pairs.par_iter_mut().for_each(|(a, b)| add(a, b));
-    }
-
-    /// The sums by the names of their parameters; the three stacked maps taken apart.
-    fn named(self, encoder: &CpuEncoder, wanted: &Wanted) -> Result<BTreeMap<String, Tensor>> {
-        let mut named = BTreeMap::new();
-        for (number, sums) in self.layers.into_iter().enumerate() {
-            for ((names, shape), sum) in
-                Layer::names(number).into_iter().zip(encoder.layers[number].shapes()).zip(sums)
-            {
-                let Some(sum) = sum else { continue };
-                let mut shape = shape.to_vec();
-                shape[0] /= names.len();
-                let size: usize = shape.iter().product();
-                if let [name] = &names[..] {
-                    named.insert(name.clone(), Tensor::from_vec(sum, shape, &Device::Cpu)?);
-                    continue;
-                }
-                for (name, part) in names.into_iter().zip(sum.chunks_exact(size)) {
-                    if wanted.parameters.contains(&name) {
-                        named.insert(name, Tensor::from_slice(part, shape.as_slice(), &Device::Cpu)?);
-                    }
-                }
-            }
-        }
-        for (part, sum) in ["weight", "bias"].into_iter().zip(self.norm) {
-            if let Some(sum) = sum {
-                named.insert(format!("{NORM}.{part}"), Tensor::from_vec(sum, encoder.hidden, &Device::Cpu)?);
-            }
-        }
-        Ok(named)
+        (learnt, TableRows { ids: Vec::new(), lengths: Vec::new(), gradient: Lines::with_room(0) })
     }
 }
 

@@ -1,0 +1,184 @@
+//! What parameters learn from the chunks of a batch, added up in an order that does not depend on threads.
+//!
+//! A backward pass leaves the sums of a chunk's biases and norms, and of each map y = x·Wᵀ + b the two factors of its weight's
+//! gradient, (∂y)ᵀ·x. The factors are multiplied when all chunks are through: a thread takes some outputs of a weight and goes
+//! over the chunks in their order, so that these values stay in its cache.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
+
+use super::layer::Layer;
+use super::lines::Lines;
+use super::matrix::{Into, Matrix, product};
+use super::pool::Pool;
+use super::row::{add, add_rows};
+use super::tape::Wanted;
+use super::{CpuEncoder, NORM};
+use crate::Result;
+
+/// The places of maps' weights among the parameters of a layer.
+const MAPS: [usize; 4] = [0, 2, 6, 8];
+
+/// Outputs of a weight that are one piece of work.
+const OUTPUTS: usize = 96;
+
+/// What the parameters of one layer learn from a chunk, in the order of [`Layer::names`].
+pub(super) struct Learnt {
+    /// Of biases and norms; `None` where one is frozen, and for weights.
+    pub(super) sums: [Option<Vec<f32>>; 12],
+    /// Whether a parameter is trained.
+    wanted: [bool; 12],
+    factors: [Option<Factors>; 12],
+}
+
+/// gradientᵀ·x, `(out, in)`, not multiplied yet.
+struct Factors {
+    /// `(tokens, out)`.
+    gradient: Lines,
+    /// `(tokens, in)`.
+    x: Lines,
+}
+
+/// The gradient of a map's outputs, `(tokens, out)`: still in use, or for this alone.
+pub(super) enum Side<'a> {
+    Borrowed(&'a [f32]),
+    Owned(Lines),
+}
+
+impl Learnt {
+    /// Nothing yet; `sizes` are those of the layer's parameters.
+    fn new(wanted: [bool; 12], sizes: [usize; 12]) -> Self {
+        let sum = |part: usize| (wanted[part] && !MAPS.contains(&part)).then(|| vec![0.0; sizes[part]]);
+        Self { sums: std::array::from_fn(sum), wanted, factors: Default::default() }
+    }
+
+    /// Whether the weight in this place or its bias is trained.
+    pub(super) fn wants(&self, map: usize) -> bool {
+        self.wanted[map] || self.wanted[map + 1]
+    }
+
+    /// What the map whose weight is in this place learns, from the gradient of its outputs and its inputs, `(tokens, in)`.
+    pub(super) fn map(&mut self, map: usize, gradient: Side<'_>, x: Lines, pool: &mut Pool) {
+        let values = match &gradient {
+            Side::Borrowed(values) => values,
+            Side::Owned(lines) => &**lines,
+        };
+        if let Some(sum) = &mut self.sums[map + 1] {
+            add_rows(sum, values);
+        }
+        match (self.wanted[map], gradient) {
+            (true, Side::Borrowed(values)) => {
+                self.factors[map] = Some(Factors { gradient: pool.copy(values), x });
+            }
+            (true, Side::Owned(gradient)) => self.factors[map] = Some(Factors { gradient, x }),
+            (false, Side::Borrowed(_)) => pool.give([x]),
+            (false, Side::Owned(gradient)) => pool.give([gradient, x]),
+        }
+    }
+}
+
+/// What all parameters but the embedding tables learn from a chunk.
+pub(super) struct ChunkLearnt {
+    pub(super) layers: Vec<Learnt>,
+    /// Of the norm after the embeddings.
+    pub(super) norm: [Option<Vec<f32>>; 2],
+}
+
+impl ChunkLearnt {
+    pub(super) fn new(encoder: &CpuEncoder, wanted: &Wanted) -> Self {
+        let layer = |number: usize| {
+            let is_wanted =
+                Layer::names(number).map(|names| names.iter().any(|name| wanted.parameters.contains(name)));
+            Learnt::new(is_wanted, encoder.layers[number].sizes())
+        };
+        let norm = ["weight", "bias"].map(|part| {
+            let is_wanted = wanted.embeddings && wanted.parameters.contains(&format!("{NORM}.{part}"));
+            is_wanted.then(|| vec![0.0; encoder.hidden])
+        });
+        Self { layers: (0..encoder.layers.len()).map(layer).collect(), norm }
+    }
+
+    fn add(&mut self, other: &Self) {
+        let others = other.layers.iter().flat_map(|layer| &layer.sums).chain(&other.norm);
+        let mine = self.layers.iter_mut().flat_map(|layer| &mut layer.sums).chain(&mut self.norm);
+        for pair in mine.zip(others) {
+            if let (Some(mine), Some(other)) = pair {
+                add(mine, other);
+            }
+        }
+    }
+
+    /// The memory of the factors.
+    fn buffers(self) -> Vec<Lines> {
+        let factors = self.layers.into_iter().flat_map(|layer| layer.factors).flatten();
+        factors.flat_map(|Factors { gradient, x }| [gradient, x]).collect()
+    }
+
+    /// The sums by the names of their parameters; the three stacked maps taken apart.
+    fn named(self, encoder: &CpuEncoder, wanted: &Wanted) -> Result<BTreeMap<String, Tensor>> {
+        let mut named = BTreeMap::new();
+        for (number, Learnt { sums, .. }) in self.layers.into_iter().enumerate() {
+            for ((names, shape), sum) in
+                Layer::names(number).into_iter().zip(encoder.layers[number].shapes()).zip(sums)
+            {
+                let Some(sum) = sum else { continue };
+                let mut shape = shape.to_vec();
+                shape[0] /= names.len();
+                let size: usize = shape.iter().product();
+                if let [name] = &names[..] {
+                    named.insert(name.clone(), Tensor::from_vec(sum, shape, &Device::Cpu)?);
+                    continue;
+                }
+                for (name, part) in names.into_iter().zip(sum.chunks_exact(size)) {
+                    if wanted.parameters.contains(&name) {
+                        named.insert(name, Tensor::from_slice(part, shape.as_slice(), &Device::Cpu)?);
+                    }
+                }
+            }
+        }
+        for (part, sum) in ["weight", "bias"].into_iter().zip(self.norm) {
+            if let Some(sum) = sum {
+                named.insert(format!("{NORM}.{part}"), Tensor::from_vec(sum, encoder.hidden, &Device::Cpu)?);
+            }
+        }
+        Ok(named)
+    }
+}
+
+/// The gradients of all parameters that were asked for, but for the embedding tables, by their names.
+pub(super) fn added_up(
+    encoder: &CpuEncoder,
+    wanted: &Wanted,
+    chunks: Vec<ChunkLearnt>,
+) -> Result<BTreeMap<String, Tensor>> {
+    let mut all = ChunkLearnt::new(encoder, wanted);
+    for chunk in &chunks {
+        all.add(chunk);
+    }
+    let trained = all.layers.iter().enumerate().flat_map(|(number, layer)| {
+        MAPS.into_iter().filter(|&map| layer.wanted[map]).map(move |map| (number, map))
+    });
+    let mut weights: Vec<_> =
+        trained.map(|(number, map)| (number, map, vec![0.0; encoder.layers[number].sizes()[map]])).collect();
+    weights.par_iter_mut().for_each(|(number, map, sum)| {
+        let &[outputs, inputs] = encoder.layers[*number].shapes()[*map] else {
+            panic!("a map's weight that is no matrix; this is a bug")
+        };
+        sum.par_chunks_mut(OUTPUTS * inputs).enumerate().for_each(|(block, sum)| {
+            let some = block * OUTPUTS..outputs.min((block + 1) * OUTPUTS);
+            let factors = chunks.iter().filter_map(|chunk| chunk.layers[*number].factors[*map].as_ref());
+            for Factors { gradient, x } in factors {
+                let tokens = x.len() / inputs;
+                let gradient = Matrix::new(gradient, tokens, outputs).t().part(some.clone(), 0);
+                product(sum, inputs, Into::Add, 1.0, gradient, Matrix::new(x, tokens, inputs));
+            }
+        });
+    });
+    for (number, map, sum) in weights {
+        all.layers[number].sums[map] = Some(sum);
+    }
+    encoder.pools.give_back(chunks.into_iter().map(ChunkLearnt::buffers));
+    all.named(encoder, wanted)
+}
