@@ -674,7 +674,10 @@ mod tests {
                 let Weights { parameters, head } =
                     threads.install(|| training(&config, &texts).run(None, &Silent)).unwrap().weights;
                 let head = head.iter().map(|tensor| ("head".to_owned(), tensor));
-                let all = parameters.iter().flat_map(|all| all.iter()).map(|(name, t)| (name.to_owned(), t));
+                let all = parameters
+                    .iter()
+                    .flat_map(ragbias_embed::Parameters::iter)
+                    .map(|(name, t)| (name.to_owned(), t));
                 let bits = |tensor: &Tensor| -> Vec<u32> {
                     let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
                     values.into_iter().map(f32::to_bits).collect()
@@ -684,8 +687,11 @@ mod tests {
             let one = trained(1);
             for threads in [2, 3] {
                 let several = trained(threads);
-                let other: Vec<&String> =
-                    one.iter().filter(|(name, bits)| several[*name] != **bits).map(|(name, _)| name).collect();
+                let other: Vec<&String> = one
+                    .iter()
+                    .filter(|(name, bits)| several[*name] != **bits)
+                    .map(|(name, _)| name)
+                    .collect();
                 assert!(other.is_empty(), "{scope}, {threads} threads: {other:?}");
             }
         }

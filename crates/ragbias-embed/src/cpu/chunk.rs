@@ -4,9 +4,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Tokens of a chunk, about: enough for the matrix products to run at full rate, few enough for the widest intermediate result
-/// to stay in the cache.
-const MOST: usize = 256;
+/// Tokens of a chunk, about, where nothing is kept of it: enough for the matrix products to run at full rate, few enough for
+/// the widest intermediate result to stay in the cache.
+const PASSING: usize = 256;
+
+/// Tokens of a chunk, about, where all is kept for the backward pass, whose products pack the weights once a chunk.
+const RECORDED: usize = 512;
 
 /// The number of chunks of a recorded pass is a multiple of it.
 const RECORDED_IN: usize = 4;
@@ -32,14 +35,17 @@ impl Chunk {
 /// sequence comes to does not depend on its chunk.
 pub(super) fn passing(lengths: &[usize]) -> Vec<Chunk> {
     let (tokens, threads) = (lengths.iter().sum::<usize>(), rayon::current_num_threads());
-    chunks(lengths, if tokens > MOST { tokens.div_ceil(MOST).next_multiple_of(threads) } else { threads })
+    chunks(
+        lengths,
+        if tokens > PASSING { tokens.div_ceil(PASSING).next_multiple_of(threads) } else { threads },
+    )
 }
 
 /// The same where all is kept for the backward pass. Gradients are added up by chunk: their number depends on the lengths alone,
 /// so that a sum is rounded in the same way whatever the number of threads.
 pub(super) fn recorded(lengths: &[usize]) -> Vec<Chunk> {
     let tokens: usize = lengths.iter().sum();
-    chunks(lengths, tokens.div_ceil(MOST).next_multiple_of(RECORDED_IN))
+    chunks(lengths, tokens.div_ceil(RECORDED).next_multiple_of(RECORDED_IN))
 }
 
 /// So many chunks, or one a sequence where there are fewer.
@@ -111,7 +117,7 @@ mod tests {
     #[test]
     fn every_sequence_is_in_one_chunk() {
         for lengths in [vec![], vec![7], vec![9000], vec![3, 500, 3, 400, 20, 1, 1], vec![100; 57]] {
-            for chunks in [passing(&lengths), recorded(&lengths)] {
+            for (chunks, most) in [(passing(&lengths), PASSING), (recorded(&lengths), RECORDED)] {
                 let mut texts: Vec<usize> = chunks.iter().flat_map(|chunk| chunk.texts.clone()).collect();
                 texts.sort_unstable();
                 assert!(texts.into_iter().eq(0..lengths.len()));
@@ -120,7 +126,7 @@ mod tests {
                     for ((&text, &start), &length) in places {
                         assert_eq!((start, length), (lengths[..text].iter().sum(), lengths[text]));
                     }
-                    assert!(chunk.tokens() <= MOST + lengths.iter().max().unwrap_or(&0));
+                    assert!(chunk.tokens() <= most + lengths.iter().max().unwrap_or(&0));
                 }
             }
         }

@@ -22,7 +22,7 @@ use crate::Result;
 const MAPS: [usize; 4] = [0, 2, 6, 8];
 
 /// Outputs of a weight that are one piece of work.
-const OUTPUTS: usize = 96;
+const OUTPUTS: usize = 384;
 
 /// What the parameters of one layer learn from a chunk, in the order of [`Layer::names`].
 pub(super) struct Learnt {
