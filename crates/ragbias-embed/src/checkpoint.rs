@@ -45,10 +45,7 @@ impl Checkpoint<'_> {
         self.fill(staging.path())?;
         #[cfg(unix)]
         fs_err::set_permissions(staging.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        if folder.exists() {
-            fs_err::remove_dir_all(folder)?;
-        }
-        Ok(staging.rename(folder)?)
+        Ok(staging.replace(folder)?)
     }
 
     fn fill(&self, folder: &Path) -> Result<()> {

@@ -11,13 +11,17 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod staging;
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::NamedTempFile;
+
+pub use self::staging::Staging;
 
 /// How names of temporary files and folders begin. Whose process lives is locked.
 const PREFIX: &str = ".ragbias-tmp-";
@@ -73,49 +77,6 @@ impl Write for Named<'_> {
 
     fn flush(&mut self) -> std::io::Result<()> {
         self.out.flush().map_err(|error| named(self.path, error))
-    }
-}
-
-/// A folder that is filled under a temporary name, in the folder that it is for. Dropped, it is removed with what is in it.
-#[derive(Debug)]
-pub struct Staging {
-    folder: TempDir,
-    /// Held as long as the folder is filled.
-    lock: Option<File>,
-}
-
-impl Staging {
-    /// An empty one in `folder`, which is made where it is not there.
-    ///
-    /// # Errors
-    /// Failures of the file system.
-    pub fn within(folder: &Path) -> std::io::Result<Self> {
-        fs_err::create_dir_all(folder)?;
-        tidy_once(folder);
-        loop {
-            let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(folder)?;
-            let lock = locked(folder.path());
-            if folder.path().is_dir() {
-                return Ok(Self { folder, lock });
-            }
-        }
-    }
-
-    /// Where it is filled.
-    pub fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// Renames it, in one step; at `path` there must be nothing, or an empty folder.
-    ///
-    /// # Errors
-    /// Failures of the file system; then it is removed.
-    pub fn rename(self, path: &Path) -> std::io::Result<()> {
-        fs_err::rename(self.folder.path(), path)?;
-        let _ = self.folder.keep();
-        drop(self.lock);
-        path.parent().into_iter().for_each(sync_folder);
-        Ok(())
     }
 }
 

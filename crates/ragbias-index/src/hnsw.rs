@@ -143,10 +143,7 @@ impl HnswIndex {
         let meta = Meta { version: VERSION, config: self.config, checksum: checksum(&self.config, &graph) };
         let json = serde_json::to_string_pretty(&meta).map_err(std::io::Error::from)?;
         fs_err::write(staging.path().join(META), json)?;
-        if folder.exists() {
-            fs_err::remove_dir_all(folder)?;
-        }
-        Ok(staging.rename(folder)?)
+        Ok(staging.replace(folder)?)
     }
 
     /// Loads a saved index; its vectors are mapped into memory.

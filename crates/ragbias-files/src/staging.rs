@@ -1,0 +1,186 @@
+//! Folders that are there whole or not at all.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::{PREFIX, locked, sync_folder, tidy_once};
+
+/// A folder that is filled under a temporary name, in the folder that it is for. Dropped, it is removed with what is in it.
+#[derive(Debug)]
+pub struct Staging {
+    folder: TempDir,
+    /// Held as long as the folder is filled.
+    lock: Option<File>,
+}
+
+impl Staging {
+    /// An empty one in `folder`, which is made where it is not there.
+    ///
+    /// # Errors
+    /// Failures of the file system.
+    pub fn within(folder: &Path) -> std::io::Result<Self> {
+        fs_err::create_dir_all(folder)?;
+        tidy_once(folder);
+        loop {
+            let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(folder)?;
+            let lock = locked(folder.path());
+            if folder.path().is_dir() {
+                return Ok(Self { folder, lock });
+            }
+        }
+    }
+
+    /// Where it is filled.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Renames it, in one step; at `path` there must be nothing, or an empty folder.
+    ///
+    /// # Errors
+    /// Failures of the file system; then it is removed.
+    pub fn rename(self, path: &Path) -> std::io::Result<()> {
+        fs_err::rename(self.folder.path(), path)?;
+        let _ = self.folder.keep();
+        drop(self.lock);
+        path.parent().into_iter().for_each(sync_folder);
+        Ok(())
+    }
+
+    /// Puts it in the place of the folder at `path`, where there is one, which is then removed; at any moment the old one is at
+    /// `path`, or the new one.
+    ///
+    /// Where the file system cannot swap two folders in one step, the old one is set aside first, as `.NAME.before` beside
+    /// it: a process that is killed between two renames leaves it there.
+    ///
+    /// # Errors
+    /// Failures of the file system; then the old folder stays.
+    pub fn replace(self, path: &Path) -> std::io::Result<()> {
+        if !path.is_dir() {
+            return self.rename(path);
+        }
+        match swap(self.folder.path(), path) {
+            // The old one is removed with the temporary name that it has now; what a kill leaves of it, by the next process.
+            Ok(()) => {
+                drop(self.lock);
+                path.parent().into_iter().for_each(sync_folder);
+                self.folder.close()
+            }
+            Err(error) if error.kind() == ErrorKind::Unsupported => self.replace_in_two_steps(path),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn replace_in_two_steps(self, path: &Path) -> std::io::Result<()> {
+        let before = before(path)?;
+        if before.exists() {
+            fs_err::remove_dir_all(&before)?;
+        }
+        fs_err::rename(path, &before)?;
+        if let Err(error) = self.rename(path) {
+            fs_err::rename(&before, path)?;
+            return Err(error);
+        }
+        fs_err::remove_dir_all(before)
+    }
+}
+
+/// Where a folder is set aside.
+fn before(path: &Path) -> std::io::Result<PathBuf> {
+    let name = path.file_name().ok_or_else(|| {
+        std::io::Error::new(ErrorKind::InvalidInput, format!("{}: names no folder", path.display()))
+    })?;
+    Ok(path.with_file_name(format!(".{}.before", name.to_string_lossy())))
+}
+
+/// Lets two folders swap places, in one step.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn swap(one: &Path, other: &Path) -> std::io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).map_err(|error| match error {
+        // Of file systems that know no such flag.
+        Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => ErrorKind::Unsupported.into(),
+        error => std::io::Error::from(error),
+    })
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn swap(_: &Path, _: &Path) -> std::io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{tidy, write_file};
+
+    fn read(folder: &Path) -> Option<String> {
+        fs_err::read_to_string(folder.join("a.txt")).ok()
+    }
+
+    /// A folder `place` with the old file, and a new one beside it that is to take its place.
+    fn old_and_new() -> (TempDir, PathBuf, Staging) {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("place");
+        write_file(&place.join("a.txt"), "old").unwrap();
+        write_file(&place.join("gone.txt"), "old").unwrap();
+        let staging = Staging::within(folder.path()).unwrap();
+        write_file(&staging.path().join("a.txt"), "new").unwrap();
+        (folder, place, staging)
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let names = fs_err::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        names.map(|name| name.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_folder_takes_the_place_of_another_and_leaves_nothing_behind() {
+        for replace in [Staging::replace, Staging::replace_in_two_steps] {
+            let (folder, place, staging) = old_and_new();
+            replace(staging, &place).unwrap();
+            assert_eq!(names(folder.path()), ["place"]);
+            assert_eq!(names(&place), ["a.txt"]);
+            assert_eq!(read(&place).as_deref(), Some("new"));
+        }
+        let (_folder, place, staging) = old_and_new();
+        fs_err::remove_dir_all(&place).unwrap();
+        staging.replace(&place).unwrap();
+        assert_eq!(read(&place).as_deref(), Some("new"));
+    }
+
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    #[test]
+    fn killed_after_any_step_the_old_folder_is_there_or_the_new_one() {
+        // Before the swap: what is staged is left, and its process is gone.
+        let (folder, place, staging) = old_and_new();
+        std::mem::forget(staging.folder);
+        drop(staging.lock);
+        tidy(folder.path());
+        assert_eq!((read(&place).as_deref(), names(folder.path())), (Some("old"), vec!["place".to_owned()]));
+        // After it: the old one has the temporary name.
+        let (folder, place, staging) = old_and_new();
+        swap(staging.path(), &place).unwrap();
+        assert_eq!((read(&place).as_deref(), read(staging.path()).as_deref()), (Some("new"), Some("old")));
+        // While the old one is removed.
+        fs_err::remove_file(staging.path().join("gone.txt")).unwrap();
+        std::mem::forget(staging.folder);
+        drop(staging.lock);
+        tidy(folder.path());
+        assert_eq!((read(&place).as_deref(), names(folder.path())), (Some("new"), vec!["place".to_owned()]));
+    }
+
+    #[test]
+    fn without_a_swap_what_was_killed_between_two_renames_is_beside_its_place_and_is_replaced_later() {
+        let (folder, place, staging) = old_and_new();
+        fs_err::rename(&place, before(&place).unwrap()).unwrap();
+        tidy(folder.path());
+        assert_eq!(read(&folder.path().join(".place.before")).as_deref(), Some("old"));
+        staging.replace(&place).unwrap();
+        assert_eq!(read(&place).as_deref(), Some("new"));
+    }
+}
