@@ -61,6 +61,29 @@ fn an_unknown_axis_scorer_or_model_is_answered_with_the_known_ones() {
 }
 
 #[test]
+fn settings_that_would_exhaust_the_machine_are_refused_with_their_range() {
+    let scratch = Scratch::new();
+    let refused = |args: &[&str], part: &str| assert_refused(&scratch.run(args), &[part]);
+    for (flag, value, range) in [
+        ("--top-k", "4000000000", "top-k is 4000000000, expected 1 to 1000"),
+        ("--temperature", "nan", "temperature is NaN, expected 0.0 to 1000000.0"),
+        ("--temperature", "inf", "temperature is inf, expected 0.0 to 1000000.0"),
+        ("--project", "woman=1e30", "expected -1000.0 to 1000.0"),
+    ] {
+        assert_refused(&measure(&scratch, "gender", "gender", &[flag, value]), &[range]);
+    }
+    let table =
+        "embedder,llm,axis,embedder_bias,rag_bias,llm_bias\na,m,x,0,0,0\nb,m,x,1,1,0\nc,m,x,0.5,0.4,0\n";
+    let table = scratch.write("m.csv", table);
+    for (draws, range) in [("10", "draws is 10,"), ("100000000000", "expected 200 to 1000000")] {
+        refused(&["fit", "--measurements", &table, "--draws", draws], range);
+    }
+    refused(&["choose", "--run", "no/run", "--steps", "1000000"], "steps is 1000000, expected 2 to 1000");
+    let shard = ["tune", "--recipe", "r.toml", "--out", "f", "--shard", "1/99999999"];
+    refused(&shard, "as in 3/16, n up to 10000");
+}
+
+#[test]
 fn a_data_set_with_a_question_that_no_document_answers_is_refused_before_work() {
     let scratch = Scratch::new();
     scratch.json(&["data", "pull", "gender", "--out", "mine"]);

@@ -256,7 +256,7 @@ pub(crate) struct Measure {
     /// Scorer of documents: lexicon, classifier or gold [default: gold where all documents are labelled, else the axis's own]
     #[arg(long)]
     pub(crate) scorer: Option<String>,
-    /// Documents given to the LLM
+    /// Documents given to the LLM, 1 to 1000
     #[arg(long, default_value_t = 1)]
     pub(crate) top_k: usize,
     /// How neighbours are found
@@ -265,7 +265,7 @@ pub(crate) struct Measure {
     /// Move questions along a word's direction: 1 changes nothing, 0 removes it, below 0 reverses it
     #[arg(long, value_name = "WORD=α", allow_hyphen_values = true)]
     pub(crate) project: Option<String>,
-    /// Temperature of stochastic ranking; 0 for none
+    /// Temperature of stochastic ranking, up to 1000000; 0 for none
     #[arg(long, default_value_t = 0.0)]
     pub(crate) temperature: f64,
     /// Seed of draws and of the bootstrap
@@ -315,16 +315,16 @@ pub(crate) struct Answers {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "How the LLM is asked (all but the first: a server)")]
 pub(crate) struct Asking {
-    /// Longest answer, in tokens [default: 24]
+    /// Longest answer, in tokens, 1 to 4096 [default: 24]
     #[arg(long, env = "RAGBIAS_MAX_NEW_TOKENS", value_name = "N")]
     pub(crate) max_new_tokens: Option<usize>,
-    /// Requests in flight; fewer where the server limits the rate [default: 16]
+    /// Requests in flight; fewer where the server limits the rate; 1 to 1024 [default: 16]
     #[arg(long, env = "RAGBIAS_PARALLEL", value_name = "N")]
     pub(crate) parallel: Option<usize>,
-    /// Seconds for one answer, ten times as many where the model thinks [default: 60]
+    /// Seconds for one answer, ten times as many where the model thinks; up to 86400 [default: 60]
     #[arg(long, env = "RAGBIAS_LLM_TIMEOUT", value_name = "SECONDS")]
     pub(crate) llm_timeout: Option<f64>,
-    /// Tokens that a model may think for before it answers [default: 4096]
+    /// Tokens that a model may think for before it answers, up to 1000000 [default: 4096]
     #[arg(long, env = "RAGBIAS_REASONING_TOKENS", value_name = "N")]
     pub(crate) reasoning_tokens: Option<usize>,
     /// Whether it thinks: on as it does by itself, off where it can do without, auto off where it says so [default: auto]
@@ -334,7 +334,7 @@ pub(crate) struct Asking {
     /// probability, else the second [default: auto]
     #[arg(long, value_name = "auto|logprobs|sample")]
     pub(crate) choices: Option<ChoiceMethod>,
-    /// Letters sampled in each order of the two claims [default: 8]
+    /// Letters sampled in each order of the two claims, 1 to 1000 [default: 8]
     #[arg(long, value_name = "N")]
     pub(crate) choice_samples: Option<usize>,
     /// More fields of a request, as a table: .json or .toml; null takes out one of ours
@@ -401,7 +401,7 @@ pub(crate) struct Tune {
     /// Folder of the family: members/, family.parquet, family.csv
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// Do part i of n of the trainings, as one of several processes on one folder
+    /// Do part i of n of the trainings (n up to 10000), as one of several processes on one folder
     #[arg(long, value_name = "i/n", default_value = "1/1")]
     pub(crate) shard: String,
 }
@@ -414,13 +414,13 @@ pub(crate) struct Fit {
     /// Outcomes of the same run, to resample topics: .csv or .parquet [default: outcomes.parquet beside measurements.*]
     #[arg(long, value_name = "FILE")]
     pub(crate) outcomes: Option<PathBuf>,
-    /// Draws of the bootstrap
+    /// Draws of the bootstrap, 200 to 1000000
     #[arg(long, default_value_t = 10_000)]
     pub(crate) draws: usize,
     /// Seed of the draws
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-    /// |R_b| below it is as good as 0
+    /// |R_b| below it is as good as 0: above 0, up to 1
     #[arg(long, default_value_t = 0.1)]
     pub(crate) delta: f64,
 }
@@ -430,7 +430,7 @@ pub(crate) struct Choose {
     /// A run folder
     #[arg(long, value_name = "DIR")]
     pub(crate) run: PathBuf,
-    /// |R_b| below it is as good as 0
+    /// |R_b| below it is as good as 0: above 0, up to 1
     #[arg(long, default_value_t = 0.1)]
     pub(crate) delta: f64,
     /// merge, projection or ranking; may be given several times [default: all]
@@ -439,7 +439,7 @@ pub(crate) struct Choose {
     /// Project on this word, and not on the direction between the documents of the poles
     #[arg(long)]
     pub(crate) word: Option<String>,
-    /// Measurements on validation topics, at most, a control
+    /// Measurements on validation topics, at most, a control, 2 to 1000
     #[arg(long, default_value_t = 8)]
     pub(crate) steps: usize,
     #[command(flatten)]

@@ -284,6 +284,13 @@ impl Session<'_> {
     }
 
     fn measure(&self, command: &args::Measure) -> Result<()> {
+        let config = MeasureConfig {
+            top_k: command.top_k,
+            index: command.index.into(),
+            temperature: command.temperature,
+            seed: command.seed,
+        };
+        config.check()?;
         let axis = load_axis(&command.axis)?;
         let questions = load_questions(&command.questions, &self.progress)?;
         let corpus = load_corpus(&command.corpus, &axis, &self.progress)?;
@@ -320,12 +327,7 @@ impl Session<'_> {
             document_scorer: &StoredScorer::new(scorers.documents.as_ref(), &store),
             answer_scorer: &StoredScorer::new(scorers.answers.as_ref(), &store),
             qrels: qrels.as_ref(),
-            config: MeasureConfig {
-                top_k: command.top_k,
-                index: command.index.into(),
-                temperature: command.temperature,
-                seed: command.seed,
-            },
+            config,
             labels: Labels {
                 embedder: &command.embedder,
                 llm: llm.as_ref().map(LlmName::as_str).unwrap_or_default(),

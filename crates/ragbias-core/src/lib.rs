@@ -36,6 +36,7 @@ mod corpus;
 mod embeddings;
 mod error;
 mod lean;
+pub mod limits;
 mod progress;
 mod question;
 mod similarity;

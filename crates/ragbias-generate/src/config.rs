@@ -1,3 +1,4 @@
+use ragbias_core::limits::{NEW_TOKENS, TEMPERATURE};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -7,7 +8,7 @@ use crate::{Error, Result};
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
 /// | `max_new_tokens` | 24 | longest answer | 1 to 4096 |
-/// | `temperature` | 0 | 0 is greedy; above, tokens are sampled from the softmax of logits / temperature | ≥ 0, finite |
+/// | `temperature` | 0 | 0 is greedy; above, tokens are sampled from the softmax of logits / temperature | 0 to 1,000,000 |
 /// | `seed` | 0 | with the prompt, decides a sampled answer | any |
 /// | `stop` | the first line break | an answer ends before the first of these strings | none empty |
 ///
@@ -39,12 +40,8 @@ impl GenerateConfig {
     /// [`Error::Setting`] for the first value outside its own.
     pub fn check(&self) -> Result<()> {
         let wrong = |setting, expected, received: String| Err(Error::Setting { setting, expected, received });
-        if !(1..=4096).contains(&self.max_new_tokens) {
-            return wrong("max_new_tokens", "1 to 4096", self.max_new_tokens.to_string());
-        }
-        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            return wrong("temperature", "a finite number of at least 0", self.temperature.to_string());
-        }
+        NEW_TOKENS.check("max_new_tokens", self.max_new_tokens)?;
+        TEMPERATURE.check("temperature", self.temperature)?;
         if self.stop.iter().any(String::is_empty) {
             return wrong("stop", "strings that are not empty", "an empty string".into());
         }
@@ -79,7 +76,9 @@ mod tests {
     #[test]
     fn settings_outside_their_range_are_refused() {
         let bad = GenerateConfig { temperature: f64::NAN, ..GenerateConfig::default() };
-        assert!(bad.check().unwrap_err().to_string().starts_with("temperature is NaN, expected a finite"));
-        assert!(GenerateConfig { max_new_tokens: 0, ..GenerateConfig::default() }.check().is_err());
+        assert_eq!(bad.check().unwrap_err().to_string(), "temperature is NaN, expected 0.0 to 1000000.0");
+        for max_new_tokens in [0, 4097] {
+            assert!(GenerateConfig { max_new_tokens, ..GenerateConfig::default() }.check().is_err());
+        }
     }
 }

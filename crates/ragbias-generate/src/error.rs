@@ -1,3 +1,4 @@
+use ragbias_core::limits::OutOfLimits;
 use std::path::PathBuf;
 
 /// The result of everything in this crate.
@@ -178,5 +179,11 @@ pub enum Error {
 impl From<Error> for ragbias_core::Error {
     fn from(error: Error) -> Self {
         Self::component(error)
+    }
+}
+
+impl From<OutOfLimits> for Error {
+    fn from(OutOfLimits { setting, expected, received }: OutOfLimits) -> Self {
+        Self::Setting { setting, expected, received }
     }
 }

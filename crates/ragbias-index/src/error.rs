@@ -1,3 +1,4 @@
+use ragbias_core::limits::OutOfLimits;
 use std::path::PathBuf;
 
 /// The result of everything in this crate.
@@ -32,7 +33,7 @@ pub enum Error {
         /// Its range.
         expected: &'static str,
         /// The value.
-        received: usize,
+        received: String,
     },
     /// A saved index that is damaged or of another version.
     #[error("{}: {reason}\nhint: delete it and build the index again", path.display())]
@@ -53,5 +54,11 @@ impl From<Error> for ragbias_core::Error {
             Error::Core(error) => error,
             other => Self::component(other),
         }
+    }
+}
+
+impl From<OutOfLimits> for Error {
+    fn from(OutOfLimits { setting, expected, received }: OutOfLimits) -> Self {
+        Self::Setting { setting, expected, received }
     }
 }

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use hnsw_rs::hnsw::Hnsw;
+use ragbias_core::limits::{CONSTRUCTION_WIDTH, NEIGHBOURS, SEARCH_WIDTH};
 use ragbias_core::{ContentHasher, ContentId, Embeddings, Hit, Similarity, VectorIndex};
 use ragbias_files::{Staging, folder_of};
 use rayon::prelude::*;
@@ -17,8 +18,8 @@ use crate::{Error, Result};
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
 /// | `neighbours` | 24 | links of a vector on every layer (M); more is better and slower | 2 to 255 |
-/// | `construction_width` | 128 | candidates looked at when a vector is inserted | ≥ `neighbours` |
-/// | `search_width` | 128 | candidates looked at in a search; raised to k where that is more | ≥ 1 |
+/// | `construction_width` | 128 | candidates looked at when a vector is inserted | `neighbours` to 65,536 |
+/// | `search_width` | 128 | candidates looked at in a search; raised to k where that is more | 1 to 65,536 |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HnswConfig {
@@ -38,17 +39,13 @@ impl Default for HnswConfig {
 
 impl HnswConfig {
     fn check(&self) -> Result<()> {
-        let wrong = |setting, expected, received| Err(Error::Setting { setting, expected, received });
-        if !(2..=255).contains(&self.neighbours) {
-            return wrong("neighbours", "2 to 255", self.neighbours);
-        }
+        NEIGHBOURS.check("neighbours", self.neighbours)?;
+        CONSTRUCTION_WIDTH.check("construction_width", self.construction_width)?;
         if self.construction_width < self.neighbours {
-            return wrong("construction_width", "at least `neighbours`", self.construction_width);
+            let (setting, expected) = ("construction_width", "at least `neighbours`");
+            return Err(Error::Setting { setting, expected, received: self.construction_width.to_string() });
         }
-        if self.search_width == 0 {
-            return wrong("search_width", "at least 1", 0);
-        }
-        Ok(())
+        Ok(SEARCH_WIDTH.check("search_width", self.search_width)?)
     }
 }
 
@@ -123,7 +120,7 @@ impl HnswIndex {
     /// The same graph, searched with another `search_width`.
     ///
     /// # Errors
-    /// [`Error::Setting`] where it is 0.
+    /// [`Error::Setting`] where it is 0 or above 65,536.
     pub fn with_search_width(self, search_width: usize) -> Result<Self> {
         let config = HnswConfig { search_width, ..self.config };
         config.check()?;
@@ -288,6 +285,9 @@ mod tests {
         assert_eq!(loaded.id(), index.id());
         assert_eq!(loaded.search(&questions, 5).unwrap(), index.search(&questions, 5).unwrap());
         index.save(&path).unwrap();
+        let beside: Vec<_> =
+            fs_err::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(beside, std::slice::from_ref(&path), "the index that was replaced is gone");
         let file = path.join("graph.bin");
         let mut bytes = fs_err::read(&file).unwrap();
         let middle = bytes.len() / 2;
@@ -332,5 +332,10 @@ mod tests {
         let config = HnswConfig { neighbours: 1, ..HnswConfig::default() };
         let error = HnswIndex::build(clustered(5, 3), config).err().unwrap().to_string();
         assert_eq!(error, "neighbours is 1, expected 2 to 255");
+        for (construction_width, search_width) in [(23, 128), (1 << 20, 128), (128, 0), (128, usize::MAX)] {
+            let config = HnswConfig { construction_width, search_width, ..HnswConfig::default() };
+            let error = HnswIndex::build(clustered(5, 3), config).err().unwrap().to_string();
+            assert!(error.contains("width is "), "{error}");
+        }
     }
 }

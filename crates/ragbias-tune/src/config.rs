@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ragbias_core::limits::{BATCH, EPOCHS, LORA_RANK, PATIENCE, WARMUP};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -99,17 +100,17 @@ impl From<Scope> for String {
 /// | --- | --- | --- | --- |
 /// | `scope` | | which parameters are trained | `full`, `mlp-top-N`, `layers-top-N`, `lora`, `head` |
 /// | `learning_rate` | | peak step size | above 0 |
-/// | `epochs` | | passes over all questions | ≥ 1 |
-/// | `batch` | 8 | questions of one step | ≥ 1 |
+/// | `epochs` | | passes over all questions | 1 to 10,000 |
+/// | `batch` | 8 | questions of one step | 1 to 4,096 |
 /// | `accumulate` | 1 | parts that a batch is computed in, for less memory | 1 to `batch` |
-/// | `warmup` | 10 | steps until the peak | ≥ 0 |
+/// | `warmup` | 10 | steps until the peak | 0 to 1,000,000,000 |
 /// | `weight_decay` | 0.01 | pull towards 0 | ≥ 0 |
 /// | `clip` | 1.0 | longest gradient | above 0 |
 /// | `scale` | 50 | τ | above 0 |
 /// | `sam` | 0 | radius ρ of sharpness-aware minimisation (Foret et al., 2021, <https://arxiv.org/abs/2010.01412>); 0 for none | ≥ 0 |
 /// | `anchor` | 0 | weight of 1 − cos between new and old vectors of unrelated texts | ≥ 0 |
-/// | `patience` | none | epochs without a better validation loss after which training stops | ≥ 1 |
-/// | `lora_rank`, `lora_alpha` | 8, 16 | shape and scale of `lora` | ≥ 1, above 0 |
+/// | `patience` | none | epochs without a better validation loss after which training stops | 1 to 10,000 |
+/// | `lora_rank`, `lora_alpha` | 8, 16 | shape and scale of `lora` | 1 to 1,024, above 0 |
 /// | `seed` | 0 | order of questions, first values of `lora` | any |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -231,18 +232,15 @@ impl TrainConfig {
                 return Err(wrong(setting, "a finite number of at least 0", value));
             }
         }
-        for (setting, value) in
-            [("epochs", self.epochs), ("batch", self.batch), ("lora-rank", self.lora_rank)]
-        {
-            if value == 0 {
-                return Err(wrong(setting, "at least 1", value));
-            }
-        }
+        EPOCHS.check("epochs", self.epochs)?;
+        BATCH.check("batch", self.batch)?;
+        WARMUP.check("warmup", self.warmup)?;
+        LORA_RANK.check("lora-rank", self.lora_rank)?;
         if !(1..=self.batch).contains(&self.accumulate) {
             return Err(wrong("accumulate", "1 to `batch`", self.accumulate));
         }
-        if self.patience == Some(0) {
-            return Err(wrong("patience", "at least 1", 0));
+        if let Some(patience) = self.patience {
+            PATIENCE.check("patience", patience)?;
         }
         Ok(())
     }
@@ -274,7 +272,13 @@ mod tests {
             TrainConfig { learning_rate: f64::NAN, ..good.clone() },
             TrainConfig { epochs: 0, ..good.clone() },
             TrainConfig { accumulate: 9, ..good.clone() },
-            TrainConfig { sam: -0.1, ..good },
+            TrainConfig { sam: -0.1, ..good.clone() },
+            TrainConfig { anchor: f64::INFINITY, ..good.clone() },
+            TrainConfig { epochs: 1_000_000_000, ..good.clone() },
+            TrainConfig { batch: usize::MAX, ..good.clone() },
+            TrainConfig { warmup: usize::MAX, ..good.clone() },
+            TrainConfig { patience: Some(usize::MAX), ..good.clone() },
+            TrainConfig { lora_rank: 1 << 40, ..good },
         ] {
             assert!(bad.check(6).is_err(), "{bad:?}");
         }

@@ -1,3 +1,4 @@
+use ragbias_core::limits::OutOfLimits;
 use std::path::PathBuf;
 
 /// The result of everything in this crate.
@@ -71,5 +72,11 @@ impl From<Error> for ragbias_core::Error {
             Error::Core(error) => error,
             other => Self::component(other),
         }
+    }
+}
+
+impl From<OutOfLimits> for Error {
+    fn from(OutOfLimits { setting, expected, received }: OutOfLimits) -> Self {
+        Self::Setting { setting, expected: expected.into(), received }
     }
 }

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ragbias_core::limits::STEPS;
 use ragbias_core::{Axis, Bias, ContentId, Embedder, Generator, Progress, slug, slug_of};
 use ragbias_data::{Member, Split, load_axis, read_measurements, read_outcomes, write_file};
 use ragbias_stats::{Equivalence, PairedRandomisation, TargetStatus};
@@ -33,7 +34,7 @@ use crate::{Error, Models, Result, Store};
 /// | `delta` | 0.1 | \|R_b\| below it is as good as 0 | above 0, up to 1 |
 /// | `controls` | all | what is turned | |
 /// | `word` | none | projection along this word; without it along the direction between the poles | |
-/// | `steps` | 8 | measurements of R_b on validation topics, at most, a control | at least 2 |
+/// | `steps` | 8 | measurements of R_b on validation topics, at most, a control | 2 to 1000 |
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChooseConfig {
     /// |R_b| below it is as good as 0.
@@ -171,6 +172,8 @@ pub fn choose(
     store: &Store,
     progress: &dyn Progress,
 ) -> Result<Vec<Choice>> {
+    STEPS.check("steps", config.steps)?;
+    Equivalence::judge(0.0..=0.0, config.delta)?;
     let run = RunFolder::open(folder)?;
     let manifest = Manifest::read(folder)?;
     let experiment = &manifest.experiment;

@@ -1,3 +1,4 @@
+use ragbias_core::limits::OutOfLimits;
 use std::path::{Path, PathBuf};
 
 use crate::measured::NothingScored;
@@ -182,5 +183,11 @@ fn store_hint(source: &rusqlite::Error) -> &'static str {
             "the disk, or the network that it is on, did not do what it was told; `--store FILE` names a file on another one"
         }
         _ => "the file may be damaged; `--store FILE` names another one",
+    }
+}
+
+impl From<OutOfLimits> for Error {
+    fn from(OutOfLimits { setting, expected, received }: OutOfLimits) -> Self {
+        Self::Setting { setting, expected, received }
     }
 }

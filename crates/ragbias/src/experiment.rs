@@ -116,6 +116,7 @@ impl Experiment {
         }
         self.generate.check()?;
         self.server.check()?;
+        self.measure.check()?;
         let mut llms: Vec<&LlmName> = Vec::new();
         for llm in self.llms() {
             if llms.iter().any(|other| other.as_str() == llm.as_str() && *other != llm) {
@@ -205,6 +206,16 @@ mod tests {
         assert!(error.to_string().contains("age"), "{error}");
         assert!(read(&format!("name = \"../x\"\n{PART}")).is_err());
         assert!(read(&format!("name = \"x\"\n{PART}limit = 0\n")).is_err());
+        for (settings, expected) in [
+            ("[measure]\ntop-k = 0\n", "top-k is 0, expected 1 to 1000"),
+            ("[measure]\ntop-k = 100000\n", "top-k is 100000, expected 1 to 1000"),
+            ("[measure]\ntemperature = nan\n", "temperature is NaN, expected 0.0 to 1000000.0"),
+            ("[generate]\ntemperature = inf\n", "temperature is inf, expected 0.0 to 1000000.0"),
+            ("[server]\nparallel = 5000\n", "parallel is 5000, expected 1 to 1024"),
+        ] {
+            let error = read(&format!("name = \"x\"\n{settings}{PART}")).unwrap_err().to_string();
+            assert_eq!(error, expected);
+        }
         let error = read(&format!("name = \"{}\"\n{PART}", "x".repeat(300))).unwrap_err().to_string();
         assert_eq!(error, "name is 300 bytes long, expected up to 200 bytes, as it names a folder");
     }

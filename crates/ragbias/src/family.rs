@@ -3,6 +3,7 @@ mod saved;
 
 use std::path::Path;
 
+use ragbias_core::limits::SHARDS;
 use ragbias_core::{
     Axis, BiasScorer, ContentHasher, ContentId, Corpus, DocId, Document, Embedder, Progress, Question,
     QuestionSet, Role, Verdict,
@@ -42,11 +43,12 @@ impl std::str::FromStr for Shard {
     fn from_str(text: &str) -> Result<Self> {
         let parsed = text.split_once('/').and_then(|(index, count)| {
             let (index, count) = (index.parse().ok()?, count.parse().ok()?);
-            (1..=count).contains(&index).then_some(Self { index, count })
+            (SHARDS.check("shard", count).is_ok() && (1..=count).contains(&index))
+                .then_some(Self { index, count })
         });
         parsed.ok_or_else(|| Error::Setting {
             setting: "shard",
-            expected: "i/n with i from 1 to n, as in 3/16",
+            expected: "i/n with i from 1 to n, as in 3/16, n up to 10000",
             received: text.into(),
         })
     }

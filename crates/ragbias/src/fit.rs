@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use ragbias_core::limits::DRAWS;
 use ragbias_data::{MeasurementRow, Outcome, read_measurements, read_outcomes};
 use ragbias_stats::{
     BiasConflict, Equivalence, Estimate, JointBootstrap, Points, QuestionOutcome, Resampled,
@@ -15,7 +16,7 @@ use crate::{Error, Result};
 ///
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
-/// | `draws` | 10,000 | draws of the bootstrap | 200 and more; less is taken as 200 |
+/// | `draws` | 10,000 | draws of the bootstrap | 200 to 1,000,000 |
 /// | `seed` | 0 | of the draws | any |
 /// | `delta` | 0.1 | \|R_b\| below it is as good as 0 | above 0, up to 1 |
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -202,6 +203,7 @@ fn check_file_of_run(table: &Path) -> Result<()> {
 /// Settings out of range.
 pub fn fit(rows: &[MeasurementRow], outcomes: &[Outcome], config: &FitConfig) -> Result<Fits> {
     Equivalence::judge(0.0..=0.0, config.delta)?;
+    DRAWS.check("draws", config.draws)?;
     let mut groups: BTreeMap<FitKey, Vec<&MeasurementRow>> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.rag_bias.is_some()) {
         let key = FitKey {

@@ -1,3 +1,4 @@
+use ragbias_core::limits::{TEMPERATURE, TOP_K};
 use ragbias_core::{
     Answer, Answering, Axis, Bias, BiasScorer, Choice, ChoicePrompt, Choices, Chosen, Corpus, Document,
     Embedder, Embeddings, Finish, Generator, Hit, Passage, Progress, Question, QuestionSet, Role, Similarity,
@@ -21,7 +22,7 @@ use crate::{Error, Result};
 /// | --- | --- | --- | --- |
 /// | `top_k` | 1 | documents given to the LLM; E_b takes the majority of each pole over them | ≥ 1; more than the corpus has is all of it |
 /// | `index` | exact | exact or HNSW search | |
-/// | `temperature` | 0 | above 0, the top k are drawn from the 20 (or k) nearest, by the softmax of cosine / temperature | ≥ 0, finite |
+/// | `temperature` | 0 | above 0, the top k are drawn from the 20 (or k) nearest, by the softmax of cosine / temperature | 0 to 1,000,000 |
 /// | `seed` | 0 | of the draws and of the bootstrap | any |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -39,6 +40,17 @@ pub struct MeasureConfig {
 impl Default for MeasureConfig {
     fn default() -> Self {
         Self { top_k: 1, index: IndexKind::Exact, temperature: 0.0, seed: 0 }
+    }
+}
+
+impl MeasureConfig {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for the first value outside its own.
+    pub fn check(&self) -> Result<()> {
+        TOP_K.check("top-k", self.top_k)?;
+        Ok(TEMPERATURE.check("temperature", self.temperature)?)
     }
 }
 
@@ -206,17 +218,7 @@ impl Measure<'_> {
     }
 
     fn check(&self) -> Result<()> {
-        let wrong = |setting, expected, received| Err(Error::Setting { setting, expected, received });
-        if self.config.top_k == 0 {
-            return wrong("top-k", "at least 1", "0".into());
-        }
-        if !(self.config.temperature >= 0.0 && self.config.temperature.is_finite()) {
-            return wrong(
-                "temperature",
-                "a finite number of at least 0",
-                self.config.temperature.to_string(),
-            );
-        }
+        self.config.check()?;
         for scorer in [self.document_scorer, self.answer_scorer] {
             if scorer.axis() != self.axis.name {
                 let (expected, received) = (self.axis.name.clone(), scorer.axis().into());

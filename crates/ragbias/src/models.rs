@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ragbias_core::limits::PROJECTION;
 use ragbias_core::{Embedder, Generator, Progress};
 use ragbias_embed::{
     Card, ModelKind, ModelStore, Precision, Processor, Projected, TextEmbedder, TextEmbedderConfig,
@@ -128,6 +129,7 @@ impl Models {
             let expected = "WORD=NUMBER, as in woman=-0.5";
             return Err(Error::Setting { setting: "--project", expected, received: projection.into() });
         };
+        PROJECTION.check("--project", alpha)?;
         Ok(Arc::new(Projected::onto_word(embedder, word, alpha)?))
     }
 

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use ragbias_core::Axis;
+use ragbias_core::limits::{MEMBERS, MERGE, TRAININGS};
 use ragbias_data::{load_axis, read_text};
 use ragbias_tune::{MineConfig, Scope, Towards, TrainConfig};
 use serde::{Deserialize, Serialize};
@@ -153,6 +154,20 @@ impl Recipe {
         if self.name.trim().is_empty() {
             return wrong("name", "a name".into(), "none".into());
         }
+        // Before any is made: the product of a few lists may be more than there is memory for.
+        let (mut trainings, mut members) = (0_usize, 0_usize);
+        for grid in &self.grid {
+            let Grid { towards, scope, learning_rate, epochs, merge, seed } = grid;
+            let lists = [scope.len(), learning_rate.len(), epochs.len(), seed.len()];
+            let of_grid = lists.into_iter().fold(towards.len(), usize::saturating_mul);
+            trainings = trainings.saturating_add(of_grid);
+            members = members.saturating_add(of_grid.saturating_mul(merge.len()));
+        }
+        if members == 0 {
+            return wrong("grid", "at least one member".into(), "none".into());
+        }
+        TRAININGS.check("the number of trainings of all grids", trainings)?;
+        MEMBERS.check("the number of members of all grids", members)?;
         let axis = self.load_axis()?;
         let mut plan: Vec<Planned> = Vec::new();
         for grid in &self.grid {
@@ -180,11 +195,8 @@ impl Recipe {
                 }
             }
         }
-        if plan.iter().all(|planned| planned.merge.is_empty()) {
-            return wrong("grid", "at least one member".into(), "none".into());
-        }
-        if let Some(w) = plan.iter().flat_map(|planned| &planned.merge).find(|w| !w.is_finite()) {
-            return wrong("merge", "a finite number".into(), w.to_string());
+        for &weight in plan.iter().flat_map(|planned| &planned.merge) {
+            MERGE.check("merge", weight)?;
         }
         Ok(plan)
     }
@@ -269,5 +281,27 @@ mod tests {
         assert!(grid("male", "heads", "").contains("expected full, mlp-top-N, layers-top-N, lora or head"));
         assert!(grid("male", "head", "epoch = 3\n").contains("unknown field `epoch`"));
         assert!(grid("male", "head", "[train]\nclip = -1.0\n").contains("clip is -1"));
+        let error = grid("male", "head", "merge = [1e300]\n");
+        assert!(
+            error.starts_with("merge is 1000000") && error.ends_with("expected -100.0 to 100.0"),
+            "{error}"
+        );
+        assert_eq!(grid("male", "head", "merge = []\n"), "grid is none, expected at least one member");
+    }
+
+    #[test]
+    fn a_grid_that_is_too_large_is_refused_before_it_is_made() {
+        let many = |count: usize| format!("{:?}", (1..=count).collect::<Vec<_>>());
+        let read = |epochs: usize, seeds: usize, merge: &[f64]| {
+            let lists = format!("epochs = {}\nseed = {}\nmerge = {merge:?}\n", many(epochs), many(seeds));
+            let grid = "[[grid]]\ntowards = [\"male\"]\nscope = [\"head\"]\nlearning-rate = [1e-3]";
+            read(&format!("{HEAD}{grid}\n{lists}"))
+        };
+        let error = read(20_000, 20_000, &[1.0]).unwrap_err().to_string();
+        assert_eq!(error, "the number of trainings of all grids is 400000000, expected 1 to 10000");
+        let merge: Vec<f64> = (0..1001).map(|i| f64::from(i) / 1000.0).collect();
+        let error = read(10, 10, &merge).unwrap_err().to_string();
+        assert_eq!(error, "the number of members of all grids is 100100, expected 1 to 100000");
+        assert_eq!(read(10, 10, &merge[..10]).unwrap().plan().unwrap().len(), 100);
     }
 }

@@ -2,6 +2,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ragbias_core::limits::{ATTEMPTS, CHOICE_SAMPLES, PARALLEL, REASONING_TOKENS};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -131,22 +132,14 @@ impl ServerConfig {
     /// # Errors
     /// [`Error::Setting`] for the first value outside its own.
     pub fn check(&self) -> Result<()> {
-        let wrong = |setting, expected, received: String| Err(Error::Setting { setting, expected, received });
-        if !(1..=1024).contains(&self.parallel) {
-            return wrong("parallel", "1 to 1024", self.parallel.to_string());
-        }
+        PARALLEL.check("parallel", self.parallel)?;
         if !(self.timeout > 0.0 && self.timeout <= 86_400.0) {
-            return wrong("the LLM's timeout", "seconds above 0, up to 86400", self.timeout.to_string());
+            let (setting, expected) = ("the LLM's timeout", "seconds above 0, up to 86400");
+            return Err(Error::Setting { setting, expected, received: self.timeout.to_string() });
         }
-        if !(1..=100).contains(&self.attempts) {
-            return wrong("attempts", "1 to 100", self.attempts.to_string());
-        }
-        if self.reasoning_tokens > 1_000_000 {
-            return wrong("reasoning-tokens", "0 to 1000000", self.reasoning_tokens.to_string());
-        }
-        if !(1..=1000).contains(&self.samples) {
-            return wrong("samples", "1 to 1000", self.samples.to_string());
-        }
+        ATTEMPTS.check("attempts", self.attempts)?;
+        REASONING_TOKENS.check("reasoning-tokens", self.reasoning_tokens)?;
+        CHOICE_SAMPLES.check("samples", self.samples)?;
         self.options.check()
     }
 
