@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use hf_hub::{Cache, CacheRepo};
 use ragbias_core::{Progress, Step, Unit};
 use ureq::config::RedirectAuthHeaders;
-use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use ureq::http::HeaderName;
+use ureq::http::Response;
+use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 
-use super::receive::{Fault, Wanted, once_more};
+use super::hub_cache::HubCache;
+use super::receive::{Fault, LONGEST_STALL, Wanted, once_more};
 use super::registry::Model;
 
 /// The folder, within that of a pull, of files that have not come to their end.
@@ -16,15 +18,17 @@ pub(super) const PARTS: &str = ".hub";
 
 const LONGEST_CONNECT: Duration = Duration::from_secs(15);
 const LONGEST_FIRST_BYTE: Duration = Duration::from_mins(1);
+/// Bytes of what the hub says of a model.
+const LONGEST_LISTING: u64 = 32 << 20;
 
 /// A hub: where it is, and what may be had of it without asking.
 pub(super) struct Hub {
-    cache: Cache,
+    pub(super) cache: HubCache,
     /// Where it may be asked.
-    network: Option<Network>,
+    pub(super) network: Option<Network>,
 }
 
-struct Network {
+pub(super) struct Network {
     endpoint: String,
     token: Option<String>,
     agent: ureq::Agent,
@@ -38,11 +42,11 @@ pub(super) fn is_offline() -> bool {
 impl Hub {
     /// The user's: `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` are honoured.
     pub(super) fn from_env() -> Self {
-        let cache = Cache::from_env();
+        let cache = HubCache::from_env();
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
         let endpoint = set("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
         let token = set("HF_TOKEN").or_else(|| cache.token());
-        let network = (!is_offline()).then(|| Network::new(&endpoint, token));
+        let network = (!is_offline()).then(|| Network::new(&endpoint, token, LONGEST_STALL));
         Self { cache, network }
     }
 
@@ -54,12 +58,11 @@ impl Hub {
         staging: &Path,
         progress: &dyn Progress,
     ) -> Result<(), String> {
-        let cached = self.cache.model(id.to_owned());
         let step = progress.begin(&format!("pulling {}", model.name), model.bytes(), Unit::Bytes);
         for file in &model.files {
             let (wanted, target) = (file.wanted(), staging.join(&file.path));
             if wanted.check(&target).is_ok()
-                || from_cache(&cached, wanted, &target).map_err(|e| e.to_string())?
+                || from_cache(&self.cache, id, wanted, &target).map_err(|e| e.to_string())?
             {
                 step.advance(file.bytes);
                 continue;
@@ -67,7 +70,7 @@ impl Hub {
             let Some(network) = &self.network else {
                 return Err(format!("{}: not in its cache, and HF_HUB_OFFLINE is set", file.path));
             };
-            let url = format!("{}/{id}/resolve/main/{}", network.endpoint, file.path);
+            let url = network.file(id, "main", &file.path);
             let part = staging.join(PARTS).join(&file.path);
             let forget = || fs_err::remove_file(&part).or_else(ignore_missing);
             once_more(progress, || network.get(&url, wanted, &part, step.as_ref()), forget)?;
@@ -78,34 +81,66 @@ impl Hub {
 }
 
 impl Network {
-    fn new(endpoint: &str, token: Option<String>) -> Self {
+    fn new(endpoint: &str, token: Option<String>, longest_stall: Duration) -> Self {
         let agent = ureq::Agent::config_builder()
             .redirect_auth_headers(RedirectAuthHeaders::SameHost)
             .timeout_connect(Some(LONGEST_CONNECT))
             .timeout_recv_response(Some(LONGEST_FIRST_BYTE))
+            .timeout_per_read(Some(longest_stall))
             .user_agent(concat!("ragbias/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
         Self { endpoint: endpoint.trim_end_matches('/').into(), token, agent }
     }
 
+    /// Where a file of a revision is.
+    pub(super) fn file(&self, id: &str, revision: &str, name: &str) -> String {
+        format!("{}/{id}/resolve/{revision}/{}", self.endpoint, escaped(name))
+    }
+
+    fn with_token<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
+        match &self.token {
+            Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        }
+    }
+
+    /// What the hub says of a model, as JSON.
+    pub(super) fn describe(&self, id: &str) -> Result<String, String> {
+        let url = format!("{}/api/models/{id}/revision/main?blobs=true", self.endpoint);
+        let response = self.with_token(self.agent.get(&url)).call().map_err(|error| error.to_string())?;
+        let mut body = response.into_body();
+        body.with_config().limit(LONGEST_LISTING).read_to_string().map_err(|error| error.to_string())
+    }
+
+    /// How long the hub says that a file is.
+    pub(super) fn length(&self, url: &str) -> Result<u64, String> {
+        let request = self.with_token(self.agent.head(url)).header(ACCEPT_ENCODING, "identity");
+        let response = request.call().map_err(|error| error.to_string())?;
+        let length = header(&response, CONTENT_LENGTH).and_then(|length| length.parse().ok());
+        length.ok_or_else(|| "the hub does not say how long it is".into())
+    }
+
     /// Downloads into `part`, from where an interrupted download ended.
     ///
     /// The token goes to the hub alone, and not where it redirects to.
-    fn get(&self, url: &str, wanted: Wanted<'_>, part: &Path, step: &dyn Step) -> Result<(), Fault> {
+    pub(super) fn get(
+        &self,
+        url: &str,
+        wanted: Wanted<'_>,
+        part: &Path,
+        step: &dyn Step,
+    ) -> Result<(), Fault> {
         let there = fs_err::metadata(part).map_or(0, |metadata| metadata.len());
         if there >= wanted.bytes {
             return wanted.check(part);
         }
-        let mut request = self.agent.get(url);
-        if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-        }
+        let mut request = self.with_token(self.agent.get(url));
         if there > 0 {
             request = request.header(RANGE, format!("bytes={there}-"));
         }
         let response = request.call().map_err(|error| Fault::Failed(format!("{}: {error}", wanted.name)))?;
-        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let header = |name| header(&response, name);
         let goes_on = response.status() == 206
             && header(CONTENT_RANGE).is_some_and(|range| range.starts_with(&format!("bytes {there}-")));
         let there = if goes_on { there } else { 0 };
@@ -132,9 +167,20 @@ impl Network {
     }
 }
 
+fn header<B>(response: &Response<B>, name: HeaderName) -> Option<&str> {
+    response.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+/// A path of plain names as a part of an address.
+fn escaped(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte);
+    let escape = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    path.bytes().map(escape).collect()
+}
+
 /// A file of another program's cache is copied where it is right, and left alone where it is not.
-fn from_cache(cached: &CacheRepo, wanted: Wanted<'_>, target: &Path) -> std::io::Result<bool> {
-    let Some(path) = cached.get(wanted.name).filter(|path| wanted.check(path).is_ok()) else {
+fn from_cache(cache: &HubCache, id: &str, wanted: Wanted<'_>, target: &Path) -> std::io::Result<bool> {
+    let Some(path) = cache.file(id, wanted.name).filter(|path| wanted.check(path).is_ok()) else {
         return Ok(false);
     };
     if let Some(folder) = target.parent() {
@@ -157,29 +203,16 @@ pub(super) fn ignore_missing(error: std::io::Error) -> std::io::Result<()> {
     if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
-/// Counts the bytes that hf-hub downloads.
-pub(super) struct Bytes<'a> {
-    pub(super) step: &'a dyn Step,
-}
-
-impl hf_hub::api::Progress for Bytes<'_> {
-    fn init(&mut self, _: usize, _: &str) {}
-
-    fn update(&mut self, size: usize) {
-        self.step.advance(size as u64);
-    }
-
-    fn finish(&mut self) {}
-}
-
 #[cfg(test)]
 impl Hub {
     /// A hub at this address, or none, without a cache.
     pub(super) fn at(endpoint: Option<&str>, folder: &Path) -> Self {
-        let token = Some("hf-secret".to_owned());
-        Self {
-            cache: Cache::new(folder.into()),
-            network: endpoint.map(|endpoint| Network::new(endpoint, token)),
-        }
+        Self::impatient(endpoint, folder, LONGEST_STALL)
+    }
+
+    /// The same, with another longest wait for a byte.
+    pub(super) fn impatient(endpoint: Option<&str>, folder: &Path, longest_stall: Duration) -> Self {
+        let network = |endpoint| Network::new(endpoint, Some("hf-secret".to_owned()), longest_stall);
+        Self { cache: HubCache::at(folder.into()), network: endpoint.map(network) }
     }
 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod checksum;
 mod hub;
+mod hub_cache;
+mod listing;
 mod package;
 mod pip;
 mod receive;

@@ -18,7 +18,7 @@ pub(super) const WHEELS: &str = ".wheels";
 
 impl Package {
     fn wanted(&self) -> Wanted<'_> {
-        Wanted { name: &self.requirement, bytes: self.bytes, sha256: &self.sha256 }
+        Wanted { name: &self.requirement, bytes: self.bytes, sha256: Some(&self.sha256) }
     }
 }
 

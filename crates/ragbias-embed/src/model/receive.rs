@@ -2,23 +2,28 @@
 
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use ragbias_core::Progress;
 
 use super::checksum::sha256;
 use super::registry::ModelFile;
 
+/// How long a download waits for its next byte.
+pub(super) const LONGEST_STALL: Duration = Duration::from_mins(1);
+
 /// What a file must be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted<'a> {
     pub(super) name: &'a str,
     pub(super) bytes: u64,
-    pub(super) sha256: &'a str,
+    /// `None` where nobody says what it should be.
+    pub(super) sha256: Option<&'a str>,
 }
 
 impl ModelFile {
     pub(super) fn wanted(&self) -> Wanted<'_> {
-        Wanted { name: &self.path, bytes: self.bytes, sha256: &self.sha256 }
+        Wanted { name: &self.path, bytes: self.bytes, sha256: Some(&self.sha256) }
     }
 }
 
@@ -46,6 +51,16 @@ impl Wanted<'_> {
         Err(Fault::Wrong(format!("{}: expected {} bytes, received {received}", self.name, self.bytes)))
     }
 
+    /// No byte came for as long as is waited for one.
+    fn stalled(&self, there: u64) -> Fault {
+        Fault::Failed(format!(
+            "{}: no byte came for {} s, after {there} of {}\nhint: try again; it goes on from there",
+            self.name,
+            LONGEST_STALL.as_secs(),
+            self.bytes
+        ))
+    }
+
     pub(super) fn too_long(&self) -> Fault {
         Fault::Wrong(format!("{}: expected {} bytes, received more", self.name, self.bytes))
     }
@@ -56,11 +71,12 @@ impl Wanted<'_> {
     /// [`Fault::Wrong`] with what it is instead; [`Fault::Failed`] where it cannot be read, or is not there.
     pub(super) fn check(&self, path: &Path) -> Result<(), Fault> {
         self.check_size(fs_err::metadata(path)?.len())?;
+        let Some(expected) = self.sha256 else { return Ok(()) };
         let received = sha256(path)?;
-        if received == self.sha256 {
+        if received == expected {
             return Ok(());
         }
-        Err(Fault::Wrong(format!("{}: expected the SHA-256 {}, received {received}", self.name, self.sha256)))
+        Err(Fault::Wrong(format!("{}: expected the SHA-256 {expected}, received {received}", self.name)))
     }
 
     /// Copies what the file still lacks: an error for the first byte too many, which is not written.
@@ -79,6 +95,7 @@ impl Wanted<'_> {
                 Ok(0) => return Ok(there),
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if is_timeout(&error) => return Err(self.stalled(there)),
                 Err(error) => return Err(Fault::Failed(format!("{}: {error}", self.name))),
             };
             if there + read as u64 > self.bytes {
@@ -89,6 +106,13 @@ impl Wanted<'_> {
             advance(read as u64);
         }
     }
+}
+
+/// Whether a read was given up.
+fn is_timeout(error: &io::Error) -> bool {
+    let by_client = |error: &ureq::Error| matches!(error, ureq::Error::Timeout(_));
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    error.kind() == io::ErrorKind::TimedOut || inner.is_some_and(by_client)
 }
 
 /// Fetches; what came and is another file than the registry's is forgotten by `forget`, and fetched again, once.
@@ -120,7 +144,7 @@ mod tests {
 
     #[test]
     fn not_a_byte_more_than_is_wanted_is_written() {
-        let wanted = Wanted { name: "f", bytes: 100_000, sha256: "" };
+        let wanted = Wanted { name: "f", bytes: 100_000, sha256: None };
         let copy = |there: u64| {
             let (mut out, mut counted) = (Vec::new(), 0);
             let copied = wanted.copy(&mut io::repeat(7), &mut out, there, &mut |bytes| counted += bytes);

@@ -1,0 +1,63 @@
+//! What the hub says of a model: its commit and its files.
+
+use serde::Deserialize;
+
+/// A model's files at one commit.
+pub(super) struct Listing {
+    pub(super) commit: String,
+    files: Vec<Listed>,
+}
+
+/// A file of a listing; of large ones the hub says the SHA-256, of most the length.
+pub(super) struct Listed {
+    name: String,
+    pub(super) bytes: Option<u64>,
+    pub(super) sha256: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    sha: String,
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+    size: Option<u64>,
+    lfs: Option<Lfs>,
+}
+
+#[derive(Deserialize)]
+struct Lfs {
+    sha256: Option<String>,
+    size: Option<u64>,
+}
+
+impl Listing {
+    /// Reads the hub's JSON.
+    pub(super) fn read(json: &str) -> Result<Self, String> {
+        let model: Model =
+            serde_json::from_str(json).map_err(|error| format!("the hub's answer is no model: {error}"))?;
+        let file = |sibling: Sibling| {
+            let Sibling { rfilename: name, size, lfs } = sibling;
+            let (sha256, large) = lfs.map_or((None, None), |lfs| (lfs.sha256, lfs.size));
+            Listed { name, bytes: large.or(size), sha256: sha256.map(|sum| sum.to_ascii_lowercase()) }
+        };
+        Ok(Self { commit: model.sha, files: model.siblings.into_iter().map(file).collect() })
+    }
+
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.files.iter().map(|file| file.name.as_str()).collect()
+    }
+
+    /// A file by its name.
+    pub(super) fn of(&self, name: &str) -> &Listed {
+        self.files.iter().find(|file| file.name == name).expect("a name of this listing; this is a bug")
+    }
+
+    /// The commit for an error: as much of it as one line shows.
+    pub(super) fn shown_commit(&self) -> String {
+        self.commit.chars().take(80).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    }
+}
