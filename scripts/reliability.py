@@ -13,6 +13,9 @@ the file. Another result is what must not be.
 
 The models minilm and smollm2-135m must be there (`ragbias models pull`). Python's standard library is all that is needed. Exit
 status 0 where all is as it must be, else 1.
+
+`--only pull` kills `ragbias models pull minilm` into an empty folder. It downloads from the hub or from the package index again and
+again, and is not among what is done without `--only`.
 """
 
 import argparse
@@ -63,6 +66,9 @@ class Wrong(Exception):
 class Trial:
     """A folder to work in, with the program and a store."""
 
+    # Where models are, if not where the caller's environment says.
+    models = None
+
     def __init__(self, binary, folder):
         self.binary, self.folder = str(Path(binary).resolve()), Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -72,6 +78,8 @@ class Trial:
 
     def command(self, args):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RAGBIAS_") or k == "RAGBIAS_MODEL_DIR"}
+        if self.models:
+            environment["RAGBIAS_MODEL_DIR"] = str(self.models)
         environment["RAGBIAS_STORE"] = str(self.folder / "store.sqlite")
         return {"args": [self.binary, *args], "cwd": self.folder, "env": environment, "stdin": subprocess.DEVNULL,
                 "text": True, "errors": "replace"}
@@ -285,6 +293,40 @@ class Choose(Life):
                         raise Wrong("choose: after a kill, a control of another choice")
 
 
+def pulls(binary, folder, kills, chance, table):
+    """Kills of a pull: the model's folder is not there or whole after each, and whole in the end."""
+    pull, model = ["models", "pull", "minilm"], "minilm"
+    killed = lives = absent = 0
+    seconds = expected = None
+    while expected is None or killed < kills:
+        trial = Trial(binary, folder / f"pull-{lives}")
+        trial.models = trial.folder / "models"
+        # A life ends at the third kill at the latest; the first life has none.
+        for _ in range(3 if expected else 0):
+            if killed >= kills or not trial.kill(pull, chance.uniform(0.0, 1.05 * seconds)):
+                break
+            killed += 1
+            if not (trial.models / model).exists():
+                absent += 1
+            elif trial.run(["models", "verify", model], None).returncode != 0:
+                raise Wrong(f"pull: after {killed} kills, {model} is there and not whole")
+        took, _ = timed(lambda: trial.run(pull))
+        trial.run(["models", "verify", model])
+        whole = files(trial.models / model)
+        if expected:
+            same(expected, whole, f"pull, after {killed} kills")
+        else:
+            seconds, expected = took, whole
+        left = [path.name for path in trial.models.iterdir() if path.name.endswith(".partial")]
+        if left:
+            raise Wrong(f"pull: left behind: {', '.join(left)}")
+        lives += 1
+        shutil.rmtree(trial.folder)
+    outcome = f"absent after {absent}, whole after {killed - absent}; equal in the end"
+    table.append(("models pull", killed, f"{lives - 1} times to the end", outcome))
+    print(f"kills: models pull: {killed} kills, {lives - 1} times to the end, {outcome}", flush=True)
+
+
 class Damage:
     """One-byte damages of some files, each used by a command."""
 
@@ -369,7 +411,7 @@ def main():
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--kills", type=int, default=30, help="of each command")
     arguments.add_argument("--damages", type=int, default=100)
-    arguments.add_argument("--only", help="embed, evaluate, tune, run, choose or damages; several with commas")
+    arguments.add_argument("--only", help="embed, evaluate, tune, run, choose, damages or pull; several with commas")
     options = arguments.parse_args()
     lives = {"embed": Embed, "evaluate": Evaluate, "tune": Tune, "run": Run, "choose": Choose}
     # With an empty store, so many of the kills; what takes long is interrupted less often.
@@ -380,7 +422,9 @@ def main():
         for name in chosen:
             chance = random.Random(f"{options.seed} {name}")
             try:
-                if name == "damages":
+                if name == "pull":
+                    pulls(options.binary, Path(folder), options.kills, chance, table)
+                elif name == "damages":
                     damages(options.binary, Path(folder), options.damages, chance, table)
                 else:
                     make = lambda kind: lives[name](Trial(options.binary, Path(folder) / f"{name}-{kind}"))
