@@ -20,7 +20,7 @@ use crate::{Error, Result};
 ///
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
-/// | `top_k` | 1 | documents given to the LLM; E_b takes the majority of each pole over them | ≥ 1; more than the corpus has is all of it |
+/// | `top_k` | 1 | documents given to the LLM; E_b takes the majority of each pole over them | 1 to 1000; more than the corpus has is all of it |
 /// | `index` | exact | exact or HNSW search | |
 /// | `temperature` | 0 | above 0, the top k are drawn from the 20 (or k) nearest, by the softmax of cosine / temperature | 0 to 1,000,000 |
 /// | `seed` | 0 | of the draws and of the bootstrap | any |
