@@ -1,5 +1,7 @@
 //! What the fuzz targets share: a folder in memory to put a file into, and what an error must say.
 
+pub mod checkpoint;
+
 use std::path::{Path, PathBuf};
 
 /// A folder of this process, removed when it ends; in memory where the system has such a place.
