@@ -1,6 +1,7 @@
 //! What the fuzz targets share: a folder in memory to put a file into, and what an error must say.
 
 pub mod checkpoint;
+pub mod template;
 
 use std::path::{Path, PathBuf};
 
