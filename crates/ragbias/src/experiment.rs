@@ -89,7 +89,7 @@ impl Experiment {
     pub fn read(path: &Path) -> Result<Self> {
         let text = read_text(path)?;
         let experiment: Self = toml::from_str(&text).map_err(|error| Error::toml(path, &error))?;
-        experiment.check()?;
+        experiment.check().map_err(|error| error.in_file(path))?;
         Ok(experiment)
     }
 
@@ -206,7 +206,8 @@ mod tests {
         assert!(read(&format!("name = \"../x\"\n{PART}")).is_err());
         assert!(read(&format!("name = \"x\"\n{PART}limit = 0\n")).is_err());
         let error = read(&format!("name = \"{}\"\n{PART}", "x".repeat(300))).unwrap_err().to_string();
-        assert_eq!(error, "name is 300 bytes long, expected up to 200 bytes, as it names a folder");
+        let reason = "e.toml: name is 300 bytes long, expected up to 200 bytes, as it names a folder";
+        assert!(error.ends_with(reason), "{error}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What the fuzz targets share: a folder in memory to put a file into, and what an error must say.
 
 pub mod checkpoint;
+pub mod experiment;
+pub mod saved;
 pub mod template;
 
 use std::path::{Path, PathBuf};
