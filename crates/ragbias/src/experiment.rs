@@ -89,7 +89,8 @@ impl Experiment {
     pub fn read(path: &Path) -> Result<Self> {
         let text = read_text(path)?;
         let experiment: Self = toml::from_str(&text).map_err(|error| Error::toml(path, &error))?;
-        experiment.check().map_err(|error| error.in_file(path))?;
+        let checked = experiment.server.options.check_of_toml().map_err(Error::from);
+        checked.and_then(|()| experiment.check()).map_err(|error| error.in_file(path))?;
         Ok(experiment)
     }
 
@@ -196,6 +197,13 @@ mod tests {
         let written = serde_json::to_string(&experiment).unwrap();
         assert!(written.contains(r#""llms":["http://h/v1#m","http://h/v1"]"#), "{written}");
         assert!(!format!("{experiment:?} {written}").contains("secret"));
+    }
+
+    #[test]
+    fn an_option_that_json_has_not_is_refused_with_the_file() {
+        let error = read(&format!("name = \"x\"\n{PART}[server]\noptions = {{ top_p = nan }}\n"));
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("e.toml: option is top_p, expected what JSON has"), "{error}");
     }
 
     #[test]
