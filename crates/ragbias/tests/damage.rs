@@ -42,7 +42,7 @@ fn a_damaged_experiment_recipe_or_manifest_is_read_or_refused_with_its_name() {
 }
 
 /// Damages of each file, of those that a report is made of and of others.
-const DAMAGES: [u64; 2] = [4, 300];
+const DAMAGES: [u64; 2] = [40, 300];
 
 #[test]
 fn a_damaged_file_is_read_or_refused_with_its_name_although_its_checksum_is_right() {
