@@ -20,6 +20,16 @@ impl Embeddings {
     /// # Errors
     /// [`Error::NotFinite`] where a value is NaN or infinite.
     pub fn new(rows: Array2<f32>) -> Result<Self> {
+        let normalised = Self::have_unit_length(rows.view())?;
+        let rows = if rows.is_standard_layout() { rows } else { rows.as_standard_layout().into_owned() };
+        Ok(Self { rows, normalised })
+    }
+
+    /// Whether vectors, `(n, dim)`, have unit length.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] where a value is NaN or infinite.
+    pub fn have_unit_length(rows: ArrayView2<'_, f32>) -> Result<bool> {
         let mut normalised = true;
         for (row, vector) in rows.axis_iter(Axis(0)).enumerate() {
             let mut squares = 0.0_f32;
@@ -31,8 +41,7 @@ impl Embeddings {
             }
             normalised &= (squares.sqrt() - 1.0).abs() <= Self::UNIT_TOLERANCE;
         }
-        let rows = if rows.is_standard_layout() { rows } else { rows.as_standard_layout().into_owned() };
-        Ok(Self { rows, normalised })
+        Ok(normalised)
     }
 
     /// Every vector scaled to unit length.

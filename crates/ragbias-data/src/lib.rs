@@ -28,7 +28,6 @@ mod csv;
 mod dataset;
 mod error;
 mod findings;
-mod guard;
 mod ids;
 mod json;
 pub mod layout;

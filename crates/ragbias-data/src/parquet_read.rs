@@ -11,10 +11,10 @@ use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
+use ragbias_core::guarded;
 
 use crate::csv::Cell;
 use crate::findings::{Findings, Place};
-use crate::guard::guarded;
 use crate::open::{first_bytes, refuse};
 use crate::parquet_pages::open_column;
 use crate::source::parquet_files;

@@ -92,11 +92,14 @@ impl Gguf {
     /// The ids of a prompt as the model reads it.
     fn encode(&self, prompt: &str) -> Result<Vec<u32>> {
         let (limit, answer) = (self.context, self.config.max_new_tokens);
-        // A text that cannot fit is not tokenised, which takes a hundred times its size.
-        if prompt.len() > limit * self.tokens.longest() {
-            return Err(Error::TextTooLong { bytes: prompt.len(), limit });
-        }
+        // A text that cannot fit is not tokenised, which takes a hundred times its size; a template may make much of little.
+        let fits = |text: &str| match text.len() {
+            bytes if bytes > limit * self.tokens.longest() => Err(Error::TextTooLong { bytes, limit }),
+            _ => Ok(()),
+        };
+        fits(prompt)?;
         let text = self.template.render(&self.path, prompt)?;
+        fits(&text)?;
         let ids = self.tokens.encode(&text).map_err(candle_core::Error::wrap)?;
         if ids.len() + answer > limit {
             return Err(Error::PromptTooLong { received: ids.len(), limit, answer });

@@ -32,8 +32,9 @@ const NAME: &str = "chat";
 /// Templates of published models have up to some 20 KB.
 const LONGEST: usize = 64 << 10;
 /// Steps of a template, and as many times 64 bytes that it makes: published ones take some hundreds for one message.
-const FUEL: u64 = 1 << 20;
-/// A parser goes as deep as a template's expressions do.
+const FUEL: u64 = 1 << 18;
+/// A parser goes as deep as a template's expressions do, and whatever writes or drops a list as deep as it is nested, which is
+/// a level for every few steps.
 const STACK: usize = 128 << 20;
 
 impl Template {
@@ -64,12 +65,8 @@ impl Template {
         python::teach(&mut environment);
         let source = python::without_generation(source);
         let dated = source.contains("strftime_now");
-        let environment = std::thread::scope(|scope| {
-            let parse = move || environment.add_template_owned(NAME, source).map(|()| environment);
-            let parser = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, parse);
-            let parsed = parser.map_err(|error| error.to_string())?.join();
-            parsed.map_err(|_| "it could not be parsed".to_owned())?.map_err(|error| describe(&error))
-        })?;
+        let parse = move || environment.add_template_owned(NAME, source).map(|()| environment);
+        let environment = with_stack("parsed", parse)?.map_err(|error| describe(&error))?;
         let text = |text: Option<String>| text.map_or(Value::UNDEFINED, Value::from);
         let chat = Chat { environment, bos: text(bos), eos: text(eos), dated };
         Ok(Self::Chat(Box::new(chat)))
@@ -100,6 +97,10 @@ impl Template {
 
 impl Chat {
     fn render(&self, prompt: &str) -> Result<String, String> {
+        with_stack("rendered", || self.render_here(prompt))?
+    }
+
+    fn render_here(&self, prompt: &str) -> Result<String, String> {
         let template = self.environment.get_template(NAME).map_err(|error| describe(&error))?;
         let rendered = template.render(context! {
             messages => [context! { role => "user", content => prompt }],
@@ -111,6 +112,15 @@ impl Chat {
         });
         rendered.map_err(|error| describe(&error))
     }
+}
+
+/// What `work` gives on a stack that is deep enough for any template; `done` says what is being done to one.
+fn with_stack<T: Send>(done: &str, work: impl FnOnce() -> T + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+        let result = thread.map_err(|error| error.to_string())?.join();
+        result.map_err(|_| format!("it could not be {done}"))
+    })
 }
 
 fn failed(file: &GgufFile, reason: String) -> Error {
@@ -162,6 +172,10 @@ mod tests {
         let source = "{% for m in messages %}\n  {%- generation -%} a {%- endgeneration %}\n{% endfor %}\
                       {%generation%}b{%+ endgeneration %}{{ '{% generation %}' }}";
         assert_eq!(render(source).unwrap(), "ab{% generation %}");
+        // Found by the fuzz target `template`.
+        for broken in ["{%}", "{%", "{%-%}", "{% generation }{%}%}"] {
+            assert!(render(broken).unwrap_err().starts_with("line 1: "), "{broken}");
+        }
     }
 
     #[test]
@@ -189,6 +203,53 @@ mod tests {
         );
         assert!(render("{{ messages[0].content.shout() }}").is_err());
         assert!(render("{{ unknown_function() }}").unwrap_err().contains("unknown_function"));
+    }
+
+    /// Written and dropped level by level, which took more stack than there was.
+    #[test]
+    fn lists_that_are_nested_as_deep_as_fuel_reaches_are_written_or_refused() {
+        let nest = |fill: &str, levels: usize, then: &str| {
+            let outer = format!("{{% for i in range({}) %}}", levels.min(100_000));
+            render(&format!(
+                "{{% set ns = namespace(x=[]) %}}{outer}{{% set ns.x = {fill} %}}{{% endfor %}}{then}"
+            ))
+        };
+        for fill in ["[ns.x]", "{1: ns.x}", "(ns.x,)", "[ns.x] + []", "ns.x | list | list"] {
+            for then in
+                ["", "{{ ns.x }}", "{{ ns.x | tojson }}", "{{ ns.x == [] }}", "{{ ns.x | string | length }}"]
+            {
+                for levels in [100, 10_000, 20_000, 100_000] {
+                    if let Err(reason) = nest(fill, levels, then) {
+                        assert!(levels > 100 || fill.contains("1:"), "{fill} {then} {levels}: {reason}");
+                    }
+                }
+            }
+        }
+        assert_eq!(nest("[ns.x]", 100, "{{ ns.x }}").unwrap(), "[".repeat(101) + &"]".repeat(101));
+    }
+
+    /// The fuzz target `template` in `tests/fuzz` searches for many more.
+    #[test]
+    fn damaged_templates_are_rendered_or_refused() {
+        let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds/template");
+        let mut refused = Vec::new();
+        for entry in fs_err::read_dir(seeds).unwrap() {
+            let entry = entry.unwrap();
+            let seed = fs_err::read(entry.path()).unwrap();
+            let source = seed.split(|&byte| byte == 0).next().unwrap_or_default();
+            if let Err(reason) = render(std::str::from_utf8(source).unwrap()) {
+                refused.push((entry.file_name().into_string().unwrap(), reason));
+            }
+            for number in 0..30 {
+                let damaged = ragbias_core::testing::damaged(source, number);
+                if let Err(reason) = render(&String::from_utf8_lossy(&damaged)) {
+                    assert!(!reason.contains("could not be"), "damage {number}: {reason}");
+                }
+            }
+        }
+        refused.sort();
+        let names: Vec<&str> = refused.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["forever", "nested", "recursive"], "{refused:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod byte_level;
 mod sentence_piece;
 mod special;
 
+use ragbias_core::guarded;
 use tokenizers::{AddedToken, Tokenizer};
 
 use crate::file::GgufFile;
@@ -75,7 +76,7 @@ impl Tokens {
 
     /// The ids of a text, with the model's BOS before them unless the text begins with it.
     pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>, tokenizers::Error> {
-        let encoding = self.tokenizer.encode_fast(text, false)?;
+        let encoding = guarded(|| self.tokenizer.encode_fast(text, false))??;
         let ids = encoding.get_ids();
         let bos = self.special.bos.filter(|_| self.special.adds_bos).filter(|bos| ids.first() != Some(bos));
         Ok(bos.into_iter().chain(ids.iter().copied()).collect())

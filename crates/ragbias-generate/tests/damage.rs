@@ -1,6 +1,10 @@
 //! Whatever a GGUF file holds, it is read, or refused with its name.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
+#[path = "../../../tests/fuzz/src/template.rs"]
+#[allow(unreachable_pub, reason = "a fuzz target has it, too")]
+mod template;
+
 use std::path::Path;
 
 use ragbias_core::testing::damaged;
@@ -39,4 +43,19 @@ fn a_damaged_model_answers_or_is_refused_with_its_name() {
         }
     }
     assert_eq!(files, 4);
+}
+
+/// Found by the fuzz target `template`: what a template makes of a prompt was tokenised whatever its length, at 2 s for half a
+/// megabyte.
+#[test]
+fn what_a_template_makes_of_a_prompt_is_measured_before_it_is_tokenised() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    let answer = |template: &str| {
+        fs_err::write(&path, template::with_template(template.as_bytes())).unwrap();
+        Gguf::load(&path, &GenerateConfig::default()).unwrap().generate_all(&["ab a"])
+    };
+    answer("{{ messages[0].content }} b").unwrap();
+    let error = answer(include_str!("../../../tests/fuzz/seeds/template/doubling")).unwrap_err().to_string();
+    assert!(error.contains("a prompt of 524288 bytes does not fit this model's 256 tokens"), "{error}");
 }

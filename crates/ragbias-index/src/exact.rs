@@ -264,6 +264,27 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_file_of_vectors_that_no_index_holds_is_refused_although_its_checksum_is_right() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("index.vec");
+        ExactIndex::new(unit(5, 8, 1)).unwrap().save(&path).unwrap();
+        let whole = fs_err::read(&path).unwrap();
+        let refusal = |value: f32| {
+            let mut bytes = whole.clone();
+            bytes[64 + 32..][..4].copy_from_slice(&value.to_le_bytes());
+            let checksum = ragbias_core::ContentId::of(&bytes[64..]);
+            bytes[24..56].copy_from_slice(checksum.as_bytes());
+            fs_err::write(&path, &bytes).unwrap();
+            ExactIndex::load(&path).err().unwrap().to_string()
+        };
+        for value in [f32::NAN, f32::INFINITY] {
+            let error = refusal(value);
+            assert!(error.contains("index.vec") && error.contains(&value.to_string()), "{error}");
+        }
+        assert!(refusal(7.0).contains("do not have unit length"));
+    }
+
+    #[test]
     fn cosines_need_unit_vectors() {
         let error = ExactIndex::new(raw(3, 8, 1)).err().unwrap().to_string();
         assert!(error.contains("do not have unit length"), "{error}");

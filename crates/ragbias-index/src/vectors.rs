@@ -142,7 +142,14 @@ impl Vectors {
         if vectors.checksum().as_bytes() != &stored {
             return Err(damaged("its checksum is wrong".into()));
         }
-        Ok(vectors)
+        // Whoever makes a file can make its checksum too.
+        match Embeddings::have_unit_length(vectors.view()) {
+            Err(error) => Err(damaged(error.to_string())),
+            Ok(false) if similarity.wants_unit_vectors() => {
+                Err(damaged("its vectors do not have unit length, as a cosine needs it".into()))
+            }
+            Ok(_) => Ok(vectors),
+        }
     }
 }
 

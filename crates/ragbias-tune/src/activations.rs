@@ -86,6 +86,10 @@ impl Activations {
                 (start - count, count)
             })
             .collect();
+        // Of what is pooled, one row each; a text has at least one token.
+        if rows.iter().any(|&(_, count)| count == 0 || (cut == Cut::Pooled && count != 1)) {
+            return Err(damaged());
+        }
         if map.len() != HEADER + 4 * texts + start * hidden * 2 + CHECKSUM {
             return Err(damaged());
         }

@@ -144,6 +144,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// [`Error::Toml`] of what a well-formed file says.
+    pub(crate) fn in_file(self, path: &Path) -> Self {
+        Self::Toml { path: path.into(), reason: self.to_string() }
+    }
+
     /// [`Error::Toml`].
     pub(crate) fn toml(path: &Path, error: &toml::de::Error) -> Self {
         // It shows the line.

@@ -89,7 +89,8 @@ impl Experiment {
     pub fn read(path: &Path) -> Result<Self> {
         let text = read_text(path)?;
         let experiment: Self = toml::from_str(&text).map_err(|error| Error::toml(path, &error))?;
-        experiment.check()?;
+        let checked = experiment.server.options.check_of_toml().map_err(Error::from);
+        checked.and_then(|()| experiment.check()).map_err(|error| error.in_file(path))?;
         Ok(experiment)
     }
 
@@ -200,6 +201,13 @@ mod tests {
     }
 
     #[test]
+    fn an_option_that_json_has_not_is_refused_with_the_file() {
+        let error = read(&format!("name = \"x\"\n{PART}[server]\noptions = {{ top_p = nan }}\n"));
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("e.toml: option is top_p, expected what JSON has"), "{error}");
+    }
+
+    #[test]
     fn unknown_data_and_names_that_are_no_folder_are_refused_before_work() {
         let error = read(&format!("name = \"x\"\n{}", PART.replace("data = \"gender\"", "data = \"age\"")))
             .unwrap_err();
@@ -217,7 +225,8 @@ mod tests {
             assert_eq!(error, expected);
         }
         let error = read(&format!("name = \"{}\"\n{PART}", "x".repeat(300))).unwrap_err().to_string();
-        assert_eq!(error, "name is 300 bytes long, expected up to 200 bytes, as it names a folder");
+        let reason = "e.toml: name is 300 bytes long, expected up to 200 bytes, as it names a folder";
+        assert!(error.ends_with(reason), "{error}");
     }
 
     #[test]

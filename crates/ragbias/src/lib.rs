@@ -80,7 +80,7 @@ pub use models::Models;
 pub use ragbias_data::Outcome;
 pub use ranking::StochasticRanking;
 pub use recipe::{Grid, Planned, Recipe, SharedConfig};
-pub use report::report;
+pub use report::{report, report_without_pixels};
 pub use run::{BASE_FAMILY, Manifest, PartResult, run};
 pub use store::{Saved, Store, Work};
 

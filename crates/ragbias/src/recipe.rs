@@ -103,6 +103,17 @@ fn one_seed() -> Vec<u64> {
     vec![0]
 }
 
+impl Grid {
+    /// How many combinations there are, each value as often as it is there; a training without a member is one, too.
+    fn members(&self) -> usize {
+        let Self { towards, scope, learning_rate, epochs, merge, seed } = self;
+        let merge = merge.len().max(1);
+        [towards.len(), scope.len(), learning_rate.len(), epochs.len(), seed.len(), merge]
+            .into_iter()
+            .fold(1, usize::saturating_mul)
+    }
+}
+
 /// One training of a family, and the members that are merged from it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Planned {
@@ -123,6 +134,10 @@ impl Planned {
     }
 }
 
+/// Combinations of a recipe's grids, at most: published families have some hundred, and five lists of a hundred values each
+/// would be ten billion.
+const MOST_MEMBERS: usize = 10_000;
+
 impl Recipe {
     /// Reads a recipe and checks what can be checked before work starts.
     ///
@@ -131,7 +146,7 @@ impl Recipe {
     pub fn read(path: &Path) -> Result<Self> {
         let text = read_text(path)?;
         let recipe: Self = toml::from_str(&text).map_err(|error| Error::toml(path, &error))?;
-        recipe.plan()?;
+        recipe.plan().map_err(|error| error.in_file(path))?;
         Ok(recipe)
     }
 
@@ -169,6 +184,10 @@ impl Recipe {
         TRAININGS.check("the number of trainings of all grids", trainings)?;
         MEMBERS.check("the number of members of all grids", members)?;
         let axis = self.load_axis()?;
+        let members = self.grid.iter().fold(0, |sum: usize, grid| sum.saturating_add(grid.members()));
+        if members > MOST_MEMBERS {
+            return wrong("grid", format!("up to {MOST_MEMBERS} members"), format!("{members} members"));
+        }
         let mut plan: Vec<Planned> = Vec::new();
         for grid in &self.grid {
             for towards in &grid.towards {
@@ -269,6 +288,21 @@ mod tests {
         assert_eq!(plan[0].towards, Towards::Negative);
     }
 
+    /// Found by the fuzz target `experiment`: the plan of a few lines took all memory.
+    #[test]
+    fn a_grid_of_more_members_than_anybody_trains_is_refused() {
+        let list = format!("[{}]", vec!["1"; 200].join(","));
+        let grid = "[[grid]]\ntowards = [\"male\"]\nscope = [\"head\"]\n";
+        for merge in ["[1.0]", "[]"] {
+            let text = format!(
+                "{HEAD}{grid}learning-rate = {list}\nepochs = {list}\nseed = {list}\nmerge = {merge}\n"
+            );
+            let error = read(&text).unwrap_err().to_string();
+            let reason = "r.toml: grid is 8000000 members, expected up to 10000 members";
+            assert!(error.ends_with(reason), "{error}");
+        }
+    }
+
     #[test]
     fn unknown_poles_scopes_and_keys_are_refused() {
         let grid = |towards: &str, scope: &str, more: &str| {
@@ -277,7 +311,7 @@ mod tests {
             );
             read(&format!("{HEAD}{grid}epochs = [1]\n{more}")).unwrap_err().to_string()
         };
-        assert_eq!(grid("left", "head", ""), "towards is left, expected male or female");
+        assert!(grid("left", "head", "").ends_with("r.toml: towards is left, expected male or female"));
         assert!(grid("male", "heads", "").contains("expected full, mlp-top-N, layers-top-N, lora or head"));
         assert!(grid("male", "head", "epoch = 3\n").contains("unknown field `epoch`"));
         assert!(grid("male", "head", "[train]\nclip = -1.0\n").contains("clip is -1"));

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, context};
-use ragbias_core::Progress;
+use ragbias_core::{Progress, Silent};
 use ragbias_data::write_file;
 use serde::Serialize;
 
@@ -38,6 +38,13 @@ pub fn report(folder: &Path, progress: &dyn Progress) -> Result<PathBuf> {
     Ok(folder.join(PAGE))
 }
 
+/// The same into another folder, and without pixels, which take a second: for the fuzz target of run folders.
+#[doc(hidden)]
+pub fn report_without_pixels(folder: &Path, into: &Path) -> Result<()> {
+    RunFolder::open(folder)?;
+    write_files(folder, folder, into, None, &Silent)
+}
+
 /// The page of a run.
 const PAGE: &str = "report.html";
 
@@ -49,20 +56,30 @@ const ROOM: usize = 8 << 20;
 
 /// Renders the page of the run in a folder, with the choice in another, and its figures into a third.
 pub(crate) fn write_report(run: &Path, choices: &Path, into: &Path, progress: &dyn Progress) -> Result<()> {
-    let source = Source::read(run, choices)?;
-    let groups = groups(&source);
-    let evidence = Evidence::write(&source, &into.join(FIGURES))?;
     let painter = Painter::new();
     if painter.is_none() {
         progress.note(
             "no font on this machine: figures are written as SVG, not as PNG\nhint: install a font, such as DejaVu Sans",
         );
     }
+    write_files(run, choices, into, painter.as_ref(), progress)
+}
+
+fn write_files(
+    run: &Path,
+    choices: &Path,
+    into: &Path,
+    painter: Option<&Painter>,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let source = Source::read(run, choices)?;
+    let groups = groups(&source);
+    let evidence = Evidence::write(&source, &into.join(FIGURES))?;
     for figure in groups.iter().flat_map(Group::figures) {
         let path = |ending: &str| into.join(FIGURES).join(format!("{}.{ending}", figure.id));
         let svg = figure.svg.standalone();
         write_file(&path("svg"), &svg)?;
-        match painter.as_ref().map(|painter| painter.png(&svg)) {
+        match painter.map(|painter| painter.png(&svg)) {
             Some(Ok(png)) => write_file(&path("png"), png)?,
             Some(Err(reason)) => {
                 progress.note(&format!("the figure {} is there as SVG alone: {reason}", figure.id));

@@ -1,5 +1,10 @@
 //! What the fuzz targets share: a folder in memory to put a file into, and what an error must say.
 
+pub mod checkpoint;
+pub mod experiment;
+pub mod saved;
+pub mod template;
+
 use std::path::{Path, PathBuf};
 
 /// A folder of this process, removed when it ends; in memory where the system has such a place.

@@ -14,6 +14,7 @@ mod xlm_roberta;
 use std::collections::HashSet;
 use std::path::Path;
 
+use ragbias_core::guarded;
 use tokenizers::normalizers::{Lowercase, Sequence};
 use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{NormalizerWrapper, Tokenizer, TruncationDirection, TruncationParams};
@@ -55,8 +56,17 @@ pub(crate) struct Wanted<'a> {
     pub(crate) positions: usize,
 }
 
+/// What `work` gives; the tokenizers crate panics over some files, which is an error of that file.
+fn of_file<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    guarded(work).map_err(|panic| Error::Tokenizer { path: path.into(), reason: panic.into() })?
+}
+
 impl TextTokenizer {
     pub(crate) fn read(folder: &Path, wanted: &Wanted<'_>) -> Result<(Self, Source)> {
+        of_file(&folder.join("tokenizer.json"), || Self::read_here(folder, wanted))
+    }
+
+    fn read_here(folder: &Path, wanted: &Wanted<'_>) -> Result<(Self, Source)> {
         let settings = Settings::read(folder, wanted.class)?;
         let path = folder.join("tokenizer.json");
         let (loaded, bytes) = if path.is_file() {
@@ -143,8 +153,10 @@ impl TextTokenizer {
     pub(crate) fn with_max_tokens(mut self, folder: &Path, max_tokens: usize) -> Result<Self> {
         let direction =
             self.tokenizer.get_truncation().map(|truncation| truncation.direction).unwrap_or_default();
-        self.cut_at(folder, max_tokens.clamp(2, self.positions), direction)?;
-        Ok(self)
+        of_file(&folder.join("tokenizer.json"), || {
+            self.cut_at(folder, max_tokens.clamp(2, self.positions), direction)?;
+            Ok(self)
+        })
     }
 
     /// `tokenizer.json`, of which texts come to the same tokens wherever it is read alone.
@@ -163,7 +175,8 @@ impl TextTokenizer {
     /// The token ids of a text, with special tokens, cut; `row` is for the error.
     pub(crate) fn ids(&self, row: usize, prefix: &str, text: &str) -> Result<Vec<u32>> {
         let encode = if self.splits_words { long::cut } else { long::whole };
-        let encoding = encode(&self.tokenizer, row, prefix, text)?;
+        let encoding = guarded(|| encode(&self.tokenizer, row, prefix, text))
+            .map_err(|panic| Error::Tokenise { row, reason: panic.into() })??;
         let ids = encoding.get_ids().to_vec();
         if ids.len() > self.positions {
             let (tokens, positions, limit) = (ids.len(), self.positions, self.max_tokens);

@@ -2,8 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
 mod damage;
+mod damaged_seeds;
 mod folder;
 mod saved;
+#[path = "../../../../tests/fuzz/src/checkpoint.rs"]
+#[allow(dead_code, unreachable_pub, reason = "a fuzz target has it, too")]
+mod seeds;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -188,7 +188,25 @@ impl Options {
         };
         let options = Self(read.map_err(wrong)?);
         options.check().map_err(|error| wrong(error.to_string()))?;
+        if toml {
+            options.check_of_toml().map_err(|error| wrong(error.to_string()))?;
+        }
         Ok(options)
+    }
+
+    /// Refuses what TOML has and JSON has not: numbers that are not finite, which are null by now, and dates.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with the name of the option.
+    pub fn check_of_toml(&self) -> Result<()> {
+        match beyond_json(&self.0) {
+            None => Ok(()),
+            Some(field) => Err(Error::Setting {
+                setting: "option",
+                expected: "what JSON has: no dates (write them as texts), no nan and no inf",
+                received: field.into(),
+            }),
+        }
     }
 
     /// Whether there are none.
@@ -244,6 +262,22 @@ fn key_in(fields: &Map<String, Value>) -> Option<&str> {
     })
 }
 
+/// What the toml crate calls the only field of a date.
+const DATE: &str = "$__toml_private_datetime";
+
+/// The name of a field that is, or holds, what JSON has not.
+fn beyond_json(fields: &Map<String, Value>) -> Option<&str> {
+    fn is(value: &Value) -> bool {
+        match value {
+            Value::Null => true,
+            Value::Object(fields) => fields.contains_key(DATE) || fields.values().any(is),
+            Value::Array(items) => items.iter().any(is),
+            _ => false,
+        }
+    }
+    fields.iter().find_map(|(field, value)| is(value).then_some(field.as_str()))
+}
+
 fn shortened(value: &Value) -> String {
     value.to_string().chars().take(60).collect()
 }
@@ -289,6 +323,20 @@ mod tests {
         )
         .unwrap();
         assert_eq!(toml.0["chat_template_kwargs"], json!({ "enable_thinking": false }));
+    }
+
+    #[test]
+    fn what_json_has_not_is_refused_and_not_sent_as_something_else() {
+        for (text, field) in [
+            ("top_p = nan", "top_p"),
+            ("a = 1\nb = { c = [1.0, -inf] }", "b"),
+            ("day = 2024-07-26", "day"),
+            ("[[x]]\nat = [07:32:00]", "x"),
+        ] {
+            let error = options("o.toml", text).unwrap_err().to_string();
+            assert!(error.contains(&format!("o.toml: option is {field}, expected what JSON has")), "{error}");
+        }
+        assert!(options("o.json", r#"{"seed": null}"#).is_ok());
     }
 
     #[test]

@@ -39,7 +39,9 @@ pub(super) fn without_generation(source: &str) -> String {
 
 /// What stands for the block at the beginning of a text, and how long the block is, if it is one of generation.
 fn generation(block: &str) -> Option<(String, usize)> {
-    let inner = &block[2..block.find("%}")?];
+    // Of `{%}`, the sign does not end what it begins.
+    let inner = &block[2..];
+    let inner = &inner[..inner.find("%}")?];
     let begun = inner.strip_prefix(['-', '+']).unwrap_or(inner);
     let word = begun.strip_suffix(['-', '+']).unwrap_or(begun).trim();
     let instead = match word {

@@ -1,0 +1,58 @@
+//! Whatever a file holds that a user wrote, or that the program wrote and reads again, it is read, or refused with its name.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+
+#[path = "../../../tests/fuzz/src/checkpoint.rs"]
+#[allow(dead_code, unreachable_pub, reason = "a fuzz target has it, too")]
+mod checkpoint;
+#[path = "../../../tests/fuzz/src/experiment.rs"]
+#[allow(dead_code, unreachable_pub, reason = "a fuzz target has it, too")]
+mod experiment;
+#[path = "../../../tests/fuzz/src/saved.rs"]
+#[allow(dead_code, unreachable_pub, reason = "a fuzz target has it, too")]
+mod saved;
+
+use std::path::Path;
+
+use ragbias::core::testing::damaged;
+
+use crate::experiment::Written;
+use crate::saved::Saved;
+
+/// The seeds of a fuzz target in `tests/fuzz`, which searches for many more damages.
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds").join(target);
+    fs_err::read_dir(folder).unwrap().map(|entry| fs_err::read(entry.unwrap().path()).unwrap()).collect()
+}
+
+fn with_damage(whole: &[u8], seed: u64) -> Vec<u8> {
+    [&whole[..1], &damaged(&whole[1..], seed)].concat()
+}
+
+#[test]
+fn a_damaged_experiment_recipe_or_manifest_is_read_or_refused_with_its_name() {
+    let written = Written::new(tempfile::tempdir().unwrap());
+    let seeds = seeds("experiment");
+    assert_eq!(seeds.len(), 8);
+    for whole in &seeds {
+        assert!(written.read(whole), "{}", String::from_utf8_lossy(whole));
+        for seed in 0..200 {
+            written.read(&with_damage(whole, seed));
+        }
+    }
+}
+
+/// Damages of each file, of those that a report is made of and of others.
+const DAMAGES: [u64; 2] = [40, 300];
+
+#[test]
+fn a_damaged_file_is_read_or_refused_with_its_name_although_its_checksum_is_right() {
+    let saved = Saved::new(|| tempfile::tempdir().unwrap());
+    let seeds = seeds("saved");
+    assert_eq!(seeds.len(), 14);
+    for whole in &seeds {
+        assert!(saved.read(whole), "{}", String::from_utf8_lossy(whole));
+        for seed in 0..DAMAGES[usize::from(whole[0] > b'L')] {
+            saved.read(&with_damage(whole, seed));
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! What a user writes in TOML: the first byte says which file, the rest is the file.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use ragbias_fuzz::experiment::Written;
+use ragbias_fuzz::folder;
+
+static WRITTEN: LazyLock<Written> = LazyLock::new(|| Written::new(folder()));
+
+fuzz_target!(|input: &[u8]| {
+    WRITTEN.read(input);
+});

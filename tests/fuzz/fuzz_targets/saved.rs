@@ -1,0 +1,14 @@
+//! What the program writes and reads again: the first byte says which file, the rest is the file.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use ragbias_fuzz::folder;
+use ragbias_fuzz::saved::Saved;
+
+static SAVED: LazyLock<Saved> = LazyLock::new(|| Saved::new(folder));
+
+fuzz_target!(|input: &[u8]| {
+    SAVED.read(input);
+});

@@ -1,0 +1,67 @@
+//! What a user writes in TOML, and options in JSON. The tests of `ragbias` include this file.
+
+use std::path::Path;
+
+use ragbias::core::Silent;
+use ragbias::data::{Dataset, load_axis};
+use ragbias::generate::Options;
+use ragbias::{Experiment, Recipe, Result};
+use tempfile::TempDir;
+
+const NAMES: [&str; 6] =
+    ["experiment.toml", "recipe.toml", "manifest.toml", "axis.toml", "options.toml", "options.json"];
+
+/// What a manifest is of.
+const DATA: [(&str, &str); 3] = [
+    (
+        "corpus.jsonl",
+        "{\"_id\": \"d1\", \"text\": \"She isolated radium.\", \"metadata\": {\"lean\": 1}}\n\
+         {\"_id\": \"d2\", \"text\": \"He drew the orbit.\", \"metadata\": {\"lean\": -1}}\n",
+    ),
+    (
+        "questions.jsonl",
+        "{\"_id\": \"q1\", \"text\": \"Who isolated radium?\", \"topic\": \"chemistry\"}\n\
+         {\"_id\": \"q2\", \"text\": \"Who drew the orbit?\", \"topic\": \"astronomy\"}\n",
+    ),
+    ("qrels.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td2\t1\n"),
+];
+
+/// A folder for files of all kinds.
+pub struct Written(TempDir);
+
+impl Written {
+    /// Writes what a manifest is of into a folder.
+    pub fn new(folder: TempDir) -> Self {
+        for (name, text) in DATA {
+            fs_err::write(folder.path().join(name), text).expect("a file");
+        }
+        Self(folder)
+    }
+
+    /// Reads an input as the file that its first byte selects; a refusal must name the file. Gives whether it was read.
+    pub fn read(&self, input: &[u8]) -> bool {
+        let [kind, file @ ..] = input else { return false };
+        let name = NAMES[usize::from(*kind) % NAMES.len()];
+        let path = self.0.path().join(name);
+        fs_err::write(&path, file).expect("a file");
+        match self.read_file(name, &path) {
+            Ok(()) => true,
+            Err(error) => {
+                let message = error.to_string();
+                assert!(message.contains(name), "no {name} in: {message}");
+                false
+            }
+        }
+    }
+
+    fn read_file(&self, name: &str, path: &Path) -> Result<()> {
+        match name {
+            "experiment.toml" => drop(Experiment::read(path)?),
+            "recipe.toml" => drop(Recipe::read(path)?),
+            "manifest.toml" => drop(Dataset::read(self.0.path(), None, &Silent)?),
+            "axis.toml" => drop(load_axis(&path.display().to_string())?),
+            _ => drop(Options::read(path)?),
+        }
+        Ok(())
+    }
+}
