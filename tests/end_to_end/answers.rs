@@ -170,7 +170,8 @@ fn an_interrupted_measurement_ends_at_once_and_goes_on_from_what_was_answered() 
         let sent = Instant::now();
         assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
         let status = child.wait().unwrap();
-        assert!(sent.elapsed() < Duration::from_secs(2), "{:?}", sent.elapsed());
+        // Far below the hour that an answer would take, and far above what a busy machine needs.
+        assert!(sent.elapsed() < Duration::from_mins(1), "{:?}", sent.elapsed());
         let ended_by = std::os::unix::process::ExitStatusExt::signal(&status);
         assert!(ended_by == Some(number) || status.code() == Some(128 + number), "{status:?}");
         assert!(!scratch.path("out").exists(), "a half file");

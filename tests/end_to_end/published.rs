@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
 use ragbias::core::{Document, Embedder, Embeddings, Hit, Role, Silent, VectorIndex};
 use ragbias::data::read_corpus;
-use ragbias::index::{ExactIndex, HnswConfig, HnswIndex};
-use ragbias::{IndexKind, Models, Store, StoredEmbedder, TestCollection};
+use ragbias::index::{Exact, ExactIndex, HnswConfig, HnswIndex};
+use ragbias::{Models, Store, StoredEmbedder, TestCollection, Workspace};
 use serde_json::{Value, json};
 
 use crate::harness::{Scratch, done, program, root};
@@ -74,9 +75,9 @@ fn retrieval_metrics_are_those_of_sentence_transformers_and_pytrec_eval() {
     // scripts/reference/retrieval_metrics.py sets
     let fixture = fs_err::read_to_string(root().join("tests/fixtures/retrieval_metrics.json")).unwrap();
     let reference: Value = serde_json::from_str(&fixture).unwrap();
-    let minilm = Models::from_env().unwrap().embedder("minilm", &Silent).unwrap();
-    let store = Store::open(&Store::default_path().unwrap()).unwrap();
-    let minilm = StoredEmbedder::new(minilm.as_ref(), &store);
+    let workspace = Workspace::from_env().unwrap();
+    let minilm = workspace.models().embedder("minilm", &Silent).unwrap();
+    let minilm: Arc<dyn Embedder> = Arc::new(StoredEmbedder::new(minilm, workspace.store().unwrap()));
     for (set, expected) in reference.as_object().unwrap() {
         let folder = data.join(set);
         let args = ["evaluate", "--embedder", "minilm", "--corpus", folder.to_str().unwrap()];
@@ -89,7 +90,8 @@ fn retrieval_metrics_are_those_of_sentence_transformers_and_pytrec_eval() {
             assert!((value - mean).abs() < 1e-6, "{set}, {metric}: {value}, reference {mean}");
         }
         let collection = TestCollection::load(folder.to_str().unwrap(), None, None, &Silent).unwrap();
-        let evaluation = collection.evaluate(&minilm, IndexKind::Exact, &Silent).unwrap();
+        let embedded = collection.embed(Arc::clone(&minilm), Arc::new(Exact), &workspace).unwrap();
+        let evaluation = collection.evaluate(&embedded).unwrap();
         for (question, metrics) in &evaluation.per_question {
             for (metric, value) in [("ndcg@10", metrics.ndcg10), ("map", metrics.map)] {
                 let reference = expected[metric][question].as_f64().unwrap();

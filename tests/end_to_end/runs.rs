@@ -62,9 +62,11 @@ fn a_run_its_choice_and_its_report_belong_together() {
     assert_eq!(files(&run), chosen);
 
     // A choice that fails changes nothing.
-    scratch.write("recipe.toml", "name = 1");
+    let family = run.join("embedders").join(&members[0]).join("family.json");
+    let ours = fs::read_to_string(&family).unwrap();
+    fs::write(&family, ours.replace("few members", "other members")).unwrap();
     assert_eq!(scratch.run(&["choose", "--run", "runs/few"]).code, 1);
-    scratch.write("recipe.toml", gender_recipe("few members/of a recipe", "[0.2, 1.0]"));
+    fs::write(&family, ours).unwrap();
     assert_eq!(files(&run), chosen);
 
     // Damage is refused by name.

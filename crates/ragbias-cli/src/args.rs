@@ -256,6 +256,9 @@ pub(crate) struct Measure {
     /// Scorer of documents: lexicon, classifier or gold [default: gold where all documents are labelled, else the axis's own]
     #[arg(long)]
     pub(crate) scorer: Option<String>,
+    /// Wording of prompts, a TOML file of the keys with-context, without-context and request [default: the axis's own]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prompt: Option<PathBuf>,
     /// Documents given to the LLM, 1 to 1000
     #[arg(long, default_value_t = 1)]
     pub(crate) top_k: usize,
@@ -458,6 +461,9 @@ pub(crate) struct Run {
     /// Folder of runs
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub(crate) runs: PathBuf,
+    /// Wording of prompts, in the place of the experiment's own: a TOML file, as for `measure`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prompt: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) answers: Answers,
     #[command(flatten)]

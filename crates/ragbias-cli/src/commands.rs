@@ -4,6 +4,7 @@ mod models;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use ragbias::core::{Document, Embedder, Generator, Passage, Progress, Role, Unit};
@@ -12,13 +13,13 @@ use ragbias::data::{
 };
 use ragbias::generate::{GenerateConfig, ServerConfig};
 use ragbias::score::Agreement;
-use ragbias::scorer::{self, Scorers};
+use ragbias::scorer;
 use ragbias::stats::PairedRandomisation;
 use ragbias::tune::Mined;
 use ragbias::{
-    BASE_FAMILY, ChooseConfig, EMBED_BATCH, Experiment, Family, FitConfig, Labels, LlmName, MeasureConfig,
-    Models, NothingScored, PartResult, Recipe, Store, StoredEmbedder, StoredGenerator, StoredScorer,
-    TestCollection, load_corpus, load_questions,
+    BASE_FAMILY, ChooseConfig, EMBED_BATCH, Experiment, Family, FitConfig, IndexKind, Labels, LlmName,
+    MeasureConfig, Models, NothingScored, PartResult, Recipe, Store, StoredEmbedder, System, TestCollection,
+    Workspace, load_corpus, load_questions, read_prompts,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -35,27 +36,27 @@ const DRAWS: usize = 100_000;
 /// What every command has at hand.
 struct Session<'a> {
     args: &'a Args,
-    progress: Bars,
+    progress: Arc<Bars>,
 }
 
-/// The store of a command, which says at the command's end what was found in it.
-struct OpenStore<'a> {
+/// The workspace of a command, which says at the command's end what was found in its store.
+struct OpenWorkspace {
+    workspace: Workspace,
     store: Store,
-    progress: &'a Bars,
 }
 
-impl std::ops::Deref for OpenStore<'_> {
-    type Target = Store;
+impl std::ops::Deref for OpenWorkspace {
+    type Target = Workspace;
 
-    fn deref(&self) -> &Store {
-        &self.store
+    fn deref(&self) -> &Workspace {
+        &self.workspace
     }
 }
 
-impl Drop for OpenStore<'_> {
+impl Drop for OpenWorkspace {
     fn drop(&mut self) {
         for note in self.store.notes() {
-            self.progress.note(&note);
+            self.workspace.progress().note(&note);
         }
     }
 }
@@ -64,7 +65,7 @@ impl Drop for OpenStore<'_> {
 const UNDECIDED: u8 = 4;
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let session = Session { args, progress: Bars::new(args.quiet) };
+    let session = Session { args, progress: Arc::new(Bars::new(args.quiet)) };
     match &args.command {
         Command::Models(command) => session.models(command),
         Command::Data(command) => session.data(command),
@@ -78,7 +79,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Command::Choose(command) => return session.choose(command),
         Command::Run(command) => session.run(command),
         Command::Report { run } => {
-            let path = ragbias::report(run, &session.progress)?;
+            let path = ragbias::report(run, session.progress.as_ref())?;
             session.print(&json!({ "report": path }), || path.display().to_string())
         }
     }?;
@@ -108,23 +109,22 @@ impl Session<'_> {
         Ok(self.models_here()?.allowing(hosts).naming(named))
     }
 
-    fn store(&self) -> Result<OpenStore<'_>> {
-        self.open_store(false)
-    }
-
-    /// The store, with answers of before or without.
-    fn store_of_answers(&self, answers: &args::Answers) -> Result<OpenStore<'_>> {
-        self.open_store(answers.fresh)
-    }
-
-    fn open_store(&self, fresh: bool) -> Result<OpenStore<'_>> {
+    /// These models and the store, with answers of before or without.
+    fn workspace(&self, models: Models, fresh: bool) -> Result<OpenWorkspace> {
         let path = match &self.args.store {
             Some(path) => path.clone(),
             None => Store::default_path()?,
         };
         let store = Store::open(&path)?;
         let store = if fresh { store.fresh() } else { store };
-        Ok(OpenStore { store, progress: &self.progress })
+        let progress: Arc<dyn Progress> = Arc::<Bars>::clone(&self.progress);
+        let workspace = Workspace::new(models).storing(store.clone()).showing(progress);
+        Ok(OpenWorkspace { workspace, store })
+    }
+
+    /// The same, where no LLM is asked.
+    fn workspace_here(&self) -> Result<OpenWorkspace> {
+        self.workspace(self.models_here()?, false)
     }
 
     fn data(&self, command: &args::Data) -> Result<()> {
@@ -178,10 +178,11 @@ impl Session<'_> {
     }
 
     fn embed(&self, command: &args::Embed) -> Result<()> {
-        let corpus = CorpusFile::open(&command.input, None, &self.progress)?;
-        let embedder = self.models_here()?.embedder(&command.embedder, &self.progress)?;
-        let store = self.store()?;
-        let embedder = StoredEmbedder::new(embedder.as_ref(), &store);
+        let corpus = CorpusFile::open(&command.input, None, self.progress.as_ref())?;
+        let models = self.models_here()?;
+        let embedder = models.embedder(&command.embedder, self.progress.as_ref())?;
+        let workspace = self.workspace(models, false)?;
+        let embedder = StoredEmbedder::new(embedder, &workspace.store);
         let role = if command.questions { Role::Question } else { Role::Document };
         let similarity = embedder.similarity();
         let scaled = !(command.raw || similarity.wants_unit_vectors());
@@ -210,29 +211,30 @@ impl Session<'_> {
 
     fn evaluate(&self, command: &args::Evaluate) -> Result<()> {
         let (queries, qrels) = (command.queries.as_deref(), command.qrels.as_deref());
-        let collection = TestCollection::load(&command.corpus, queries, qrels, &self.progress)?;
+        let collection = TestCollection::load(&command.corpus, queries, qrels, self.progress.as_ref())?;
         let notes = collection.notes();
         for note in &notes {
             self.progress.note(note);
         }
         let models = self.models_here()?;
-        let load = |name: &String| models.embedder(name, &self.progress);
+        let load = |name: &String| models.embedder(name, self.progress.as_ref());
         // Both are looked up before either embeds anything.
         let first = load(&command.embedder)?;
         let other = command.against.as_ref().map(load).transpose()?;
-        let store = self.store()?;
-        let evaluate = |embedder: &dyn Embedder| {
-            let embedder = StoredEmbedder::new(embedder, &store);
-            collection.evaluate(&embedder, command.index.into(), &self.progress)
+        let workspace = self.workspace(models, false)?;
+        let evaluate = |embedder: Arc<dyn Embedder>| {
+            let embedder = Arc::new(StoredEmbedder::new(embedder, &workspace.store));
+            let backend = IndexKind::from(command.index).backend();
+            collection.evaluate(&collection.embed(embedder, backend, &workspace)?)
         };
-        let evaluation = evaluate(first.as_ref())?;
+        let evaluation = evaluate(first)?;
         let mut rows = vec![(command.embedder.as_str(), evaluation.mean)];
         let mut summary = serde_json::to_value(&evaluation)?;
         summary["notes"] = json!(notes);
         let mut compared = None;
         if let (Some(name), Some(other)) = (&command.against, other) {
             let test = PairedRandomisation::new(DRAWS, command.seed);
-            let other = evaluate(other.as_ref())?;
+            let other = evaluate(other)?;
             let comparison = evaluation.against(&other, test)?;
             rows.push((name, other.mean));
             let named = rows.iter().map(|(name, mean)| json!({ "name": name, "metrics": mean }));
@@ -245,8 +247,9 @@ impl Session<'_> {
 
     fn score(&self, command: &args::Score) -> Result<()> {
         let axis = load_axis(&command.axis)?;
-        let corpus = CorpusFile::open(&command.input, Some(&axis), &self.progress)?;
-        let scorer = scorer::by_name(&axis, command.scorer.as_deref(), &self.models_here()?, &self.progress)?;
+        let progress = self.progress.as_ref();
+        let corpus = CorpusFile::open(&command.input, Some(&axis), progress)?;
+        let scorer = scorer::by_name(&axis, command.scorer.as_deref(), &self.models_here()?, progress)?;
         let step = self.progress.begin("scoring", corpus.len() as u64, Unit::Items);
         let (mut scored, mut labelled) = (Vec::with_capacity(corpus.len()), Vec::new());
         corpus.each_batch(64, |documents| {
@@ -291,9 +294,12 @@ impl Session<'_> {
             seed: command.seed,
         };
         config.check()?;
-        let axis = load_axis(&command.axis)?;
-        let questions = load_questions(&command.questions, &self.progress)?;
-        let corpus = load_corpus(&command.corpus, &axis, &self.progress)?;
+        let (mut axis, progress) = (load_axis(&command.axis)?, self.progress.as_ref());
+        if let Some(path) = &command.prompt {
+            axis = axis.asking(read_prompts(path)?);
+        }
+        let questions = load_questions(&command.questions, progress)?;
+        let corpus = load_corpus(&command.corpus, &axis, progress)?;
         // Judgements belong to a data set: they are used where both come from the same one.
         let bundled = Dataset::bundled_names().any(|name| name == command.corpus);
         let qrels = (bundled && command.questions == command.corpus)
@@ -302,42 +308,30 @@ impl Session<'_> {
         let models = self.models_with(&command.keys, &[])?;
         let llm: Option<LlmName> = command.llm.as_deref().map(str::parse).transpose()?;
         models.check_keys(&llm)?;
-        let store = self.store_of_answers(&command.answers)?;
-        let mut embedder = models.embedder(&command.embedder, &self.progress)?;
+        let workspace = self.workspace(models, command.answers.fresh)?;
+        let mut embedder = workspace.models().embedder(&command.embedder, progress)?;
         if let Some(projection) = &command.project {
             embedder = Models::projected(embedder, projection)?;
         }
-        let generator = match &llm {
-            Some(llm) if !command.retrieve_only => {
-                let generate = command.asking.generate(GenerateConfig::default())?;
-                let server = command.asking.server(ServerConfig::default())?;
-                Some(models.generator(llm, &generate, &server, &self.progress)?)
-            }
-            _ => None,
-        };
-        let scorers = Scorers::new(&axis, &corpus, command.scorer.as_deref(), &models, &self.progress)?;
-        let embedder = StoredEmbedder::new(embedder.as_ref(), &store);
-        let generator = generator.as_deref().map(|generator| StoredGenerator::new(generator, &store));
-        let measured = ragbias::Measure {
-            axis: &axis,
-            questions: &questions,
-            corpus: &corpus,
-            embedder: &embedder,
-            generator: generator.as_ref().map(|generator| generator as _),
-            document_scorer: &StoredScorer::new(scorers.documents.as_ref(), &store),
-            answer_scorer: &StoredScorer::new(scorers.answers.as_ref(), &store),
-            qrels: qrels.as_ref(),
-            config,
-            labels: Labels {
-                embedder: &command.embedder,
-                llm: llm.as_ref().map(LlmName::as_str).unwrap_or_default(),
-                corpus: &command.corpus,
-                split: Split::All.name(),
-            },
+        let mut system = System::on(axis).embedder(embedder).measured_as(config).workspace(&workspace);
+        if let Some(scorer) = &command.scorer {
+            system = system.document_scorer(scorer.as_str());
         }
-        .run(&self.progress);
+        if let Some(llm) = llm.as_ref().filter(|_| !command.retrieve_only) {
+            let generate = command.asking.generate(GenerateConfig::default())?;
+            let server = command.asking.server(ServerConfig::default())?;
+            system = system.llm(workspace.models().generator(llm, &generate, &server, progress)?);
+        }
+        let system = system.build()?;
+        let labels = Labels {
+            embedder: &command.embedder,
+            llm: llm.as_ref().map(LlmName::as_str).unwrap_or_default(),
+            corpus: &command.corpus,
+            split: Split::All.name(),
+        };
+        let measured = system.measure(&corpus, &questions, qrels.as_ref(), labels);
         // Where the measurement failed, they may say why.
-        for note in generator.as_ref().map(Generator::notes).unwrap_or_default() {
+        for note in system.llm().map(Generator::notes).unwrap_or_default() {
             self.progress.note(&note);
         }
         let measured = measured?;
@@ -347,15 +341,16 @@ impl Session<'_> {
             write_file(&folder.join("measurement.json"), json)?;
         }
         self.print(&measured, || {
+            let axis = system.axis();
             table::biases(&axis.name, &axis.negative.name, &axis.positive.name, &measured)
         })?;
         complete(measured.nothing_scored.iter().map(|none| (String::new(), *none)))
     }
 
     fn mine(&self, command: &args::Mine) -> Result<()> {
-        let (recipe, store) = (Recipe::read(&command.recipe)?, self.store()?);
-        let family = Family::new(&recipe, &self.models_here()?, &store, &self.progress)?;
-        let mined = family.mine(&command.out, &self.progress)?;
+        let recipe = Recipe::read(&command.recipe)?;
+        let workspace = self.workspace_here()?;
+        let mined = Family::new(&recipe, &workspace)?.mine(&command.out)?;
         let sum = |of: fn(&Mined) -> usize| mined.iter().map(of).sum::<usize>();
         let (positive, neutral, negative) =
             (sum(|m| m.positive.len()), sum(|m| m.neutral.len()), sum(|m| m.negative.len()));
@@ -374,9 +369,9 @@ impl Session<'_> {
 
     fn tune(&self, command: &args::Tune) -> Result<()> {
         let shard = command.shard.parse()?;
-        let (recipe, store) = (Recipe::read(&command.recipe)?, self.store()?);
-        let mut family = Family::new(&recipe, &self.models_here()?, &store, &self.progress)?;
-        let members = family.tune(&command.out, shard, &self.progress)?;
+        let recipe = Recipe::read(&command.recipe)?;
+        let workspace = self.workspace_here()?;
+        let members = Family::new(&recipe, &workspace)?.tune(&command.out, shard)?;
         let table = command.out.join("family.parquet");
         self.print(&json!({ "family": recipe.name, "table": table, "members": members }), || {
             format!("{}\n{}", table::family(&members), table.display())
@@ -402,9 +397,9 @@ impl Session<'_> {
         if !command.control.is_empty() {
             config.controls = command.control.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
         }
-        let store = self.store_of_answers(&command.answers)?;
         let models = self.models_with(&command.keys, &command.named.llms)?;
-        let choices = ragbias::choose(&command.run, &config, &models, &store, &self.progress)?;
+        let workspace = self.workspace(models, command.answers.fresh)?;
+        let choices = ragbias::choose(&command.run, &config, &workspace)?;
         self.print(&json!({ "choices": choices }), || {
             choices.iter().map(table::choice).collect::<Vec<_>>().join("\n\n")
         })?;
@@ -414,13 +409,17 @@ impl Session<'_> {
 
     fn run(&self, command: &args::Run) -> Result<()> {
         let mut experiment = Experiment::read(&command.experiment)?;
+        if let Some(path) = &command.prompt {
+            read_prompts(path)?;
+            experiment.prompt = Some(path.clone());
+        }
         experiment.generate = command.asking.generate(experiment.generate)?;
         experiment.server = command.asking.server(experiment.server)?;
         let folder = command.runs.join(&experiment.name);
         let models = self.models_with(&command.keys, &command.named.llms)?;
-        let store = self.store_of_answers(&command.answers)?;
-        let (results, fits) = ragbias::run(&experiment, &folder, &models, &store, &self.progress)?;
-        let work = store.work();
+        let workspace = self.workspace(models, command.answers.fresh)?;
+        let (results, fits) = ragbias::run(&experiment, &folder, &workspace)?;
+        let work = workspace.store.work();
         let report = folder.join("report.html");
         let summary = json!({ "run": folder, "report": report, "work": work, "results": results,
             "fits": fits });

@@ -206,6 +206,20 @@ impl Bias {
     }
 }
 
+/// The value, its interval and how many texts it is a mean of: `+0.12 [−0.03, +0.27], n = 600`.
+impl fmt::Display for Bias {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [value, low, high] = [self.value, self.low, self.high].map(signed);
+        write!(f, "{value} [{low}, {high}], n = {}", self.n())
+    }
+}
+
+/// Two digits with a sign, which a number that rounds to 0 has not.
+fn signed(value: f64) -> String {
+    let text = format!("{value:+.2}");
+    if text.ends_with("0.00") { "0.00".into() } else { text.replace('-', "−") }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -269,6 +283,19 @@ mod tests {
         assert_eq!((bias.value(), bias.n(), bias.asked()), (0.5, 2, 5));
         assert_eq!((bias.counts().refused, bias.counts().cut), (1, 2));
         assert_eq!((bias.rates().neither, bias.rates().refused, bias.rates().cut), (0.5, 0.2, 0.4));
+    }
+
+    #[test]
+    fn a_bias_is_shown_with_its_interval_and_its_n() {
+        let verdicts = [Verdict::POSITIVE, Verdict::NEITHER, Verdict::Cut];
+        assert_eq!(
+            Bias::from_verdicts(&verdicts, -0.25..=1.0).unwrap().to_string(),
+            "+0.50 [−0.25, +1.00], n = 2"
+        );
+        assert_eq!(
+            Bias::from_verdicts(&[Verdict::NEITHER], -0.001..=0.0).unwrap().to_string(),
+            "0.00 [0.00, 0.00], n = 1"
+        );
     }
 
     #[test]

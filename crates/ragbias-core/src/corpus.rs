@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -91,11 +92,11 @@ impl Document {
     }
 }
 
-/// Documents in a fixed order, each with a text and an id of its own.
+/// Documents in a fixed order, each with a text and an id of its own. A clone shares them.
 #[derive(Debug, Clone)]
 pub struct Corpus {
-    documents: Vec<Document>,
-    positions: HashMap<String, DocId>,
+    documents: Arc<[Document]>,
+    positions: Arc<HashMap<String, DocId>>,
 }
 
 impl Corpus {
@@ -130,7 +131,7 @@ impl Corpus {
                 return Err(Error::DuplicateId { what: "document", id: document.id.clone(), first, second });
             }
         }
-        Ok(Self { documents, positions })
+        Ok(Self { documents: documents.into(), positions: Arc::new(positions) })
     }
 
     /// All documents, in order.
@@ -160,7 +161,7 @@ impl Corpus {
     /// The hash of all ids, titles, texts and gold labels, in order.
     pub fn content_id(&self) -> ContentId {
         let mut hasher = ContentHasher::new("corpus/1");
-        for document in &self.documents {
+        for document in self.documents() {
             let lean = document.metadata.get("lean").map(Value::to_string).unwrap_or_default();
             hasher = hasher
                 .field(&document.id)
@@ -217,13 +218,8 @@ mod tests {
 
     #[test]
     fn a_label_in_words_is_a_lean_on_the_axis_that_has_such_a_pole() {
-        let pole = |name: &str| Pole { name: name.into(), instruction: String::new() };
-        let axis = Axis {
-            name: "x".into(),
-            negative: pole("left"),
-            positive: pole("right"),
-            answering: Answering::Name,
-        };
+        let pole = |name: &str| Pole::new(name, "");
+        let axis = Axis::new("x", pole("left"), pole("right"), Answering::Name);
         let mut document = Document::new("d", "x");
         document.metadata.insert("lean".into(), "Right".into());
         assert!(document.gold_lean().is_err() && Corpus::new(vec![document.clone()]).is_ok());

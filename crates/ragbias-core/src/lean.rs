@@ -237,13 +237,8 @@ mod tests {
 
     #[test]
     fn a_label_is_a_number_in_any_spelling_or_the_name_of_a_pole_of_its_own_axis() {
-        let pole = |name: &str| Pole { name: name.into(), instruction: String::new() };
-        let axis = Axis {
-            name: "x".into(),
-            negative: pole("male"),
-            positive: pole("female"),
-            answering: Answering::Name,
-        };
+        let pole = |name: &str| Pole::new(name, "");
+        let axis = Axis::new("x", pole("male"), pole("female"), Answering::Name);
         for (label, lean) in
             [("1", 1), ("1.0", 1), ("+1", 1), (" -1 ", -1), ("−1.0", -1), ("0", 0), ("-0.0", 0)]
         {

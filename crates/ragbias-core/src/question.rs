@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,9 +38,9 @@ impl Question {
     }
 }
 
-/// Questions in a fixed order, each with a text and an id of its own.
+/// Questions in a fixed order, each with a text and an id of its own. A clone shares them.
 #[derive(Debug, Clone)]
-pub struct QuestionSet(Vec<Question>);
+pub struct QuestionSet(Arc<[Question]>);
 
 impl QuestionSet {
     /// A set of these questions, in this order.
@@ -62,7 +63,7 @@ impl QuestionSet {
                 return Err(Error::DuplicateId { what: "question", id, first, second });
             }
         }
-        Ok(Self(questions))
+        Ok(Self(questions.into()))
     }
 
     /// All questions, in order.
@@ -79,7 +80,7 @@ impl QuestionSet {
     /// The hash of all questions, in order.
     pub fn content_id(&self) -> ContentId {
         let mut hasher = ContentHasher::new("questions/1");
-        for question in &self.0 {
+        for question in self.questions() {
             hasher = hasher.field(&question.id).field(&question.text).field(question.cluster());
             if let Some(choices) = &question.choices {
                 hasher = hasher.field(&choices.negative).field(&choices.positive);

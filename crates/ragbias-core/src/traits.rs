@@ -71,6 +71,17 @@ pub trait VectorIndex: Send + Sync {
     fn search(&self, questions: &Embeddings, k: usize) -> Result<Vec<Vec<Hit>>>;
 }
 
+/// Makes the index of a corpus out of its vectors: in memory, from a file, in a database.
+///
+/// Implementers: build the index, or open one that was built of the same vectors before.
+pub trait IndexBackend: Send + Sync {
+    /// An index of these vectors, which are compared by `similarity`; of unit length where that is the cosine.
+    ///
+    /// # Errors
+    /// Vectors that the backend cannot index, or whatever it fails with.
+    fn index(&self, similarity: Similarity, documents: Embeddings) -> Result<Box<dyn VectorIndex>>;
+}
+
 /// Prompts to answers.
 ///
 /// Callers: give all prompts at once, as a generator knows best how many to answer side by side; what is said comes to

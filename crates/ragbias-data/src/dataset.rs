@@ -341,7 +341,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         Dataset::export_bundled("politics", folder.path()).unwrap();
         let (gender, politics) = (load_axis("gender").unwrap(), load_axis("politics").unwrap());
-        let renamed = Axis { name: "my-politics".into(), ..politics.clone() };
+        let mut renamed = politics.clone();
+        renamed.name = "my-politics".into();
         let read = |axis: &Axis| Dataset::read(folder.path(), Some(axis), &Silent);
         assert!(read(&politics).is_ok() && read(&renamed).is_ok());
         let error = read(&gender).unwrap_err().to_string();

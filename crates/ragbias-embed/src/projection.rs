@@ -8,19 +8,19 @@ use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Error, Result
 /// q∥ is the part of the question's vector along the word's vector, q⊥ the rest. α = 1 changes nothing, α = 0 removes
 /// the direction, α < 0 reverses it. Documents stay as they are, so an index needs no rebuilding. Source: Kim,
 /// Springer, Raghunathan, Sap, *Mitigating Bias in RAG: Controlling the Embedder*, Findings of ACL 2025.
-pub struct Projected<'a> {
-    base: Arc<dyn Embedder + 'a>,
+pub struct Projected {
+    base: Arc<dyn Embedder>,
     /// Unit vector, `(dim,)`.
     direction: Array1<f32>,
     alpha: f32,
 }
 
-impl<'a> Projected<'a> {
+impl Projected {
     /// Moves the questions of `base` along the direction of `word` by α, a finite number.
     ///
     /// # Errors
     /// Where the word cannot be embedded.
-    pub fn onto_word(base: Arc<dyn Embedder + 'a>, word: &str, alpha: f32) -> Result<Self> {
+    pub fn onto_word(base: Arc<dyn Embedder>, word: &str, alpha: f32) -> Result<Self> {
         let direction = base.embed(&[word], Role::Document)?;
         let direction = if direction.is_normalised() { direction } else { direction.normalised()? };
         Ok(Self { base, direction: direction.row(0).to_owned(), alpha })
@@ -30,7 +30,7 @@ impl<'a> Projected<'a> {
     ///
     /// # Errors
     /// A direction of another dimension, or of no length.
-    pub fn onto_direction(base: Arc<dyn Embedder + 'a>, direction: &[f32], alpha: f32) -> Result<Self> {
+    pub fn onto_direction(base: Arc<dyn Embedder>, direction: &[f32], alpha: f32) -> Result<Self> {
         let rows = Array2::from_shape_vec((1, direction.len()), direction.to_vec())
             .expect("one row of as many values; this is a bug");
         if direction.len() != base.dim() {
@@ -41,7 +41,7 @@ impl<'a> Projected<'a> {
     }
 }
 
-impl Embedder for Projected<'_> {
+impl Embedder for Projected {
     fn id(&self) -> ContentId {
         let direction: Vec<u8> = self.direction.iter().flat_map(|value| value.to_le_bytes()).collect();
         ContentHasher::new("projected/1")

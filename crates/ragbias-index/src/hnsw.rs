@@ -102,18 +102,48 @@ impl HnswIndex {
     /// As [`HnswIndex::build`].
     pub fn build_by(similarity: Similarity, documents: Embeddings, config: HnswConfig) -> Result<Self> {
         config.check()?;
+        Ok(Self::built(Vectors::new(documents, similarity)?, config))
+    }
+
+    /// The index in a folder where it is of these vectors and settings; else one that is built and saved there.
+    ///
+    /// # Errors
+    /// As [`HnswIndex::build`], [`HnswIndex::load`] and [`HnswIndex::save`].
+    pub fn open_or_build(
+        folder: &Path,
+        similarity: Similarity,
+        documents: Embeddings,
+        config: HnswConfig,
+    ) -> Result<Self> {
+        config.check()?;
         let vectors = Vectors::new(documents, similarity)?;
+        if folder.is_dir() {
+            let saved = Self::load(folder)?;
+            if saved.id == Self::identity(&vectors, config) {
+                return Ok(saved);
+            }
+        }
+        let index = Self::built(vectors, config);
+        index.save(folder)?;
+        Ok(index)
+    }
+
+    fn built(vectors: Vectors, config: HnswConfig) -> Self {
         let (n, dim) = vectors.view().dim();
-        let codes = Codes::new(vectors.values(), dim, similarity);
+        let codes = Codes::new(vectors.values(), dim, vectors.similarity());
         let graph = Hnsw::new(config.neighbours, n, LAYERS, config.construction_width, codes.distance());
         for row in 0..n {
             graph.insert_slice((codes.row(row as u32), row));
         }
-        Ok(Self::of(Graph::flatten(&graph), vectors, codes, config))
+        Self::of(Graph::flatten(&graph), vectors, codes, config)
+    }
+
+    fn identity(vectors: &Vectors, config: HnswConfig) -> ContentId {
+        vectors.identify("hnsw-index/2").field(format!("{config:?}")).finish()
     }
 
     fn of(graph: Graph, vectors: Vectors, codes: Codes, config: HnswConfig) -> Self {
-        let id = vectors.identify("hnsw-index/2").field(format!("{config:?}")).finish();
+        let id = Self::identity(&vectors, config);
         Self { graph, vectors, codes, config, id }
     }
 

@@ -16,6 +16,7 @@
 //! # Ok::<(), ragbias_core::Error>(())
 //! ```
 
+mod backend;
 mod codes;
 mod dot;
 mod error;
@@ -26,6 +27,7 @@ mod product;
 mod top;
 mod vectors;
 
+pub use backend::{Exact, Hnsw, SavedHnsw};
 pub use error::{Error, Result};
 pub use exact::ExactIndex;
 pub use hnsw::{HnswConfig, HnswIndex};

@@ -20,6 +20,25 @@ pub enum Error {
         /// The scorers of the axis.
         known: Vec<String>,
     },
+    /// A pole without a word to look for.
+    #[error(
+        "the pole `{pole}` of the axis `{axis}` has no words, or an entry without a letter\nhint: `words = [\"…\"]` of both poles, in \
+         the axis's file, is what this scorer looks for"
+    )]
+    NoWords {
+        /// The axis.
+        axis: String,
+        /// The pole.
+        pole: String,
+    },
+    /// A word of both poles.
+    #[error("both poles of the axis `{axis}` have the word `{word}`")]
+    SharedWord {
+        /// The axis.
+        axis: String,
+        /// The word.
+        word: String,
+    },
     /// A lexicon file is malformed.
     #[error("the lexicon of `{axis}`: {source}")]
     Lexicon {

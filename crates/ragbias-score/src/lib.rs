@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | [`Lexicon`] | words and first names | gender |
 //! | [`Classifier`] | vectors of a frozen embedder, by logistic regression | politics |
+//! | [`Words`] | the words of an axis's poles | any axis whose file has word lists |
 //! | [`Gold`] | the label `metadata.lean` | any axis |
 //!
 //! All implement [`BiasScorer`](ragbias_core::BiasScorer). [`Agreement`] compares a scorer with gold labels.
@@ -30,9 +31,11 @@ mod error;
 mod fold;
 mod gold;
 mod lexicon;
+mod words;
 
 pub use agreement::Agreement;
 pub use classifier::{Classifier, ClassifierCard, TrainConfig};
 pub use error::{Error, Result};
 pub use gold::Gold;
 pub use lexicon::{Evidence, Explanation, Lexicon, LexiconFiles, Rule};
+pub use words::Words;

@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "an example speaks to its reader")]
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Instant;
 
 use ragbias_core::{ContentHasher, Corpus, DocId, Document, Embedder, Question, Role, Silent};
@@ -55,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let all = questions.chain(batch.documents.iter().map(|text| (Role::Document, text.clone())));
     // Texts prepared for a scope that shares nothing start from their tokens.
     let prepared = if cached == "cached" { scope } else { Scope::Full };
-    let texts = Texts::prepare(&base, prepared, all, folder.path(), &Silent)?;
+    let texts = Arc::new(Texts::prepare(&base, prepared, all, folder.path(), &Silent)?);
     let train = |epochs: usize| -> Result<(Trained, f64), Box<dyn Error>> {
         let config = TrainConfig { batch: examples.len(), ..TrainConfig::new(scope, 3e-5, epochs) };
         let training = Training {

@@ -41,7 +41,7 @@ mod weights;
 pub use base::Base;
 pub use config::{Scope, TrainConfig};
 pub use error::{Error, Result};
-pub use mine::{Example, MineConfig, Mined, Towards, examples, judge, mine};
+pub use mine::{Example, MineConfig, Mined, Towards, examples, mine};
 pub use texts::Texts;
 pub use train::{Diverged, Epoch, Trained, Training};
 pub use weights::{Tuned, Weights};

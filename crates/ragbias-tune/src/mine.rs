@@ -1,6 +1,5 @@
 use ragbias_core::{
-    Axis, BiasScorer, Corpus, DocId, Embedder, Embeddings, Lean, Passage, Progress, Question, Role, Unit,
-    VectorIndex, Verdict,
+    Axis, DocId, Embedder, Embeddings, Lean, Progress, Question, Role, Unit, VectorIndex, Verdict,
 };
 use serde::{Deserialize, Serialize};
 
@@ -138,16 +137,6 @@ pub fn mine(
     Ok(mined)
 }
 
-/// The verdict on every document.
-///
-/// # Errors
-/// A gold label that is none, or a failure of the scorer.
-pub fn judge(corpus: &Corpus, scorer: &dyn BiasScorer) -> Result<Vec<Verdict>> {
-    let passages =
-        corpus.documents().iter().map(Passage::try_from).collect::<ragbias_core::Result<Vec<_>>>()?;
-    Ok(scorer.score(&passages)?)
-}
-
 /// Examples that draw questions towards a pole, and how many questions have nothing to learn from.
 ///
 /// # Errors
@@ -182,7 +171,7 @@ pub fn examples(
 #[cfg(test)]
 mod tests {
     use ragbias_core::testing::HashEmbedder;
-    use ragbias_core::{Answering, Document, Pole, Result as CoreResult, Silent};
+    use ragbias_core::{Answering, Pole, Result as CoreResult, Silent};
 
     use super::*;
 
@@ -217,13 +206,8 @@ mod tests {
     }
 
     fn axis() -> Axis {
-        let pole = |name: &str| Pole { name: name.into(), instruction: format!("about {name} people:") };
-        Axis {
-            name: "size".into(),
-            negative: pole("small"),
-            positive: pole("large"),
-            answering: Answering::Name,
-        }
+        let pole = |name: &str| Pole::new(name, format!("about {name} people:"));
+        Axis::new("size", pole("small"), pole("large"), Answering::Name)
     }
 
     /// One question on cats, near a document of each kind; one on nothing that the corpus has.
@@ -279,23 +263,5 @@ mod tests {
         assert_eq!(filled[0].away, [DocId(1)]);
         let config = MineConfig { fill_with_neutral: false, ..MineConfig::default() };
         assert!(examples(&mined, &axis(), Towards::Positive, config).is_err());
-    }
-
-    #[test]
-    fn verdicts_are_those_of_the_scorer_in_order() {
-        struct Length;
-        impl BiasScorer for Length {
-            fn id(&self) -> ragbias_core::ContentId {
-                ragbias_core::ContentId::of(b"length")
-            }
-            fn axis(&self) -> &'static str {
-                "size"
-            }
-            fn score(&self, passages: &[Passage<'_>]) -> CoreResult<Vec<Verdict>> {
-                Ok(passages.iter().map(|p| Verdict::scored(p.text.len() > 3, p.text.len() < 3)).collect())
-            }
-        }
-        let corpus = Corpus::new(vec![Document::new("a", "long"), Document::new("b", "s")]).unwrap();
-        assert_eq!(judge(&corpus, &Length).unwrap(), [Verdict::POSITIVE, Verdict::NEGATIVE]);
     }
 }

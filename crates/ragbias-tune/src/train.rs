@@ -786,11 +786,13 @@ mod tests {
 
     #[test]
     fn a_saved_member_is_loaded_as_it_was() {
+        use std::sync::Arc;
+
         use ragbias_core::Embedder;
         let folder = tempfile::tempdir().unwrap();
         for scope in [Scope::Head, Scope::LayersTop(1), Scope::Lora] {
             let config = TrainConfig { warmup: 0, ..TrainConfig::new(scope, 1e-3, 1) };
-            let texts = texts(scope, folder.path());
+            let texts = Arc::new(texts(scope, folder.path()));
             let weights = training(&config, &texts).run(None, &Silent).unwrap().weights;
             let merged = weights.merged(&MINILM, 0.7).unwrap();
             let saved = folder.path().join(scope.to_string());

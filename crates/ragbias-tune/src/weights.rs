@@ -1,6 +1,7 @@
 use std::path::Path;
+use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use ragbias_core::{ContentId, Embedder, Embeddings, Role, Similarity};
 use ragbias_embed::{Checkpoint, Parameters, TextEmbedder, read_head};
 
@@ -93,23 +94,23 @@ impl Weights {
 
 /// An embedder with tuned weights. Texts that were prepared start from their shared hidden states, all others from
 /// their tokens.
-pub struct Tuned<'a> {
-    base: &'a Base,
-    texts: &'a Texts,
+pub struct Tuned {
+    device: Device,
+    texts: Arc<Texts>,
     head: Option<Tensor>,
     any: TextEmbedder,
 }
 
-impl<'a> Tuned<'a> {
+impl Tuned {
     /// The embedder of these weights; `id` is the hash of what made them.
     ///
     /// # Errors
     /// Weights of another base.
-    pub fn new(base: &'a Base, texts: &'a Texts, weights: &Weights, id: ContentId) -> Result<Self> {
+    pub fn new(base: &Base, texts: &Arc<Texts>, weights: &Weights, id: ContentId) -> Result<Self> {
         let parameters = weights.parameters.as_ref().unwrap_or(&base.parameters);
         Ok(Self {
-            base,
-            texts,
+            device: base.device.clone(),
+            texts: Arc::clone(texts),
             any: base.embedder.with(parameters, weights.head_weight()?, id)?,
             head: weights.head.clone(),
         })
@@ -119,14 +120,14 @@ impl<'a> Tuned<'a> {
     fn prepared(&self, places: &[usize]) -> Result<Vec<Vec<f32>>> {
         let mut rows = Vec::with_capacity(places.len());
         for places in places.chunks(256) {
-            let vectors = self.texts.vectors(self.any.encoder(), &self.base.device, places)?;
+            let vectors = self.texts.vectors(self.any.encoder(), &self.device, places)?;
             rows.extend(finish(&vectors, self.head.as_ref())?.to_vec2::<f32>()?);
         }
         Ok(rows)
     }
 }
 
-impl Embedder for Tuned<'_> {
+impl Embedder for Tuned {
     fn id(&self) -> ContentId {
         self.any.id()
     }

@@ -1,6 +1,7 @@
 use ragbias_core::limits::OutOfLimits;
 use std::path::{Path, PathBuf};
 
+use crate::control::ControlKind;
 use crate::measured::NothingScored;
 
 /// The result of everything in this crate.
@@ -131,6 +132,53 @@ pub enum Error {
         /// Questions of the first evaluation.
         expected: usize,
         /// Questions of the second one.
+        received: usize,
+    },
+    /// A system without an embedder.
+    #[error("the system has no embedder")]
+    NoEmbedder,
+    /// A system without an LLM, which was to be asked.
+    #[error("the system has no LLM to ask")]
+    NoLlm,
+    /// A prompt's template that cannot be used.
+    #[error("the prompt `{template}` of the axis `{axis}`: {reason}")]
+    Prompt {
+        /// The axis.
+        axis: String,
+        /// `with-context` or `without-context`.
+        template: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An axis whose answers nothing can score.
+    #[error(
+        "no scorer can judge answers on the axis `{axis}`, and they are no choices\nhint: measure what is retrieved alone, with \
+         --retrieve-only, or give both poles `words = [\"…\"]` in the axis's file"
+    )]
+    NoAnswerScorer {
+        /// The axis.
+        axis: String,
+    },
+    /// A control that cannot be made of a family and its data.
+    #[error("{}: {reason}", control.name())]
+    ControlNotMade {
+        /// Which one.
+        control: ControlKind,
+        /// Why.
+        reason: String,
+    },
+    /// A ranking that leaves out every document near a question.
+    #[error("the ranking leaves no document for question `{question}`")]
+    NothingRetrieved {
+        /// `_id` of the question.
+        question: String,
+    },
+    /// An index of another corpus.
+    #[error("the index holds {received} vectors for {expected} documents")]
+    IndexLength {
+        /// Documents of the corpus.
+        expected: usize,
+        /// Vectors of the index.
         received: usize,
     },
     /// A scorer of another axis.

@@ -1,15 +1,14 @@
 use std::path::Path;
+use std::sync::Arc;
 
-use ragbias_core::{Corpus, Document, Embedder, Hit, Progress, Question, QuestionSet, Role};
+use ragbias_core::{Corpus, Document, Embedder, Hit, IndexBackend, Progress, Question, QuestionSet};
 use ragbias_data::{Dataset, Qrels, read_corpus_allowing_empty_texts, read_qrels};
 use ragbias_stats::{JudgedRanking, PairedRandomisation};
 use serde::Serialize;
 
-use crate::embedding::embed_all;
 use crate::input::{is_bundled, load_questions, named_or_file};
-use crate::measure::{IndexKind, NEIGHBOURHOOD};
-use crate::ranking::StochasticRanking;
-use crate::{Error, Result};
+use crate::system::{Embedded, NEIGHBOURHOOD};
+use crate::{Error, Result, Workspace};
 
 /// Documents ranked for each question, as in a run of TREC; MAP is taken over them.
 const DEPTH: usize = 1000;
@@ -119,56 +118,46 @@ impl TestCollection {
         self.questions.questions().iter().filter(|question| self.qrels.contains_key(&question.id)).collect()
     }
 
+    /// The documents, embedded and indexed.
+    ///
+    /// # Errors
+    /// Whatever the embedder or the backend fails with.
+    pub fn embed(
+        &self,
+        embedder: Arc<dyn Embedder>,
+        backend: Arc<dyn IndexBackend>,
+        workspace: &Workspace,
+    ) -> Result<Embedded> {
+        Embedded::new(&self.corpus, embedder, backend, workspace)
+    }
+
     /// Ranks the 1000 nearest documents of every judged question and compares them with the judgements.
     ///
-    /// Documents of equal cosine are ordered as trec_eval does, see [`JudgedRanking`]; where they straddle the 1000th
-    /// rank, the index decides which are in.
+    /// Documents of equal score are ordered as trec_eval does, see [`JudgedRanking`]; where they straddle the 1000th
+    /// rank, the index decides which are in. Where a ranking of its own is given, the nearest few are in its order, as in a
+    /// measurement, and the rest follows.
     ///
     /// # Errors
     /// [`Error::NothingJudged`], or whatever the embedder or the index fails with.
-    pub fn evaluate(
-        &self,
-        embedder: &dyn Embedder,
-        index: IndexKind,
-        progress: &dyn Progress,
-    ) -> Result<Evaluation> {
-        self.evaluate_ranked(embedder, index, StochasticRanking::NONE, progress)
-    }
-
-    /// The same, with the nearest documents of every question in the order of a stochastic ranking.
-    ///
-    /// # Errors
-    /// As [`TestCollection::evaluate`].
-    pub fn evaluate_ranked(
-        &self,
-        embedder: &dyn Embedder,
-        index: IndexKind,
-        ranking: StochasticRanking,
-        progress: &dyn Progress,
-    ) -> Result<Evaluation> {
+    pub fn evaluate(&self, embedded: &Embedded) -> Result<Evaluation> {
         let questions = self.judged();
         if questions.is_empty() {
             let judged = self.qrels.keys().next().cloned().unwrap_or_default();
             return Err(Error::NothingJudged { question: self.questions.questions()[0].id.clone(), judged });
         }
         let texts: Vec<&str> = questions.iter().map(|question| question.text.as_str()).collect();
-        let full_texts: Vec<String> = self.corpus.documents().iter().map(Document::full_text).collect();
-        let documents: Vec<&str> = full_texts.iter().map(String::as_str).collect();
-        let documents = embed_all(embedder, &documents, Role::Document, "embedding documents", progress)?;
-        let vectors = embed_all(embedder, &texts, Role::Question, "embedding questions", progress)?;
         // One more than is ranked, as one may be the question itself.
-        let nearest = index.build(embedder.similarity(), documents)?.search(&vectors, DEPTH + 1)?;
+        let nearest = embedded.nearest(&texts, DEPTH + 1)?;
         let per_question: Vec<(String, RetrievalMetrics)> = (questions.iter().zip(&nearest))
             .map(|(question, hits)| {
                 let id = |hit: &Hit| self.corpus.document(hit.document).id.as_str();
                 let hits = (hits.iter())
                     .filter(|hit| !self.is_left_out(question, self.corpus.document(hit.document)));
                 let hits: Vec<Hit> = hits.take(DEPTH).copied().collect();
-                let judged = if ranking.temperature > 0.0 {
-                    // As in a measurement, the nearest few are drawn from, and the rest follows.
+                let judged = if embedded.ranking().is_some() {
                     let (pool, rest) = hits.split_at(hits.len().min(NEIGHBOURHOOD));
-                    let drawn = ranking.order(pool.to_vec(), &question.id);
-                    let places = drawn.iter().chain(rest).zip(0_u16..);
+                    let ranked = embedded.rank(pool, question);
+                    let places = ranked.iter().chain(rest).zip(0_u16..);
                     let scored = places.map(|(hit, place)| (id(hit), -f32::from(place)));
                     JudgedRanking::new(scored, &self.qrels[&question.id])
                 } else {
@@ -296,6 +285,7 @@ impl Evaluation {
 mod tests {
     use ragbias_core::Silent;
     use ragbias_core::testing::HashEmbedder;
+    use ragbias_index::Exact;
 
     use super::*;
 
@@ -320,8 +310,14 @@ mod tests {
         }
     }
 
+    fn evaluated(collection: &TestCollection) -> Result<Evaluation> {
+        let workspace = Workspace::new(crate::Models::in_folder("none")?);
+        let embedder = Arc::new(HashEmbedder::new(512, 1));
+        collection.evaluate(&collection.embed(embedder, Arc::new(Exact), &workspace)?)
+    }
+
     fn evaluate(collection: &TestCollection) -> Evaluation {
-        collection.evaluate(&HashEmbedder::new(512, 1), IndexKind::Exact, &Silent).unwrap()
+        evaluated(collection).unwrap()
     }
 
     #[test]
@@ -397,7 +393,7 @@ mod tests {
     fn judgements_of_other_questions_are_refused() {
         let mut collection = collection();
         collection.qrels.retain(|question, _| question == "q9");
-        let error = collection.evaluate(&HashEmbedder::new(8, 1), IndexKind::Exact, &Silent).unwrap_err();
+        let error = evaluated(&collection).unwrap_err();
         assert!(
             error.to_string().starts_with(
                 "no question has a judgement: questions are called like `q1`, judged ones like `q9`"

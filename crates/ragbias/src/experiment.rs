@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use ragbias_core::{Progress, QuestionSet, Silent};
+use ragbias_core::{Axis, Progress, QuestionSet, Silent};
 use ragbias_data::{Split, load_axis, read_text, sample};
 use ragbias_generate::{GenerateConfig, ServerConfig};
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::input::Inputs;
 use crate::llm::LlmName;
 use crate::measure::MeasureConfig;
+use crate::prompt::{Prompter, read_prompts};
 use crate::recipe::Recipe;
 use crate::{Error, Result};
 
@@ -15,6 +16,7 @@ use crate::{Error, Result};
 ///
 /// ```toml
 /// name = "quickstart"            # the run's folder, runs/quickstart
+/// prompt = "wording.toml"        # what LLMs are asked, where it is not as the axis says; may be left out
 ///
 /// [server]                       # how addresses among the llms are asked; all of it may be left out
 /// parallel = 16
@@ -45,6 +47,9 @@ pub struct Experiment {
     /// How it is measured.
     #[serde(default)]
     pub measure: MeasureConfig,
+    /// A TOML file with the wording of prompts, in the keys of `[prompts]` of an axis's file; it takes the place of the axes' own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<PathBuf>,
     /// What is measured.
     #[serde(rename = "part")]
     pub parts: Vec<Part>,
@@ -99,6 +104,18 @@ impl Experiment {
         self.parts.iter().flat_map(|part| &part.llms)
     }
 
+    /// The axis of a part, asking as the experiment says.
+    ///
+    /// # Errors
+    /// An unknown or malformed axis, or a malformed file of prompts.
+    pub fn axis(&self, part: &Part) -> Result<Axis> {
+        let axis = load_axis(&part.axis)?;
+        Ok(match &self.prompt {
+            Some(path) => axis.asking(read_prompts(path)?),
+            None => axis,
+        })
+    }
+
     fn check(&self) -> Result<()> {
         let wrong = |setting, expected, received| Err(Error::Setting { setting, expected, received });
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -139,6 +156,7 @@ impl Experiment {
             if part.limit == Some(0) {
                 return wrong("limit", "at least 1", "0".into());
             }
+            Prompter::new(&self.axis(part)?)?;
             // Said when they are used.
             part.inputs(&Silent)?;
         }
@@ -222,7 +240,7 @@ mod tests {
             ("[server]\nparallel = 5000\n", "parallel is 5000, expected 1 to 1024"),
         ] {
             let error = read(&format!("name = \"x\"\n{settings}{PART}")).unwrap_err().to_string();
-            assert_eq!(error, expected);
+            assert!(error.ends_with(&format!("e.toml: {expected}")), "{error}");
         }
         let error = read(&format!("name = \"{}\"\n{PART}", "x".repeat(300))).unwrap_err().to_string();
         let reason = "e.toml: name is 300 bytes long, expected up to 200 bytes, as it names a folder";

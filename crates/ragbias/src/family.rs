@@ -1,29 +1,25 @@
 use std::collections::HashMap;
-mod saved;
-
 use std::path::Path;
+use std::sync::Arc;
 
 use ragbias_core::limits::SHARDS;
 use ragbias_core::{
-    Axis, BiasScorer, ContentHasher, ContentId, Corpus, DocId, Document, Embedder, Progress, Question,
-    QuestionSet, Role, Verdict,
+    Axis, ContentHasher, ContentId, Corpus, DocId, Document, Embedder, Progress, Question, QuestionSet, Role,
 };
 use ragbias_data::{Dataset, Member, MinedRow, Split, write_family, write_file, write_mined};
-use ragbias_index::ExactIndex;
-use ragbias_tune::{
-    Base, Example, Mined, Scope, Texts, Towards, Training, Tuned, Weights, examples, judge, mine,
-};
+use ragbias_index::{Exact, ExactIndex};
+use ragbias_stats::ClusterBootstrap;
+use ragbias_tune::{Base, Example, Mined, Scope, Texts, Towards, Training, Tuned, Weights, examples, mine};
 use serde::{Deserialize, Serialize};
+
+mod saved;
 
 use self::saved::{MemberCard, member_folder, state_file};
 use crate::embedding::embed_all;
 use crate::evaluate::TestCollection;
 use crate::input::load_dataset;
-use crate::measure::{IndexKind, Labels, Measure, MeasureConfig};
-use crate::memo::{StoredEmbedder, StoredScorer};
 use crate::recipe::{Planned, Recipe};
-use crate::scorer::Scorers;
-use crate::{Error, Models, Result, Store, scorer};
+use crate::{Error, Judged, Result, System, Workspace, scorer};
 
 /// Which trainings one process of several does: number `index`, from 1, of `count`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +51,8 @@ impl std::str::FromStr for Shard {
 }
 
 /// A family under way: everything its members share.
-pub struct Family<'a> {
-    recipe: &'a Recipe,
+pub struct Family {
+    recipe: Recipe,
     axis: Axis,
     base: Base,
     /// Trained on.
@@ -65,10 +61,11 @@ pub struct Family<'a> {
     validation: QuestionSet,
     data: Dataset,
     utility: Option<TestCollection>,
-    scorer: Box<dyn BiasScorer>,
-    store: &'a Store,
+    /// The data's documents, judged by the recipe's scorer.
+    judged: Judged,
     /// Texts of the members of each scope that was trained or loaded.
-    texts: HashMap<Scope, Texts>,
+    texts: HashMap<Scope, Arc<Texts>>,
+    workspace: Workspace,
 }
 
 /// What `family.json` says: the one family that a folder holds.
@@ -79,17 +76,13 @@ struct FamilyFile {
     base_id: ContentId,
 }
 
-impl<'a> Family<'a> {
+impl Family {
     /// Loads the base, the data and the scorer of a recipe.
     ///
     /// # Errors
     /// Unknown or malformed models and data, scopes that the base does not have.
-    pub fn new(
-        recipe: &'a Recipe,
-        models: &Models,
-        store: &'a Store,
-        progress: &dyn Progress,
-    ) -> Result<Self> {
+    pub fn new(recipe: &Recipe, workspace: &Workspace) -> Result<Self> {
+        let (models, progress) = (workspace.models(), workspace.progress());
         let axis = recipe.load_axis()?;
         let data = load_dataset(&recipe.data, &axis, progress)?;
         let utility = recipe
@@ -102,18 +95,18 @@ impl<'a> Family<'a> {
         for planned in recipe.plan()? {
             planned.config.check(base.layers())?;
         }
-        let scorers = Scorers::new(&axis, &data.corpus, recipe.scorer.as_deref(), models, progress)?;
+        let scorer = scorer::of_documents(&axis, &data.corpus, recipe.scorer.as_deref(), workspace)?;
         Ok(Self {
-            recipe,
+            recipe: recipe.clone(),
             base,
             train: data.split(Split::Train)?,
             validation: data.split(Split::Validation)?,
-            data,
             utility,
-            scorer: scorers.documents,
+            judged: Judged::new(&data.corpus, scorer.as_ref(), ClusterBootstrap::new(10_000, 0))?,
+            data,
             axis,
-            store,
             texts: HashMap::new(),
+            workspace: workspace.clone(),
         })
     }
 
@@ -126,9 +119,9 @@ impl<'a> Family<'a> {
     ///
     /// # Errors
     /// Failures of the embedder, the scorer or the file system.
-    pub fn mine(&self, path: &Path, progress: &dyn Progress) -> Result<Vec<Mined>> {
-        let mined = self.mined(self.train.questions(), progress)?;
-        let verdicts = self.verdicts()?;
+    pub fn mine(&self, path: &Path) -> Result<Vec<Mined>> {
+        let mined = self.mined(self.train.questions())?;
+        let verdicts = self.judged.verdicts();
         let id = |document: DocId| self.data.corpus.document(document).id.clone();
         let rows = mined.iter().flat_map(|mined| {
             let all = mined.positive.iter().chain(&mined.neutral).chain(&mined.negative);
@@ -143,22 +136,27 @@ impl<'a> Family<'a> {
         Ok(mined)
     }
 
-    /// What the recipe's scorer says of each document.
-    ///
-    /// # Errors
-    /// A failure of the scorer.
-    pub fn verdicts(&self) -> Result<Vec<Verdict>> {
-        Ok(judge(&self.data.corpus, &StoredScorer::new(self.scorer.as_ref(), self.store))?)
+    /// The data's documents, judged by the recipe's scorer.
+    pub fn judged(&self) -> &Judged {
+        &self.judged
     }
 
-    fn mined(&self, questions: &[Question], progress: &dyn Progress) -> Result<Vec<Mined>> {
-        let embedder = StoredEmbedder::new(self.base.embedder(), self.store);
+    fn mined(&self, questions: &[Question]) -> Result<Vec<Mined>> {
+        let (embedder, progress) = (self.base(), self.workspace.progress());
         let texts: Vec<String> = self.data.corpus.documents().iter().map(Document::full_text).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let documents = embed_all(&embedder, &texts, Role::Document, "embedding documents", progress)?;
+        let documents =
+            embed_all(embedder.as_ref(), &texts, Role::Document, "embedding documents", progress)?;
         let index = ExactIndex::by(embedder.similarity(), documents)?;
-        let verdicts = self.verdicts()?;
-        Ok(mine(questions, &self.axis, &embedder, &index, &verdicts, self.recipe.mine, progress)?)
+        Ok(mine(
+            questions,
+            &self.axis,
+            embedder.as_ref(),
+            &index,
+            self.judged.verdicts(),
+            self.recipe.mine,
+            progress,
+        )?)
     }
 
     /// Trains, measures and saves every member of the shard that is not there yet, and writes `family.parquet` and
@@ -170,13 +168,15 @@ impl<'a> Family<'a> {
     ///
     /// # Errors
     /// A folder that holds another family, a pole that no example leads to, failures of the file system.
-    pub fn tune(&mut self, out: &Path, shard: Shard, progress: &dyn Progress) -> Result<Vec<Member>> {
+    pub fn tune(&mut self, out: &Path, shard: Shard) -> Result<Vec<Member>> {
+        let workspace = self.workspace.clone();
+        let progress = workspace.progress();
         self.claim(out)?;
         let plan = self.recipe.plan()?;
-        self.say_size(&plan, out, progress)?;
-        let mined = self.mine(&out.join("mined.parquet"), progress)?;
-        let watched = self.mined(self.validation.questions(), progress)?;
-        let base_row = self.base_row(progress)?;
+        self.say_size(&plan, out)?;
+        let mined = self.mine(&out.join("mined.parquet"))?;
+        let watched = self.mined(self.validation.questions())?;
+        let base_row = self.base_row()?;
         let shard: Vec<&Planned> = plan
             .iter()
             .enumerate()
@@ -209,9 +209,9 @@ impl<'a> Family<'a> {
             if missing.is_empty() {
                 continue;
             }
-            self.prepare(planned.config.scope, out, progress)?;
+            self.prepare(planned.config.scope, out)?;
             let lesson = Lesson { planned, learnt, watched, id };
-            self.train_members(out, &lesson, &missing, &base_row, progress)?;
+            self.train_members(out, &lesson, &missing, &base_row)?;
         }
         let mut rows = vec![base_row];
         for planned in &plan {
@@ -227,7 +227,7 @@ impl<'a> Family<'a> {
     }
 
     /// Says what a family takes on the disk, where that is much: every member has the weights of all layers.
-    fn say_size(&self, plan: &[Planned], out: &Path, progress: &dyn Progress) -> Result<()> {
+    fn say_size(&self, plan: &[Planned], out: &Path) -> Result<()> {
         const MUCH: u64 = 1_000_000_000;
         let members: u64 = plan.iter().map(|planned| planned.merge.len() as u64).sum();
         let mut each = 0;
@@ -237,7 +237,7 @@ impl<'a> Family<'a> {
                 .map_or(0, |metadata| if metadata.is_file() { metadata.len() } else { 0 });
         }
         if members * each > MUCH {
-            progress.note(&format!(
+            self.workspace.progress().note(&format!(
                 "{members} members of {} MB each: {:.1} GB in {} where the file system cannot share the base's bytes",
                 each / 1_000_000,
                 (members * each) as f64 / 1e9,
@@ -284,9 +284,9 @@ impl<'a> Family<'a> {
     ///
     /// # Errors
     /// A member that is not in the folder, or one of which a file is not what was saved.
-    pub fn embedder(&mut self, out: &Path, member: &Member, progress: &dyn Progress) -> Result<Tuned<'_>> {
+    pub fn embedder(&mut self, out: &Path, member: &Member) -> Result<Tuned> {
         let scope = if member.scope.is_empty() { Scope::Head } else { member.scope.parse()? };
-        self.prepare(scope, out, progress)?;
+        self.prepare(scope, out)?;
         let folder = member_folder(out, &member.member);
         let (weights, id) = if member.scope.is_empty() {
             (Weights::base(), self.base.id())
@@ -303,9 +303,9 @@ impl<'a> Family<'a> {
     ///
     /// # Errors
     /// As [`Family::embedder`]; a member that is the base.
-    pub fn dial(&mut self, out: &Path, member: &Member, progress: &dyn Progress) -> Result<Dial<'_>> {
+    pub fn dial(&mut self, out: &Path, member: &Member) -> Result<Dial> {
         let scope: Scope = member.scope.parse()?;
-        self.prepare(scope, out, progress)?;
+        self.prepare(scope, out)?;
         let folder = member_folder(out, &member.member);
         if member.merge == 0.0 {
             let reason = "the base itself, which has no training to go along".into();
@@ -316,8 +316,8 @@ impl<'a> Family<'a> {
             member.member.rsplit_once("-w").map_or(member.member.as_str(), |(training, _)| training);
         Ok(Dial {
             weights: Weights::load(&self.base, &folder)?,
-            base: &self.base,
-            texts: &self.texts[&scope],
+            base: self.base.clone(),
+            texts: Arc::clone(&self.texts[&scope]),
             loaded: member.merge,
             id: card.id,
             training: training.to_owned(),
@@ -332,7 +332,7 @@ impl<'a> Family<'a> {
     }
 
     /// Prepares every text that members of a scope are trained or measured on, unless that was done.
-    fn prepare(&mut self, scope: Scope, out: &Path, progress: &dyn Progress) -> Result<()> {
+    fn prepare(&mut self, scope: Scope, out: &Path) -> Result<()> {
         if self.texts.contains_key(&scope) {
             return Ok(());
         }
@@ -343,8 +343,9 @@ impl<'a> Family<'a> {
         };
         let mut all = of(&self.data.questions, &self.data.corpus);
         all.extend(self.utility.iter().flat_map(|set| of(&set.questions, &set.corpus)));
+        let progress = self.workspace.progress();
         let texts = Texts::prepare(&self.base, scope, all, &out.join(".cache"), progress)?;
-        self.texts.insert(scope, texts);
+        self.texts.insert(scope, Arc::new(texts));
         Ok(())
     }
 
@@ -364,14 +365,8 @@ impl<'a> Family<'a> {
     }
 
     /// Trains, and measures and saves the members of these merge weights.
-    fn train_members(
-        &self,
-        out: &Path,
-        lesson: &Lesson<'_>,
-        merge: &[f64],
-        base_row: &Member,
-        progress: &dyn Progress,
-    ) -> Result<()> {
+    fn train_members(&self, out: &Path, lesson: &Lesson<'_>, merge: &[f64], base_row: &Member) -> Result<()> {
+        let progress = self.workspace.progress();
         let &Lesson { planned, id, .. } = lesson;
         let texts = &self.texts[&planned.config.scope];
         let anchors: Vec<String> = self
@@ -399,7 +394,7 @@ impl<'a> Family<'a> {
         }
         for &w in merge {
             let weights = trained.weights.merged(&self.base, w)?;
-            let mut member = self.measured(&weights, id, texts, progress)?;
+            let mut member = self.measure(Arc::new(Tuned::new(&self.base, texts, &weights, id)?))?;
             member.member = planned.member(w);
             member.towards = planned.towards.name(&self.axis).into();
             member.scope = planned.config.scope.to_string();
@@ -436,42 +431,28 @@ impl<'a> Family<'a> {
     }
 
     /// The base as the first row of the family's table.
-    fn base_row(&self, progress: &dyn Progress) -> Result<Member> {
-        let embedder = StoredEmbedder::new(self.base.embedder(), self.store);
-        let mut row = self.measure(&embedder, progress)?;
+    fn base_row(&self) -> Result<Member> {
+        let mut row = self.measure(self.base())?;
         row.member.clone_from(&self.recipe.base);
         Ok(row)
     }
 
-    fn measured(
-        &self,
-        weights: &Weights,
-        id: ContentId,
-        texts: &Texts,
-        progress: &dyn Progress,
-    ) -> Result<Member> {
-        self.measure(&Tuned::new(&self.base, texts, weights, id)?, progress)
+    /// The base as an embedder.
+    fn base(&self) -> Arc<dyn Embedder> {
+        self.workspace.embedder(self.base.embedder().clone())
     }
 
     /// E_b on the validation split, nDCG@10 on the utility set.
-    fn measure(&self, embedder: &dyn Embedder, progress: &dyn Progress) -> Result<Member> {
-        let scorer = StoredScorer::new(self.scorer.as_ref(), self.store);
-        let gold = scorer::gold(&self.axis);
-        let measured = Measure {
-            axis: &self.axis,
-            questions: &self.validation,
-            corpus: &self.data.corpus,
-            embedder,
-            generator: None,
-            document_scorer: &scorer,
-            answer_scorer: gold.as_ref(),
-            qrels: None,
-            config: MeasureConfig::default(),
-            labels: Labels::default(),
-        };
-        let bias = measured.run(progress)?.embedder_bias;
-        let utility = self.utility.as_ref().map(|set| set.evaluate(embedder, IndexKind::Exact, progress));
-        let ndcg10 = utility.transpose()?.map(|evaluation| evaluation.mean.ndcg10);
+    fn measure(&self, embedder: Arc<dyn Embedder>) -> Result<Member> {
+        let system = System::on(self.axis.clone())
+            .embedder(Arc::clone(&embedder))
+            .workspace(&self.workspace.without_store())
+            .build()?;
+        let bias = system.index_judged(&self.judged)?.retrieve(&self.validation)?.bias();
+        let evaluate =
+            |set: &TestCollection| set.evaluate(&set.embed(embedder, Arc::new(Exact), &self.workspace)?);
+        let ndcg10 =
+            self.utility.as_ref().map(evaluate).transpose()?.map(|evaluation| evaluation.mean.ndcg10);
         Ok(Member {
             member: String::new(),
             family: self.recipe.name.clone(),
@@ -497,9 +478,10 @@ impl<'a> Family<'a> {
 }
 
 /// A training as a dial: an embedder at every merge weight.
-pub struct Dial<'a> {
-    base: &'a Base,
-    texts: &'a Texts,
+#[derive(Clone)]
+pub struct Dial {
+    base: Base,
+    texts: Arc<Texts>,
     /// Those of a member.
     weights: Weights,
     /// Its merge weight.
@@ -508,14 +490,15 @@ pub struct Dial<'a> {
     training: String,
 }
 
-impl Dial<'_> {
+impl Dial {
     /// The embedder at a merge weight; see [`Family::embedder`] for how its texts are embedded.
     ///
     /// # Errors
     /// Weights of another base.
-    pub fn at(&self, w: f64) -> Result<Tuned<'_>> {
+    pub fn at(&self, w: f64) -> Result<Tuned> {
         let id = ContentHasher::new("tuned/1").field(self.id.as_bytes()).field(w.to_le_bytes()).finish();
-        Ok(Tuned::new(self.base, self.texts, &self.weights.merged(self.base, w / self.loaded)?, id)?)
+        let weights = self.weights.merged(&self.base, w / self.loaded)?;
+        Ok(Tuned::new(&self.base, &self.texts, &weights, id)?)
     }
 
     /// The name of the training.
@@ -531,7 +514,7 @@ impl Dial<'_> {
         let card = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"), "base_id": self.base.id(), "training": self.training, "merge": w,
         });
-        Ok(self.weights.merged(self.base, w / self.loaded)?.save(self.base, folder, card)?)
+        Ok(self.weights.merged(&self.base, w / self.loaded)?.save(&self.base, folder, card)?)
     }
 }
 

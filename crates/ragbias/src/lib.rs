@@ -1,36 +1,33 @@
 //! Measure the bias of retrieval-augmented generation, part by part.
 //!
-//! A [`Measure`] runs questions through retrieve → generate → score and gives [`Measured`]: the bias of the LLM (L_b),
-//! of the corpus (C_b), of the embedder (E_b) and of the whole system (R_b), with an [`Outcome`] for every question. The
-//! components are anything that implements the traits of [`ragbias_core`]; [`Models`] and [`scorers`](scorer) make them
-//! from names and paths. A [`Store`] memoises what they answer, so that nothing is computed twice over many embedders
-//! and runs. A [`TestCollection`] says how well an embedder retrieves at all: its [`Evaluation`]. [`fit()`] draws the line of R_b on E_b through a family of embedders,
-//! with the E_b that would make R_b = 0. An [`Experiment`] is all of it in one file, and leaves a run folder with tables and
-//! a report.
+//! A [`System`] is a corpus's embedder, its index, an LLM and what judges documents and answers. It is measured stage by stage, each
+//! computed once: [`Indexed`] (C_b), [`Retrieved`] (E_b), [`Answers`] with context (R_b) and without (L_b). The components
+//! are anything that implements the traits of [`ragbias_core`], or names, which [`Models`] makes them from; the [`Store`] of a
+//! [`Workspace`] remembers what they answered, so that nothing is computed twice over many embedders and runs.
+//!
+//! A [`TestCollection`] says how well an embedder retrieves at all: its [`Evaluation`]. [`fit()`] draws the line of R_b on E_b through
+//! a family of embedders, with the E_b that would make R_b = 0. An [`Experiment`] is all of it in one file, and leaves a run
+//! folder with tables and a report. [`choose()`] finds the setting of a [`Control`] that makes the system fair, and a [`Retriever`]
+//! serves it.
 //!
 //! ```
+//! use std::sync::Arc;
 //! use ragbias::core::testing::{EchoGenerator, HashEmbedder};
-//! use ragbias::core::Silent;
-//! use ragbias::data::{Dataset, load_axis};
-//! use ragbias::{Measure, scorer};
+//! use ragbias::{System, data::Dataset, index::Exact};
 //!
-//! let (axis, set) = (load_axis("gender")?, Dataset::bundled("gender")?);
-//! let (documents, answers) = (scorer::gold(&axis), scorer::lexicon(&axis)?);
-//! let measured = Measure {
-//!     axis: &axis,
-//!     questions: &set.questions,
-//!     corpus: &set.corpus,
-//!     embedder: &HashEmbedder::new(128, 1), // a real one: Models::from_env()?.embedder("minilm", …)
-//!     generator: Some(&EchoGenerator),
-//!     document_scorer: documents.as_ref(),
-//!     answer_scorer: answers.as_ref(),
-//!     qrels: Some(&set.qrels),
-//!     config: Default::default(),
-//!     labels: Default::default(),
-//! }
-//! .run(&Silent)?;
-//! assert_eq!(measured.corpus_bias.value(), 0.0); // balanced by construction
-//! assert!(measured.embedder_bias.value().abs() <= 1.0);
+//! let set = Dataset::bundled("gender")?;
+//! let rag = System::on("gender")
+//!     .embedder(Arc::new(HashEmbedder::new(128, 1))) // a name, a folder, or your own
+//!     .index(Exact)
+//!     .llm(Arc::new(EchoGenerator))                  // a name, a .gguf file, an address, or your own
+//!     .build()?;
+//! let corpus = rag.index(&set.corpus)?;
+//! let found = corpus.retrieve(&set.questions)?;
+//! let given = found.answer()?;
+//! let alone = rag.baseline(&set.questions)?;
+//! assert_eq!(corpus.bias().value(), 0.0); // balanced by construction
+//! println!("C_b {}, E_b {}", corpus.bias(), found.bias());
+//! println!("R_b {}, L_b {}", given.bias()?, alone.bias()?);
 //! # Ok::<(), ragbias::Error>(())
 //! ```
 
@@ -57,12 +54,17 @@ mod prompt;
 mod ranking;
 mod recipe;
 mod report;
+mod retriever;
 mod run;
 pub mod scorer;
 mod store;
+mod system;
+mod workspace;
 
-pub use choose::{Choice, ChooseConfig, Confirmed, Reached, TrailStep, Turned, choose};
-pub use control::{Control, ControlKind, Knob, direction_of_poles};
+pub use choose::{
+    Biases, Choice, ChooseConfig, Confirmed, LeftOutControl, Predicted, Reached, TrailStep, Turned, choose,
+};
+pub use control::{Control, ControlKind, Draw, Drawn, How, Merge, Moved, Projection, direction_of_poles};
 pub use embedding::{EMBED_BATCH, embed_all};
 pub use error::{Error, Result};
 pub use evaluate::{Comparison, Evaluation, RetrievalMetrics, TestCollection};
@@ -73,16 +75,20 @@ pub use fit::{
 };
 pub use input::{Inputs, load_corpus, load_questions};
 pub use llm::LlmName;
-pub use measure::{IndexKind, Labels, Measure, MeasureConfig};
+pub use measure::{IndexKind, MeasureConfig};
 pub use measured::{AnswerBias, Coverage, Measured, NothingScored};
 pub use memo::{StoredEmbedder, StoredGenerator, StoredScorer};
 pub use models::Models;
+pub use prompt::read_prompts;
 pub use ragbias_data::Outcome;
-pub use ranking::StochasticRanking;
+pub use ranking::{Ranking, StochasticRanking};
 pub use recipe::{Grid, Planned, Recipe, SharedConfig};
 pub use report::{report, report_without_pixels};
+pub use retriever::{Found, Retriever};
 pub use run::{BASE_FAMILY, Manifest, PartResult, run};
 pub use store::{Saved, Store, Work};
+pub use system::{Answers, Component, Embedded, Indexed, Judged, Labels, Retrieved, System, SystemBuilder};
+pub use workspace::Workspace;
 
 /// The README's example compiles.
 #[cfg(doctest)]

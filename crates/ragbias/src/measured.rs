@@ -1,8 +1,10 @@
 use std::fmt;
 
 use ragbias_core::{Bias, Choice, Counts};
-use ragbias_data::Outcome;
+use ragbias_data::{Outcome, Qrels};
 use serde::{Deserialize, Serialize};
+
+use crate::system::{Answers, Labels, Retrieved};
 
 /// The biases of a RAG system, part by part. Serialised, it is what `ragbias measure --json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,6 +36,38 @@ pub struct Measured {
 }
 
 impl Measured {
+    /// What the stages found; L_b and R_b where the LLM was asked.
+    pub fn new(
+        found: &Retrieved,
+        alone: Option<&Answers>,
+        given: Option<&Answers>,
+        qrels: Option<&Qrels>,
+        labels: Labels<'_>,
+    ) -> Self {
+        let mut nothing_scored = Vec::new();
+        let mut bias = |answers: Option<&Answers>| match answers?.judged() {
+            Ok(bias) => Some(bias),
+            Err(none) => {
+                nothing_scored.push(none);
+                None
+            }
+        };
+        let (llm_bias, rag_bias) = (bias(alone), bias(given));
+        Self {
+            llm_bias,
+            corpus_bias: found.judged().bias(),
+            neighbourhood_bias: found.neighbourhood_bias(),
+            embedder_bias: found.bias(),
+            expected_embedder_bias: found.expected_bias(),
+            rag_bias,
+            nothing_scored,
+            position_bias: given.and_then(Answers::position_bias),
+            coverage: Coverage::of([alone, given].into_iter().flatten().flat_map(Answers::choices)),
+            ndcg10: qrels.and_then(|qrels| found.ndcg10(qrels)),
+            outcomes: found.outcomes(labels, alone, given),
+        }
+    }
+
     /// What became of the answers behind a bias, where the LLM was asked.
     pub fn counts(&self, of: AnswerBias) -> Option<Counts> {
         let bias = match of {

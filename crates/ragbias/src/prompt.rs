@@ -1,34 +1,173 @@
-//! What an LLM is asked, with and without context. The wording is part of a measurement: change it, and answers differ.
+//! What an LLM is asked, with and without context: the axis's templates. The wording is part of a measurement: change it, and
+//! answers differ.
 
-use ragbias_core::{Answering, Document};
+use std::path::Path;
 
-/// The prompt up to the request for an answer: documents, best first, then the question.
-fn question(documents: &[&Document], question: &str) -> String {
-    if documents.is_empty() {
-        return format!("Question: {question}");
-    }
-    let context: Vec<_> = documents.iter().map(|document| document.full_text()).collect();
-    format!("Context: {}\n\nQuestion: {question}", context.join("\n\n"))
+use minijinja::{Environment, UndefinedBehavior, context};
+use ragbias_core::{Axis, Document, Prompts};
+use ragbias_data::read_text;
+
+use crate::{Error, Result};
+
+/// Bytes of a template at most.
+const LONGEST: usize = 64 << 10;
+
+/// Steps of a template at most.
+const FUEL: u64 = 1 << 20;
+
+const WITH: &str = "with-context";
+const WITHOUT: &str = "without-context";
+
+/// The templates of an axis.
+pub(crate) struct Prompter {
+    environment: Environment<'static>,
+    request: String,
+    axis: String,
 }
 
-/// The whole prompt. A choice's options are added by the generator, which shows them in both orders.
-pub(crate) fn prompt(answering: Answering, documents: &[&Document], text: &str) -> String {
-    let question = question(documents, text);
-    match answering {
-        Answering::Name => format!("{question}\nGive just one name of a person."),
-        Answering::Choice => question,
+impl Prompter {
+    /// # Errors
+    /// A template that cannot be parsed, asks for something that there is not, or leaves out the question or the context.
+    pub(crate) fn new(axis: &Axis) -> Result<Self> {
+        let wording = axis.wording();
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_fuel(Some(FUEL));
+        let wrong = |template, reason| Error::Prompt { axis: axis.name.clone(), template, reason };
+        let templates = [(WITH, wording.with_context, true), (WITHOUT, wording.without_context, false)];
+        for (name, source, has_context) in templates {
+            if source.len() > LONGEST {
+                return Err(wrong(
+                    name,
+                    format!("it has {} bytes, expected at most {LONGEST}", source.len()),
+                ));
+            }
+            // Blocks within blocks are parsed by as many calls within calls.
+            let depth = source.matches("{%").count() + source.matches(['(', '[']).count();
+            if depth > 500 {
+                return Err(wrong(name, "it has more than 500 tags and brackets".into()));
+            }
+            environment
+                .add_template_owned(name, source.to_owned())
+                .map_err(|error| wrong(name, error.to_string()))?;
+            let template = environment.get_template(name).map_err(|error| wrong(name, error.to_string()))?;
+            let asked = template.undeclared_variables(false);
+            let known: &[&str] = if has_context {
+                &["question", "request", "context", "documents"]
+            } else {
+                &["question", "request"]
+            };
+            let brought: Vec<&str> = environment.globals().map(|(name, _)| name).collect();
+            let is_known =
+                |name: &&String| known.contains(&name.as_str()) || brought.contains(&name.as_str());
+            if let Some(unknown) = asked.iter().find(|name| !is_known(name)) {
+                return Err(wrong(name, format!("there is no `{unknown}`, but {}", known.join(", "))));
+            }
+            if !asked.contains("question") {
+                return Err(wrong(name, "the question is not in it: {{ question }}".into()));
+            }
+            if has_context && !(asked.contains("context") || asked.contains("documents")) {
+                return Err(wrong(
+                    name,
+                    "what was retrieved is not in it: {{ context }}, or {{ documents }}".into(),
+                ));
+            }
+            if !wording.request.is_empty() && !asked.contains("request") {
+                return Err(wrong(name, "the request is not in it: {{ request }}".into()));
+            }
+        }
+        let prompter = Self { environment, request: wording.request.to_owned(), axis: axis.name.clone() };
+        // Whatever fails with every question fails here.
+        let sample = Document::new("sample", "A text.");
+        prompter.prompt("A question?", &[&sample])?;
+        prompter.prompt("A question?", &[])?;
+        Ok(prompter)
     }
+
+    /// The whole prompt, with documents, best first, or without. A choice's options are added by the generator, which shows them
+    /// in both orders.
+    pub(crate) fn prompt(&self, question: &str, documents: &[&Document]) -> Result<String> {
+        let name = if documents.is_empty() { WITHOUT } else { WITH };
+        let documents: Vec<String> = documents.iter().map(|document| document.full_text()).collect();
+        let request = &self.request;
+        let rendered = self.environment.get_template(name).and_then(|template| {
+            if documents.is_empty() {
+                return template.render(context! { question, request });
+            }
+            template.render(context! { question, request, context => documents.join("\n\n"), documents })
+        });
+        rendered.map_err(|error| Error::Prompt {
+            axis: self.axis.clone(),
+            template: name,
+            reason: error.to_string(),
+        })
+    }
+}
+
+/// Reads the wording of a file: the keys of `[prompts]` in an axis's file.
+///
+/// # Errors
+/// Malformed TOML and unknown keys, with their line.
+pub fn read_prompts(path: &Path) -> Result<Prompts> {
+    toml::from_str(&read_text(path)?).map_err(|error| Error::toml(path, &error))
 }
 
 #[cfg(test)]
 mod tests {
+    use ragbias_core::{Answering, Pole};
+    use ragbias_data::load_axis;
+
     use super::*;
+
+    fn refused(with: Option<&str>, without: Option<&str>) -> String {
+        let mut prompts = Prompts::default();
+        (prompts.with_context, prompts.without_context) = (with.map(Into::into), without.map(Into::into));
+        let axis = load_axis("gender").unwrap().asking(prompts);
+        Prompter::new(&axis).err().map(|error| error.to_string()).unwrap_or_default()
+    }
 
     #[test]
     fn context_comes_first_and_the_request_last() {
-        let documents = [Document::new("a", "First."), Document::new("b", "Second.")];
-        let asked = prompt(Answering::Name, &documents.iter().collect::<Vec<_>>(), "Who?");
-        assert_eq!(asked, "Context: First.\n\nSecond.\n\nQuestion: Who?\nGive just one name of a person.");
-        assert_eq!(prompt(Answering::Choice, &[], "Why?"), "Question: Why?");
+        let documents = [Document::new("a", "First."), Document::new("b", "Second. {{ question }} <b>")];
+        let documents: Vec<_> = documents.iter().collect();
+        let gender = load_axis("gender").unwrap();
+        let plain = Axis::new("name", Pole::new("a", ""), Pole::new("b", ""), Answering::Name);
+        for axis in [&gender, &plain] {
+            let asked = Prompter::new(axis).unwrap();
+            assert_eq!(
+                asked.prompt("Who?", &documents).unwrap(),
+                "Context: First.\n\nSecond. {{ question }} <b>\n\nQuestion: Who?\nGive just one name of a person."
+            );
+            assert_eq!(asked.prompt("Who?", &[]).unwrap(), "Question: Who?\nGive just one name of a person.");
+        }
+        let politics = Prompter::new(&load_axis("politics").unwrap()).unwrap();
+        assert_eq!(politics.prompt("Why?", &[]).unwrap(), "Question: Why?");
+        assert_eq!(politics.prompt("Why?", &documents[..1]).unwrap(), "Context: First.\n\nQuestion: Why?");
+    }
+
+    #[test]
+    fn a_template_that_leaves_out_what_is_measured_is_refused_by_name() {
+        let without = "{{ question }} {{ request }}";
+        assert!(
+            refused(Some("{{ question }}: {{ request }}"), None).contains("what was retrieved is not in it")
+        );
+        assert!(refused(Some("{{ context }} {{ request }}"), None).contains("the question is not in it"));
+        assert!(refused(None, Some("{{ question }}")).contains("the request is not in it"));
+        assert!(refused(None, Some("{{ question }} {{ context }}")).contains("there is no `context`"));
+        assert!(refused(Some("{{ question }} {{ contxt }}"), None).contains("there is no `contxt`"));
+        assert!(refused(Some("{{ question"), None).contains("with-context"));
+        let list =
+            "{% for document in documents %}- {{ document }}\n{% endfor %}{{ question }} {{ request }}";
+        assert_eq!(refused(Some(list), Some(without)), "");
+    }
+
+    #[test]
+    fn a_template_that_never_ends_or_is_too_deep_is_refused() {
+        let endless = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
+        let with = format!("{endless}{{{{ question }}}}{{{{ context }}}}{{{{ request }}}}");
+        assert!(refused(Some(&with), None).contains("fuel"), "{}", refused(Some(&with), None));
+        let deep = format!("{{{{ {}1{} }}}}", "(".repeat(5000), ")".repeat(5000));
+        assert!(refused(Some(&deep), None).contains("more than 500"));
+        assert!(refused(Some(&"x".repeat(LONGEST + 1)), None).contains("bytes"));
     }
 }

@@ -1,8 +1,33 @@
 //! Stochastic ranking: documents drawn by the softmax of their scores, instead of the nearest ones.
 
-use ragbias_core::{ContentHasher, Hit};
+use std::sync::Arc;
+
+use ragbias_core::limits::TEMPERATURE;
+use ragbias_core::{ContentHasher, Corpus, Hit, Question};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+use crate::Result;
+
+/// How the nearest documents of a question are ranked: drawn from, re-ranked, filtered.
+pub trait Ranking: Send + Sync {
+    /// A question's hits in a new order, best first; some may be left out, none added.
+    fn order(&self, nearest: Vec<Hit>, question: &Question, corpus: &Corpus) -> Vec<Hit>;
+
+    /// Refuses settings out of range, before any work.
+    ///
+    /// # Errors
+    /// A setting out of range.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Where hits are drawn, the chance of each to come first, which sum to 1; none where nothing is left to chance.
+    fn chances(&self, nearest: &[Hit]) -> Option<Vec<f64>> {
+        let _ = nearest;
+        None
+    }
+}
 
 /// The top k at a temperature T: k draws without replacement, each by the softmax of cosine / T over what is left.
 ///
@@ -18,40 +43,47 @@ pub struct StochasticRanking {
 }
 
 impl StochasticRanking {
-    /// The embedder's own ranking.
-    pub const NONE: Self = Self { temperature: 0.0, seed: 0 };
+    /// The ranking at a temperature; at 0 the nearest come first, and there is none.
+    pub(crate) fn at(temperature: f64, seed: u64) -> Option<Arc<dyn Ranking>> {
+        (temperature != 0.0).then(|| Arc::new(Self { temperature, seed }) as _)
+    }
+}
 
-    /// A question's hits in the order in which they are drawn.
-    pub fn order(&self, mut hits: Vec<Hit>, question: &str) -> Vec<Hit> {
-        if self.temperature <= 0.0 {
-            return hits;
+impl Ranking for StochasticRanking {
+    fn check(&self) -> Result<()> {
+        Ok(TEMPERATURE.check("temperature", self.temperature)?)
+    }
+
+    fn order(&self, mut nearest: Vec<Hit>, question: &Question, _: &Corpus) -> Vec<Hit> {
+        if self.temperature == 0.0 {
+            return nearest;
         }
-        let seed = ContentHasher::new("rank/1").field(self.seed.to_le_bytes()).field(question).finish();
+        let seed = ContentHasher::new("rank/1").field(self.seed.to_le_bytes()).field(&question.id).finish();
         let mut rng = ChaCha8Rng::from_seed(*seed.as_bytes());
         let mut key = |hit: &Hit| {
             let uniform: f64 = rng.random_range(f64::MIN_POSITIVE..1.0);
             f64::from(hit.score) / self.temperature - (-uniform.ln()).ln()
         };
-        let mut keyed: Vec<(f64, Hit)> = hits.drain(..).map(|hit| (key(&hit), hit)).collect();
+        let mut keyed: Vec<(f64, Hit)> = nearest.drain(..).map(|hit| (key(&hit), hit)).collect();
         keyed.sort_by(|a, b| b.0.total_cmp(&a.0));
         keyed.into_iter().map(|(_, hit)| hit).collect()
     }
 
-    /// The chance of each hit to be drawn first: the softmax of cosine / T; at T = 0, 1 for the first.
-    pub fn chances(&self, hits: &[Hit]) -> Vec<f64> {
-        if self.temperature <= 0.0 {
-            return (0..hits.len()).map(|place| if place == 0 { 1.0 } else { 0.0 }).collect();
+    /// The softmax of score / T.
+    fn chances(&self, nearest: &[Hit]) -> Option<Vec<f64>> {
+        if self.temperature == 0.0 {
+            return None;
         }
-        let largest = hits.iter().map(|hit| f64::from(hit.score)).fold(f64::NEG_INFINITY, f64::max);
+        let largest = nearest.iter().map(|hit| f64::from(hit.score)).fold(f64::NEG_INFINITY, f64::max);
         let weight = |hit: &Hit| ((f64::from(hit.score) - largest) / self.temperature).exp();
-        let whole: f64 = hits.iter().map(weight).sum();
-        hits.iter().map(|hit| weight(hit) / whole).collect()
+        let whole: f64 = nearest.iter().map(weight).sum();
+        Some(nearest.iter().map(|hit| weight(hit) / whole).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use ragbias_core::DocId;
+    use ragbias_core::{DocId, Document};
 
     use super::*;
 
@@ -59,13 +91,19 @@ mod tests {
         [0.9, 0.8, 0.5].into_iter().zip(0..).map(|(score, i)| Hit { document: DocId(i), score }).collect()
     }
 
+    fn order(ranking: StochasticRanking) -> Vec<Hit> {
+        let question = Question { id: "q".into(), text: "Who?".into(), topic: None, choices: None };
+        let documents = ["a", "b", "c"].map(|id| Document::new(id, "text")).to_vec();
+        ranking.order(hits(), &question, &Corpus::new(documents).unwrap())
+    }
+
     #[test]
     fn draws_come_as_often_as_their_chances_say() {
-        let chances = StochasticRanking { temperature: 0.2, seed: 0 }.chances(&hits());
+        let chances = StochasticRanking { temperature: 0.2, seed: 0 }.chances(&hits()).unwrap();
         assert!((chances.iter().sum::<f64>() - 1.0).abs() < 1e-12);
         let mut counts = [0_usize; 3];
         for seed in 0..4000 {
-            let first = StochasticRanking { temperature: 0.2, seed }.order(hits(), "q")[0];
+            let first = order(StochasticRanking { temperature: 0.2, seed })[0];
             counts[first.document.index()] += 1;
         }
         for (count, chance) in counts.into_iter().zip(chances) {
@@ -75,7 +113,7 @@ mod tests {
 
     #[test]
     fn at_temperature_0_nothing_is_drawn() {
-        assert_eq!(StochasticRanking::NONE.order(hits(), "q"), hits());
-        assert_eq!(StochasticRanking::NONE.chances(&hits()), [1.0, 0.0, 0.0]);
+        let none = StochasticRanking { temperature: 0.0, seed: 0 };
+        assert_eq!((order(none), none.chances(&hits())), (hits(), None));
     }
 }

@@ -103,17 +103,6 @@ fn one_seed() -> Vec<u64> {
     vec![0]
 }
 
-impl Grid {
-    /// How many combinations there are, each value as often as it is there; a training without a member is one, too.
-    fn members(&self) -> usize {
-        let Self { towards, scope, learning_rate, epochs, merge, seed } = self;
-        let merge = merge.len().max(1);
-        [towards.len(), scope.len(), learning_rate.len(), epochs.len(), seed.len(), merge]
-            .into_iter()
-            .fold(1, usize::saturating_mul)
-    }
-}
-
 /// One training of a family, and the members that are merged from it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Planned {
@@ -133,10 +122,6 @@ impl Planned {
         format!("{}-w{merge}", self.name)
     }
 }
-
-/// Combinations of a recipe's grids, at most: published families have some hundred, and five lists of a hundred values each
-/// would be ten billion.
-const MOST_MEMBERS: usize = 10_000;
 
 impl Recipe {
     /// Reads a recipe and checks what can be checked before work starts.
@@ -184,10 +169,6 @@ impl Recipe {
         TRAININGS.check("the number of trainings of all grids", trainings)?;
         MEMBERS.check("the number of members of all grids", members)?;
         let axis = self.load_axis()?;
-        let members = self.grid.iter().fold(0, |sum: usize, grid| sum.saturating_add(grid.members()));
-        if members > MOST_MEMBERS {
-            return wrong("grid", format!("up to {MOST_MEMBERS} members"), format!("{members} members"));
-        }
         let mut plan: Vec<Planned> = Vec::new();
         for grid in &self.grid {
             for towards in &grid.towards {
@@ -288,21 +269,6 @@ mod tests {
         assert_eq!(plan[0].towards, Towards::Negative);
     }
 
-    /// Found by the fuzz target `experiment`: the plan of a few lines took all memory.
-    #[test]
-    fn a_grid_of_more_members_than_anybody_trains_is_refused() {
-        let list = format!("[{}]", vec!["1"; 200].join(","));
-        let grid = "[[grid]]\ntowards = [\"male\"]\nscope = [\"head\"]\n";
-        for merge in ["[1.0]", "[]"] {
-            let text = format!(
-                "{HEAD}{grid}learning-rate = {list}\nepochs = {list}\nseed = {list}\nmerge = {merge}\n"
-            );
-            let error = read(&text).unwrap_err().to_string();
-            let reason = "r.toml: grid is 8000000 members, expected up to 10000 members";
-            assert!(error.ends_with(reason), "{error}");
-        }
-    }
-
     #[test]
     fn unknown_poles_scopes_and_keys_are_refused() {
         let grid = |towards: &str, scope: &str, more: &str| {
@@ -317,12 +283,16 @@ mod tests {
         assert!(grid("male", "head", "[train]\nclip = -1.0\n").contains("clip is -1"));
         let error = grid("male", "head", "merge = [1e300]\n");
         assert!(
-            error.starts_with("merge is 1000000") && error.ends_with("expected -100.0 to 100.0"),
+            error.contains("r.toml: merge is 1000000") && error.ends_with("expected -100.0 to 100.0"),
             "{error}"
         );
-        assert_eq!(grid("male", "head", "merge = []\n"), "grid is none, expected at least one member");
+        assert!(
+            grid("male", "head", "merge = []\n")
+                .ends_with("r.toml: grid is none, expected at least one member")
+        );
     }
 
+    /// Found by the fuzz target `experiment` too: the plan of a few lines took all memory.
     #[test]
     fn a_grid_that_is_too_large_is_refused_before_it_is_made() {
         let many = |count: usize| format!("{:?}", (1..=count).collect::<Vec<_>>());
@@ -332,10 +302,14 @@ mod tests {
             read(&format!("{HEAD}{grid}\n{lists}"))
         };
         let error = read(20_000, 20_000, &[1.0]).unwrap_err().to_string();
-        assert_eq!(error, "the number of trainings of all grids is 400000000, expected 1 to 10000");
+        assert!(
+            error.ends_with("r.toml: the number of trainings of all grids is 400000000, expected 1 to 10000")
+        );
         let merge: Vec<f64> = (0..1001).map(|i| f64::from(i) / 1000.0).collect();
         let error = read(10, 10, &merge).unwrap_err().to_string();
-        assert_eq!(error, "the number of members of all grids is 100100, expected 1 to 100000");
+        assert!(
+            error.ends_with("r.toml: the number of members of all grids is 100100, expected 1 to 100000")
+        );
         assert_eq!(read(10, 10, &merge[..10]).unwrap().plan().unwrap().len(), 100);
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ragbias::core::testing::HashEmbedder;
 use ragbias::core::{ContentHasher, ContentId, Embedder, Role, Silent, VectorIndex};
@@ -219,7 +220,7 @@ impl Saved {
 
     fn vectors(&self, folder: &Path) -> bool {
         let Some(texts) = Self::states(&self.base, folder) else { return false };
-        let tuned = Tuned::new(&self.base, &texts, &Weights::base(), ContentId::of(b"member"));
+        let tuned = Tuned::new(&self.base, &Arc::new(texts), &Weights::base(), ContentId::of(b"member"));
         let Ok(tuned) = tuned else { return false };
         tuned.embed(&[TEXT], Role::Question).is_ok() && tuned.embed(&["the bridge"], Role::Document).is_ok()
     }

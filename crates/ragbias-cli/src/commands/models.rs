@@ -14,7 +14,7 @@ impl Session<'_> {
         match command {
             args::Models::List => self.list_models(store),
             args::Models::Pull { name } => {
-                let path = store.pull(name, &self.progress)?;
+                let path = store.pull(name, self.progress.as_ref())?;
                 self.print(&json!({ "name": name, "path": path }), || path.display().to_string())
             }
             args::Models::Path { name } => {
@@ -68,7 +68,7 @@ impl Session<'_> {
         }
         let mut checked: Vec<(&str, Vec<FileCheck>)> = Vec::new();
         for name in &names {
-            checked.push((name, store.verify(name, &self.progress)?));
+            checked.push((name, store.verify(name, self.progress.as_ref())?));
         }
         let rows = checked.iter().map(|(name, files)| {
             let right = files.iter().all(FileCheck::is_right);

@@ -6,19 +6,19 @@ use ragbias_core::{ContentId, Embedder, Embeddings, Error, Result, Role, Similar
 use crate::store::{Kind, Store};
 
 /// An embedder that embeds each text once.
-pub struct StoredEmbedder<'a> {
-    embedder: &'a dyn Embedder,
-    store: &'a Store,
+pub struct StoredEmbedder<E> {
+    embedder: E,
+    store: Store,
 }
 
-impl<'a> StoredEmbedder<'a> {
+impl<E: Embedder> StoredEmbedder<E> {
     /// `embedder`, with what `store` remembers of it.
-    pub fn new(embedder: &'a dyn Embedder, store: &'a Store) -> Self {
-        Self { embedder, store }
+    pub fn new(embedder: E, store: &Store) -> Self {
+        Self { embedder, store: store.clone() }
     }
 }
 
-impl Embedder for StoredEmbedder<'_> {
+impl<E: Embedder> Embedder for StoredEmbedder<E> {
     fn id(&self) -> ContentId {
         self.embedder.id()
     }

@@ -6,19 +6,19 @@ use ragbias_core::{Answer, ChoicePrompt, Chosen, ContentHasher, ContentId, Error
 use crate::store::{Kind, Store};
 
 /// A generator that is asked each prompt once, and whose answers are stored one by one, as they come.
-pub struct StoredGenerator<'a> {
-    generator: &'a dyn Generator,
-    store: &'a Store,
+pub struct StoredGenerator<G> {
+    generator: G,
+    store: Store,
 }
 
-impl<'a> StoredGenerator<'a> {
+impl<G: Generator> StoredGenerator<G> {
     /// `generator`, with what `store` remembers of it.
-    pub fn new(generator: &'a dyn Generator, store: &'a Store) -> Self {
-        Self { generator, store }
+    pub fn new(generator: G, store: &Store) -> Self {
+        Self { generator, store: store.clone() }
     }
 }
 
-impl Generator for StoredGenerator<'_> {
+impl<G: Generator> Generator for StoredGenerator<G> {
     fn id(&self) -> ContentId {
         self.generator.id()
     }
@@ -28,7 +28,7 @@ impl Generator for StoredGenerator<'_> {
         let key = |prompt: &&str| ContentHasher::new("answer/2").field(id.as_bytes()).field(prompt).finish();
         let batch = Batch::new(prompts, key);
         batch.answer(
-            self.store,
+            &self.store,
             |key| self.store.answer(id, key),
             |missing, keep| self.marked(|| self.generator.generate(missing, keep)),
             |key, answer| self.store.put_answer(key, answer),
@@ -48,7 +48,7 @@ impl Generator for StoredGenerator<'_> {
         };
         let batch = Batch::new(prompts, key);
         batch.answer(
-            self.store,
+            &self.store,
             |key| self.store.choice(id, key),
             |missing, keep| self.marked(|| self.generator.choose(missing, keep)),
             |key, chosen| self.store.put_choice(key, chosen),
@@ -79,7 +79,7 @@ impl Generator for StoredGenerator<'_> {
     }
 }
 
-impl StoredGenerator<'_> {
+impl<G: Generator> StoredGenerator<G> {
     /// Keeps the fingerprints that are known before the LLM is asked, as it may not come to its end, and those after.
     fn marked(&self, ask: impl FnOnce() -> Result<()>) -> Result<()> {
         self.mark()?;

@@ -3,19 +3,19 @@ use ragbias_core::{BiasScorer, ContentHasher, ContentId, Error, Passage, Result,
 use crate::store::{Kind, Store};
 
 /// A scorer that judges each passage once.
-pub struct StoredScorer<'a> {
-    scorer: &'a dyn BiasScorer,
-    store: &'a Store,
+pub struct StoredScorer<S> {
+    scorer: S,
+    store: Store,
 }
 
-impl<'a> StoredScorer<'a> {
+impl<S: BiasScorer> StoredScorer<S> {
     /// `scorer`, with what `store` remembers of it.
-    pub fn new(scorer: &'a dyn BiasScorer, store: &'a Store) -> Self {
-        Self { scorer, store }
+    pub fn new(scorer: S, store: &Store) -> Self {
+        Self { scorer, store: store.clone() }
     }
 }
 
-impl BiasScorer for StoredScorer<'_> {
+impl<S: BiasScorer> BiasScorer for StoredScorer<S> {
     fn id(&self) -> ContentId {
         self.scorer.id()
     }

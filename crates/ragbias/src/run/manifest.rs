@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use ragbias_core::{ContentHasher, ContentId};
+use ragbias_core::{Axis, ContentHasher, ContentId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::sealed::{is_sealed, is_whole, sealed};
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Part};
+use crate::recipe::Recipe;
 use crate::{Error, Result};
 
 /// Its name in a run folder.
@@ -25,6 +26,12 @@ pub struct Manifest {
     pub run: Option<ContentId>,
     /// The experiment, every default filled in.
     pub experiment: Experiment,
+    /// The axes, with the wording of prompts, by their name in the experiment.
+    #[serde(default)]
+    pub axes: BTreeMap<String, Axis>,
+    /// The recipes of families, by their path in the experiment.
+    #[serde(default)]
+    pub recipes: BTreeMap<PathBuf, Recipe>,
     /// blake3 of every input: corpora, question sets, embedders, LLMs, scorers.
     pub inputs: BTreeMap<String, ContentId>,
     /// blake3 of every other file that numbers are read from.
@@ -83,6 +90,16 @@ impl Manifest {
             return Ok(None);
         }
         Self::read(folder).map(Some)
+    }
+
+    /// The axis of a part as it was in the run; as it is now where an earlier version did not write it.
+    pub(crate) fn axis(&self, part: &Part) -> Result<Axis> {
+        self.axes.get(&part.axis).map_or_else(|| self.experiment.axis(part), |axis| Ok(axis.clone()))
+    }
+
+    /// The same of a recipe.
+    pub(crate) fn recipe(&self, path: &Path) -> Result<Recipe> {
+        self.recipes.get(path).map_or_else(|| Recipe::read(path), |recipe| Ok(recipe.clone()))
     }
 
     /// As text with a checksum.

@@ -1,36 +1,31 @@
 //! A whole experiment, into a run folder.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ragbias_core::{Axis, ContentId, Embedder, Generator, Progress, slug};
-use ragbias_data::{
-    Measurement, MeasurementRow, Outcome, load_axis, write_file, write_measurements, write_outcomes,
-};
+use ragbias_core::{Axis, ContentId, Generator, Progress};
+use ragbias_data::{Measurement, MeasurementRow, Outcome, write_file, write_measurements, write_outcomes};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::experiment::{Experiment, Part};
-use crate::family::{Family, Shard};
+use crate::experiment::Experiment;
 use crate::fit::{FitConfig, Fits, fit};
-use crate::input::Inputs;
-use crate::measure::{Labels, Measure};
 use crate::measured::{AnswerBias, Measured};
-use crate::memo::{StoredEmbedder, StoredGenerator, StoredScorer};
 use crate::recipe::Recipe;
 use crate::report::write_report;
-use crate::scorer::Scorers;
-use crate::{Models, Result, Store};
+use crate::{Result, Workspace};
 
 mod folder;
 mod manifest;
 mod sealed;
+mod study;
 
 pub(crate) use folder::{CHOICES, CONTROLS, RunFolder};
 pub(crate) use manifest::MANIFEST;
 pub use manifest::Manifest;
 pub(crate) use sealed::{is_sealed, is_whole, sealed};
+use study::Study;
 
 /// The family of an embedder that belongs to none.
 pub const BASE_FAMILY: &str = "base";
@@ -63,38 +58,58 @@ pub struct PartResult {
 
 /// Runs an experiment into `folder`, and gives its measurements, in the order of the file, and the lines through them.
 ///
-/// What the store remembers is not computed again. The files of the run are written at the end, and all of them together take the
-/// places of those of an earlier run; a choice that was made of another run is set aside, in a folder of `earlier`.
+/// All embedders of a part retrieve first. Then each LLM answers the prompts of all of them in one pass, each prompt once, and what
+/// it says is judged. What the store remembers is not computed again. The files of the run are written at the end, and all of them
+/// together take the places of those of an earlier run; a choice that was made of another run is set aside, in a folder of
+/// `earlier`.
 ///
 /// # Errors
 /// Whatever a part fails with.
-pub fn run(
-    experiment: &Experiment,
-    folder: &Path,
-    models: &Models,
-    store: &Store,
-    progress: &dyn Progress,
-) -> Result<(Vec<PartResult>, Fits)> {
+pub fn run(experiment: &Experiment, folder: &Path, workspace: &Workspace) -> Result<(Vec<PartResult>, Fits)> {
     let run_folder = RunFolder::open(folder)?;
-    let mut llms = Llms::new();
-    let measured = measure_parts(experiment, folder, models, store, &mut llms, progress);
+    let (files, mut llms) = (Files::read(experiment)?, Llms::new());
+    let measured = measure_parts(experiment, &files, folder, workspace, &mut llms);
     // Where a part failed too: a note may be the reason.
-    let notes = notes(&llms, store);
+    let notes = notes(&llms, workspace);
     for note in notes.values().flatten() {
-        progress.note(note);
+        workspace.progress().note(note);
     }
     let (results, inputs) = measured?;
+    let Files { axes, recipes } = files;
     let manifest = Manifest {
         version: env!("CARGO_PKG_VERSION").into(),
         commit: option_env!("RAGBIAS_COMMIT").map(str::to_owned),
         run: None,
         experiment: experiment.clone(),
+        axes,
+        recipes,
         inputs,
         files: BTreeMap::new(),
         notes,
     };
-    let fits = write(&run_folder, manifest, &results, progress)?;
+    let fits = write(&run_folder, manifest, &results, workspace.progress())?;
     Ok((results, fits))
+}
+
+/// The files that an experiment names, as they were when the run began.
+struct Files {
+    /// By their name in the experiment, with its wording of prompts.
+    axes: BTreeMap<String, Axis>,
+    /// By their path in the experiment.
+    recipes: BTreeMap<PathBuf, Recipe>,
+}
+
+impl Files {
+    fn read(experiment: &Experiment) -> Result<Self> {
+        let (mut axes, mut recipes) = (BTreeMap::new(), BTreeMap::new());
+        for part in &experiment.parts {
+            axes.insert(part.axis.clone(), experiment.axis(part)?);
+            for path in &part.families {
+                recipes.insert(path.clone(), Recipe::read(path)?);
+            }
+        }
+        Ok(Self { axes, recipes })
+    }
 }
 
 /// LLMs by name.
@@ -102,145 +117,34 @@ type Llms = BTreeMap<String, Arc<dyn Generator>>;
 
 fn measure_parts(
     experiment: &Experiment,
+    files: &Files,
     folder: &Path,
-    models: &Models,
-    store: &Store,
+    workspace: &Workspace,
     llms: &mut Llms,
-    progress: &dyn Progress,
 ) -> Result<(Vec<PartResult>, BTreeMap<String, ContentId>)> {
+    let (models, progress) = (workspace.models(), workspace.progress());
     models.check_keys(experiment.llms())?;
+    for name in experiment.llms() {
+        if !llms.contains_key(name.as_str()) {
+            let llm = models.generator(name, &experiment.generate, &experiment.server, progress)?;
+            llms.insert(name.to_string(), llm);
+        }
+    }
     let (mut results, mut inputs) = (Vec::new(), BTreeMap::new());
     for part in &experiment.parts {
-        for name in &part.llms {
-            if !llms.contains_key(name.as_str()) {
-                let llm = models.generator(name, &experiment.generate, &experiment.server, progress)?;
-                llms.insert(name.to_string(), llm);
-            }
-        }
-        let mut run = PartRun::new(experiment, part, llms, models, store, progress)?;
-        run.measure_all(&folder.join("embedders"), models)?;
-        inputs.append(&mut run.inputs);
-        results.append(&mut run.results);
+        let mut study = Study::new(experiment, part, files, llms, workspace)?;
+        study.retrieve_all(&folder.join("embedders"))?;
+        results.append(&mut study.answer_all()?);
+        inputs.append(&mut study.inputs);
     }
     Ok((results, inputs))
 }
 
 /// What should be known of the LLMs, now that they answered, by name.
-fn notes(llms: &Llms, store: &Store) -> BTreeMap<String, Vec<String>> {
-    let of = |llm: &Arc<dyn Generator>| StoredGenerator::new(llm.as_ref(), store).notes();
-    let notes = llms.iter().map(|(name, llm)| (name.clone(), of(llm)));
+fn notes(llms: &Llms, workspace: &Workspace) -> BTreeMap<String, Vec<String>> {
+    let notes = llms.iter().map(|(name, llm)| (name.clone(), workspace.llm(Arc::clone(llm)).notes()));
     notes.filter(|(_, notes)| !notes.is_empty()).collect()
 }
-
-/// One part of an experiment: what all of its embedders are measured with.
-struct PartRun<'a> {
-    experiment: &'a Experiment,
-    part: &'a Part,
-    axis: Axis,
-    data: Inputs,
-    scorers: Scorers,
-    /// LLMs by name; one without a name and a model where only retrieval is measured.
-    llms: Vec<(&'a str, Option<Arc<dyn Generator>>)>,
-    store: &'a Store,
-    progress: &'a dyn Progress,
-    inputs: BTreeMap<String, ContentId>,
-    results: Vec<PartResult>,
-}
-
-impl<'a> PartRun<'a> {
-    fn new(
-        experiment: &'a Experiment,
-        part: &'a Part,
-        known: &Llms,
-        models: &Models,
-        store: &'a Store,
-        progress: &'a dyn Progress,
-    ) -> Result<Self> {
-        let (axis, data) = (load_axis(&part.axis)?, part.inputs(progress)?);
-        let scorers = Scorers::new(&axis, &data.corpus, part.scorer.as_deref(), models, progress)?;
-        let mut inputs = BTreeMap::from([
-            (format!("scorer of documents, {}", axis.name), scorers.documents.id()),
-            (format!("scorer of answers, {}", axis.name), scorers.answers.id()),
-        ]);
-        inputs.extend(data.ids(&part.data, part.split));
-        let mut llms = Vec::new();
-        for name in &part.llms {
-            let llm = &known[name.as_str()];
-            inputs.insert(format!("llm {name}"), llm.id());
-            llms.push((name.as_str(), Some(Arc::clone(llm))));
-        }
-        if llms.is_empty() {
-            llms.push(("", None));
-        }
-        Ok(Self { experiment, part, axis, data, scorers, llms, store, progress, inputs, results: Vec::new() })
-    }
-
-    /// Measures every embedder, and every member of every family, which is tuned into a folder of `families` first.
-    fn measure_all(&mut self, families: &Path, models: &Models) -> Result<()> {
-        for name in &self.part.embedders {
-            let embedder = models.embedder(name, self.progress)?;
-            self.inputs.insert(format!("embedder {name}"), embedder.id());
-            self.measure(name, BASE_FAMILY, &StoredEmbedder::new(embedder.as_ref(), self.store))?;
-        }
-        for path in &self.part.families {
-            let recipe = Recipe::read(path)?;
-            let folder = families.join(slug(&recipe.name));
-            let mut family = Family::new(&recipe, models, self.store, self.progress)?;
-            self.inputs.insert(format!("base of family {}", recipe.name), family.base_id());
-            // The base's own row is first: it is measured where the part names it as an embedder.
-            for member in family.tune(&folder, Shard::WHOLE, self.progress)?.iter().skip(1) {
-                let embedder = family.embedder(&folder, member, self.progress)?;
-                self.measure(&member.member, &recipe.name, &embedder)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn measure(&mut self, name: &str, family: &str, embedder: &dyn Embedder) -> Result<()> {
-        for (llm, generator) in &self.llms {
-            self.progress.note(&format!(
-                "{}: {} questions, {} documents, {name}, {}",
-                self.axis.name,
-                self.data.questions.len(),
-                self.data.corpus.len(),
-                if llm.is_empty() { "retrieval only" } else { llm }
-            ));
-            let generator = generator.as_deref().map(|generator| StoredGenerator::new(generator, self.store));
-            let measured = Measure {
-                axis: &self.axis,
-                questions: &self.data.questions,
-                corpus: &self.data.corpus,
-                embedder,
-                generator: generator.as_ref().map(|generator| generator as _),
-                document_scorer: &StoredScorer::new(self.scorers.documents.as_ref(), self.store),
-                answer_scorer: &StoredScorer::new(self.scorers.answers.as_ref(), self.store),
-                qrels: self.data.qrels.as_ref(),
-                config: self.experiment.measure,
-                labels: Labels {
-                    embedder: name,
-                    llm,
-                    corpus: &self.part.data,
-                    split: self.part.split.name(),
-                },
-            }
-            .run(self.progress)?;
-            self.results.push(PartResult {
-                axis: self.axis.name.clone(),
-                negative: self.axis.negative.name.clone(),
-                positive: self.axis.positive.name.clone(),
-                data: self.part.data.clone(),
-                split: self.part.split.name().into(),
-                questions: self.data.questions.len(),
-                embedder: name.into(),
-                family: family.into(),
-                llm: (!llm.is_empty()).then(|| (*llm).to_owned()),
-                measured,
-            });
-        }
-        Ok(())
-    }
-}
-
 /// Files of a run that numbers are read from.
 const TABLES: [&str; 5] =
     ["measurements.parquet", "measurements.csv", "outcomes.parquet", "results.json", "fit.json"];

@@ -81,6 +81,8 @@ fn manifest() -> Manifest {
         commit: None,
         run: None,
         experiment: toml::from_str(experiment).unwrap(),
+        axes: BTreeMap::new(),
+        recipes: BTreeMap::new(),
         inputs: BTreeMap::new(),
         files: BTreeMap::new(),
         notes: BTreeMap::new(),

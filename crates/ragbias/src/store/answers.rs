@@ -136,7 +136,7 @@ impl Store {
     }
 
     fn answered(&self) -> MutexGuard<'_, Answered> {
-        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many answers and choices of this LLM came from the store, and not from the LLM since the store was opened.

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use etcetera::BaseStrategy;
 use rusqlite::Connection;
@@ -30,12 +30,19 @@ use answers::Answered;
 ///
 /// Every value is kept with a checksum over its key and itself, which is checked whenever it is read. A value that fails the check
 /// is set aside: it is computed again and replaced, and counted in [`Work`].
+///
+/// A clone is another handle of the same store.
+#[derive(Clone)]
 pub struct Store {
+    shared: Arc<Shared>,
+    /// Whether answers of earlier processes are asked again.
+    fresh: bool,
+}
+
+struct Shared {
     connection: Mutex<Connection>,
     path: PathBuf,
     tallies: [Tally; 3],
-    /// Whether answers of earlier processes are asked again.
-    fresh: bool,
     answered: Mutex<Answered>,
     /// Whether there are rows of an earlier version, which carry no checksum.
     unchecked_rows: bool,
@@ -97,14 +104,14 @@ impl Store {
         let opened = file::open(path, found);
         let (connection, unchecked_rows) =
             opened.map_err(|reason| Error::Store { path: path.into(), reason })?;
-        Ok(Self {
+        let shared = Shared {
             connection: Mutex::new(connection),
             path: path.into(),
             tallies: Default::default(),
-            fresh: false,
             answered: Mutex::default(),
             unchecked_rows,
-        })
+        };
+        Ok(Self { shared: Arc::new(shared), fresh: false })
     }
 
     /// The store named by `RAGBIAS_STORE`, or the one in the user's cache directory.
@@ -132,7 +139,7 @@ impl Store {
     /// What was remembered and what was computed since this store was opened.
     pub fn work(&self) -> Work {
         let saved = |kind: Kind| {
-            let tally = &self.tallies[kind as usize];
+            let tally = &self.shared.tallies[kind as usize];
             Saved {
                 remembered: tally.remembered.load(Ordering::Relaxed),
                 computed: tally.computed.load(Ordering::Relaxed),
@@ -144,7 +151,7 @@ impl Store {
 
     /// What should be known of the store when work is done, a note each: what was damaged in it, and what was not used.
     pub fn notes(&self) -> Vec<String> {
-        let (work, place) = (self.work(), self.path.display());
+        let (work, place) = (self.work(), self.shared.path.display());
         let counted = |saved: Saved, one: &str| {
             let count = saved.set_aside;
             (count > 0).then(|| format!("{count} {one}{}", if count == 1 { "" } else { "s" }))
@@ -161,7 +168,7 @@ impl Store {
                 damaged.join(", ")
             ));
         }
-        if self.unchecked_rows {
+        if self.shared.unchecked_rows {
             notes.push(format!(
                 "the store {place}: what an earlier version kept in it carries no checksums; it stays in the file and is not \
                  used: what is needed of it is computed again"
@@ -171,22 +178,22 @@ impl Store {
     }
 
     pub(crate) fn tally(&self, kind: Kind, remembered: usize, computed: usize) {
-        let tally = &self.tallies[kind as usize];
+        let tally = &self.shared.tallies[kind as usize];
         tally.remembered.fetch_add(remembered, Ordering::Relaxed);
         tally.computed.fetch_add(computed, Ordering::Relaxed);
     }
 
     fn set_aside(&self, kind: Kind) {
-        self.tallies[kind as usize].set_aside.fetch_add(1, Ordering::Relaxed);
+        self.shared.tallies[kind as usize].set_aside.fetch_add(1, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
         // Nothing panics while it holds the connection, and a statement is done or not done.
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn failed(&self) -> impl Fn(rusqlite::Error) -> Error + '_ {
-        |reason| Error::Store { path: self.path.clone(), reason }
+        |reason| Error::Store { path: self.shared.path.clone(), reason }
     }
 }
 

@@ -1,0 +1,372 @@
+//! What all controls of a part of a run are measured with.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ragbias_core::{Axis, ContentId, Embedder, Generator, Role, slug, slug_of};
+use ragbias_data::{Member, Split, write_file};
+use ragbias_index::Exact;
+use ragbias_stats::{Equivalence, PairedRandomisation, TargetStatus};
+use serde_json::json;
+
+use super::search::{Search, crossing};
+use super::{
+    Biases, Choice, ChooseConfig, Confirmed, LeftOutControl, Predicted, Reached, TrailStep, Turned, subject,
+};
+use crate::control::{Control, ControlKind, Draw, Merge, Projection, direction_of_poles};
+use crate::evaluate::{Evaluation, TestCollection};
+use crate::experiment::Part;
+use crate::family::{Family, Shard};
+use crate::fit::LlmFit;
+use crate::input::Inputs;
+use crate::measure::MeasureConfig;
+use crate::recipe::Recipe;
+use crate::run::{CONTROLS, Manifest, sealed};
+use crate::system::{Embedded, Indexed, Judged, System};
+use crate::{Error, Result, Workspace};
+
+/// A part of a run whose family has controls.
+pub(super) struct Bench<'a> {
+    part: &'a Part,
+    recipe: Recipe,
+    axis: Arc<Axis>,
+    /// The corpus, and the questions that the choice is made on.
+    validation: Inputs,
+    /// The questions that it is confirmed on.
+    test: Inputs,
+    judged: Judged,
+    /// The base, in the corpus and in the test collection of its utility.
+    base: Base,
+    family: Family,
+    family_folder: PathBuf,
+    members: Vec<Member>,
+    config: MeasureConfig,
+    /// The run that is chosen for.
+    run: Option<ContentId>,
+    workspace: Workspace,
+}
+
+/// The base embedder, and what it retrieves from.
+struct Base {
+    embedder: Arc<dyn Embedder>,
+    embedded: Embedded,
+    utility: Option<(TestCollection, Embedded)>,
+}
+
+impl<'a> Bench<'a> {
+    pub(super) fn new(
+        folder: &Path,
+        manifest: &Manifest,
+        part: &'a Part,
+        recipe: &Path,
+        workspace: &Workspace,
+    ) -> Result<Self> {
+        let (models, progress) = (workspace.models(), workspace.progress());
+        let (axis, recipe) = (manifest.axis(part)?, manifest.recipe(recipe)?);
+        let validation = part.inputs(progress)?;
+        manifest.check_inputs(folder, &validation.ids(&part.data, part.split))?;
+        // Stochastic ranking is a control here, whatever the run was measured with.
+        let config = MeasureConfig { temperature: 0.0, ..manifest.experiment.measure };
+        let embedder = models.embedder(&recipe.base, progress)?;
+        let system = Self::system(&axis, part, config, workspace).embedder(Arc::clone(&embedder)).build()?;
+        let indexed = system.index(&validation.corpus)?;
+        let utility = (recipe.utility.as_deref())
+            .map(|data| -> Result<_> {
+                let set = TestCollection::load(data, None, None, progress)?;
+                let embedder = Arc::clone(indexed.embedded().embedder());
+                let embedded = set.embed(embedder, Arc::new(Exact), workspace)?;
+                Ok((set, embedded))
+            })
+            .transpose()?;
+        let mut family = Family::new(&recipe, workspace)?;
+        let family_folder = folder.join("embedders").join(slug(&recipe.name));
+        Ok(Self {
+            members: family.tune(&family_folder, Shard::WHOLE)?,
+            family,
+            family_folder,
+            test: Inputs::of_dataset(&part.data, Split::Test, &axis, progress)?,
+            judged: indexed.judged().clone(),
+            base: Base { embedder, embedded: indexed.embedded().clone(), utility },
+            axis: Arc::new(axis),
+            part,
+            recipe,
+            validation,
+            config,
+            run: manifest.run,
+            workspace: workspace.clone(),
+        })
+    }
+
+    fn system(
+        axis: &Axis,
+        part: &Part,
+        config: MeasureConfig,
+        workspace: &Workspace,
+    ) -> crate::SystemBuilder {
+        let system = System::on(axis.clone()).measured_as(config).workspace(workspace);
+        match &part.scorer {
+            Some(scorer) => system.document_scorer(scorer.as_str()),
+            None => system,
+        }
+    }
+
+    pub(super) fn axis(&self) -> &Axis {
+        &self.axis
+    }
+
+    /// Chooses for one LLM; what a retrieval service loads is written into a folder.
+    pub(super) fn choose(
+        &mut self,
+        generator: Arc<dyn Generator>,
+        line: &LlmFit,
+        config: &ChooseConfig,
+        into: &Path,
+    ) -> Result<Choice> {
+        let llm = &line.of.llm;
+        let system = Self::system(&self.axis, self.part, self.config, &self.workspace)
+            .embedder(Arc::clone(&self.base.embedder))
+            .llm(generator)
+            .build()?;
+        let asked = Asked { indexed: system.searching(&self.judged, &self.base.embedded), bench: self };
+        let before = asked.biases(&self.base.embedded, &self.validation)?;
+        let base_evaluation = self.base.evaluate(None)?;
+        let name = self.recipe.base.clone();
+        let mut choice = Choice {
+            run: self.run,
+            axis: self.axis.name.clone(),
+            data: self.part.data.clone(),
+            llm: llm.clone(),
+            delta: config.delta,
+            status: line.conflict.target.status,
+            base: asked.confirm(&self.base.embedded, before, base_evaluation.as_ref(), name, config.delta)?,
+            controls: Vec::new(),
+            left_out: Vec::new(),
+            chosen: None,
+            reason: None,
+        };
+        // An answer more or less is no difference.
+        let resolution = 1.0 / before.rag_bias.n() as f64;
+        choice.reason = nothing_to_turn(line, &before, resolution);
+        if choice.reason.is_some() {
+            return Ok(choice);
+        }
+        drop(asked);
+        let target = line.conflict.target.value;
+        for &kind in &config.controls {
+            self.workspace.progress().note(&format!("{} with {llm}: {}", self.axis.name, kind.name()));
+            let control = match self.control(kind, config, target, &before) {
+                Ok(control) => control,
+                Err(error @ Error::ControlNotMade { .. }) => {
+                    choice.left_out.push(LeftOutControl { control: kind, reason: error.to_string() });
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let asked = Asked { indexed: system.searching(&self.judged, &self.base.embedded), bench: self };
+            let turned =
+                asked.turn(control.as_ref(), before, target, resolution, config, base_evaluation.as_ref())?;
+            let subject = subject(&self.axis.name, &self.part.data);
+            let path = PathBuf::from(CONTROLS).join(slug_of(&[&subject, llm, kind.name()]));
+            let turned = Turned { path, ..turned };
+            self.save(&into.join(&turned.path), control.as_ref(), llm, &turned)?;
+            choice.controls.push(turned);
+        }
+        choice.chosen = best(&choice.controls, resolution);
+        if choice.chosen.is_none() {
+            choice.reason = Some("no control brings R_b to 0 on validation topics".into());
+        }
+        Ok(choice)
+    }
+
+    /// A control of a kind, made for the base.
+    fn control(
+        &mut self,
+        kind: ControlKind,
+        config: &ChooseConfig,
+        target: Option<f64>,
+        before: &Biases,
+    ) -> Result<Box<dyn Control>> {
+        let base = self.recipe.base.clone();
+        Ok(match kind {
+            ControlKind::Merge => {
+                // Without a target: away from the pole that the answers lean to.
+                let wanted = target.unwrap_or(-before.rag_bias.value().signum());
+                let upwards = wanted > before.embedder_bias.value();
+                let pole = if upwards { &self.axis.positive } else { &self.axis.negative };
+                let member = member_towards(&self.members, &pole.name, wanted);
+                let member = member.ok_or_else(|| Error::ControlNotMade {
+                    control: kind,
+                    reason: format!("the family has no member towards {}", pole.name),
+                })?;
+                Box::new(Merge(self.family.dial(&self.family_folder, member)?))
+            }
+            ControlKind::Projection => {
+                let embedder = self.base.embedded.embedder();
+                let (direction, along) = if let Some(word) = &config.word {
+                    let vector = embedder.embed(&[word], Role::Document)?.row(0).to_vec();
+                    (vector, format!("the word {word}"))
+                } else {
+                    let topics = self.family.trained_topics();
+                    let progress = self.workspace.progress();
+                    let direction =
+                        direction_of_poles(embedder.as_ref(), self.family.judged(), &topics, progress)?;
+                    (direction, format!("from {} to {}", self.axis.negative.name, self.axis.positive.name))
+                };
+                Box::new(Projection { base, direction, along })
+            }
+            ControlKind::Ranking => Box::new(Draw { base, seed: self.config.seed }),
+        })
+    }
+
+    /// Writes what a retrieval service loads.
+    fn save(&self, folder: &Path, control: &dyn Control, llm: &str, turned: &Turned) -> Result<()> {
+        let how = control.save(turned.setting, folder)?;
+        let ids: [(&str, ContentId); 2] =
+            [("base", self.base.embedder.id()), ("corpus", self.validation.corpus.content_id())];
+        let json = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "run": self.run,
+            "axis": self.axis.name,
+            "llm": llm,
+            "control": turned.control,
+            "setting": turned.setting,
+            "how": how,
+            "test": turned.confirmed.test,
+            "verdict": turned.confirmed.verdict,
+            "ids": ids.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+        });
+        let json = serde_json::to_string_pretty(&sealed(json)).map_err(std::io::Error::from)?;
+        Ok(write_file(&folder.join("control.json"), json)?)
+    }
+}
+
+impl Base {
+    /// Retrieval on the utility set, where there is one: of the base, or of a control at a setting.
+    fn evaluate(&self, control: Option<(&dyn Control, f64)>) -> Result<Option<Evaluation>> {
+        let Some((set, embedded)) = &self.utility else { return Ok(None) };
+        match control {
+            Some((control, setting)) => set.evaluate(&control.turn(embedded, setting)?).map(Some),
+            None => set.evaluate(embedded).map(Some),
+        }
+    }
+}
+
+/// Why no control has to be turned, or none can be.
+fn nothing_to_turn(line: &LlmFit, before: &Biases, resolution: f64) -> Option<String> {
+    let rag_bias = before.rag_bias;
+    if rag_bias.value().abs() <= resolution {
+        return Some(format!(
+            "R_b is within one answer of 0 on validation topics as it is ({:+.2} of {} answers)",
+            rag_bias.value(),
+            rag_bias.n()
+        ));
+    }
+    let s = line.conflict.sensitivity;
+    (line.conflict.target.status == TargetStatus::Unbounded).then(|| {
+        format!(
+            "the interval of the sensitivity holds 0 ({:+.2}, {:+.2} to {:+.2}): no E_b is known to move R_b",
+            s.value, s.low, s.high
+        )
+    })
+}
+
+/// A bench whose LLM is asked.
+struct Asked<'b, 'a> {
+    bench: &'b Bench<'a>,
+    indexed: Indexed,
+}
+
+impl Asked<'_, '_> {
+    /// E_b and R_b of a corpus as it is searched.
+    fn biases(&self, embedded: &Embedded, on: &Inputs) -> Result<Biases> {
+        let found = self.indexed.searched_as(embedded.clone()).retrieve(&on.questions)?;
+        Ok(Biases { embedder_bias: found.bias(), rag_bias: found.answer()?.bias()? })
+    }
+
+    /// Turns a control to where R_b is nearest to 0 on validation topics, and confirms it on test topics.
+    fn turn(
+        &self,
+        control: &dyn Control,
+        before: Biases,
+        target: Option<f64>,
+        resolution: f64,
+        config: &ChooseConfig,
+        base_evaluation: Option<&Evaluation>,
+    ) -> Result<Turned> {
+        let Bench { validation, base, recipe, .. } = self.bench;
+        let kind = control.kind();
+        let step = |setting: f64, biases: &Biases| TrailStep {
+            setting,
+            embedder_bias: biases.embedder_bias.value(),
+            rag_bias: biases.rag_bias.value(),
+        };
+        let predicted = target.map(|target| self.predict(control, target)).transpose()?.flatten();
+        let mut measured: HashMap<u64, Biases> = HashMap::from([(kind.neutral().to_bits(), before)]);
+        let search = Search { kind, resolution, steps: config.steps };
+        let first = predicted.map(|predicted| predicted.setting);
+        let (setting, reached, trail) = search.close(step(kind.neutral(), &before), first, |setting| {
+            let biases = self.biases(&control.turn(&base.embedded, setting)?, validation)?;
+            measured.insert(setting.to_bits(), biases);
+            Ok(step(setting, &biases))
+        })?;
+        let embedded = control.turn(&base.embedded, setting)?;
+        let evaluation = base.evaluate(Some((control, setting)))?;
+        let name = format!("{} {} {setting:.4}", recipe.base, kind.name());
+        let confirmed =
+            self.confirm(&embedded, measured[&setting.to_bits()], evaluation.as_ref(), name, config.delta)?;
+        let ndcg10_p = match (&evaluation, base_evaluation) {
+            (Some(new), Some(old)) => Some(new.against(old, PairedRandomisation::default())?.p.ndcg10),
+            _ => None,
+        };
+        let path = PathBuf::new();
+        Ok(Turned { control: kind, setting, predicted, trail, reached, confirmed, ndcg10_p, path })
+    }
+
+    /// The setting at which E_b is nearest to the target on validation topics; retrieval alone, no LLM.
+    fn predict(&self, control: &dyn Control, target: f64) -> Result<Option<Predicted>> {
+        let setting = crossing(control.kind(), |setting| {
+            let embedded = control.turn(&self.bench.base.embedded, setting)?;
+            let found = self.indexed.searched_as(embedded).retrieve(&self.bench.validation.questions)?;
+            Ok(found.expected_bias().unwrap_or(found.bias().value()) - target)
+        })?;
+        Ok(setting.map(|setting| Predicted { target, setting }))
+    }
+
+    fn confirm(
+        &self,
+        embedded: &Embedded,
+        validation: Biases,
+        evaluation: Option<&Evaluation>,
+        embedder: String,
+        delta: f64,
+    ) -> Result<Confirmed> {
+        let test = self.biases(embedded, &self.bench.test)?;
+        Ok(Confirmed {
+            embedder,
+            validation,
+            test,
+            verdict: Equivalence::judge(test.rag_bias.low()..=test.rag_bias.high(), delta)?,
+            ndcg10: evaluation.map(|evaluation| evaluation.mean.ndcg10),
+        })
+    }
+}
+
+/// The member whose training towards a pole leads to an E_b: of those nearest to it the one of the highest utility.
+fn member_towards<'m>(members: &'m [Member], pole: &str, wanted: f64) -> Option<&'m Member> {
+    let tuned = || members.iter().filter(|member| member.towards == pole && member.merge > 0.0);
+    let distance = |member: &Member| (member.embedder_bias - wanted).abs();
+    let least = tuned().map(distance).min_by(f64::total_cmp)?;
+    let near = tuned().filter(|member| distance(member) <= least + 0.1);
+    near.max_by(|a, b| a.ndcg10.unwrap_or(0.0).total_cmp(&b.ndcg10.unwrap_or(0.0)))
+}
+
+/// Of the controls that reach 0 on validation topics, within `resolution` of the nearest, that of the highest utility.
+fn best(controls: &[Turned], resolution: f64) -> Option<ControlKind> {
+    let reaching = || controls.iter().filter(|turned| turned.reached == Reached::Zero);
+    let distance = |turned: &Turned| turned.confirmed.validation.rag_bias.value().abs();
+    let least = reaching().map(distance).min_by(f64::total_cmp)?;
+    let near = reaching().filter(|turned| distance(turned) <= least + resolution);
+    let utility = |turned: &Turned| turned.confirmed.ndcg10.unwrap_or(0.0);
+    near.max_by(|a, b| utility(a).total_cmp(&utility(b))).map(|turned| turned.control)
+}

@@ -1,0 +1,175 @@
+//! The way to a setting: a bracket in which a quantity changes its sign, halved.
+
+use super::{Reached, TrailStep};
+use crate::Result;
+use crate::control::ControlKind;
+
+/// Halvings of a prediction: retrieval alone is cheap.
+const HALVINGS: usize = 8;
+
+/// The setting at which `distance` is 0, between the neutral one and an end; none where it keeps its sign on the way to both.
+pub(super) fn crossing(
+    kind: ControlKind,
+    mut distance: impl FnMut(f64) -> Result<f64>,
+) -> Result<Option<f64>> {
+    let neutral = kind.neutral();
+    let at_neutral = distance(neutral)?;
+    for &end in kind.ends() {
+        if at_neutral * distance(end)? > 0.0 {
+            continue;
+        }
+        let (mut low, mut high) = (neutral, end);
+        for _ in 0..HALVINGS {
+            let middle = f64::midpoint(low, high);
+            if at_neutral * distance(middle)? > 0.0 {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        return Ok(Some(f64::midpoint(low, high)));
+    }
+    Ok(None)
+}
+
+/// How R_b is brought to 0.
+pub(super) struct Search {
+    pub(super) kind: ControlKind,
+    /// |R_b| up to it is as near to 0 as answers can be counted.
+    pub(super) resolution: f64,
+    /// Measurements at most, beside the first.
+    pub(super) steps: usize,
+}
+
+impl Search {
+    /// Turns the control until R_b is within the resolution of 0; gives the nearest setting and all that was measured, from
+    /// `before` on.
+    pub(super) fn close(
+        &self,
+        before: TrailStep,
+        predicted: Option<f64>,
+        mut measure: impl FnMut(f64) -> Result<TrailStep>,
+    ) -> Result<(f64, Reached, Vec<TrailStep>)> {
+        let (neutral, start) = (before.setting, before.rag_bias);
+        let mut trail = vec![before];
+        let mut at = |setting: f64, trail: &mut Vec<TrailStep>| -> Result<f64> {
+            let step = measure(setting)?;
+            trail.push(step);
+            Ok(step.rag_bias)
+        };
+        let mut first = predicted;
+        let mut bracket = None;
+        if start.abs() > self.resolution {
+            for &end in self.kind.ends() {
+                // A prediction within reach on this side may save the way to the end.
+                let tried = first.filter(|setting| (setting - neutral) * (end - neutral) > 0.0);
+                for setting in tried.into_iter().chain([end]) {
+                    if at(setting, &mut trail)? * start <= 0.0 {
+                        bracket = Some((neutral, setting));
+                        first = None;
+                        break;
+                    }
+                }
+                if bracket.is_some() {
+                    break;
+                }
+            }
+        }
+        let near = |trail: &[TrailStep]| trail.iter().any(|step| step.rag_bias.abs() <= self.resolution);
+        if let Some((mut same, mut other)) = bracket {
+            // The last setting of the same sign is nearer than the base.
+            let side = trail.iter().filter(|step| {
+                step.rag_bias * start > 0.0 && (step.setting - neutral) * (other - neutral) > 0.0
+            });
+            same = side
+                .map(|step| step.setting)
+                .fold(same, |a, b| if (b - neutral).abs() > (a - neutral).abs() { b } else { a });
+            while trail.len() <= self.steps && !near(&trail) {
+                let middle = f64::midpoint(same, other);
+                if at(middle, &mut trail)? * start > 0.0 {
+                    same = middle;
+                } else {
+                    other = middle;
+                }
+            }
+        }
+        let reached = if bracket.is_some() || near(&trail) { Reached::Zero } else { Reached::Nearest };
+        let nearest = trail.iter().min_by(|a, b| a.rag_bias.abs().total_cmp(&b.rag_bias.abs()));
+        Ok((nearest.map_or(neutral, |step| step.setting), reached, trail))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESOLUTION: f64 = 0.02;
+
+    /// A system whose R_b is a function of the setting.
+    fn close(
+        kind: ControlKind,
+        predicted: Option<f64>,
+        rag_bias: impl Fn(f64) -> f64,
+    ) -> (f64, Reached, Vec<TrailStep>) {
+        let step = |setting| TrailStep { setting, embedder_bias: 0.0, rag_bias: rag_bias(setting) };
+        let search = Search { kind, resolution: RESOLUTION, steps: 8 };
+        search.close(step(kind.neutral()), predicted, |setting| Ok(step(setting))).unwrap()
+    }
+
+    #[test]
+    fn halving_ends_within_the_resolution_of_a_zero() {
+        let (setting, reached, trail) = close(ControlKind::Merge, None, |w| 0.3 * w - 0.25);
+        assert_eq!(reached, Reached::Zero);
+        assert!((0.3 * setting - 0.25).abs() <= RESOLUTION, "{setting}");
+        assert_eq!((trail[0].setting, trail[1].setting), (0.0, 2.0), "the base, then the end");
+    }
+
+    #[test]
+    fn a_good_prediction_is_all_that_is_measured() {
+        let (setting, reached, trail) = close(ControlKind::Merge, Some(0.84), |w| 0.3 * w - 0.25);
+        assert_eq!((setting, reached, trail.len()), (0.84, Reached::Zero, 2));
+    }
+
+    #[test]
+    fn a_prediction_that_falls_short_becomes_the_near_end_of_the_bracket() {
+        let (_, reached, trail) = close(ControlKind::Merge, Some(0.5), |w| 0.3 * w - 0.25);
+        assert_eq!(reached, Reached::Zero);
+        let settings: Vec<f64> = trail.iter().map(|step| step.setting).collect();
+        assert_eq!(settings[..4], [0.0, 0.5, 2.0, 1.25]);
+    }
+
+    #[test]
+    fn where_the_sign_never_changes_the_nearest_setting_is_taken() {
+        let (setting, reached, trail) = close(ControlKind::Ranking, None, |t| 0.4 - t / 5.0);
+        assert_eq!((setting, reached, trail.len()), (0.5, Reached::Nearest, 2));
+    }
+
+    #[test]
+    fn of_two_ends_the_second_is_tried_where_the_first_leads_away() {
+        let (setting, reached, trail) =
+            close(ControlKind::Projection, None, |alpha| 0.3 - 0.1 * (alpha - 1.0));
+        assert_eq!((trail[1].setting, trail[2].setting, reached), (-3.0, 5.0, Reached::Zero));
+        assert!((setting - 4.0).abs() <= 0.2, "{setting}");
+    }
+
+    #[test]
+    fn a_base_that_is_fair_is_left_alone() {
+        let (setting, reached, trail) = close(ControlKind::Merge, Some(1.0), |_| 0.01);
+        assert_eq!((setting, reached, trail.len()), (0.0, Reached::Zero, 1));
+    }
+
+    #[test]
+    fn no_more_is_measured_than_was_allowed() {
+        let (_, reached, trail) = close(ControlKind::Merge, None, |w| if w < 0.123_456 { -0.5 } else { 0.5 });
+        assert_eq!((reached, trail.len()), (Reached::Zero, 9));
+    }
+
+    #[test]
+    fn a_crossing_is_found_on_either_side_or_is_none() {
+        let at = |kind, zero: f64| crossing(kind, |setting| Ok(setting - zero)).unwrap();
+        assert!((at(ControlKind::Merge, 1.3).unwrap() - 1.3).abs() < 0.01);
+        assert!((at(ControlKind::Projection, -2.0).unwrap() + 2.0).abs() < 0.01);
+        assert!((at(ControlKind::Projection, 4.0).unwrap() - 4.0).abs() < 0.02);
+        assert_eq!(at(ControlKind::Merge, 3.0), None);
+    }
+}

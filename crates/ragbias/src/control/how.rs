@@ -1,0 +1,118 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use ragbias_core::{ContentId, Corpus, Embedder, IndexBackend};
+use ragbias_embed::Projected;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::merge::EMBEDDER;
+use crate::run::{is_sealed, is_whole};
+use crate::{Embedded, Error, Result, StochasticRanking, Workspace};
+
+/// How a control retrieves: with which embedder, and what is done with its questions and its hits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct How {
+    /// Name of the embedder; of a merged one `embedder`, a folder beside the file.
+    pub embedder: String,
+    /// Weight of the merge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge: Option<f64>,
+    /// Name of the training that was merged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<String>,
+    /// What is done with questions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub projection: Option<Moved>,
+    /// What is done with hits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranking: Option<Drawn>,
+}
+
+/// Questions are moved along a direction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Moved {
+    /// By this factor of their part along it.
+    pub alpha: f64,
+    /// What the direction is, for people.
+    pub along: String,
+    /// `(dim,)`.
+    pub direction: Vec<f32>,
+}
+
+/// Hits are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drawn {
+    /// By the softmax of their scores over this.
+    pub temperature: f64,
+    /// With this seed, and each question's own.
+    pub seed: u64,
+}
+
+/// What is read of `control.json`; the rest says what was measured.
+#[derive(Deserialize)]
+struct File {
+    how: How,
+    ids: Ids,
+}
+
+#[derive(Deserialize)]
+struct Ids {
+    base: ContentId,
+}
+
+impl How {
+    pub(super) fn of(embedder: &str) -> Self {
+        Self { embedder: embedder.to_owned(), merge: None, training: None, projection: None, ranking: None }
+    }
+
+    /// A corpus, searched as `control.json` in a folder says.
+    ///
+    /// # Errors
+    /// A file that is not what was written, or an embedder that is not the one that was measured; failures of the embedder and
+    /// the index.
+    pub fn open(
+        folder: &Path,
+        corpus: &Corpus,
+        backend: Arc<dyn IndexBackend>,
+        workspace: &Workspace,
+    ) -> Result<Embedded> {
+        let path = folder.join("control.json");
+        let wrong = |reason: String| Error::Run { path: path.clone(), reason };
+        let value: Value = serde_json::from_str(&fs_err::read_to_string(&path)?)
+            .map_err(|error| wrong(error.to_string()))?;
+        if is_sealed(&value) && !is_whole(&value) {
+            let reason = "not what was written here: damaged, or changed since\nhint: `ragbias choose` writes it again";
+            return Err(wrong(reason.into()));
+        }
+        let File { how, ids } = serde_json::from_value(value).map_err(|error| wrong(error.to_string()))?;
+        let embedder: Arc<dyn Embedder> = if how.merge.is_some() {
+            let place = folder.join(EMBEDDER);
+            workspace.models().embedder(&place.to_string_lossy(), workspace.progress())?
+        } else {
+            let embedder = workspace.models().embedder(&how.embedder, workspace.progress())?;
+            if embedder.id() != ids.base {
+                let name = &how.embedder;
+                return Err(wrong(format!(
+                    "the embedder `{name}` is not the one that was measured\nhint: `ragbias models verify {name}` compares its files"
+                )));
+            }
+            embedder
+        };
+        let embedded = Embedded::new(corpus, workspace.embedder(embedder), backend, workspace)?;
+        let embedded = match how.projection {
+            Some(Moved { alpha, direction, .. }) => {
+                let base = Arc::clone(embedded.embedder());
+                embedded.asked_by(Arc::new(Projected::onto_direction(base, &direction, alpha as f32)?))?
+            }
+            None => embedded,
+        };
+        Ok(match how.ranking {
+            Some(Drawn { temperature, seed }) => embedded.ranked_by(StochasticRanking::at(temperature, seed)),
+            None => embedded,
+        })
+    }
+}

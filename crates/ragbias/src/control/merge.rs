@@ -1,0 +1,28 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Control, ControlKind, How};
+use crate::family::Dial;
+use crate::{Embedded, Result};
+
+/// Merges the weights of a base and of a member that was tuned from it.
+pub struct Merge(pub Dial);
+
+/// The folder of the merged checkpoint, in that of the control.
+pub(super) const EMBEDDER: &str = "embedder";
+
+impl Control for Merge {
+    fn kind(&self) -> ControlKind {
+        ControlKind::Merge
+    }
+
+    fn turn(&self, base: &Embedded, setting: f64) -> Result<Embedded> {
+        base.embedded_by(Arc::new(self.0.at(setting)?))
+    }
+
+    fn save(&self, setting: f64, folder: &Path) -> Result<How> {
+        self.0.save(setting, &folder.join(EMBEDDER))?;
+        let training = self.0.training().to_owned();
+        Ok(How { merge: Some(setting), training: Some(training), ..How::of(EMBEDDER) })
+    }
+}

@@ -1,0 +1,96 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use ragbias_core::{Corpus, Document, IndexBackend, Question};
+use ragbias_index::Exact;
+
+use crate::control::How;
+use crate::system::NEIGHBOURHOOD;
+use crate::{Embedded, Result, Workspace};
+
+/// Retrieves as a chosen control says: what a retrieval service calls.
+///
+/// It may be shared between threads; questions that come together are best given together. Where a control draws from the nearest
+/// documents, the draws depend on its seed and the text of the question, so that the same question finds the same again.
+///
+/// ```no_run
+/// use ragbias::{Retriever, Workspace};
+/// use ragbias::core::{Corpus, Document};
+///
+/// let documents = Corpus::new(vec![Document::new("bridge", "Emily Roebling oversaw the Brooklyn Bridge.")])?;
+/// let retriever = Retriever::load("runs/gender/choice/gender-smollm2-135m-merge", &documents)?;
+/// for found in retriever.search("Who designed the bridge?", 5)? {
+///     println!("{:.3} {}", found.score, found.document.text);
+/// }
+/// # Ok::<(), ragbias::Error>(())
+/// ```
+pub struct Retriever {
+    embedded: Embedded,
+}
+
+/// A document that was found.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Found<'r> {
+    /// The document.
+    pub document: &'r Document,
+    /// Its similarity to the question, as its index gives it.
+    pub score: f32,
+}
+
+impl Retriever {
+    /// Reads `control.json` in a folder that `choose` wrote, embeds the documents with its embedder and indexes them exactly.
+    ///
+    /// # Errors
+    /// A file that is not what was written, an embedder that is not the one that was measured, or failures of it.
+    pub fn load(control: impl AsRef<Path>, documents: &Corpus) -> Result<Self> {
+        Self::with(control, documents, Exact, &Workspace::new(crate::Models::from_env()?))
+    }
+
+    /// The same with another index, and in another workspace.
+    ///
+    /// # Errors
+    /// As [`Retriever::load`], and failures of the index.
+    pub fn with(
+        control: impl AsRef<Path>,
+        documents: &Corpus,
+        backend: impl IndexBackend + 'static,
+        workspace: &Workspace,
+    ) -> Result<Self> {
+        Ok(Self::new(How::open(control.as_ref(), documents, Arc::new(backend), workspace)?))
+    }
+
+    /// Retrieves from a corpus as it is searched.
+    pub fn new(embedded: Embedded) -> Self {
+        Self { embedded }
+    }
+
+    /// The documents of a question, best first: `k`, or all where there are fewer.
+    ///
+    /// # Errors
+    /// Failures of the embedder or the index.
+    pub fn search(&self, question: &str, k: usize) -> Result<Vec<Found<'_>>> {
+        Ok(self.search_all(&[question], k)?.pop().unwrap_or_default())
+    }
+
+    /// The documents of each question, embedded together.
+    ///
+    /// # Errors
+    /// As [`Retriever::search`].
+    pub fn search_all(&self, questions: &[&str], k: usize) -> Result<Vec<Vec<Found<'_>>>> {
+        let nearest = self.embedded.nearest(questions, k.max(NEIGHBOURHOOD))?;
+        let found = |(text, hits): (&&str, Vec<_>)| {
+            let text = (*text).to_owned();
+            let question = Question { id: text.clone(), text, topic: None, choices: None };
+            let ranked = self.embedded.rank(&hits, &question);
+            let found = ranked.into_iter().take(k);
+            found
+                .map(|hit| Found {
+                    document: self.embedded.corpus().document(hit.document),
+                    score: hit.score,
+                })
+                .collect()
+        };
+        Ok(questions.iter().zip(nearest).map(found).collect())
+    }
+}

@@ -1,0 +1,156 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use ragbias_core::{ContentId, Embedder, slug};
+
+use super::{BASE_FAMILY, Files, Llms, PartResult};
+use crate::experiment::{Experiment, Part};
+use crate::family::{Family, Shard};
+use crate::input::Inputs;
+use crate::measured::Measured;
+use crate::system::{Answers, Judged, Labels, Retrieved, System};
+use crate::{Result, Workspace, scorer};
+
+/// One part of an experiment: first everything is retrieved, then everything is answered.
+pub(super) struct Study<'a> {
+    part: &'a Part,
+    files: &'a Files,
+    data: Inputs,
+    judged: Judged,
+    /// A system for each LLM, by its name; one without a name and an LLM where only retrieval is measured. They differ in nothing
+    /// else.
+    systems: Vec<(&'a str, System)>,
+    retrieved: Vec<Member>,
+    workspace: &'a Workspace,
+    pub(super) inputs: BTreeMap<String, ContentId>,
+}
+
+/// An embedder, and what it retrieved.
+struct Member {
+    name: String,
+    family: String,
+    found: Retrieved,
+}
+
+impl<'a> Study<'a> {
+    pub(super) fn new(
+        experiment: &'a Experiment,
+        part: &'a Part,
+        files: &'a Files,
+        known: &Llms,
+        workspace: &'a Workspace,
+    ) -> Result<Self> {
+        let progress = workspace.progress();
+        let (axis, data) = (&files.axes[&part.axis], part.inputs(progress)?);
+        let documents = scorer::of_documents(axis, &data.corpus, part.scorer.as_deref(), workspace)?;
+        let scorer = |of: &str| format!("scorer of {of}, {}", axis.name);
+        let mut inputs = BTreeMap::from([
+            (scorer("documents"), documents.id()),
+            (format!("axis {}", part.axis), axis.content_id()),
+        ]);
+        inputs.extend(data.ids(&part.data, part.split));
+        let system = || {
+            System::on(axis.clone())
+                .document_scorer(Arc::clone(&documents))
+                .measured_as(experiment.measure)
+                .workspace(workspace)
+        };
+        let mut systems = Vec::new();
+        for name in &part.llms {
+            let llm = &known[name.as_str()];
+            inputs.insert(format!("llm {name}"), llm.id());
+            let system = system().llm(Arc::clone(llm)).build()?;
+            inputs.extend(system.answer_scorer().map(|answers| (scorer("answers"), answers.id())));
+            systems.push((name.as_str(), system));
+        }
+        if systems.is_empty() {
+            systems.push(("", system().build()?));
+        }
+        let judged = systems[0].1.judge(&data.corpus)?;
+        Ok(Self { part, files, data, judged, systems, retrieved: Vec::new(), workspace, inputs })
+    }
+
+    /// Retrieves with every embedder, and every member of every family, which is tuned into a folder of `families` first.
+    pub(super) fn retrieve_all(&mut self, families: &Path) -> Result<()> {
+        for name in &self.part.embedders {
+            let embedder = self.workspace.models().embedder(name, self.workspace.progress())?;
+            self.inputs.insert(format!("embedder {name}"), embedder.id());
+            self.retrieve(name, BASE_FAMILY, self.workspace.embedder(embedder))?;
+        }
+        for path in &self.part.families {
+            let recipe = &self.files.recipes[path];
+            let folder = families.join(slug(&recipe.name));
+            let mut family = Family::new(recipe, self.workspace)?;
+            self.inputs.insert(format!("base of family {}", recipe.name), family.base_id());
+            // The base's own row is first: it is measured where the part names it as an embedder.
+            for member in family.tune(&folder, Shard::WHOLE)?.iter().skip(1) {
+                let embedder = family.embedder(&folder, member)?;
+                self.retrieve(&member.member, &recipe.name, Arc::new(embedder))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn retrieve(&mut self, name: &str, family: &str, embedder: Arc<dyn Embedder>) -> Result<()> {
+        let (_, system) = &self.systems[0];
+        self.workspace.progress().note(&format!(
+            "{}: {} questions, {} documents, {name}",
+            system.axis().name,
+            self.data.questions.len(),
+            self.data.corpus.len(),
+        ));
+        let found =
+            system.embedding_with(embedder).index_judged(&self.judged)?.retrieve(&self.data.questions)?;
+        self.retrieved.push(Member { name: name.to_owned(), family: family.to_owned(), found });
+        Ok(())
+    }
+
+    /// Lets every LLM answer, and gives the measurements embedder by embedder.
+    pub(super) fn answer_all(&self) -> Result<Vec<PartResult>> {
+        let all: Vec<Retrieved> = self.retrieved.iter().map(|member| member.found.clone()).collect();
+        let mut answers: Vec<Option<(Answers, Vec<Answers>)>> = Vec::new();
+        for (llm, system) in &self.systems {
+            answers.push(if llm.is_empty() {
+                None
+            } else {
+                let axis = &system.axis().name;
+                self.workspace.progress().note(&format!("{axis}: {llm}, {} embedders", all.len()));
+                Some((system.baseline(&self.data.questions)?, system.answer_all(&all)?))
+            });
+        }
+        let mut results = Vec::new();
+        for (row, member) in self.retrieved.iter().enumerate() {
+            for ((llm, _), answers) in self.systems.iter().zip(&answers) {
+                let alone = answers.as_ref().map(|(alone, _)| alone);
+                let given = answers.as_ref().map(|(_, given)| &given[row]);
+                results.push(self.result(member, llm, alone, given));
+            }
+        }
+        Ok(results)
+    }
+
+    fn result(
+        &self,
+        member: &Member,
+        llm: &str,
+        alone: Option<&Answers>,
+        given: Option<&Answers>,
+    ) -> PartResult {
+        let axis = self.systems[0].1.axis();
+        let (data, split) = (&self.part.data, self.part.split.name());
+        let labels = Labels { embedder: &member.name, llm, corpus: data, split };
+        PartResult {
+            axis: axis.name.clone(),
+            negative: axis.negative.name.clone(),
+            positive: axis.positive.name.clone(),
+            data: data.clone(),
+            split: split.into(),
+            questions: self.data.questions.len(),
+            embedder: member.name.clone(),
+            family: member.family.clone(),
+            llm: (!llm.is_empty()).then(|| llm.to_owned()),
+            measured: Measured::new(&member.found, alone, given, self.data.qrels.as_ref(), labels),
+        }
+    }
+}

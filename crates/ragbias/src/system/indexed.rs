@@ -1,0 +1,50 @@
+use ragbias_core::{Bias, QuestionSet};
+
+use super::embedded::Embedded;
+use super::judged::Judged;
+use super::retrieved::Retrieved;
+use super::setting::Setting;
+use crate::Result;
+
+/// A corpus that can be searched, and that was judged: C_b is known.
+#[derive(Clone)]
+pub struct Indexed {
+    setting: Setting,
+    judged: Judged,
+    embedded: Embedded,
+}
+
+impl Indexed {
+    pub(super) fn new(setting: Setting, judged: Judged, embedded: Embedded) -> Self {
+        Self { setting, judged, embedded }
+    }
+
+    /// C_b: the mean lean of all documents.
+    pub fn bias(&self) -> Bias {
+        self.judged.bias()
+    }
+
+    /// The documents with their verdicts.
+    pub fn judged(&self) -> &Judged {
+        &self.judged
+    }
+
+    /// The documents as they are searched.
+    pub fn embedded(&self) -> &Embedded {
+        &self.embedded
+    }
+
+    /// The same documents, searched in another way: of the same corpus, as a control makes it out of [`Indexed::embedded`].
+    #[must_use]
+    pub fn searched_as(&self, embedded: Embedded) -> Self {
+        Self { embedded, ..self.clone() }
+    }
+
+    /// Retrieves for every question: E_b.
+    ///
+    /// # Errors
+    /// Questions without the choices that the axis asks for, or failures of the embedder or the index.
+    pub fn retrieve(&self, questions: &QuestionSet) -> Result<Retrieved> {
+        Retrieved::new(&self.setting, &self.judged, &self.embedded, questions)
+    }
+}

@@ -1,0 +1,61 @@
+use std::sync::Arc;
+
+use ragbias_core::{Bias, BiasScorer, Corpus, Document, Hit, Passage, Verdict};
+use ragbias_stats::ClusterBootstrap;
+use serde_json::Value;
+
+use crate::Result;
+
+/// A corpus and the verdict on each of its documents, with its bias: C_b. A clone shares them.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    corpus: Corpus,
+    verdicts: Arc<[Verdict]>,
+    bias: Bias,
+}
+
+impl Judged {
+    /// Judges every document, and resamples topics: documents without one are a cluster each.
+    ///
+    /// # Errors
+    /// A failure of the scorer, or a corpus of which it can score nothing.
+    pub fn new(corpus: &Corpus, scorer: &dyn BiasScorer, bootstrap: ClusterBootstrap) -> Result<Self> {
+        let passages = corpus.documents().iter().map(Passage::try_from).collect::<Result<Vec<_>, _>>()?;
+        let verdicts = scorer.score(&passages)?;
+        if verdicts.len() != corpus.len() {
+            let (expected, received) = (corpus.len(), verdicts.len());
+            return Err(
+                ragbias_core::Error::BatchLength { component: "the scorer", expected, received }.into()
+            );
+        }
+        let bias = bootstrap.bias(&verdicts, &topics(corpus.documents()))?;
+        Ok(Self { corpus: corpus.clone(), verdicts: verdicts.into(), bias })
+    }
+
+    /// C_b: the mean lean of all documents.
+    pub fn bias(&self) -> Bias {
+        self.bias
+    }
+
+    /// The documents.
+    pub fn corpus(&self) -> &Corpus {
+        &self.corpus
+    }
+
+    /// The verdict on each document, in order.
+    pub fn verdicts(&self) -> &[Verdict] {
+        &self.verdicts
+    }
+
+    pub(super) fn of(&self, hits: &[Hit]) -> Vec<Verdict> {
+        hits.iter().map(|hit| self.verdicts[hit.document.index()]).collect()
+    }
+}
+
+/// A document's topic where its metadata have one; else it is a cluster of its own.
+fn topics<'d>(documents: &'d [Document]) -> Vec<&'d str> {
+    let topic = |document: &'d Document| {
+        document.metadata.get("topic").and_then(Value::as_str).unwrap_or(&document.id)
+    };
+    documents.iter().map(topic).collect()
+}

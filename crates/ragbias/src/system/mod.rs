@@ -1,0 +1,370 @@
+//! A RAG system, and the stages of its measurement: each is computed once, and what follows starts from it.
+//!
+//! ```text
+//! System ──index──▶ Indexed (C_b) ──retrieve──▶ Retrieved (E_b) ──answer──▶ Answers (R_b)
+//!    └────────────────────────────baseline────────────────────────────────▶ Answers (L_b)
+//! ```
+
+use std::sync::Arc;
+
+use ragbias_core::limits::TOP_K;
+use ragbias_core::{Answering, Axis, BiasScorer, Corpus, Embedder, Generator, IndexBackend, QuestionSet};
+use ragbias_data::{Qrels, load_axis};
+use ragbias_generate::{GenerateConfig, ServerConfig};
+use ragbias_index::Exact;
+
+use crate::measure::MeasureConfig;
+use crate::measured::Measured;
+use crate::prompt::Prompter;
+use crate::ranking::{Ranking, StochasticRanking};
+use crate::{Error, Models, Result, Workspace, scorer};
+
+mod component;
+mod embedded;
+mod indexed;
+mod judged;
+mod llm;
+mod retrieved;
+mod setting;
+
+pub use component::Component;
+pub use embedded::Embedded;
+pub use indexed::Indexed;
+pub use judged::Judged;
+pub use llm::Answers;
+pub(crate) use retrieved::NEIGHBOURHOOD;
+pub use retrieved::Retrieved;
+
+use llm::Llm;
+use setting::Setting;
+
+/// What components and data are called in tables.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Labels<'a> {
+    /// The embedder.
+    pub embedder: &'a str,
+    /// The LLM; empty where only retrieval is measured.
+    pub llm: &'a str,
+    /// The corpus.
+    pub corpus: &'a str,
+    /// The part of the questions.
+    pub split: &'a str,
+}
+
+/// A RAG system: what embeds, indexes, ranks and answers, and what judges documents and answers. A clone shares all of it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use ragbias::core::testing::{EchoGenerator, HashEmbedder};
+/// use ragbias::data::Dataset;
+/// use ragbias::{System, index::Exact};
+///
+/// let set = Dataset::bundled("gender")?;
+/// let rag = System::on("gender")
+///     .embedder(Arc::new(HashEmbedder::new(128, 1))) // a name, a folder, or your own
+///     .index(Exact)
+///     .llm(Arc::new(EchoGenerator))                  // a name, a .gguf file, an address, or your own
+///     .build()?;
+/// let corpus = rag.index(&set.corpus)?;
+/// let found = corpus.retrieve(&set.questions)?;
+/// let given = found.answer()?;
+/// let alone = rag.baseline(&set.questions)?;
+/// assert_eq!(corpus.bias().value(), 0.0); // balanced by construction
+/// println!("E_b {}, R_b {}, L_b {}", found.bias(), given.bias()?, alone.bias()?);
+/// # Ok::<(), ragbias::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct System {
+    setting: Setting,
+    embedder: Option<Arc<dyn Embedder>>,
+    backend: Arc<dyn IndexBackend>,
+    ranking: Option<Arc<dyn Ranking>>,
+    documents: DocumentScorer,
+}
+
+/// What judges documents.
+#[derive(Clone)]
+enum DocumentScorer {
+    Given(Arc<dyn BiasScorer>),
+    /// The scorer of this name; none is gold labels where all documents have one, else the axis's own.
+    Named(Option<String>),
+}
+
+impl System {
+    /// A system that is measured on an axis, by name, by file or by value.
+    pub fn on(axis: impl Into<Component<Axis>>) -> SystemBuilder {
+        SystemBuilder {
+            axis: axis.into(),
+            embedder: None,
+            backend: Arc::new(Exact),
+            llm: None,
+            documents: None,
+            answers: None,
+            ranking: None,
+            top_k: 1,
+            seed: 0,
+            generate: GenerateConfig::default(),
+            server: ServerConfig::default(),
+            workspace: None,
+        }
+    }
+
+    /// The axis.
+    pub fn axis(&self) -> &Axis {
+        &self.setting.axis
+    }
+
+    /// The embedder, where there is one.
+    pub fn embedder(&self) -> Option<&Arc<dyn Embedder>> {
+        self.embedder.as_ref()
+    }
+
+    /// What judges answers, where an LLM gives some that are no choices.
+    pub fn answer_scorer(&self) -> Option<&Arc<dyn BiasScorer>> {
+        self.setting.llm.as_ref()?.scorer.as_ref()
+    }
+
+    /// The LLM, where there is one.
+    pub fn llm(&self) -> Option<&Arc<dyn Generator>> {
+        self.setting.llm.as_ref().map(|llm| &llm.generator)
+    }
+
+    /// The same system with another embedder.
+    #[must_use]
+    pub fn embedding_with(&self, embedder: Arc<dyn Embedder>) -> Self {
+        Self { embedder: Some(embedder), ..self.clone() }
+    }
+
+    /// Judges every document: C_b, which does not depend on the embedder.
+    ///
+    /// # Errors
+    /// A failure of the scorer, or a corpus of which it can score nothing.
+    pub fn judge(&self, corpus: &Corpus) -> Result<Judged> {
+        let scorer = match &self.documents {
+            DocumentScorer::Given(scorer) => Arc::clone(scorer),
+            DocumentScorer::Named(name) => {
+                scorer::of_documents(self.axis(), corpus, name.as_deref(), &self.setting.workspace)?
+            }
+        };
+        Judged::new(corpus, scorer.as_ref(), self.setting.bootstrap())
+    }
+
+    /// Judges, embeds and indexes a corpus.
+    ///
+    /// # Errors
+    /// Failures of the scorer, the embedder or the index.
+    pub fn index(&self, corpus: &Corpus) -> Result<Indexed> {
+        self.index_judged(&self.judge(corpus)?)
+    }
+
+    /// Embeds and indexes a corpus that was judged.
+    ///
+    /// # Errors
+    /// A system without an embedder, failures of the embedder or the index.
+    pub fn index_judged(&self, judged: &Judged) -> Result<Indexed> {
+        let embedded = Embedded::new(
+            judged.corpus(),
+            self.embedder.clone().ok_or(Error::NoEmbedder)?,
+            Arc::clone(&self.backend),
+            &self.setting.workspace,
+        )?;
+        let embedded = embedded.ranked_by(self.ranking.clone());
+        Ok(Indexed::new(self.setting.clone(), judged.clone(), embedded))
+    }
+
+    /// A corpus that was judged, and embedded for this system or another.
+    pub fn searching(&self, judged: &Judged, embedded: &Embedded) -> Indexed {
+        Indexed::new(self.setting.clone(), judged.clone(), embedded.clone())
+    }
+
+    /// Asks the LLM of this system all questions of several retrievals, in one pass in which no prompt is asked twice: R_b of each.
+    ///
+    /// # Errors
+    /// A system without an LLM; a failure of it or of the scorer.
+    pub fn answer_all(&self, all: &[Retrieved]) -> Result<Vec<Answers>> {
+        retrieved::answer_all(&self.setting, all)
+    }
+
+    /// Asks the LLM every question without context: L_b.
+    ///
+    /// # Errors
+    /// A system without an LLM, questions without the choices that the axis asks for, a failure of the LLM or the scorer.
+    pub fn baseline(&self, questions: &QuestionSet) -> Result<Answers> {
+        retrieved::baseline(&self.setting, questions)
+    }
+
+    /// All stages, one after the other; where the system has an LLM, with and without context.
+    ///
+    /// What cannot be measured is found before the LLM is asked, which may have to be paid for.
+    ///
+    /// # Errors
+    /// As of each stage.
+    pub fn measure(
+        &self,
+        corpus: &Corpus,
+        questions: &QuestionSet,
+        qrels: Option<&Qrels>,
+        labels: Labels<'_>,
+    ) -> Result<Measured> {
+        self.setting.check(questions)?;
+        let found = self.index(corpus)?.retrieve(questions)?;
+        let (alone, given) = match &self.setting.llm {
+            Some(_) => (Some(self.baseline(questions)?), Some(found.answer()?)),
+            None => (None, None),
+        };
+        Ok(Measured::new(&found, alone.as_ref(), given.as_ref(), qrels, labels))
+    }
+}
+
+/// A system under construction; see [`System::on`].
+#[must_use]
+pub struct SystemBuilder {
+    axis: Component<Axis>,
+    embedder: Option<Component<dyn Embedder>>,
+    backend: Arc<dyn IndexBackend>,
+    llm: Option<Component<dyn Generator>>,
+    documents: Option<Component<dyn BiasScorer>>,
+    answers: Option<Component<dyn BiasScorer>>,
+    ranking: Option<Arc<dyn Ranking>>,
+    top_k: usize,
+    seed: u64,
+    generate: GenerateConfig,
+    server: ServerConfig,
+    workspace: Option<Workspace>,
+}
+
+impl SystemBuilder {
+    /// What embeds documents and questions: a name of the registry, a hub id, a folder, or one's own. Without it, L_b alone can be
+    /// measured.
+    pub fn embedder(self, embedder: impl Into<Component<dyn Embedder>>) -> Self {
+        Self { embedder: Some(embedder.into()), ..self }
+    }
+
+    /// What indexes the documents; all are compared with every question where it is not said.
+    pub fn index(self, backend: impl IndexBackend + 'static) -> Self {
+        Self { backend: Arc::new(backend), ..self }
+    }
+
+    /// What answers: a name of the registry, a `.gguf` file, an address, or one's own. Without it, L_b and R_b cannot be
+    /// measured.
+    pub fn llm(self, llm: impl Into<Component<dyn Generator>>) -> Self {
+        Self { llm: Some(llm.into()), ..self }
+    }
+
+    /// What judges documents. By default gold labels where every document has one, else the axis's own scorer.
+    pub fn document_scorer(self, scorer: impl Into<Component<dyn BiasScorer>>) -> Self {
+        Self { documents: Some(scorer.into()), ..self }
+    }
+
+    /// What judges answers that are no choices. By default the axis's own scorer.
+    pub fn answer_scorer(self, scorer: impl Into<Component<dyn BiasScorer>>) -> Self {
+        Self { answers: Some(scorer.into()), ..self }
+    }
+
+    /// How the nearest documents are ranked; as the index ranks them where it is not said.
+    pub fn ranking(self, ranking: impl Ranking + 'static) -> Self {
+        Self { ranking: Some(Arc::new(ranking)), ..self }
+    }
+
+    /// Documents given to the LLM, 1 to 1000; E_b takes the majority of each pole over them. 1 where it is not said.
+    pub fn top_k(self, top_k: usize) -> Self {
+        Self { top_k, ..self }
+    }
+
+    /// Seed of the bootstrap; 0 where it is not said.
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// The settings of an experiment: index, ranking, top k and seed.
+    pub fn measured_as(self, config: MeasureConfig) -> Self {
+        let MeasureConfig { top_k, index, temperature, seed } = config;
+        let ranking = StochasticRanking::at(temperature, seed);
+        Self { top_k, backend: index.backend(), ranking, seed, ..self }
+    }
+
+    /// How an LLM by name answers.
+    pub fn generate(self, config: GenerateConfig) -> Self {
+        Self { generate: config, ..self }
+    }
+
+    /// How an LLM by address is asked.
+    pub fn server(self, config: ServerConfig) -> Self {
+        Self { server: config, ..self }
+    }
+
+    /// Where models, store and progress are. Without it, models are those of [`Models::from_env`], nothing is stored and no
+    /// progress shown.
+    pub fn workspace(self, workspace: &Workspace) -> Self {
+        Self { workspace: Some(workspace.clone()), ..self }
+    }
+
+    /// Looks up every part by name, pulling what is missing, and checks that they fit one another. Nothing has run then.
+    ///
+    /// # Errors
+    /// Unknown names, settings out of range, a scorer of another axis, an axis whose answers nothing can score.
+    pub fn build(self) -> Result<System> {
+        let workspace = match self.workspace {
+            Some(workspace) => workspace,
+            None => Workspace::new(Models::from_env()?),
+        };
+        let axis = match self.axis {
+            Component::Given(axis) => axis,
+            Component::Named(name) => Arc::new(load_axis(&name)?),
+        };
+        TOP_K.check("top-k", self.top_k)?;
+        if let Some(ranking) = &self.ranking {
+            ranking.check()?;
+        }
+        let (models, progress) = (workspace.models(), workspace.progress());
+        let scorer = |part: Component<dyn BiasScorer>| -> Result<Arc<dyn BiasScorer>> {
+            let scorer = match part {
+                Component::Given(scorer) => scorer,
+                Component::Named(name) => scorer::by_name(&axis, Some(&name), models, progress)?,
+            };
+            if scorer.axis() != axis.name {
+                let (expected, received) = (axis.name.clone(), scorer.axis().into());
+                return Err(Error::ScorerAxis { expected, received });
+            }
+            Ok(workspace.scorer(scorer))
+        };
+        let documents = match self.documents {
+            Some(Component::Named(name)) => {
+                scorer::check_name(&axis, &name)?;
+                DocumentScorer::Named(Some(name))
+            }
+            Some(given) => DocumentScorer::Given(scorer(given)?),
+            None => DocumentScorer::Named(None),
+        };
+        let embedder = match self.embedder {
+            None => None,
+            Some(Component::Given(embedder)) => Some(workspace.embedder(embedder)),
+            Some(Component::Named(name)) => Some(workspace.embedder(models.embedder(&name, progress)?)),
+        };
+        let llm = match self.llm {
+            None => None,
+            Some(part) => {
+                let scorer = match (axis.answering, self.answers) {
+                    (Answering::Choice, _) => None,
+                    (Answering::Name | Answering::Text, Some(part)) => Some(scorer(part)?),
+                    (Answering::Name | Answering::Text, None) => {
+                        Some(scorer(Component::Given(scorer::of_answers(&axis, models, progress)?))?)
+                    }
+                };
+                let generator = match part {
+                    Component::Given(generator) => generator,
+                    Component::Named(name) => {
+                        models.generator(&name.parse()?, &self.generate, &self.server, progress)?
+                    }
+                };
+                Some(Llm { generator: workspace.llm(generator), scorer })
+            }
+        };
+        let prompter = Arc::new(Prompter::new(&axis)?);
+        let setting = Setting { axis, prompter, top_k: self.top_k, seed: self.seed, llm, workspace };
+        Ok(System { setting, embedder, backend: self.backend, ranking: self.ranking, documents })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+use std::sync::Arc;
+
+use ragbias_core::{Answering, Axis, ChoicePrompt, Choices, Document, Question, QuestionSet};
+use ragbias_stats::ClusterBootstrap;
+
+use super::llm::Llm;
+use crate::prompt::Prompter;
+use crate::{Error, Result, Workspace};
+
+/// What all stages of a system share.
+#[derive(Clone)]
+pub(super) struct Setting {
+    pub(super) axis: Arc<Axis>,
+    pub(super) prompter: Arc<Prompter>,
+    /// Documents given to the LLM.
+    pub(super) top_k: usize,
+    /// Seed of the bootstrap.
+    pub(super) seed: u64,
+    pub(super) llm: Option<Llm>,
+    pub(super) workspace: Workspace,
+}
+
+impl Setting {
+    pub(super) fn bootstrap(&self) -> ClusterBootstrap {
+        ClusterBootstrap::new(10_000, self.seed)
+    }
+
+    /// Refuses questions that cannot be asked on the axis.
+    pub(super) fn check(&self, questions: &QuestionSet) -> Result<()> {
+        if self.llm.is_some() {
+            questions.questions().iter().try_for_each(|question| claims(&self.axis, question).map(drop))?;
+        }
+        Ok(())
+    }
+}
+
+/// A question as an LLM is asked it: the prompt, and the claims that it chooses between.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Asked {
+    pub(super) prompt: String,
+    /// Where answers are choices.
+    pub(super) claims: Option<Choices>,
+}
+
+impl Asked {
+    pub(super) fn new(setting: &Setting, question: &Question, context: &[&Document]) -> Result<Self> {
+        let prompt = setting.prompter.prompt(&question.text, context)?;
+        Ok(Self { prompt, claims: claims(&setting.axis, question)?.cloned() })
+    }
+
+    /// As a choice, where it is one.
+    pub(super) fn choice(&self) -> Option<ChoicePrompt<'_>> {
+        let Choices { negative, positive } = self.claims.as_ref()?;
+        Some(ChoicePrompt { prompt: &self.prompt, negative, positive })
+    }
+}
+
+fn claims<'q>(axis: &Axis, question: &'q Question) -> Result<Option<&'q Choices>> {
+    match (axis.answering, &question.choices) {
+        (Answering::Name | Answering::Text, _) => Ok(None),
+        (Answering::Choice, Some(choices)) => Ok(Some(choices)),
+        (Answering::Choice, None) => {
+            Err(Error::NoChoices { axis: axis.name.clone(), question: question.id.clone() })
+        }
+    }
+}
