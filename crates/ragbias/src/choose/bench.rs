@@ -128,8 +128,8 @@ impl<'a> Bench<'a> {
             .embedder(Arc::clone(&self.base.embedder))
             .llm(generator)
             .build()?;
-        let asked = Asked { indexed: system.searching(&self.judged, &self.base.embedded), bench: self };
-        let before = asked.biases(&self.base.embedded, &self.validation)?;
+        let with_llm = WithLlm { indexed: system.searching(&self.judged, &self.base.embedded), bench: self };
+        let before = with_llm.biases(&self.base.embedded, &self.validation)?;
         let base_evaluation = self.base.evaluate(None)?;
         let name = self.recipe.base.clone();
         let mut choice = Choice {
@@ -139,7 +139,13 @@ impl<'a> Bench<'a> {
             llm: llm.clone(),
             delta: config.delta,
             status: line.conflict.target.status,
-            base: asked.confirm(&self.base.embedded, before, base_evaluation.as_ref(), name, config.delta)?,
+            base: with_llm.confirm(
+                &self.base.embedded,
+                before,
+                base_evaluation.as_ref(),
+                name,
+                config.delta,
+            )?,
             controls: Vec::new(),
             left_out: Vec::new(),
             chosen: None,
@@ -151,7 +157,7 @@ impl<'a> Bench<'a> {
         if choice.reason.is_some() {
             return Ok(choice);
         }
-        drop(asked);
+        drop(with_llm);
         let target = line.conflict.target.value;
         for &kind in &config.controls {
             self.workspace.progress().note(&format!("{} with {llm}: {}", self.axis.name, kind.name()));
@@ -163,9 +169,16 @@ impl<'a> Bench<'a> {
                 }
                 Err(error) => return Err(error),
             };
-            let asked = Asked { indexed: system.searching(&self.judged, &self.base.embedded), bench: self };
-            let turned =
-                asked.turn(control.as_ref(), before, target, resolution, config, base_evaluation.as_ref())?;
+            let with_llm =
+                WithLlm { indexed: system.searching(&self.judged, &self.base.embedded), bench: self };
+            let turned = with_llm.turn(
+                control.as_ref(),
+                before,
+                target,
+                resolution,
+                config,
+                base_evaluation.as_ref(),
+            )?;
             let subject = subject(&self.axis.name, &self.part.data);
             let path = PathBuf::from(CONTROLS).join(slug_of(&[&subject, llm, kind.name()]));
             let turned = Turned { path, ..turned };
@@ -271,13 +284,13 @@ fn nothing_to_turn(line: &LlmFit, before: &Biases, resolution: f64) -> Option<St
     })
 }
 
-/// A bench whose LLM is asked.
-struct Asked<'b, 'a> {
+/// The base's corpus, with the LLM that is chosen for.
+struct WithLlm<'b, 'a> {
     bench: &'b Bench<'a>,
     indexed: Indexed,
 }
 
-impl Asked<'_, '_> {
+impl WithLlm<'_, '_> {
     /// E_b and R_b of a corpus as it is searched.
     fn biases(&self, embedded: &Embedded, on: &Inputs) -> Result<Biases> {
         let found = self.indexed.searched_as(embedded.clone()).retrieve(&on.questions)?;

@@ -6,7 +6,7 @@ use ragbias_core::{
     in_order,
 };
 
-use super::setting::{Asked, Setting};
+use super::setting::{Prompt, Setting};
 use crate::measured::{AnswerBias, Coverage, NothingScored};
 use crate::{Error, Result};
 
@@ -17,55 +17,62 @@ pub(super) struct Llm {
     pub(super) scorer: Option<Arc<dyn BiasScorer>>,
 }
 
-/// What an LLM says to one prompt, judged.
+/// An LLM's answer to one prompt, judged.
 #[derive(Clone)]
-struct Said {
+struct JudgedAnswer {
     text: String,
     verdict: Verdict,
     choice: Option<Choice>,
 }
 
-/// Some questions, each as it is asked, with their topics.
-pub(super) struct Sheet<'q> {
+/// The prompts of a set of questions, and the bias that their answers have.
+pub(super) struct PromptSet<'q> {
     pub(super) bias: AnswerBias,
-    pub(super) asked: Vec<Asked>,
+    pub(super) prompts: Vec<Prompt>,
+    /// Of each question.
     pub(super) topics: Vec<&'q str>,
 }
 
 impl Llm {
-    /// Answers to all questions of all sheets: every prompt is asked once, all of them in one call, under a name for the progress.
-    pub(super) fn answer(&self, setting: &Setting, name: &str, sheets: &[Sheet<'_>]) -> Result<Vec<Answers>> {
-        let mut places: HashMap<&Asked, usize> = HashMap::new();
-        let mut prompts: Vec<&Asked> = Vec::new();
-        for asked in sheets.iter().flat_map(|sheet| &sheet.asked) {
-            places.entry(asked).or_insert_with(|| {
-                prompts.push(asked);
-                prompts.len() - 1
+    /// Answers to several sets of prompts: each distinct prompt is asked once, all of them in one call, under a name for the progress.
+    pub(super) fn answer(
+        &self,
+        setting: &Setting,
+        name: &str,
+        sets: &[PromptSet<'_>],
+    ) -> Result<Vec<Answers>> {
+        let mut places: HashMap<&Prompt, usize> = HashMap::new();
+        let mut distinct: Vec<&Prompt> = Vec::new();
+        for prompt in sets.iter().flat_map(|set| &set.prompts) {
+            places.entry(prompt).or_insert_with(|| {
+                distinct.push(prompt);
+                distinct.len() - 1
             });
         }
-        let said = self.ask(setting, name, &prompts)?;
+        let answered = self.ask(setting, name, &distinct)?;
         let bootstrap = setting.bootstrap();
-        (sheets.iter())
-            .map(|sheet| {
-                let said: Vec<Said> = sheet.asked.iter().map(|asked| said[places[asked]].clone()).collect();
-                let verdicts: Vec<Verdict> = said.iter().map(|said| said.verdict).collect();
-                let bias = match bootstrap.bias(&verdicts, &sheet.topics) {
+        (sets.iter())
+            .map(|set| {
+                let answers: Vec<&JudgedAnswer> =
+                    set.prompts.iter().map(|prompt| &answered[places[prompt]]).collect();
+                let verdicts: Vec<Verdict> = answers.iter().map(|answer| answer.verdict).collect();
+                let bias = match bootstrap.bias(&verdicts, &set.topics) {
                     Ok(bias) => Ok(bias),
                     Err(ragbias_core::Error::NothingScored(counts)) => {
-                        Err(NothingScored { bias: sheet.bias, counts })
+                        Err(NothingScored { bias: set.bias, counts })
                     }
                     Err(error) => return Err(error.into()),
                 };
-                let choices = said.iter().filter_map(|said| said.choice).collect();
-                let texts = said.into_iter().map(|said| said.text).collect();
+                let choices = answers.iter().filter_map(|answer| answer.choice).collect();
+                let texts = answers.into_iter().map(|answer| answer.text.clone()).collect();
                 Ok(Answers { bias, texts, verdicts, choices })
             })
             .collect()
     }
 
-    fn ask(&self, setting: &Setting, name: &str, prompts: &[&Asked]) -> Result<Vec<Said>> {
+    fn ask(&self, setting: &Setting, name: &str, prompts: &[&Prompt]) -> Result<Vec<JudgedAnswer>> {
         let step = setting.workspace.progress().begin(name, prompts.len() as u64, Unit::Items);
-        let choices: Option<Vec<_>> = prompts.iter().map(|asked| asked.choice()).collect();
+        let choices: Option<Vec<_>> = prompts.iter().map(|prompt| prompt.choice()).collect();
         if let Some(choices) = choices {
             let chosen = in_order(choices.len(), |keep| {
                 self.generator.choose(&choices, &|number, chosen| {
@@ -73,13 +80,11 @@ impl Llm {
                     keep(number, chosen)
                 })
             })?;
-            return Ok(prompts
-                .iter()
-                .zip(chosen)
-                .map(|(asked, chosen)| Said::choice(asked, &chosen))
-                .collect());
+            let answers =
+                prompts.iter().zip(&chosen).map(|(prompt, chosen)| JudgedAnswer::choice(prompt, chosen));
+            return Ok(answers.collect());
         }
-        let texts: Vec<&str> = prompts.iter().map(|asked| asked.prompt.as_str()).collect();
+        let texts: Vec<&str> = prompts.iter().map(|prompt| prompt.text.as_str()).collect();
         let answers = in_order(texts.len(), |keep| {
             self.generator.generate(&texts, &|number, answer| {
                 step.advance(1);
@@ -91,7 +96,7 @@ impl Llm {
     }
 
     /// Scores answers. A refusal is none, whoever it names; of what was cut, only a pole that came counts.
-    fn judge(&self, setting: &Setting, answers: Vec<Answer>) -> Result<Vec<Said>> {
+    fn judge(&self, setting: &Setting, answers: Vec<Answer>) -> Result<Vec<JudgedAnswer>> {
         let Some(scorer) = &self.scorer else {
             return Err(Error::NoAnswerScorer { axis: setting.axis.name.clone() });
         };
@@ -103,17 +108,17 @@ impl Llm {
             .map(|answer| {
                 let verdict = if said(&answer) { scored.next() } else { None };
                 let verdict = answer.finish.verdict(verdict.unwrap_or(Verdict::Unscored));
-                Said { text: answer.text, verdict, choice: None }
+                JudgedAnswer { text: answer.text, verdict, choice: None }
             })
             .collect())
     }
 }
 
-impl Said {
+impl JudgedAnswer {
     /// The claim that was chosen.
-    fn choice(asked: &Asked, chosen: &Chosen) -> Self {
+    fn choice(prompt: &Prompt, chosen: &Chosen) -> Self {
         let verdict = chosen.verdict();
-        let text = match (verdict, &asked.claims) {
+        let text = match (verdict, &prompt.claims) {
             (Verdict::POSITIVE, Some(Choices { positive, .. })) => positive.clone(),
             (Verdict::NEGATIVE, Some(Choices { negative, .. })) => negative.clone(),
             _ => String::new(),

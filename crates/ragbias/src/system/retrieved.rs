@@ -7,8 +7,8 @@ use ragbias_stats::JudgedRanking;
 use super::Labels;
 use super::embedded::Embedded;
 use super::judged::Judged;
-use super::llm::{Answers, Sheet};
-use super::setting::{Asked, Setting};
+use super::llm::{Answers, PromptSet};
+use super::setting::{Prompt, Setting};
 use crate::measured::AnswerBias;
 use crate::{Error, Result};
 
@@ -128,17 +128,17 @@ impl Retrieved {
         Ok(answers.into_iter().next().expect("answers to one set of questions; this is a bug"))
     }
 
-    fn sheet(&self, setting: &Setting) -> Result<Sheet<'_>> {
+    fn prompts(&self, setting: &Setting) -> Result<PromptSet<'_>> {
         let questions = self.questions.questions();
-        let asked = (questions.iter().zip(self.ranked.iter()))
+        let prompts = (questions.iter().zip(self.ranked.iter()))
             .map(|(question, hits)| {
                 let context: Vec<&Document> =
                     hits.iter().map(|hit| self.corpus().document(hit.document)).collect();
-                Asked::new(setting, question, &context)
+                Prompt::new(setting, question, &context)
             })
             .collect::<Result<_>>()?;
         let topics = questions.iter().map(Question::cluster).collect();
-        Ok(Sheet { bias: AnswerBias::RagBias, asked, topics })
+        Ok(PromptSet { bias: AnswerBias::RagBias, prompts, topics })
     }
 
     fn corpus(&self) -> &Corpus {
@@ -186,20 +186,20 @@ impl Retrieved {
 /// Asks the LLM of a setting all questions of several retrievals, in one pass: R_b of each.
 pub(super) fn answer_all(setting: &Setting, all: &[Retrieved]) -> Result<Vec<Answers>> {
     let llm = setting.llm.as_ref().ok_or(Error::NoLlm)?;
-    let sheets = all.iter().map(|retrieved| retrieved.sheet(setting)).collect::<Result<Vec<_>>>()?;
-    llm.answer(setting, "asking with context", &sheets)
+    let sets = all.iter().map(|retrieved| retrieved.prompts(setting)).collect::<Result<Vec<_>>>()?;
+    llm.answer(setting, "asking with context", &sets)
 }
 
 /// The answers without context: L_b.
 pub(super) fn baseline(setting: &Setting, questions: &QuestionSet) -> Result<Answers> {
     let llm = setting.llm.as_ref().ok_or(Error::NoLlm)?;
     let asked = questions.questions();
-    let sheet = Sheet {
+    let set = PromptSet {
         bias: AnswerBias::LlmBias,
-        asked: asked.iter().map(|question| Asked::new(setting, question, &[])).collect::<Result<_>>()?,
+        prompts: asked.iter().map(|question| Prompt::new(setting, question, &[])).collect::<Result<_>>()?,
         topics: asked.iter().map(Question::cluster).collect(),
     };
-    let answers = llm.answer(setting, "asking without context", &[sheet])?;
+    let answers = llm.answer(setting, "asking without context", &[set])?;
     Ok(answers.into_iter().next().expect("answers to one set of questions; this is a bug"))
 }
 

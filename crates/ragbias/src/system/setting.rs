@@ -34,24 +34,24 @@ impl Setting {
     }
 }
 
-/// A question as an LLM is asked it: the prompt, and the claims that it chooses between.
+/// What an LLM is asked: the text, and the claims that it chooses between.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Asked {
-    pub(super) prompt: String,
+pub(super) struct Prompt {
+    pub(super) text: String,
     /// Where answers are choices.
     pub(super) claims: Option<Choices>,
 }
 
-impl Asked {
+impl Prompt {
     pub(super) fn new(setting: &Setting, question: &Question, context: &[&Document]) -> Result<Self> {
-        let prompt = setting.prompter.prompt(&question.text, context)?;
-        Ok(Self { prompt, claims: claims(&setting.axis, question)?.cloned() })
+        let text = setting.prompter.prompt(&question.text, context)?;
+        Ok(Self { text, claims: claims(&setting.axis, question)?.cloned() })
     }
 
     /// As a choice, where it is one.
     pub(super) fn choice(&self) -> Option<ChoicePrompt<'_>> {
         let Choices { negative, positive } = self.claims.as_ref()?;
-        Some(ChoicePrompt { prompt: &self.prompt, negative, positive })
+        Some(ChoicePrompt { prompt: &self.text, negative, positive })
     }
 }
 
