@@ -83,7 +83,7 @@ pub struct Example {
 /// Takes the documents nearest to each question and to the question behind each pole's instruction, and sorts them by
 /// the scorer's verdict.
 ///
-/// `verdicts` are those of the corpus's documents, in order: see [`judge`].
+/// `verdicts` are those of the corpus's documents, in order.
 ///
 /// # Errors
 /// Whatever the embedder or the index fails with.
