@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use minijinja::{Environment, UndefinedBehavior, context};
-use ragbias_core::{Axis, Document, Prompts};
+use ragbias_core::{Axis, Document, Prompts, guarded};
 use ragbias_data::read_text;
 
 use crate::{Error, Result};
@@ -12,8 +12,9 @@ use crate::{Error, Result};
 /// Bytes of a template at most.
 const LONGEST: usize = 64 << 10;
 
-/// Steps of a template at most.
-const FUEL: u64 = 1 << 20;
+/// Steps of a template at most, and as many times 64 bytes that it makes. A list can be nested by a level for every few steps, and
+/// is written and dropped level by level, for which there is stack.
+const FUEL: u64 = 1 << 18;
 
 const WITH: &str = "with-context";
 const WITHOUT: &str = "without-context";
@@ -29,6 +30,19 @@ impl Prompter {
     /// # Errors
     /// A template that cannot be parsed, asks for something that there is not, or leaves out the question or the context.
     pub(crate) fn new(axis: &Axis) -> Result<Self> {
+        let prompter = with_deep_stack(|| Self::parse(axis)).map_err(|reason| Error::Prompt {
+            axis: axis.name.clone(),
+            template: WITH,
+            reason,
+        })??;
+        // Whatever fails with every question fails here.
+        let sample = Document::new("sample", "A text.");
+        prompter.prompt("A question?", &[&sample])?;
+        prompter.prompt("A question?", &[])?;
+        Ok(prompter)
+    }
+
+    fn parse(axis: &Axis) -> Result<Self> {
         let wording = axis.wording();
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -41,11 +55,6 @@ impl Prompter {
                     name,
                     format!("it has {} bytes, expected at most {LONGEST}", source.len()),
                 ));
-            }
-            // Blocks within blocks are parsed by as many calls within calls.
-            let depth = source.matches("{%").count() + source.matches(['(', '[']).count();
-            if depth > 500 {
-                return Err(wrong(name, "it has more than 500 tags and brackets".into()));
             }
             environment
                 .add_template_owned(name, source.to_owned())
@@ -76,12 +85,7 @@ impl Prompter {
                 return Err(wrong(name, "the request is not in it: {{ request }}".into()));
             }
         }
-        let prompter = Self { environment, request: wording.request.to_owned(), axis: axis.name.clone() };
-        // Whatever fails with every question fails here.
-        let sample = Document::new("sample", "A text.");
-        prompter.prompt("A question?", &[&sample])?;
-        prompter.prompt("A question?", &[])?;
-        Ok(prompter)
+        Ok(Self { environment, request: wording.request.to_owned(), axis: axis.name.clone() })
     }
 
     /// The whole prompt, with documents, best first, or without. A choice's options are added by the generator, which shows them
@@ -90,18 +94,33 @@ impl Prompter {
         let name = if documents.is_empty() { WITHOUT } else { WITH };
         let documents: Vec<String> = documents.iter().map(|document| document.full_text()).collect();
         let request = &self.request;
-        let rendered = self.environment.get_template(name).and_then(|template| {
+        let render = || {
+            let template = self.environment.get_template(name)?;
             if documents.is_empty() {
                 return template.render(context! { question, request });
             }
             template.render(context! { question, request, context => documents.join("\n\n"), documents })
-        });
-        rendered.map_err(|error| Error::Prompt {
+        };
+        let rendered = with_deep_stack(|| render().map_err(|error| error.to_string()));
+        rendered.and_then(|rendered| rendered).map_err(|reason| Error::Prompt {
             axis: self.axis.clone(),
             template: name,
-            reason: error.to_string(),
+            reason,
         })
     }
+}
+
+/// Bytes of stack: the template engine calls itself for every level of what it parses, writes or drops, and a template of this length and
+/// of these steps has some 16,000.
+const STACK: usize = 128 << 20;
+
+/// Runs the template engine on a thread with a deep stack; a panic of it is an error.
+fn with_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || guarded(work));
+        let result = thread.map_err(|error| error.to_string())?.join();
+        result.unwrap_or_else(|_| Err("it could not be rendered".into()))
+    })
 }
 
 /// Reads the wording of a file: the keys of `[prompts]` in an axis's file.
@@ -167,7 +186,25 @@ mod tests {
         let with = format!("{endless}{{{{ question }}}}{{{{ context }}}}{{{{ request }}}}");
         assert!(refused(Some(&with), None).contains("fuel"), "{}", refused(Some(&with), None));
         let deep = format!("{{{{ {}1{} }}}}", "(".repeat(5000), ")".repeat(5000));
-        assert!(refused(Some(&deep), None).contains("more than 500"));
+        assert!(refused(Some(&deep), None).contains("recursion"), "{}", refused(Some(&deep), None));
         assert!(refused(Some(&"x".repeat(LONGEST + 1)), None).contains("bytes"));
+    }
+
+    /// Each of them ended the process, out of stack.
+    #[test]
+    fn a_template_may_go_as_deep_as_its_length_and_its_steps_allow() {
+        let nots = format!("{{{{ {}true }}}}", "not ".repeat(15_000));
+        let nest = |levels: usize| {
+            format!(
+                "{{% set ns = namespace(x=[]) %}}{{% for i in range({levels}) %}}{{% set ns.x = [ns.x] %}}{{% endfor %}}"
+            )
+        };
+        for (deep, reason) in
+            [(nots, ""), (nest(10_000), ""), (nest(90_000), "fuel"), (nest(100) + "{{ ns.x }}", "")]
+        {
+            let with = format!("{deep}{{{{ question }}}}{{{{ context }}}}{{{{ request }}}}");
+            let refusal = refused(Some(&with), None);
+            assert!(refusal.contains(reason) && refusal.is_empty() == reason.is_empty(), "{refusal}");
+        }
     }
 }
