@@ -1,6 +1,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use ragbias_core::limits::{OutOfLimits, PROJECTION, TEMPERATURE};
 use ragbias_core::{ContentId, Corpus, Embedder, IndexBackend};
 use ragbias_embed::Projected;
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,14 @@ impl How {
         Self { embedder: embedder.to_owned(), merge: None, training: None, projection: None, ranking: None }
     }
 
+    /// A temperature below 0 would put the furthest documents first.
+    fn check(&self) -> std::result::Result<(), OutOfLimits> {
+        if let Some(moved) = &self.projection {
+            PROJECTION.check("alpha", moved.alpha as f32)?;
+        }
+        self.ranking.map_or(Ok(()), |drawn| TEMPERATURE.check("temperature", drawn.temperature))
+    }
+
     /// A corpus, searched as `control.json` in a folder says.
     ///
     /// # Errors
@@ -89,6 +98,7 @@ impl How {
             return Err(wrong(reason.into()));
         }
         let File { how, ids } = serde_json::from_value(value).map_err(|error| wrong(error.to_string()))?;
+        how.check().map_err(|error| wrong(error.to_string()))?;
         let embedder: Arc<dyn Embedder> = if how.merge.is_some() {
             let place = folder.join(EMBEDDER);
             workspace.models().embedder(&place.to_string_lossy(), workspace.progress())?
