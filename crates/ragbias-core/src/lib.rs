@@ -53,7 +53,7 @@ pub use content_id::{ContentHasher, ContentId};
 pub use corpus::{Corpus, DocId, Document};
 pub use embeddings::Embeddings;
 pub use error::{Error, Result};
-pub use guard::guarded;
+pub use guard::{guarded, with_deep_stack};
 pub use lean::{Lean, Verdict};
 pub use progress::{Progress, Silent, Step, Unit};
 pub use question::{Choices, Question, QuestionSet};

@@ -4,6 +4,7 @@ mod python;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value, context};
+use ragbias_core::with_deep_stack;
 
 use crate::file::GgufFile;
 use crate::{Error, Result};
@@ -31,11 +32,9 @@ const NAME: &str = "chat";
 
 /// Templates of published models have up to some 20 KB.
 const LONGEST: usize = 64 << 10;
-/// Steps of a template, and as many times 64 bytes that it makes: published ones take some hundreds for one message.
+/// Steps of a template, and as many times 64 bytes that it makes: published ones take some hundreds for one message. A list can
+/// be nested by a level for every few steps, and is written and dropped level by level, for which there is stack.
 const FUEL: u64 = 1 << 18;
-/// A parser goes as deep as a template's expressions do, and whatever writes or drops a list as deep as it is nested, which is
-/// a level for every few steps.
-const STACK: usize = 128 << 20;
 
 impl Template {
     /// The file's own; `bos_and_eos` are the texts of these tokens where the model has them.
@@ -116,11 +115,7 @@ impl Chat {
 
 /// What `work` gives on a stack that is deep enough for any template; `done` says what is being done to one.
 fn with_stack<T: Send>(done: &str, work: impl FnOnce() -> T + Send) -> Result<T, String> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
-        let result = thread.map_err(|error| error.to_string())?.join();
-        result.map_err(|_| format!("it could not be {done}"))
-    })
+    with_deep_stack(work).map_err(|reason| format!("it could not be {done}: {reason}"))
 }
 
 fn failed(file: &GgufFile, reason: String) -> Error {

@@ -156,7 +156,10 @@ impl Experiment {
             if part.limit == Some(0) {
                 return wrong("limit", "at least 1", "0".into());
             }
-            Prompter::new(&self.axis(part)?)?;
+            Prompter::new(&self.axis(part)?).map_err(|error| match &self.prompt {
+                Some(path) => error.in_file(path),
+                None => error,
+            })?;
             // Said when they are used.
             part.inputs(&Silent)?;
         }

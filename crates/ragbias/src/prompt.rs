@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use minijinja::{Environment, UndefinedBehavior, context};
-use ragbias_core::{Axis, Document, Prompts, guarded};
+use ragbias_core::{Axis, Document, Prompts, with_deep_stack};
 use ragbias_data::read_text;
 
 use crate::{Error, Result};
@@ -108,19 +108,6 @@ impl Prompter {
             reason,
         })
     }
-}
-
-/// Bytes of stack: the template engine calls itself for every level of what it parses, writes or drops, and a template of this length and
-/// of these steps has some 16,000.
-const STACK: usize = 128 << 20;
-
-/// Runs the template engine on a thread with a deep stack; a panic of it is an error.
-fn with_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || guarded(work));
-        let result = thread.map_err(|error| error.to_string())?.join();
-        result.unwrap_or_else(|_| Err("it could not be rendered".into()))
-    })
 }
 
 /// Reads the wording of a file: the keys of `[prompts]` in an axis's file.

@@ -32,7 +32,7 @@ fn with_damage(whole: &[u8], seed: u64) -> Vec<u8> {
 fn a_damaged_experiment_recipe_or_manifest_is_read_or_refused_with_its_name() {
     let written = Written::new(tempfile::tempdir().unwrap());
     let seeds = seeds("experiment");
-    assert_eq!(seeds.len(), 8);
+    assert_eq!(seeds.len(), 9);
     for whole in &seeds {
         assert!(written.read(whole), "{}", String::from_utf8_lossy(whole));
         for seed in 0..200 {
@@ -48,11 +48,32 @@ const DAMAGES: [u64; 2] = [40, 300];
 fn a_damaged_file_is_read_or_refused_with_its_name_although_its_checksum_is_right() {
     let saved = Saved::new(|| tempfile::tempdir().unwrap());
     let seeds = seeds("saved");
-    assert_eq!(seeds.len(), 14);
+    assert_eq!(seeds.len(), 15);
     for whole in &seeds {
         assert!(saved.read(whole), "{}", String::from_utf8_lossy(whole));
-        for seed in 0..DAMAGES[usize::from(whole[0] > b'L')] {
+        for seed in 0..DAMAGES[usize::from(whole[0] > b'Q')] {
             saved.read(&with_damage(whole, seed));
         }
+    }
+    // Every file is back in its place.
+    assert!(seeds.iter().all(|whole| saved.read(whole)));
+}
+
+/// Found with the fuzz target: a temperature below 0 put the furthest documents first, and a direction of another embedder was
+/// refused without the file.
+#[test]
+fn a_control_that_means_nothing_is_refused_with_its_name() {
+    let saved = Saved::new(|| tempfile::tempdir().unwrap());
+    let whole = include_str!("../../../tests/fuzz/seeds/saved/control");
+    assert!(saved.read(whole.as_bytes()));
+    for (from, to) in [
+        ("\"temperature\": 0.5", "\"temperature\": -0.5"),
+        ("\"alpha\": 0.5", "\"alpha\": 1e300"),
+        ("\"direction\": [", "\"direction\": [0.1,"),
+        ("\"seed\": 7", "\"seeds\": 7"),
+    ] {
+        let changed = whole.replacen(from, to, 1);
+        assert_ne!(changed, whole);
+        assert!(!saved.read(changed.as_bytes()), "{to}");
     }
 }

@@ -8,8 +8,15 @@ use ragbias::generate::Options;
 use ragbias::{Experiment, Recipe, Result};
 use tempfile::TempDir;
 
-const NAMES: [&str; 6] =
-    ["experiment.toml", "recipe.toml", "manifest.toml", "axis.toml", "options.toml", "options.json"];
+const NAMES: [&str; 7] = [
+    "experiment.toml",
+    "recipe.toml",
+    "manifest.toml",
+    "axis.toml",
+    "options.toml",
+    "options.json",
+    "prompts.toml",
+];
 
 /// What a manifest is of.
 const DATA: [(&str, &str); 3] = [
@@ -25,6 +32,9 @@ const DATA: [(&str, &str); 3] = [
     ),
     ("qrels.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td2\t1\n"),
 ];
+
+/// What an experiment asks with a file of prompts.
+const PART: &str = "[[part]]\naxis = \"gender\"\ndata = \"gender\"\nembedders = [\"minilm\"]\n";
 
 /// A folder for files of all kinds.
 pub struct Written(TempDir);
@@ -59,6 +69,13 @@ impl Written {
             "experiment.toml" => drop(Experiment::read(path)?),
             "recipe.toml" => drop(Recipe::read(path)?),
             "manifest.toml" => drop(Dataset::read(self.0.path(), None, &Silent)?),
+            "prompts.toml" => {
+                let asking = self.0.path().join("asking.toml");
+                let prompt = path.display();
+                let experiment = format!("name = \"asking\"\nprompt = \"{prompt}\"\n{PART}");
+                fs_err::write(&asking, experiment)?;
+                drop(Experiment::read(&asking)?);
+            }
             "axis.toml" => drop(load_axis(&path.display().to_string())?),
             _ => drop(Options::read(path)?),
         }

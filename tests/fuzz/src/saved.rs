@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ragbias::core::testing::HashEmbedder;
-use ragbias::core::{ContentHasher, ContentId, Embedder, Role, Silent, VectorIndex};
-use ragbias::embed::TextEmbedderConfig;
-use ragbias::index::{ExactIndex, HnswConfig, HnswIndex};
+use ragbias::core::{ContentHasher, ContentId, Corpus, Document, Embedder, Role, Silent, VectorIndex};
+use ragbias::embed::{TextEmbedder, TextEmbedderConfig};
+use ragbias::index::{Exact, ExactIndex, HnswConfig, HnswIndex};
 use ragbias::tune::{Base, Scope, Texts, Tuned, Weights};
-use ragbias::{FitConfig, Models, fit_files, report, report_without_pixels};
+use ragbias::{FitConfig, Models, Retriever, Workspace, fit_files, report, report_without_pixels};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -36,6 +36,7 @@ const RUN: [(&str, &[u8]); 7] = [
 /// The other files, by the folders that they lie in.
 const INDEX: [&str; 3] = ["index.json", "graph.bin", "vectors.vec"];
 const EXACT: &str = "exact.vec";
+const CONTROL: &str = "control.json";
 const CARD: &str = "ragbias.json";
 const STATES: &str = "states.f16";
 const VERIFIED: &str = ".minilm.verified.json";
@@ -71,6 +72,7 @@ pub struct Saved {
     /// The files of the index and of the member, and where they lie.
     files: BTreeMap<&'static str, (PathBuf, Vec<u8>)>,
     questions: HashEmbedder,
+    member_id: ContentId,
 }
 
 /// A text that every member embeds.
@@ -111,9 +113,13 @@ impl Saved {
         add(CARD, at("member").join(CARD));
         let mut entries = fs_err::read_dir(at("states")).expect("a folder");
         add(STATES, entries.next().expect("one file").expect("one file").path());
+        let control = include_bytes!("../seeds/saved/control");
+        files.insert(CONTROL, (at("control").join(CONTROL), control[1..].to_vec()));
+        fs_err::create_dir(at("control")).expect("a folder");
         files.insert(VERIFIED, (at("models").join(VERIFIED), b"{}".to_vec()));
         fs_err::create_dir(at("models")).expect("a folder");
-        Self { root, base, files, questions }
+        let member = TextEmbedder::load(&at("member"), &TextEmbedderConfig::default()).expect("a member");
+        Self { base, files, questions, member_id: member.id(), root }
     }
 
     /// Hidden states of a text, from a file in a folder where they are there.
@@ -140,6 +146,7 @@ impl Saved {
         let read = match *name {
             EXACT => self.search(named(ExactIndex::load(path), EXACT)),
             CARD => self.embed(folder),
+            CONTROL => self.retrieve(folder),
             STATES => self.vectors(folder),
             VERIFIED => {
                 let models = Models::in_folder(folder).expect("the registry");
@@ -149,7 +156,8 @@ impl Saved {
             _ => self.search(named(HnswIndex::load(folder), folder.display())),
         };
         fs_err::write(path, whole).expect("a file");
-        fs_err::write(folder.join(INDEX[0]), &self.files[INDEX[0]].1).expect("a file");
+        let (path, index) = &self.files[INDEX[0]];
+        fs_err::write(path, index).expect("a file");
         read
     }
 
@@ -186,6 +194,19 @@ impl Saved {
                 let seal = ContentId::of(&bytes[..end]);
                 bytes[end..].copy_from_slice(seal.as_bytes());
             }
+            CONTROL => {
+                let Ok(mut control) = serde_json::from_slice::<Value>(input) else { return bytes };
+                // An embedder of its name would be fetched.
+                if let Some(how) = control.get_mut("how").and_then(Value::as_object_mut) {
+                    how.shift_remove("merge");
+                    let member = self.root.path().join("member");
+                    how.insert("embedder".into(), member.to_str().expect("a name in UTF-8").into());
+                }
+                if let Some(ids) = control.get_mut("ids").and_then(Value::as_object_mut) {
+                    ids.insert("base".into(), self.member_id.to_string().into());
+                }
+                return sealed(control).to_string().into();
+            }
             CARD => {
                 let Ok(Value::Object(mut card)) = serde_json::from_slice(input) else { return bytes };
                 let Some(checksum) = card.shift_remove("checksum") else { return bytes };
@@ -216,6 +237,19 @@ impl Saved {
         let name = member.to_str().expect("a name in UTF-8");
         let Some(embedder) = named(models.embedder(name, &Silent), name) else { return false };
         embedder.embed(&[TEXT], Role::Question).is_ok()
+    }
+
+    /// Whether a control retrieves, and finite scores.
+    fn retrieve(&self, folder: &Path) -> bool {
+        let documents = ["the mill", "a bridge by the sea", "the council hall"];
+        let documents = (0..).zip(documents).map(|(i, text): (usize, _)| Document::new(i.to_string(), text));
+        let corpus = Corpus::new(documents.collect()).expect("a corpus");
+        let models = Models::in_folder(self.root.path().join("models")).expect("the registry");
+        let retriever = Retriever::with(folder, &corpus, Exact, &Workspace::new(models));
+        let Some(retriever) = named(retriever, CONTROL) else { return false };
+        let Ok(found) = retriever.search(TEXT, 2) else { return false };
+        assert!(found.len() == 2 && found.iter().all(|found| found.score.is_finite()));
+        true
     }
 
     fn vectors(&self, folder: &Path) -> bool {

@@ -116,7 +116,8 @@ impl How {
         let embedded = match how.projection {
             Some(Moved { alpha, direction, .. }) => {
                 let base = Arc::clone(embedded.embedder());
-                embedded.asked_by(Arc::new(Projected::onto_direction(base, &direction, alpha as f32)?))?
+                let moved = Projected::onto_direction(base, &direction, alpha as f32);
+                embedded.asked_by(Arc::new(moved.map_err(|error| wrong(error.to_string()))?))?
             }
             None => embedded,
         };
