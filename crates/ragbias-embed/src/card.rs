@@ -1,12 +1,14 @@
 //! `ragbias.json`: what a tuned checkpoint says of itself, and whether it is still the one that was saved.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::files::{Object, read_json};
-use crate::model::checksum::{sha256, sha256_of};
+use crate::model::checksum::sha256_of;
+use crate::remembered::{remember, sha256_once};
 use crate::{Error, Result};
 
 /// The card's file.
@@ -60,7 +62,7 @@ impl Card {
         }
         let expected: BTreeMap<String, String> = serde_json::from_value(files.unwrap_or_default())
             .map_err(|reason| Error::Json { path, reason })?;
-        let received = sums(folder)?;
+        let received = sums(folder, None)?;
         for (name, sum) in &expected {
             match received.get(name) {
                 Some(received) if received == sum => {}
@@ -77,10 +79,11 @@ impl Card {
         }
     }
 
-    /// Writes the card of a folder that has everything else.
-    pub(crate) fn write(folder: &Path, card: &Value) -> Result<()> {
+    /// Writes the card of a folder that has everything else; of the file `known`, which was just written, the sum is given.
+    pub(crate) fn write(folder: &Path, card: &Value, known: (&str, String)) -> Result<()> {
         let mut card = card.clone();
-        card[FILES] = json!(sums(folder)?);
+        remember(&folder.join(known.0), &known.1)?;
+        card[FILES] = json!(sums(folder, Some(known))?);
         card[CHECKSUM] = sum_of(&card).into();
         let path = folder.join(CARD);
         let text = serde_json::to_string_pretty(&card)
@@ -93,9 +96,10 @@ fn sum_of(card: &Value) -> String {
     sha256_of(card.to_string().as_bytes())
 }
 
-/// The sums of every file below a folder but its card.
-fn sums(folder: &Path) -> Result<BTreeMap<String, String>> {
-    let mut sums = BTreeMap::new();
+/// The sums of every file below a folder but its card; the file of `known` is not read.
+fn sums(folder: &Path, known: Option<(&str, String)>) -> Result<BTreeMap<String, String>> {
+    let mut sums: BTreeMap<String, String> =
+        known.into_iter().map(|(name, sum)| (name.into(), sum)).collect();
     add_sums(folder, "", &mut sums)?;
     sums.remove(CARD);
     Ok(sums)
@@ -108,7 +112,9 @@ fn add_sums(folder: &Path, above: &str, sums: &mut BTreeMap<String, String>) -> 
         let name = format!("{above}{}", entry.file_name().to_string_lossy());
         // A link is what it leads to, as for whoever loads the checkpoint; below a folder that is one, nothing was saved.
         if path.is_file() {
-            sums.insert(name, sha256(&path)?);
+            if let Entry::Vacant(sum) = sums.entry(name) {
+                sum.insert(sha256_once(&path)?);
+            }
         } else if entry.file_type()?.is_dir() {
             add_sums(&path, &format!("{name}/"), sums)?;
         }
@@ -128,6 +134,7 @@ mod tests {
         Card::write(
             folder.path(),
             &json!({ "member": "m", "embedder_bias": 0.1 + 0.2, "none": null, "n": 5 }),
+            ("config.json", sha256_of(b"{}")),
         )
         .unwrap();
         folder

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use crate::card::Card;
 use crate::config::{CheckpointConfig, CheckpointFiles, DenseFile, IDENTITY, Module, StepConfig};
 use crate::files::{Object, read_json};
+use crate::model::checksum::sha256_of;
 use crate::parameters::Parameters;
+use crate::remembered::sha256_once;
 use crate::tokenizer::{TextTokenizer, Wanted};
 use crate::weights::{Owner, Weights, single};
 use crate::{Error, Result};
@@ -30,6 +32,9 @@ pub struct Checkpoint<'a> {
     /// What `ragbias.json` says: recipe, seed, base, measured biases.
     pub card: Value,
 }
+
+/// The file of the weights.
+const WEIGHTS: &str = "model.safetensors";
 
 /// Files of the tokenizer that a checkpoint takes over where its base has them.
 const TOKENIZER: [&str; 4] =
@@ -61,7 +66,7 @@ impl Checkpoint<'_> {
             }
         }
         write_json(&folder.join("config.json"), &Value::Object(config))?;
-        self.write_weights(&files.transformer, &folder.join("model.safetensors"))?;
+        let weights = self.write_weights(&files.transformer, &folder.join(WEIGHTS))?;
         let max_tokens = write_tokenizer(&files, folder)?;
         let text = json!({ "max_seq_length": max_tokens, "do_lower_case": files.do_lower_case });
         write_json(&folder.join("sentence_bert_config.json"), &text)?;
@@ -71,19 +76,23 @@ impl Checkpoint<'_> {
             fs_err::copy(settings, folder.join("config_sentence_transformers.json"))?;
         }
         self.write_modules(folder, &files.config)?;
-        Card::write(folder, &self.card)
+        Card::write(folder, &self.card, (WEIGHTS, weights))
     }
 
-    fn write_weights(&self, base: &Path, own: &Path) -> Result<()> {
-        let whole = base.join("model.safetensors");
+    /// Gives the SHA-256 of what it wrote.
+    fn write_weights(&self, base: &Path, own: &Path) -> Result<String> {
+        let whole = base.join(WEIGHTS);
         if self.parameters.is_none() && whole.is_file() {
+            let sum = sha256_once(&whole)?;
             // Never a link: who changes a member would change the base. Where the file system can share what both files
             // hold until one is written to, as Btrfs, XFS and APFS can, the system's copy does, and costs nothing.
             fs_err::copy(&whole, own)?;
-            return Ok(());
+            return Ok(sum);
         }
         let values = |name: &str| self.parameters?.get(name).ok().cloned();
-        Ok(fs_err::write(own, Weights::open(base, Owner::Encoder)?.with(&values)?)?)
+        let bytes = Weights::open(base, Owner::Encoder)?.with(&values)?;
+        fs_err::write(own, &bytes)?;
+        Ok(sha256_of(&bytes))
     }
 
     /// Transformer, pooling, the head where there is one, normalisation.
@@ -100,7 +109,7 @@ impl Checkpoint<'_> {
             let (outputs, inputs) = head.dims2()?;
             let dense = folder.join("2_Dense");
             fs_err::create_dir(&dense)?;
-            fs_err::write(dense.join("model.safetensors"), single("linear.weight", head)?)?;
+            fs_err::write(dense.join(WEIGHTS), single("linear.weight", head)?)?;
             let file = DenseFile {
                 in_features: inputs,
                 out_features: outputs,

@@ -34,6 +34,7 @@ mod model;
 mod parameters;
 mod processor;
 mod projection;
+mod remembered;
 mod steps;
 mod tokenizer;
 mod weights;

@@ -16,16 +16,18 @@ use crate::recipe::Recipe;
 use crate::report::write_report;
 use crate::{Result, Workspace};
 
+mod families;
 mod folder;
 mod manifest;
 mod sealed;
 mod study;
 
+use self::families::Families;
+use self::study::Study;
 pub(crate) use folder::{CHOICES, CONTROLS, RunFolder};
 pub(crate) use manifest::MANIFEST;
 pub use manifest::Manifest;
 pub(crate) use sealed::{is_sealed, is_whole, sealed};
-use study::Study;
 
 /// The family of an embedder that belongs to none.
 pub const BASE_FAMILY: &str = "base";
@@ -130,10 +132,11 @@ fn measure_parts(
             llms.insert(name.to_string(), llm);
         }
     }
+    let mut families = Families::within(folder.join("embedders"));
     let (mut results, mut inputs) = (Vec::new(), BTreeMap::new());
     for part in &experiment.parts {
         let mut study = Study::new(experiment, part, files, llms, workspace)?;
-        study.retrieve_all(&folder.join("embedders"))?;
+        study.retrieve_all(&mut families)?;
         results.append(&mut study.answer_all()?);
         inputs.append(&mut study.inputs);
     }

@@ -1,12 +1,11 @@
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
-use ragbias_core::{ContentId, Embedder, slug};
+use ragbias_core::{ContentId, Embedder};
 
+use super::families::Families;
 use super::{BASE_FAMILY, Files, Llms, PartResult};
 use crate::experiment::{Experiment, Part};
-use crate::family::{Family, Shard};
 use crate::input::Inputs;
 use crate::measured::Measured;
 use crate::system::{Answers, Judged, Labels, Retrieved, System};
@@ -71,8 +70,8 @@ impl<'a> Study<'a> {
         Ok(Self { part, files, data, judged, systems, retrieved: Vec::new(), workspace, inputs })
     }
 
-    /// Retrieves with every embedder, and every member of every family, which is tuned into a folder of `families` first.
-    pub(super) fn retrieve_all(&mut self, families: &Path) -> Result<()> {
+    /// Retrieves with every embedder, and every member of every family.
+    pub(super) fn retrieve_all(&mut self, families: &mut Families) -> Result<()> {
         for name in &self.part.embedders {
             let embedder = self.workspace.models().embedder(name, self.workspace.progress())?;
             self.inputs.insert(format!("embedder {name}"), embedder.id());
@@ -80,13 +79,11 @@ impl<'a> Study<'a> {
         }
         for path in &self.part.families {
             let recipe = &self.files.recipes[path];
-            let folder = families.join(slug(&recipe.name));
-            let mut family = Family::new(recipe, self.workspace)?;
-            self.inputs.insert(format!("base of family {}", recipe.name), family.base_id());
-            // The base's own row is first: it is measured where the part names it as an embedder.
-            for member in family.tune(&folder, Shard::WHOLE)?.iter().skip(1) {
-                let embedder = family.embedder(&folder, member)?;
-                self.retrieve(&member.member, &recipe.name, Arc::new(embedder))?;
+            let tuned = families.tuned(path, recipe, self.workspace)?;
+            self.inputs.insert(format!("base of family {}", recipe.name), tuned.base_id());
+            for member in tuned.embedders() {
+                let (name, embedder) = member?;
+                self.retrieve(name, &recipe.name, embedder)?;
             }
         }
         Ok(())
