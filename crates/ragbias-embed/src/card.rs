@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use ragbias_files::{sha256, sha256_of};
 use serde_json::{Value, json};
 
 use crate::files::{Object, read_json};
-use crate::model::checksum::{sha256, sha256_of};
 use crate::{Error, Result};
 
 /// The card's file.
