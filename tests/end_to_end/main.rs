@@ -12,6 +12,7 @@ mod commands;
 mod files;
 mod fit;
 mod harness;
+mod loops;
 mod members;
 #[path = "../../crates/ragbias-generate/src/server/mock.rs"]
 #[allow(dead_code, reason = "it serves the server's own tests too")]

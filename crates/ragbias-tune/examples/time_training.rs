@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ragbias_core::{ContentHasher, Corpus, DocId, Document, Embedder, Question, Role, Silent};
-use ragbias_embed::{ModelKind, ModelStore, TextEmbedderConfig};
+use ragbias_embed::TextEmbedderConfig;
+use ragbias_models::{ModelKind, ModelStore};
 use ragbias_tune::{Base, Example, Scope, Texts, TrainConfig, Trained, Training, Tuned};
 use serde::Deserialize;
 

@@ -179,7 +179,8 @@ fn compute(
 #[cfg(test)]
 mod tests {
     use ragbias_core::Silent;
-    use ragbias_embed::{ModelKind, ModelStore, TextEmbedderConfig};
+    use ragbias_embed::TextEmbedderConfig;
+    use ragbias_models::{ModelKind, ModelStore};
 
     use super::*;
 

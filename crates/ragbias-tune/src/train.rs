@@ -430,7 +430,8 @@ mod tests {
     use std::sync::LazyLock;
 
     use ragbias_core::{Document, Question, Silent};
-    use ragbias_embed::{ModelKind, ModelStore, TextEmbedderConfig};
+    use ragbias_embed::TextEmbedderConfig;
+    use ragbias_models::{ModelKind, ModelStore};
 
     use super::*;
     use crate::config::Scope;

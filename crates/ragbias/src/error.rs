@@ -29,6 +29,9 @@ pub enum Error {
     /// An index could not be built.
     #[error(transparent)]
     Index(#[from] ragbias_index::Error),
+    /// A base model could not be had.
+    #[error(transparent)]
+    Models(#[from] ragbias_models::Error),
     /// A scorer could not be made.
     #[error(transparent)]
     Score(#[from] ragbias_score::Error),

@@ -33,9 +33,11 @@
 
 pub use {
     ragbias_core as core, ragbias_data as data, ragbias_embed as embed, ragbias_generate as generate,
-    ragbias_index as index, ragbias_score as score, ragbias_stats as stats, ragbias_tune as tune,
+    ragbias_index as index, ragbias_models as models, ragbias_score as score, ragbias_stats as stats,
+    ragbias_tune as tune,
 };
 
+mod by_name;
 mod choose;
 mod control;
 mod embedding;
@@ -49,7 +51,6 @@ mod llm;
 mod measure;
 mod measured;
 mod memo;
-mod models;
 mod prompt;
 mod ranking;
 mod recipe;
@@ -61,6 +62,7 @@ mod store;
 mod system;
 mod workspace;
 
+pub use by_name::Models;
 pub use choose::{
     Biases, Choice, ChooseConfig, Confirmed, LeftOutControl, Predicted, Reached, TrailStep, Turned, choose,
 };
@@ -78,7 +80,6 @@ pub use llm::LlmName;
 pub use measure::{IndexKind, MeasureConfig};
 pub use measured::{AnswerBias, Coverage, Measured, NothingScored};
 pub use memo::{StoredEmbedder, StoredGenerator, StoredScorer};
-pub use models::Models;
 pub use prompt::read_prompts;
 pub use ragbias_data::Outcome;
 pub use ranking::{Ranking, StochasticRanking};

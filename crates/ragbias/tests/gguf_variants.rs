@@ -11,8 +11,8 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use ragbias::Models;
 use ragbias::core::{Choice, ChoicePrompt, Generator, Silent};
-use ragbias::embed::ModelKind;
 use ragbias::generate::{GenerateConfig, Gguf};
+use ragbias::models::ModelKind;
 use serde::Deserialize;
 
 #[derive(Deserialize)]

@@ -1,7 +1,7 @@
 //! `ragbias models`: which base models there are, and whether they are what they should be.
 
 use anyhow::{Result, bail};
-use ragbias::embed::{FileCheck, ModelStore};
+use ragbias::models::{FileCheck, ModelStore};
 use serde_json::{Value, json};
 
 use super::Session;

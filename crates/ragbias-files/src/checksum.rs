@@ -6,7 +6,10 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 /// The SHA-256 of a file: 64 hexadecimal digits.
-pub(crate) fn sha256(path: &Path) -> io::Result<String> {
+///
+/// # Errors
+/// Failures of the file system, with the file's name.
+pub fn sha256(path: &Path) -> io::Result<String> {
     let mut reader = fs_err::File::open(path)?;
     let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 18]);
     loop {
@@ -19,7 +22,7 @@ pub(crate) fn sha256(path: &Path) -> io::Result<String> {
 }
 
 /// The SHA-256 of bytes: 64 hexadecimal digits.
-pub(crate) fn sha256_of(bytes: &[u8]) -> String {
+pub fn sha256_of(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::model::checksum::sha256;
+use crate::checksum::sha256;
 
 /// A file that was written to before this was read: the clocks of file systems tick at most every two seconds.
 const TICK: Duration = Duration::from_secs(2);
@@ -52,7 +52,10 @@ fn known() -> MutexGuard<'static, Known> {
 /// The SHA-256 of a file, which is read the first time, and again when it was changed since.
 ///
 /// A file that was changed just now is read every time, as another change might leave no trace.
-pub(crate) fn sha256_once(path: &Path) -> std::io::Result<String> {
+///
+/// # Errors
+/// Failures of the file system.
+pub fn sha256_once(path: &Path) -> std::io::Result<String> {
     let state = State::of(&fs_err::metadata(path)?);
     if !state.is_settled() {
         return sha256(path);
@@ -65,8 +68,11 @@ pub(crate) fn sha256_once(path: &Path) -> std::io::Result<String> {
     Ok(sum)
 }
 
-/// Keeps the SHA-256 of a file that this process has just written.
-pub(crate) fn remember(path: &Path, sum: &str) -> std::io::Result<()> {
+/// Keeps the SHA-256 of a file that this process has just written, for [`sha256_once`].
+///
+/// # Errors
+/// Failures of the file system.
+pub fn remember_sha256(path: &Path, sum: &str) -> std::io::Result<()> {
     known().insert(State::of(&fs_err::metadata(path)?), sum.to_owned());
     Ok(())
 }
@@ -74,7 +80,7 @@ pub(crate) fn remember(path: &Path, sum: &str) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::checksum::sha256_of;
+    use crate::checksum::sha256_of;
 
     fn written(path: &Path, content: &str, ago: Duration) {
         fs_err::write(path, content).unwrap();
@@ -102,7 +108,7 @@ mod tests {
         let path = folder.path().join("f");
         fs_err::write(&path, "abc").unwrap();
         // What is remembered of it is not what it holds, so that it shows whether it was read.
-        remember(&path, "remembered").unwrap();
+        remember_sha256(&path, "remembered").unwrap();
         assert_eq!(sha256_once(&path).unwrap(), sha256_of(b"abc"));
         std::thread::sleep(TICK + Duration::from_millis(200));
         assert_eq!(sha256_once(&path).unwrap(), "remembered");

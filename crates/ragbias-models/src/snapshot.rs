@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use ragbias_core::{Progress, Unit};
 use ragbias_files::write_file;
 
-use super::hub::{Hub, Network, settle};
-use super::hub_cache::{self, MAIN};
-use super::listing::{Listed, Listing};
-use super::receive::{Wanted, once_more};
+use crate::hub::{Hub, Network, settle};
+use crate::hub_cache::{self, MAIN};
+use crate::listing::{Listed, Listing};
+use crate::receive::{Wanted, once_more};
 use crate::{Error, Result};
 
 /// The folder, within a model's folder of the cache, of files that are not in their places yet.
 const PARTS: &str = ".ragbias";
 
 /// Whether a name can be the id of a model on the hub: `org/name`.
-pub(super) fn is_hub_id(name: &str) -> bool {
+pub(crate) fn is_hub_id(name: &str) -> bool {
     let is_part = |part: &str| {
         let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         !part.is_empty() && part.len() <= 96 && part.chars().all(known) && !part.starts_with(['.', '-'])
@@ -25,7 +25,7 @@ pub(super) fn is_hub_id(name: &str) -> bool {
 
 /// The checkpoint in a folder: of a model's folder in the hub's cache (`models--org--name`), the snapshot that its `main` is,
 /// or the only one; any other folder is one itself.
-pub(super) fn in_folder(folder: &Path) -> Result<PathBuf> {
+pub(crate) fn in_folder(folder: &Path) -> Result<PathBuf> {
     let snapshots = folder.join("snapshots");
     if !snapshots.is_dir() || folder.join("config.json").exists() || folder.join("modules.json").exists() {
         return Ok(folder.into());
@@ -38,7 +38,7 @@ pub(super) fn in_folder(folder: &Path) -> Result<PathBuf> {
             return Ok(snapshot);
         }
         let expected = "a commit that is among the snapshots: name one of their folders instead";
-        return Err(Error::unsupported(&main, "the commit", expected, commit.trim()));
+        return Err(Error::cache(&main, "the commit", expected, commit.trim()));
     }
     let mut all = Vec::new();
     for entry in fs_err::read_dir(&snapshots)? {
@@ -48,13 +48,13 @@ pub(super) fn in_folder(folder: &Path) -> Result<PathBuf> {
         [one] => Ok(one.clone()),
         all => {
             let expected = "one, or refs/main that says which: name one of their folders instead";
-            Err(Error::unsupported(&snapshots, "the number of snapshots", expected, all.len().to_string()))
+            Err(Error::cache(&snapshots, "the number of snapshots", expected, &all.len().to_string()))
         }
     }
 }
 
 /// The checkpoint of a hub id: from the hub's cache, or fetched into it. `HF_HOME`, `HF_ENDPOINT` and `HF_TOKEN` are honoured.
-pub(super) fn of_hub_id(id: &str, progress: &dyn Progress) -> Result<PathBuf> {
+pub(crate) fn of_hub_id(id: &str, progress: &dyn Progress) -> Result<PathBuf> {
     find(id, &Hub::from_env(), progress)
 }
 
@@ -122,7 +122,7 @@ fn fetch(
         let wanted = Wanted { name, bytes, sha256: sha256.as_deref() };
         let part = parts.join(name);
         if wanted.check(&snapshot.join(name)).is_err() {
-            let forget = || fs_err::remove_file(&part).or_else(super::hub::ignore_missing);
+            let forget = || fs_err::remove_file(&part).or_else(crate::hub::ignore_missing);
             once_more(progress, || network.get(&url, wanted, &part, step.as_ref()), forget)?;
         }
     }
@@ -172,5 +172,4 @@ fn is_called(path: &str, start: &str, end: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "snapshot_tests.rs"]
 mod tests;

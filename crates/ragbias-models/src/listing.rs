@@ -3,16 +3,16 @@
 use serde::Deserialize;
 
 /// A model's files at one commit.
-pub(super) struct Listing {
-    pub(super) commit: String,
+pub(crate) struct Listing {
+    pub(crate) commit: String,
     files: Vec<Listed>,
 }
 
 /// A file of a listing; of large ones the hub says the SHA-256, of most the length.
-pub(super) struct Listed {
+pub(crate) struct Listed {
     name: String,
-    pub(super) bytes: Option<u64>,
-    pub(super) sha256: Option<String>,
+    pub(crate) bytes: Option<u64>,
+    pub(crate) sha256: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -36,7 +36,7 @@ struct Lfs {
 
 impl Listing {
     /// Reads the hub's JSON.
-    pub(super) fn read(json: &str) -> Result<Self, String> {
+    pub(crate) fn read(json: &str) -> Result<Self, String> {
         let model: Model =
             serde_json::from_str(json).map_err(|error| format!("the hub's answer is no model: {error}"))?;
         let file = |sibling: Sibling| {
@@ -47,17 +47,17 @@ impl Listing {
         Ok(Self { commit: model.sha, files: model.siblings.into_iter().map(file).collect() })
     }
 
-    pub(super) fn names(&self) -> Vec<&str> {
+    pub(crate) fn names(&self) -> Vec<&str> {
         self.files.iter().map(|file| file.name.as_str()).collect()
     }
 
     /// A file by its name.
-    pub(super) fn of(&self, name: &str) -> &Listed {
+    pub(crate) fn of(&self, name: &str) -> &Listed {
         self.files.iter().find(|file| file.name == name).expect("a name of this listing; this is a bug")
     }
 
     /// The commit for an error: as much of it as one line shows.
-    pub(super) fn shown_commit(&self) -> String {
+    pub(crate) fn shown_commit(&self) -> String {
         self.commit.chars().take(80).map(|c| if c.is_control() { ' ' } else { c }).collect()
     }
 }

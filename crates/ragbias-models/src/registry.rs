@@ -84,11 +84,11 @@ impl Registry {
     /// # Errors
     /// [`Error::Registry`] where `embedders/models.toml` is malformed: a test sees to it that it is not.
     pub fn builtin() -> Result<Self> {
-        Ok(toml::from_str(include_str!("../../../../embedders/models.toml"))?)
+        Ok(toml::from_str(include_str!("../../../embedders/models.toml"))?)
     }
 
     #[cfg(test)]
-    pub(super) fn of(models: Vec<Model>) -> Self {
+    pub(crate) fn of(models: Vec<Model>) -> Self {
         Self { models }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ragbias_core::Step;
 
-use super::receive::{Fault, Wanted};
+use crate::receive::{Fault, Wanted};
 
 /// How pip is asked: only for wheels, which it fetches and does not run.
 ///
@@ -54,16 +54,16 @@ const MOST_SAID: u64 = 1 << 16;
 
 /// The user's pip.
 #[derive(Debug, Default)]
-pub(super) struct Pip {
+pub(crate) struct Pip {
     /// Variables that it is given beside those of this process.
     #[cfg(test)]
-    pub(super) variables: Vec<(String, String)>,
+    pub(crate) variables: Vec<(String, String)>,
 }
 
 impl Pip {
     /// Downloads one wheel into a folder that is empty, and gives its path; one that turns out too large is not fetched to
     /// its end.
-    pub(super) fn download(
+    pub(crate) fn download(
         &self,
         wanted: Wanted<'_>,
         scratch: &Path,

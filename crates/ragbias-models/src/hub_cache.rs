@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 /// A cache of the hub.
 #[derive(Debug)]
-pub(super) struct HubCache {
+pub(crate) struct HubCache {
     path: PathBuf,
 }
 
 impl HubCache {
     /// That in `HF_HOME`, or in the user's home.
-    pub(super) fn from_env() -> Self {
+    pub(crate) fn from_env() -> Self {
         let home = std::env::var_os("HF_HOME").filter(|home| !home.is_empty()).map_or_else(
             || etcetera::home_dir().unwrap_or_default().join(".cache/huggingface"),
             PathBuf::from,
@@ -19,17 +19,17 @@ impl HubCache {
         Self::at(home.join("hub"))
     }
 
-    pub(super) fn at(path: PathBuf) -> Self {
+    pub(crate) fn at(path: PathBuf) -> Self {
         Self { path }
     }
 
     /// The folder of a model, which need not be there.
-    pub(super) fn model(&self, id: &str) -> PathBuf {
+    pub(crate) fn model(&self, id: &str) -> PathBuf {
         self.path.join(format!("models--{}", id.replace('/', "--")))
     }
 
     /// A file of the commit that a model's `main` is, where it is there.
-    pub(super) fn file(&self, id: &str, name: &str) -> Option<PathBuf> {
+    pub(crate) fn file(&self, id: &str, name: &str) -> Option<PathBuf> {
         let model = self.model(id);
         let commit = fs_err::read_to_string(model.join(MAIN)).ok()?;
         let path = snapshot(&model, commit.trim())?.join(name);
@@ -37,17 +37,17 @@ impl HubCache {
     }
 
     /// The key that the hub's own tools keep beside the cache.
-    pub(super) fn token(&self) -> Option<String> {
+    pub(crate) fn token(&self) -> Option<String> {
         let text = fs_err::read_to_string(self.path.parent()?.join("token")).ok()?;
         Some(text.trim().to_owned()).filter(|token| !token.is_empty())
     }
 }
 
 /// Where a model's folder says which commit its `main` is.
-pub(super) const MAIN: &str = "refs/main";
+pub(crate) const MAIN: &str = "refs/main";
 
 /// The folder of a commit's files; `None` for what is no commit, and might lead elsewhere.
-pub(super) fn snapshot(model: &Path, commit: &str) -> Option<PathBuf> {
+pub(crate) fn snapshot(model: &Path, commit: &str) -> Option<PathBuf> {
     let is_commit = (1..=64).contains(&commit.len()) && commit.chars().all(|c| c.is_ascii_alphanumeric());
     is_commit.then(|| model.join("snapshots").join(commit))
 }

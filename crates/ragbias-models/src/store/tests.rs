@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use ragbias_core::Silent;
 use zip::write::SimpleFileOptions;
 
-use super::super::registry::{ModelFile, Package};
 use super::*;
-use crate::model::checksum::sha256_of;
+use crate::registry::{ModelFile, Package};
+use ragbias_files::sha256_of;
 
 /// Bytes that do not repeat.
 fn noise(length: u32) -> Vec<u8> {

@@ -3,12 +3,11 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy;
 use ragbias_core::{Progress, Unit};
 
-use super::hub::{self, Hub};
-use super::pip::Pip;
-use super::registry::{Model, ModelKind, Registry};
-use super::verified::{FileCheck, Verified, check};
-use super::{package, snapshot};
-use crate::{Error, Result};
+use crate::hub::{self, Hub};
+use crate::pip::Pip;
+use crate::registry::{Model, ModelKind, Registry};
+use crate::verified::{Verified, check};
+use crate::{Error, FileCheck, Result, package, snapshot};
 
 /// A folder of model folders, `ROOT/NAME/…`, and the sources that fill it.
 ///
@@ -230,5 +229,4 @@ impl Sources {
 }
 
 #[cfg(test)]
-#[path = "store_tests.rs"]
 mod tests;

@@ -8,26 +8,9 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
-use super::checksum::sha256;
-use super::registry::{Model, ModelFile};
-
-/// A file of a model, against the registry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FileCheck {
-    /// Its path within the model's folder.
-    pub file: String,
-    /// The SHA-256 of the registry.
-    pub expected: String,
-    /// The SHA-256 of the file; none where there is no such file.
-    pub received: Option<String>,
-}
-
-impl FileCheck {
-    /// Whether the file is the registry's.
-    pub fn is_right(&self) -> bool {
-        self.received.as_deref() == Some(self.expected.as_str())
-    }
-}
+use crate::FileCheck;
+use crate::registry::{Model, ModelFile};
+use ragbias_files::sha256;
 
 /// What tells that a file is the one that was read: a file that was written to since has another time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,17 +44,17 @@ type Known = BTreeMap<String, (Stamp, String)>;
 ///
 /// Of a file of which nothing is known, or that is not the one that was read, the sum is computed; a memory that is damaged
 /// knows nothing. It only ever spares work where it has the very sum that the registry asks for.
-pub(super) struct Verified {
+pub(crate) struct Verified {
     path: PathBuf,
 }
 
 impl Verified {
-    pub(super) fn of(root: &Path, model: &Model) -> Self {
+    pub(crate) fn of(root: &Path, model: &Model) -> Self {
         Self { path: root.join(format!(".{}.verified.json", model.name)) }
     }
 
     /// The files that are not the registry's.
-    pub(super) fn wrong(&self, model: &Model, folder: &Path) -> std::io::Result<Vec<FileCheck>> {
+    pub(crate) fn wrong(&self, model: &Model, folder: &Path) -> std::io::Result<Vec<FileCheck>> {
         let known = self.read();
         let (mut now, mut wrong) = (Known::new(), Vec::new());
         for file in &model.files {
@@ -120,7 +103,7 @@ impl Verified {
 }
 
 /// Reads a file of a model to its end.
-pub(super) fn check(file: &ModelFile, path: &Path) -> std::io::Result<FileCheck> {
+pub(crate) fn check(file: &ModelFile, path: &Path) -> std::io::Result<FileCheck> {
     let received = match sha256(path) {
         Ok(sum) => Some(sum),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -131,9 +114,9 @@ pub(super) fn check(file: &ModelFile, path: &Path) -> std::io::Result<FileCheck>
 
 #[cfg(test)]
 mod tests {
-    use super::super::registry::ModelKind;
     use super::*;
-    use crate::model::checksum::sha256_of;
+    use crate::registry::ModelKind;
+    use ragbias_files::sha256_of;
 
     fn model(bytes: &[u8]) -> Model {
         let file = ModelFile {

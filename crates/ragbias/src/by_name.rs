@@ -3,10 +3,9 @@ use std::sync::Arc;
 
 use ragbias_core::limits::PROJECTION;
 use ragbias_core::{Embedder, Generator, Progress};
-use ragbias_embed::{
-    Card, ModelKind, ModelStore, Precision, Processor, Projected, TextEmbedder, TextEmbedderConfig,
-};
+use ragbias_embed::{Card, Precision, Processor, Projected, TextEmbedder, TextEmbedderConfig};
 use ragbias_generate::{AllowedHost, GenerateConfig, Gguf, Server, ServerConfig};
+use ragbias_models::{ModelKind, ModelStore};
 
 use crate::llm::{LlmName, Place};
 use crate::{Error, Result};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ragbias_core::Silent;
 
 use super::*;
-use crate::model::checksum::sha256_of;
+use ragbias_files::sha256_of;
 
 #[test]
 fn ids_of_the_hub_have_an_organisation_and_a_name() {

@@ -6,30 +6,30 @@ use std::time::Duration;
 
 use ragbias_core::Progress;
 
-use super::checksum::sha256;
-use super::registry::ModelFile;
+use crate::registry::ModelFile;
+use ragbias_files::sha256;
 
 /// How long a download waits for its next byte.
-pub(super) const LONGEST_STALL: Duration = Duration::from_mins(1);
+pub(crate) const LONGEST_STALL: Duration = Duration::from_mins(1);
 
 /// What a file must be.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted<'a> {
-    pub(super) name: &'a str,
-    pub(super) bytes: u64,
+pub(crate) struct Wanted<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) bytes: u64,
     /// `None` where nobody says what it should be.
-    pub(super) sha256: Option<&'a str>,
+    pub(crate) sha256: Option<&'a str>,
 }
 
 impl ModelFile {
-    pub(super) fn wanted(&self) -> Wanted<'_> {
+    pub(crate) fn wanted(&self) -> Wanted<'_> {
         Wanted { name: &self.path, bytes: self.bytes, sha256: Some(&self.sha256) }
     }
 }
 
 /// Why a file was not had.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It came, and is another one.
     Wrong(String),
     /// It did not come.
@@ -44,7 +44,7 @@ impl From<io::Error> for Fault {
 
 impl Wanted<'_> {
     /// [`Fault::Wrong`] for another size.
-    pub(super) fn check_size(&self, received: u64) -> Result<(), Fault> {
+    pub(crate) fn check_size(&self, received: u64) -> Result<(), Fault> {
         if received == self.bytes {
             return Ok(());
         }
@@ -61,7 +61,7 @@ impl Wanted<'_> {
         ))
     }
 
-    pub(super) fn too_long(&self) -> Fault {
+    pub(crate) fn too_long(&self) -> Fault {
         Fault::Wrong(format!("{}: expected {} bytes, received more", self.name, self.bytes))
     }
 
@@ -69,7 +69,7 @@ impl Wanted<'_> {
     ///
     /// # Errors
     /// [`Fault::Wrong`] with what it is instead; [`Fault::Failed`] where it cannot be read, or is not there.
-    pub(super) fn check(&self, path: &Path) -> Result<(), Fault> {
+    pub(crate) fn check(&self, path: &Path) -> Result<(), Fault> {
         self.check_size(fs_err::metadata(path)?.len())?;
         let Some(expected) = self.sha256 else { return Ok(()) };
         let received = sha256(path)?;
@@ -82,7 +82,7 @@ impl Wanted<'_> {
     /// Copies what the file still lacks: an error for the first byte too many, which is not written.
     ///
     /// `there` bytes are there already.
-    pub(super) fn copy(
+    pub(crate) fn copy(
         &self,
         from: &mut dyn Read,
         to: &mut dyn Write,
@@ -116,7 +116,7 @@ fn is_timeout(error: &io::Error) -> bool {
 }
 
 /// Fetches; what came and is another file than the registry's is forgotten by `forget`, and fetched again, once.
-pub(super) fn once_more(
+pub(crate) fn once_more(
     progress: &dyn Progress,
     fetch: impl Fn() -> Result<(), Fault>,
     forget: impl Fn() -> io::Result<()>,

@@ -1,0 +1,105 @@
+use std::path::{Path, PathBuf};
+
+use crate::FileCheck;
+
+/// The result of everything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong between a model's name and its files.
+///
+/// A message says its reason where it has one as a field, and leaves it to `source` elsewhere: printed with its chain, no error
+/// says it twice.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or a folder could not be read or written; the error names it.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A folder of the hub's cache that does not say which checkpoint is meant.
+    #[error("{}: {what} is `{received}`, expected {expected}", path.display())]
+    Cache {
+        /// The file or folder that says so.
+        path: PathBuf,
+        /// Which part of it.
+        what: &'static str,
+        /// What would be understood.
+        expected: &'static str,
+        /// What is there.
+        received: String,
+    },
+    /// A name that is neither in the registry nor a file.
+    #[error(
+        "`{name}` is neither a known model nor a file or folder\nhint: known models are {}; \
+         `ragbias models list` describes them", known.join(", ")
+    )]
+    UnknownModel {
+        /// The name.
+        name: String,
+        /// The names of the registry.
+        known: Vec<String>,
+    },
+    /// A model that is known, but not for this use.
+    #[error("`{name}` is an {received}, expected an {expected}")]
+    WrongKind {
+        /// The name.
+        name: String,
+        /// The kind asked for.
+        expected: &'static str,
+        /// Its kind.
+        received: &'static str,
+    },
+    /// A file of a model that is another than the registry's.
+    #[error(
+        "{}: the file of the model `{name}` is damaged: expected the SHA-256 {}, received {}\n\
+         hint: `ragbias models pull {name}` fetches it again",
+        path.display(), check.expected, check.received.as_deref().unwrap_or("no such file")
+    )]
+    DamagedModel {
+        /// The model.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Its checksum, and the registry's.
+        check: Box<FileCheck>,
+    },
+    /// The registry file is wrong.
+    #[error("the registry of models is malformed")]
+    Registry(#[from] toml::de::Error),
+    /// No source had the model.
+    #[error(
+        "model `{name}` could not be had:{}\nhint: on a machine without network, copy the model's folder from \
+         another one, and give its path, or its parent's with --model-dir (or RAGBIAS_MODEL_DIR)",
+        indented(failures)
+    )]
+    Unavailable {
+        /// The model.
+        name: String,
+        /// Each source that was asked, and why it failed.
+        failures: Vec<(String, String)>,
+    },
+}
+
+/// Characters of what a file says that a message shows.
+const MOST_SHOWN: usize = 200;
+
+impl Error {
+    /// [`Error::Cache`].
+    pub(crate) fn cache(path: &Path, what: &'static str, expected: &'static str, received: &str) -> Self {
+        // A file may say anything at any length.
+        let received = match received.char_indices().nth(MOST_SHOWN) {
+            Some((end, _)) => format!("{}…", &received[..end]),
+            None => received.to_owned(),
+        };
+        Self::Cache { path: path.into(), what, expected, received }
+    }
+}
+
+impl From<Error> for ragbias_core::Error {
+    fn from(error: Error) -> Self {
+        Self::component(error)
+    }
+}
+
+fn indented(failures: &[(String, String)]) -> String {
+    failures.iter().fold(String::new(), |text, (source, reason)| text + "\n  " + source + ": " + reason)
+}
