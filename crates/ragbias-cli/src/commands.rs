@@ -325,7 +325,7 @@ impl Session<'_> {
         let system = system.build()?;
         let labels = Labels {
             embedder: &command.embedder,
-            llm: llm.as_ref().map(LlmName::as_str).unwrap_or_default(),
+            llm: llm.as_ref().map(LlmName::as_str),
             corpus: &command.corpus,
             split: Split::All.name(),
         };

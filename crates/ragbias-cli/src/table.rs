@@ -266,7 +266,7 @@ fn line(fit: &LlmFit) -> String {
 fn in_words(fit: &LlmFit) -> Vec<String> {
     let conflict = &fit.conflict;
     let mut lines = Vec::new();
-    let (least, greatest) = conflict.points().range();
+    let (least, greatest) = fit.range();
     let reaches = |end: Option<f64>| end.is_some_and(|end| !(least..=greatest).contains(&end));
     lines.push(match conflict.target.status {
         TargetStatus::Ok if reaches(conflict.target.low) || reaches(conflict.target.high) => {

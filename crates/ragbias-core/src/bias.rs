@@ -100,8 +100,8 @@ pub struct Rates {
 ///
 /// The value is `positive − negative` of the rates: a mean over the scored texts alone. The interval is computed by the
 /// caller, who knows which questions belong to one topic (see `ragbias-stats`).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(into = "Written")]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Written", try_from = "Written")]
 pub struct Bias {
     value: f64,
     low: f64,
@@ -110,15 +110,18 @@ pub struct Bias {
 }
 
 /// A bias in JSON.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Written {
     value: f64,
     low: f64,
     high: f64,
+    #[serde(skip_deserializing)]
     asked: usize,
     n: usize,
     unscored: usize,
+    #[serde(default)]
     refused: usize,
+    #[serde(default)]
     cut: usize,
     rates: Rates,
 }
@@ -132,6 +135,26 @@ impl From<Bias> for Written {
     }
 }
 
+impl TryFrom<Written> for Bias {
+    type Error = Error;
+
+    /// Counts follow from the rates, which are fractions of them.
+    fn try_from(written: Written) -> Result<Self> {
+        let Written { value, low, high, n, unscored, refused, cut, rates, .. } = written;
+        // A share that is not in [0, 1] becomes a count that does not add up.
+        #[allow(clippy::cast_sign_loss)]
+        let count = |rate: f64| (rate * n as f64).round().max(0.0) as usize;
+        let [positive, negative] = [count(rates.positive), count(rates.negative)];
+        let [both, neither] = [count(rates.both), count(rates.neither)];
+        let counts = Counts { positive, negative, both, neither, unscored, refused, cut };
+        let bias = Self::new(counts, low..=high)?;
+        if counts.scored() != n || (bias.value - value).abs() > 1e-9 {
+            return Err(Error::Bias { value, low, high });
+        }
+        Ok(bias)
+    }
+}
+
 impl Bias {
     /// The bias of a list of verdicts; `interval` is its 95% interval.
     ///
@@ -139,7 +162,10 @@ impl Bias {
     /// [`Error::NothingScored`] where no verdict is scored, [`Error::Bias`] where the interval is not within
     /// [−1, 1] or not ordered. The value need not lie within: a bootstrap interval may leave it out.
     pub fn from_verdicts(verdicts: &[Verdict], interval: RangeInclusive<f64>) -> Result<Self> {
-        let counts = Counts::of(verdicts);
+        Self::new(Counts::of(verdicts), interval)
+    }
+
+    fn new(counts: Counts, interval: RangeInclusive<f64>) -> Result<Self> {
         let n = counts.scored();
         if n == 0 {
             return Err(Error::NothingScored(counts));
@@ -266,6 +292,31 @@ mod tests {
                 prop_assert!((r.unscored + r.refused + r.cut - silent).abs() < 1e-12);
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn a_bias_is_read_as_it_was_written(verdicts in prop::collection::vec(any_verdict(), 1..200)) {
+            if let Ok(bias) = Bias::from_verdicts(&verdicts, -0.1..=0.3) {
+                let written = serde_json::to_string(&bias).unwrap();
+                prop_assert_eq!(serde_json::from_str::<Bias>(&written).unwrap(), bias);
+            }
+        }
+    }
+
+    #[test]
+    fn a_written_bias_that_is_not_that_of_its_rates_is_refused() {
+        let bias =
+            Bias::from_verdicts(&[Verdict::POSITIVE, Verdict::NEITHER, Verdict::Cut], 0.0..=1.0).unwrap();
+        let written = serde_json::to_value(bias).unwrap();
+        for (field, changed) in [("value", 0.4), ("low", 1.5), ("n", 3.0)] {
+            let mut other = written.clone();
+            other[field] = if field == "n" { 3.into() } else { changed.into() };
+            assert!(serde_json::from_value::<Bias>(other).is_err(), "{field}");
+        }
+        let mut other = written.clone();
+        other["rates"]["positive"] = 0.9.into();
+        assert!(serde_json::from_value::<Bias>(other).is_err());
     }
 
     #[test]

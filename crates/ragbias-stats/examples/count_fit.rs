@@ -6,7 +6,7 @@
 #![expect(clippy::print_stdout, reason = "an example speaks to its reader")]
 
 use ragbias_core::Lean;
-use ragbias_stats::{BiasConflict, JointBootstrap, QuestionOutcome, Result, TopicCounts};
+use ragbias_stats::{ConflictFit, JointBootstrap, QuestionOutcome, Result, TopicCounts};
 
 fn main() -> Result<()> {
     let names: Vec<String> = (0..200).map(|i| format!("{i:03}")).collect();
@@ -28,6 +28,6 @@ fn main() -> Result<()> {
 
 /// What is counted: from outcomes to the fit and its intervals.
 #[inline(never)]
-fn counted(outcomes: &[QuestionOutcome<'_>]) -> Result<BiasConflict> {
+fn counted(outcomes: &[QuestionOutcome<'_>]) -> Result<ConflictFit> {
     JointBootstrap::new(1000, 0).fit(&TopicCounts::new(outcomes.iter().copied())?)
 }

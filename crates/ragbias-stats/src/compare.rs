@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::draws::{Distribution, Draws};
-use crate::{BiasConflict, Estimate};
+use crate::{ConflictFit, Estimate};
 
 /// How two LLMs differ in s.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -19,7 +19,7 @@ impl SensitivityDifference {
     ///
     /// The p value is the level at which the bootstrap interval of the difference ends at 0 (Efron & Tibshirani, *An
     /// Introduction to the Bootstrap* (1993), §15.4), with the interval's own correction for few topics.
-    pub fn between(first: &BiasConflict, second: &BiasConflict) -> Option<Self> {
+    pub fn between(first: &ConflictFit, second: &ConflictFit) -> Option<Self> {
         let (a, b) = (&first.resamples, &second.resamples);
         if first.n != second.n || a.units != b.units || a.draws.len() != b.draws.len() {
             return None;

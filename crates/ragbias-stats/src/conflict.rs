@@ -1,3 +1,5 @@
+use std::ops::Deref;
+
 use serde::{Deserialize, Serialize};
 
 use crate::deming::ErrorCovariance;
@@ -9,9 +11,9 @@ use crate::{ErrorsInVariables, Estimate, Line, Linearity, Points, Result, Target
 /// The bias conflict of one LLM on one axis: R_b = s·E_b + L_b + ε over a family of embedders, and the E_b at which R_b = 0.
 ///
 /// From the line R_b = β0 + s·E_b of least squares, with β0 = L_b + ε. Source of the model: Kim, Springer, Raghunathan & Sap,
-/// *Mitigating Bias in RAG: Controlling the Embedder*, Findings of ACL 2025. Made by a
-/// [`JointBootstrap`](crate::JointBootstrap); serialised, it is a fit of `ragbias fit --json`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// *Mitigating Bias in RAG: Controlling the Embedder*, Findings of ACL 2025. A [`ConflictFit`] has it; serialised, it is a fit of
+/// `ragbias fit --json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BiasConflict {
     /// Embedders.
     pub n: usize,
@@ -44,11 +46,24 @@ pub struct BiasConflict {
     /// Whether a line is the right shape.
     pub linearity: Linearity,
     /// The line with its 95% interval at 21 places from the least E_b measured to the greatest.
+    #[serde(default)]
     pub band: Vec<BandPoint>,
-    #[serde(skip)]
+}
+
+/// A fitted [`BiasConflict`] with what it was fitted to. Made by a [`JointBootstrap`](crate::JointBootstrap).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConflictFit {
+    conflict: BiasConflict,
     points: Points,
-    #[serde(skip)]
     pub(crate) resamples: Resamples,
+}
+
+impl Deref for ConflictFit {
+    type Target = BiasConflict;
+
+    fn deref(&self) -> &BiasConflict {
+        &self.conflict
+    }
 }
 
 /// What was resampled for the intervals.
@@ -91,7 +106,7 @@ pub struct BandPoint {
 /// Steps of the band.
 const BAND: usize = 20;
 
-impl BiasConflict {
+impl ConflictFit {
     pub(crate) fn new(
         points: Points,
         line: Line,
@@ -123,7 +138,7 @@ impl BiasConflict {
             _ => (resamples.covariance(&line, slope.shrink, intercept.shrink), slope.critical()),
         };
         let (least, greatest) = points.range();
-        let mut fit = Self {
+        let conflict = BiasConflict {
             n: points.len(),
             sensitivity,
             intercept: no_narrower(intercept.interval(), ols.intercept),
@@ -140,15 +155,19 @@ impl BiasConflict {
             errors_in_variables: ErrorsInVariables::of(&points, errors),
             linearity: Linearity::of(&points, &line)?,
             band: Vec::new(),
-            points,
-            resamples,
         };
+        let mut fit = Self { conflict, points, resamples };
         let step = (greatest - least) / BAND as f64;
-        fit.band = (0..=BAND)
+        fit.conflict.band = (0..=BAND)
             .map(|i| least + step * i as f64)
             .map(|embedder_bias| BandPoint { embedder_bias, rag_bias: fit.at(embedder_bias) })
             .collect();
         Ok(fit)
+    }
+
+    /// The line without its points and draws.
+    pub fn into_conflict(self) -> BiasConflict {
+        self.conflict
     }
 
     /// E_b and R_b of the embedders, in the order in which they were given, or of the names in [`TopicCounts`](crate::TopicCounts).
@@ -159,7 +178,7 @@ impl BiasConflict {
     /// R_b that the line gives an embedder of this E_b, with the interval of the line there: of the mean over such
     /// embedders, not of a single one.
     pub fn at(&self, embedder_bias: f64) -> Estimate {
-        let value = self.intercept.value + self.sensitivity.value * embedder_bias;
+        let value = self.conflict.intercept.value + self.conflict.sensitivity.value * embedder_bias;
         self.resamples.distribution(value, &|c| c.intercept + c.slope * embedder_bias).interval()
     }
 }

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::counts::{Biases, TopicCounts};
 use crate::deming::ErrorCovariance;
 use crate::draws::Units;
-use crate::{BiasConflict, Error, Line, Points, Resampled, Result};
+use crate::{ConflictFit, Error, Line, Points, Resampled, Result};
 
 /// Fits the line of a family, with intervals from draws of topics and embedders.
 ///
@@ -86,7 +86,7 @@ impl JointBootstrap {
     ///
     /// # Errors
     /// Embedders that have no line, see [`Points::new`]; draws that mostly have none.
-    pub fn fit(&self, counts: &TopicCounts) -> Result<BiasConflict> {
+    pub fn fit(&self, counts: &TopicCounts) -> Result<ConflictFit> {
         let points = counts.points()?;
         let line = Line::fit(&points)?;
         let (sums, all) = (counts.sums(), counts.llm_bias());
@@ -130,7 +130,7 @@ impl JointBootstrap {
         let units = Units { topics: Some(topics), embedders: (!self.keep_embedders).then_some(n) };
         let resampled = if self.keep_embedders { Resampled::Topics } else { Resampled::TopicsAndEmbedders };
         let resamples = Resamples { draws, units }.checked()?;
-        BiasConflict::new(points, line, all, resampled, resamples, errors.covariance(n, topics))
+        ConflictFit::new(points, line, all, resampled, resamples, errors.covariance(n, topics))
     }
 
     /// The line through points of which no outcomes are known: embedders alone are drawn, so that the intervals say nothing
@@ -138,7 +138,7 @@ impl JointBootstrap {
     ///
     /// # Errors
     /// L_b outside [−1, 1]; draws that mostly have no line.
-    pub fn fit_points(&self, points: Points, llm_bias: f64) -> Result<BiasConflict> {
+    pub fn fit_points(&self, points: Points, llm_bias: f64) -> Result<ConflictFit> {
         if !(-1.0..=1.0).contains(&llm_bias) {
             return Err(Error::Range { place: "L_b".into(), received: llm_bias });
         }
@@ -154,7 +154,7 @@ impl JointBootstrap {
             .collect();
         let units = Units { topics: None, embedders: Some(n) };
         let resamples = Resamples { draws, units }.checked()?;
-        BiasConflict::new(points, line, llm_bias, Resampled::Embedders, resamples, None)
+        ConflictFit::new(points, line, llm_bias, Resampled::Embedders, resamples, None)
     }
 
     /// A draw's own random numbers, so that the same number draws the same topics in another fit.

@@ -36,7 +36,7 @@ mod target;
 
 pub use bootstrap::ClusterBootstrap;
 pub use compare::{SensitivityDifference, holm};
-pub use conflict::{BandPoint, BiasConflict, PlainErrors, Resampled};
+pub use conflict::{BandPoint, BiasConflict, ConflictFit, PlainErrors, Resampled};
 pub use counts::{QuestionOutcome, TopicCounts};
 pub use deming::{ErrorCovariance, ErrorsInVariables};
 pub use equivalence::Equivalence;

@@ -2,6 +2,7 @@ use linfa::Dataset;
 use linfa::traits::Fit;
 use linfa_linear::LinearRegression;
 use ndarray::{Array1, Array2};
+use ragbias_core::Bias;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
@@ -16,6 +17,12 @@ pub struct Estimate {
     pub low: f64,
     /// Upper end.
     pub high: f64,
+}
+
+impl From<Bias> for Estimate {
+    fn from(bias: Bias) -> Self {
+        Self { value: bias.value(), low: bias.low(), high: bias.high() }
+    }
 }
 
 impl Estimate {

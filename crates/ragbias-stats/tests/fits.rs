@@ -3,7 +3,7 @@
 
 use ragbias_core::Lean;
 use ragbias_stats::{
-    BiasConflict, ErrorCovariance, ErrorsInVariables, Estimate, JointBootstrap, Line, Linearity, Points,
+    ConflictFit, ErrorCovariance, ErrorsInVariables, Estimate, JointBootstrap, Line, Linearity, Points,
     QuestionOutcome, Resampled, SensitivityDifference, TargetStatus, TopicCounts,
 };
 use rand::{Rng, RngExt, SeedableRng};
@@ -118,7 +118,7 @@ fn joint_intervals_are_those_of_an_independent_bootstrap() {
 }
 
 /// E_b, R_b and their line, with which an interval is mirrored.
-fn mirrored(fit: &BiasConflict, swapped: &BiasConflict) -> bool {
+fn mirrored(fit: &ConflictFit, swapped: &ConflictFit) -> bool {
     let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
     let same =
         |a: Estimate, b: Estimate| close(a.value, b.value) && close(a.low, b.low) && close(a.high, b.high);

@@ -1,8 +1,8 @@
 use ragbias_core::limits::OutOfLimits;
 use std::path::{Path, PathBuf};
 
+use crate::answer_bias::NothingScored;
 use crate::control::ControlKind;
-use crate::measured::NothingScored;
 
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -37,6 +37,7 @@ pub use {
     ragbias_tune as tune,
 };
 
+mod answer_bias;
 mod by_name;
 mod choose;
 mod control;
@@ -62,11 +63,14 @@ mod store;
 mod system;
 mod workspace;
 
+pub use answer_bias::{AnswerBias, Coverage, NothingScored};
 pub use by_name::Models;
 pub use choose::{
     Biases, Choice, ChooseConfig, Confirmed, LeftOutControl, Predicted, Reached, TrailStep, Turned, choose,
 };
-pub use control::{Control, ControlKind, Draw, Drawn, How, Merge, Moved, Projection, direction_of_poles};
+pub use control::{
+    Control, ControlKind, Draw, Drawn, How, Merge, Moved, Projection, UnknownControl, direction_of_poles,
+};
 pub use embedding::{EMBED_BATCH, embed_all};
 pub use error::{Error, Result};
 pub use evaluate::{Comparison, Evaluation, RetrievalMetrics, TestCollection};
@@ -78,7 +82,7 @@ pub use fit::{
 pub use input::{Inputs, load_corpus, load_questions};
 pub use llm::LlmName;
 pub use measure::{IndexKind, MeasureConfig};
-pub use measured::{AnswerBias, Coverage, Measured, NothingScored};
+pub use measured::{BASE_FAMILY, Measured, PartResult};
 pub use memo::{StoredEmbedder, StoredGenerator, StoredScorer};
 pub use prompt::read_prompts;
 pub use ragbias_data::Outcome;
@@ -86,7 +90,7 @@ pub use ranking::{Ranking, StochasticRanking};
 pub use recipe::{Grid, Planned, Recipe, SharedConfig};
 pub use report::{report, report_without_pixels};
 pub use retriever::{Found, Retriever};
-pub use run::{BASE_FAMILY, Manifest, PartResult, run};
+pub use run::{Manifest, run};
 pub use store::{Saved, Store, Work};
 pub use system::{Answers, Component, Embedded, Indexed, Judged, Labels, Retrieved, System, SystemBuilder};
 pub use workspace::Workspace;

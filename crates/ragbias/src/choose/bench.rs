@@ -10,10 +10,11 @@ use ragbias_index::Exact;
 use ragbias_stats::{Equivalence, PairedRandomisation, TargetStatus};
 use serde_json::json;
 
-use super::search::{Search, crossing};
-use super::{
-    Biases, Choice, ChooseConfig, Confirmed, LeftOutControl, Predicted, Reached, TrailStep, Turned, subject,
+use super::choice::{
+    Biases, Choice, Confirmed, LeftOutControl, Predicted, Reached, TrailStep, Turned, subject,
 };
+use super::config::ChooseConfig;
+use super::search::{Search, crossing};
 use crate::control::{Control, ControlKind, Draw, Merge, Projection, direction_of_poles};
 use crate::evaluate::{Evaluation, TestCollection};
 use crate::experiment::Part;

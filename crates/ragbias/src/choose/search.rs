@@ -1,6 +1,6 @@
 //! The way to a setting: a bracket in which a quantity changes its sign, halved.
 
-use super::{Reached, TrailStep};
+use super::choice::{Reached, TrailStep};
 use crate::Result;
 use crate::control::ControlKind;
 

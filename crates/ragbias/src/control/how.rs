@@ -7,9 +7,11 @@ use ragbias_embed::Projected;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::merge::EMBEDDER;
 use crate::run::{is_sealed, is_whole};
 use crate::{Embedded, Error, Result, StochasticRanking, Workspace};
+
+/// The folder of the merged checkpoint, in that of the control.
+pub(super) const EMBEDDER: &str = "embedder";
 
 /// How a control retrieves: with which embedder, and what is done with its questions and its hits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

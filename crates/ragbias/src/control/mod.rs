@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
-use crate::{Embedded, Error, Result};
+use crate::{Embedded, Result};
 
 mod how;
+mod kind;
 mod merge;
 mod projection;
 mod ranking;
 
 pub use how::{Drawn, How, Moved};
+pub use kind::{ControlKind, UnknownControl};
 pub use merge::Merge;
 pub use projection::{Projection, direction_of_poles};
 pub use ranking::Draw;
@@ -32,56 +32,4 @@ pub trait Control: Send + Sync {
     /// # Errors
     /// Failures of the file system.
     fn save(&self, setting: f64, folder: &Path) -> Result<How>;
-}
-
-/// The controls that can be chosen among.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ControlKind {
-    /// [`Merge`]: the weight w of a tuned embedder; 0 is the base, 1 the tuned one.
-    Merge,
-    /// [`Projection`]: the factor α of a question's part along a direction; 1 is the base, 0 removes it, below 0 reverses it.
-    Projection,
-    /// [`Draw`]: the temperature T of stochastic ranking; 0 is the base.
-    Ranking,
-}
-
-impl ControlKind {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Merge, Self::Projection, Self::Ranking];
-
-    /// Its name in files and tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Merge => "merge",
-            Self::Projection => "projection",
-            Self::Ranking => "ranking",
-        }
-    }
-
-    /// The setting that changes nothing.
-    pub fn neutral(self) -> f64 {
-        if self == Self::Projection { 1.0 } else { 0.0 }
-    }
-
-    /// The settings furthest from it, in the order in which they are tried.
-    pub fn ends(self) -> &'static [f64] {
-        match self {
-            Self::Merge => &[2.0],
-            Self::Projection => &[-3.0, 5.0],
-            Self::Ranking => &[0.5],
-        }
-    }
-}
-
-impl std::str::FromStr for ControlKind {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| Error::Setting {
-            setting: "--control",
-            expected: "merge, projection or ranking",
-            received: text.into(),
-        })
-    }
 }

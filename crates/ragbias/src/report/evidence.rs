@@ -10,9 +10,10 @@ use ragbias_core::{Lean, Silent, Verdict};
 use ragbias_data::{Outcome, write_file};
 use serde::Serialize;
 
-use super::source::{Row, Source, System};
+use super::source::{Source, System};
 use crate::Result;
 use crate::input::Inputs;
+use crate::measured::PartResult;
 
 /// Bytes of questions in the page itself.
 const ROOM: usize = 2 << 20;
@@ -51,7 +52,7 @@ fn key(system: usize, number: usize) -> String {
 
 impl Evidence {
     /// Writes what the page has no room for into a folder.
-    pub(super) fn write(source: &Source, folder: &Path) -> Result<Self> {
+    pub(super) fn write(source: &Source<'_>, folder: &Path) -> Result<Self> {
         let (mut evidence, mut room) = (Self::default(), ROOM);
         let mut inputs: HashMap<(&str, &str), Option<Inputs>> = HashMap::new();
         for (place, system) in source.systems.iter().enumerate() {
@@ -89,8 +90,8 @@ fn json(value: &impl Serialize) -> String {
 }
 
 /// The texts behind a row; none where data have moved or changed since the run, so that ids stand for them.
-fn inputs_of(source: &Source, row: &Row) -> Option<Inputs> {
-    let manifest = &source.manifest;
+fn inputs_of(source: &Source<'_>, row: &PartResult) -> Option<Inputs> {
+    let manifest = source.manifest;
     let is = |part: &&crate::Part| part.data == row.data && part.split.name() == row.split;
     let part = manifest.experiment.parts.iter().find(is)?;
     let inputs = part.inputs(&Silent).ok()?;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use ragbias_core::{ContentId, Embedder};
 
 use super::families::Families;
-use super::{BASE_FAMILY, Files, Llms, PartResult};
+use super::files::{Files, Llms};
 use crate::experiment::{Experiment, Part};
 use crate::input::Inputs;
-use crate::measured::Measured;
+use crate::measured::{BASE_FAMILY, Measured, PartResult};
 use crate::system::{Answers, Judged, Labels, Retrieved, System};
 use crate::{Result, Workspace, scorer};
 
@@ -17,9 +17,8 @@ pub(super) struct Study<'a> {
     files: &'a Files,
     data: Inputs,
     judged: Judged,
-    /// A system for each LLM, by its name; one without a name and an LLM where only retrieval is measured. They differ in nothing
-    /// else.
-    systems: Vec<(&'a str, System)>,
+    /// A system for each LLM, by its name; one without an LLM where only retrieval is measured. They differ in nothing else.
+    systems: Vec<(Option<&'a str>, System)>,
     retrieved: Vec<Member>,
     workspace: &'a Workspace,
     pub(super) inputs: BTreeMap<String, ContentId>,
@@ -61,10 +60,10 @@ impl<'a> Study<'a> {
             inputs.insert(format!("llm {name}"), llm.id());
             let system = system().llm(Arc::clone(llm)).build()?;
             inputs.extend(system.answer_scorer().map(|answers| (scorer("answers"), answers.id())));
-            systems.push((name.as_str(), system));
+            systems.push((Some(name.as_str()), system));
         }
         if systems.is_empty() {
-            systems.push(("", system().build()?));
+            systems.push((None, system().build()?));
         }
         let judged = systems[0].1.judge(&data.corpus)?;
         Ok(Self { part, files, data, judged, systems, retrieved: Vec::new(), workspace, inputs })
@@ -108,12 +107,13 @@ impl<'a> Study<'a> {
         let all: Vec<Retrieved> = self.retrieved.iter().map(|member| member.found.clone()).collect();
         let mut answers: Vec<Option<(Answers, Vec<Answers>)>> = Vec::new();
         for (llm, system) in &self.systems {
-            answers.push(if llm.is_empty() {
-                None
-            } else {
-                let axis = &system.axis().name;
-                self.workspace.progress().note(&format!("{axis}: {llm}, {} embedders", all.len()));
-                Some((system.baseline(&self.data.questions)?, system.answer_all(&all)?))
+            answers.push(match llm {
+                Some(llm) => {
+                    let axis = &system.axis().name;
+                    self.workspace.progress().note(&format!("{axis}: {llm}, {} embedders", all.len()));
+                    Some((system.baseline(&self.data.questions)?, system.answer_all(&all)?))
+                }
+                None => None,
             });
         }
         let mut results = Vec::new();
@@ -121,7 +121,7 @@ impl<'a> Study<'a> {
             for ((llm, _), answers) in self.systems.iter().zip(&answers) {
                 let alone = answers.as_ref().map(|(alone, _)| alone);
                 let given = answers.as_ref().map(|(_, given)| &given[row]);
-                results.push(self.result(member, llm, alone, given));
+                results.push(self.result(member, *llm, alone, given));
             }
         }
         Ok(results)
@@ -130,7 +130,7 @@ impl<'a> Study<'a> {
     fn result(
         &self,
         member: &Member,
-        llm: &str,
+        llm: Option<&str>,
         alone: Option<&Answers>,
         given: Option<&Answers>,
     ) -> PartResult {
@@ -146,7 +146,7 @@ impl<'a> Study<'a> {
             questions: self.data.questions.len(),
             embedder: member.name.clone(),
             family: member.family.clone(),
-            llm: (!llm.is_empty()).then(|| llm.to_owned()),
+            llm: llm.map(str::to_owned),
             measured: Measured::new(&member.found, alone, given, self.data.qrels.as_ref(), labels),
         }
     }

@@ -2,8 +2,10 @@ use std::time::Instant;
 
 use ragbias_core::{Lean, Silent, Verdict};
 use ragbias_stats::ClusterBootstrap;
+use serde_json::Value;
 
 use super::*;
+use crate::measured::{BASE_FAMILY, Measured};
 use crate::report::report;
 
 const LLMS: [&str; 3] = ["a", "b", "c"];

@@ -1,27 +1,17 @@
 //! Answers, choices, and the fingerprints that they came under.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{MutexGuard, PoisonError};
 
 use ragbias_core::{Answer, Choice, Chosen, ContentId, Finish};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
+use super::answered::Answered;
 use super::value::{self, Found, Kept, checksum};
 use super::{Kind, Store};
 use crate::Result;
-
-/// Where the answers of this process came from.
-#[derive(Debug, Default)]
-pub(super) struct Answered {
-    /// Keys of answers that an LLM gave since the store was opened.
-    here: HashSet<ContentId>,
-    /// Keys of answers from before, by the LLM's id.
-    before: HashMap<ContentId, HashSet<ContentId>>,
-    /// Fingerprints that an LLM's answers carried before the store was opened, by its id.
-    fingerprints: HashMap<ContentId, BTreeSet<String>>,
-}
 
 impl Kept for Answer {
     const TABLE: &'static str = "answers_3";

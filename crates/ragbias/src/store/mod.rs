@@ -13,13 +13,14 @@ use serde::Serialize;
 
 use crate::{Error, Result};
 
+mod answered;
 mod answers;
 mod file;
 mod value;
 mod vectors;
 mod verdicts;
 
-use answers::Answered;
+use answered::Answered;
 
 /// What components answered before, by content hash, in one SQLite file.
 ///

@@ -1,21 +1,13 @@
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use ragbias_core::{
     Answer, Bias, BiasScorer, Choice, Choices, Chosen, Counts, Finish, Generator, Passage, Unit, Verdict,
     in_order,
 };
 
-use super::setting::{Prompt, Setting};
-use crate::measured::{AnswerBias, Coverage, NothingScored};
+use super::setting::{Llm, Prompt, Setting};
+use crate::answer_bias::{AnswerBias, Coverage, NothingScored};
 use crate::{Error, Result};
-
-/// An LLM, and what judges its answers where they are no choices.
-#[derive(Clone)]
-pub(super) struct Llm {
-    pub(super) generator: Arc<dyn Generator>,
-    pub(super) scorer: Option<Arc<dyn BiasScorer>>,
-}
 
 /// An LLM's answer to one prompt, judged.
 #[derive(Clone)]

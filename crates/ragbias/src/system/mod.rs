@@ -23,6 +23,7 @@ mod component;
 mod embedded;
 mod indexed;
 mod judged;
+mod labels;
 mod llm;
 mod retrieved;
 mod setting;
@@ -31,25 +32,12 @@ pub use component::Component;
 pub use embedded::Embedded;
 pub use indexed::Indexed;
 pub use judged::Judged;
+pub use labels::Labels;
 pub use llm::Answers;
 pub(crate) use retrieved::NEIGHBOURHOOD;
 pub use retrieved::Retrieved;
 
-use llm::Llm;
-use setting::Setting;
-
-/// What components and data are called in tables.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Labels<'a> {
-    /// The embedder.
-    pub embedder: &'a str,
-    /// The LLM; empty where only retrieval is measured.
-    pub llm: &'a str,
-    /// The corpus.
-    pub corpus: &'a str,
-    /// The part of the questions.
-    pub split: &'a str,
-}
+use setting::{Llm, Setting};
 
 /// A RAG system: what embeds, indexes, ranks and answers, and what judges documents and answers. A clone shares all of it.
 ///

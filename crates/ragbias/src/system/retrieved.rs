@@ -4,12 +4,12 @@ use ragbias_core::{Bias, Corpus, Document, Hit, Question, QuestionSet, Verdict};
 use ragbias_data::{Outcome, Qrels};
 use ragbias_stats::JudgedRanking;
 
-use super::Labels;
 use super::embedded::Embedded;
 use super::judged::Judged;
+use super::labels::Labels;
 use super::llm::{Answers, PromptSet};
 use super::setting::{Prompt, Setting};
-use crate::measured::AnswerBias;
+use crate::answer_bias::AnswerBias;
 use crate::{Error, Result};
 
 /// Documents near a question that C_b is measured over, question by question; also the pool that a ranking orders.
@@ -162,7 +162,7 @@ impl Retrieved {
                 let (outcome_llm, answer_llm) = answer(alone, row);
                 Outcome {
                     embedder: labels.embedder.into(),
-                    llm: labels.llm.into(),
+                    llm: labels.llm.unwrap_or_default().into(),
                     axis: self.setting.axis.name.clone(),
                     corpus: labels.corpus.into(),
                     split: labels.split.into(),

@@ -1,11 +1,19 @@
 use std::sync::Arc;
 
-use ragbias_core::{Answering, Axis, ChoicePrompt, Choices, Document, Question, QuestionSet};
+use ragbias_core::{
+    Answering, Axis, BiasScorer, ChoicePrompt, Choices, Document, Generator, Question, QuestionSet,
+};
 use ragbias_stats::ClusterBootstrap;
 
-use super::llm::Llm;
 use crate::prompt::Prompter;
 use crate::{Error, Result, Workspace};
+
+/// An LLM, and what judges its answers where they are no choices.
+#[derive(Clone)]
+pub(super) struct Llm {
+    pub(super) generator: Arc<dyn Generator>,
+    pub(super) scorer: Option<Arc<dyn BiasScorer>>,
+}
 
 /// What all stages of a system share.
 #[derive(Clone)]

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::super::source::System;
 use super::super::svg::{Panel, Scale, Svg};
-use super::{Figure, WIDTH, figure};
+use super::figure::{Figure, WIDTH};
 
 /// A mean over the questions that are scored.
 #[derive(Default)]
@@ -35,7 +35,7 @@ fn shortened(name: &str, room: usize) -> String {
 /// R_b against E_b topic by topic; none where no LLM answered or topics are single questions of one embedder.
 pub(super) fn draw(system: &System) -> Option<Figure> {
     let base = system.base();
-    base.rag_bias?;
+    base.measured.rag_bias?;
     let mut means: BTreeMap<&str, BTreeMap<&str, (Mean, Mean)>> = BTreeMap::new();
     for outcome in &system.outcomes {
         let of = means.entry(&outcome.topic).or_default().entry(&outcome.embedder).or_default();
@@ -94,5 +94,5 @@ pub(super) fn draw(system: &System) -> Option<Figure> {
         base.questions,
         base.embedder
     );
-    Some(figure(system, "topics", "Topic by topic", caption, svg))
+    Some(Figure::new(system, "topics", "Topic by topic", caption, svg))
 }

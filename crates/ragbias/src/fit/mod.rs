@@ -1,16 +1,19 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
 use ragbias_core::limits::DRAWS;
-use ragbias_data::{MeasurementRow, Outcome, read_measurements, read_outcomes};
+use ragbias_data::{MeasurementRow, Outcome};
 use ragbias_stats::{
-    BiasConflict, Equivalence, Estimate, JointBootstrap, Points, QuestionOutcome, Resampled,
+    BiasConflict, ConflictFit, Equivalence, Estimate, JointBootstrap, Points, QuestionOutcome, Resampled,
     SensitivityDifference, TopicCounts, holm,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::run::{BASE_FAMILY, Manifest, RunFolder};
-use crate::{Error, Result};
+use crate::Result;
+use crate::measured::{BASE_FAMILY, PartResult};
+
+mod files;
+
+pub use files::fit_files;
 
 /// How lines are fitted.
 ///
@@ -36,7 +39,7 @@ impl Default for FitConfig {
 }
 
 /// The lines of a measurement table. Serialised, it is what `ragbias fit --json` prints, and `fit.json` of a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fits {
     /// A line per LLM, axis, corpus and split.
     pub fits: Vec<LlmFit>,
@@ -49,7 +52,7 @@ pub struct Fits {
 }
 
 /// The line of one LLM.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LlmFit {
     /// What it is of.
     #[serde(flatten)]
@@ -63,8 +66,16 @@ pub struct LlmFit {
     pub embedders: Vec<FittedEmbedder>,
 }
 
+impl LlmFit {
+    /// The least and the greatest E_b of its embedders.
+    pub fn range(&self) -> (f64, f64) {
+        let values = || self.embedders.iter().map(|embedder| embedder.embedder_bias);
+        (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max))
+    }
+}
+
 /// What a line is of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FitKey {
     /// The LLM.
     pub llm: String,
@@ -77,7 +88,7 @@ pub struct FitKey {
 }
 
 /// One embedder of a line.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FittedEmbedder {
     /// Its name.
     pub embedder: String,
@@ -98,7 +109,7 @@ pub struct FittedEmbedder {
 }
 
 /// Embedders by the verdict on |R_b| < δ.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Debiased {
     /// δ.
     pub delta: f64,
@@ -111,7 +122,7 @@ pub struct Debiased {
 }
 
 /// Two LLMs on the same axis, corpus and split.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SensitivityComparison {
     /// The axis.
     pub axis: String,
@@ -130,7 +141,7 @@ pub struct SensitivityComparison {
 }
 
 /// An LLM and axis without a line.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// What it would be of.
     #[serde(flatten)]
@@ -139,58 +150,21 @@ pub struct LeftOut {
     pub reason: String,
 }
 
+impl FitKey {
+    /// Whether a measurement is one of those that it names; a table that does not name its corpus or split names all.
+    pub(crate) fn covers(&self, result: &PartResult) -> bool {
+        let is = |of: &Option<String>, value: &str| of.as_deref().is_none_or(|of| of == value);
+        Some(&self.llm) == result.llm.as_ref()
+            && self.axis == result.axis
+            && is(&self.corpus, &result.data)
+            && is(&self.split, &result.split)
+    }
+}
+
 impl std::fmt::Display for FitKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} with {}", self.axis, self.llm)?;
         self.split.as_ref().map_or(Ok(()), |split| write!(f, ", split {split}"))
-    }
-}
-
-/// Fits a measurement table, `.csv` or `.parquet`, or that of a run folder.
-///
-/// Intervals come from the outcomes in the given file, else from `outcomes.parquet` beside a `measurements.*`; without
-/// either they come from embedders alone. [`fit`] has more.
-///
-/// # Errors
-/// Malformed tables, with their line; settings out of range; a table without a single line to fit, with the reason.
-pub fn fit_files(measurements: &Path, outcomes: Option<&Path>, config: &FitConfig) -> Result<Fits> {
-    let table: PathBuf = if measurements.is_dir() {
-        RunFolder::open(measurements)?;
-        measurements.join("measurements.parquet")
-    } else {
-        measurements.into()
-    };
-    check_file_of_run(&table)?;
-    let rows = read_measurements(&table)?;
-    let beside = || -> Option<PathBuf> {
-        let file = table.with_file_name("outcomes.parquet");
-        (table.file_stem()? == "measurements" && file.is_file()).then_some(file)
-    };
-    let outcomes = match outcomes.map(Path::to_owned).or_else(beside) {
-        Some(file) => {
-            check_file_of_run(&file)?;
-            read_outcomes(&file)?
-        }
-        None => Vec::new(),
-    };
-    let fits = fit(&rows, &outcomes, config)?;
-    if fits.fits.is_empty() {
-        let reasons: Vec<_> =
-            fits.left_out.iter().map(|left| format!("{}: {}", left.of, left.reason)).collect();
-        let reason = if reasons.is_empty() { "no row has a rag_bias".to_owned() } else { reasons.join("\n") };
-        return Err(Error::NothingFitted { path: table, reason });
-    }
-    Ok(fits)
-}
-
-/// Refuses a table in a run folder that is not what the run wrote there.
-fn check_file_of_run(table: &Path) -> Result<()> {
-    let name = table.file_name().unwrap_or_default().to_string_lossy();
-    match Manifest::beside(table)? {
-        Some(manifest) if manifest.files.contains_key(name.as_ref()) => {
-            manifest.check(table.parent().unwrap_or(Path::new("")), &name)
-        }
-        _ => Ok(()),
     }
 }
 
@@ -216,17 +190,17 @@ pub fn fit(rows: &[MeasurementRow], outcomes: &[Outcome], config: &FitConfig) ->
     }
     let skipped = rows.iter().filter(|row| row.rag_bias.is_none()).count();
     let mut fits = Fits { fits: Vec::new(), comparisons: Vec::new(), left_out: Vec::new(), skipped };
-    let mut topics = Vec::new();
+    let mut fitted = Vec::new();
     for (of, rows) in groups {
         match Group::new(&of, rows).and_then(|group| group.fit(outcomes, config)) {
-            Ok((fit, drawn)) => {
+            Ok((fit, line)) => {
                 fits.fits.push(fit);
-                topics.push(drawn);
+                fitted.push(line);
             }
             Err(reason) => fits.left_out.push(LeftOut { of, reason }),
         }
     }
-    fits.comparisons = compare(&fits.fits, &topics);
+    fits.comparisons = compare(&fits.fits, &fitted);
     Ok(fits)
 }
 
@@ -285,8 +259,7 @@ impl<'a> Group<'a> {
         Ok(Self { of, rows: by_name.into_values().collect() })
     }
 
-    /// The fit, and the topics that were drawn from.
-    fn fit(&self, outcomes: &[Outcome], config: &FitConfig) -> Result<(LlmFit, Vec<String>), String> {
+    fn fit(&self, outcomes: &[Outcome], config: &FitConfig) -> Result<(LlmFit, Fitted), String> {
         let text = |error: ragbias_stats::Error| error.to_string();
         let biases = |of: fn(&MeasurementRow) -> Option<f64>| -> Vec<f64> {
             self.rows.iter().filter_map(|row| of(row)).collect()
@@ -319,12 +292,13 @@ impl<'a> Group<'a> {
             biased: count(Equivalence::Biased),
             undecided: count(Equivalence::Undecided),
         });
-        Ok((LlmFit { of: self.of.clone(), conflict, equivalence, embedders }, topics))
+        let line = LlmFit { of: self.of.clone(), conflict: (*conflict).clone(), equivalence, embedders };
+        Ok((line, Fitted { conflict, topics }))
     }
 
     fn embedders(
         &self,
-        conflict: &BiasConflict,
+        conflict: &ConflictFit,
         delta: f64,
     ) -> Result<Vec<FittedEmbedder>, ragbias_stats::Error> {
         let points = conflict.points().embedder_bias().iter().zip(conflict.points().rag_bias());
@@ -400,8 +374,15 @@ impl<'a> Group<'a> {
     }
 }
 
+/// A line with its draws.
+struct Fitted {
+    conflict: ConflictFit,
+    /// That were drawn from, in order.
+    topics: Vec<String>,
+}
+
 /// All pairs of LLMs of which the same embedders were measured, on the same topics.
-fn compare(fits: &[LlmFit], topics: &[Vec<String>]) -> Vec<SensitivityComparison> {
+fn compare(fits: &[LlmFit], fitted: &[Fitted]) -> Vec<SensitivityComparison> {
     let names =
         |fit: &LlmFit| fit.embedders.iter().map(|embedder| embedder.embedder.clone()).collect::<Vec<_>>();
     let mut compared = Vec::new();
@@ -409,10 +390,11 @@ fn compare(fits: &[LlmFit], topics: &[Vec<String>]) -> Vec<SensitivityComparison
         for (j, second) in fits.iter().enumerate().skip(i + 1) {
             let (a, b) = (&first.of, &second.of);
             let alike = (&a.axis, &a.corpus, &a.split) == (&b.axis, &b.corpus, &b.split);
-            if !alike || topics[i] != topics[j] || names(first) != names(second) {
+            if !alike || fitted[i].topics != fitted[j].topics || names(first) != names(second) {
                 continue;
             }
-            if let Some(difference) = SensitivityDifference::between(&first.conflict, &second.conflict) {
+            let (one, other) = (&fitted[i].conflict, &fitted[j].conflict);
+            if let Some(difference) = SensitivityDifference::between(one, other) {
                 compared.push(SensitivityComparison {
                     axis: a.axis.clone(),
                     split: a.split.clone(),

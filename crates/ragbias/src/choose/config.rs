@@ -1,0 +1,29 @@
+use ragbias_stats::Equivalence;
+
+use crate::control::ControlKind;
+
+/// How a setting is chosen.
+///
+/// | parameter | default | purpose | range |
+/// | --- | --- | --- | --- |
+/// | `delta` | 0.1 | \|R_b\| below it is as good as 0 | above 0, up to 1 |
+/// | `controls` | all | what is turned | |
+/// | `word` | none | projection along this word; without it along the direction between the poles | |
+/// | `steps` | 8 | measurements of R_b on validation topics, at most, a control | 2 to 1000 |
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChooseConfig {
+    /// |R_b| below it is as good as 0.
+    pub delta: f64,
+    /// What is turned.
+    pub controls: Vec<ControlKind>,
+    /// The word whose direction is projected on.
+    pub word: Option<String>,
+    /// Measurements of R_b on validation topics, at most, a control.
+    pub steps: usize,
+}
+
+impl Default for ChooseConfig {
+    fn default() -> Self {
+        Self { delta: Equivalence::DELTA, controls: ControlKind::ALL.to_vec(), word: None, steps: 8 }
+    }
+}
