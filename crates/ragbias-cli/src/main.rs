@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod cpu;
+mod flags;
 mod npy;
 mod output;
 mod progress;
@@ -12,6 +13,7 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::Parser;
+use ragbias::core::message;
 use ragbias::generate::without_secrets;
 
 use crate::args::Args;
@@ -26,22 +28,10 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if matches!(error.downcast_ref(), Some(OutputError::Closed)) => ExitCode::SUCCESS,
         Err(error) => {
-            progress::error(&message(&error));
+            progress::error(&message(error.as_ref()));
             ExitCode::FAILURE
         }
     }
-}
-
-/// An error and what caused it, as far as it does not say so itself.
-fn message(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text += ": ";
-            text += &cause;
-        }
-    }
-    text
 }
 
 /// Help, the version, or what is wrong with the arguments.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 use ragbias::core::{Progress, Step, Unit};
 
+use crate::flags::with_dashes;
 use crate::output::visible;
 
 /// Bars with rate and estimate on a terminal; elsewhere, as in a log, a line now and then.
@@ -114,5 +115,5 @@ pub(crate) fn error(message: &str) {
 /// A line for people that is neither data nor an error.
 pub(crate) fn say(line: &str) {
     // Where nobody listens there is nobody to tell.
-    let _ = writeln!(io::stderr(), "{}", visible(line));
+    let _ = writeln!(io::stderr(), "{}", visible(&with_dashes(line)));
 }

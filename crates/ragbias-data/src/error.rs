@@ -74,7 +74,7 @@ pub enum Error {
         expected: &'static str,
     },
     /// A table could not be written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Table {
         /// The file.
         path: PathBuf,
@@ -82,7 +82,7 @@ pub enum Error {
         source: polars::error::PolarsError,
     },
     /// A TOML file is malformed.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Toml {
         /// The file.
         path: PathBuf,

@@ -64,12 +64,12 @@ fn in_folder(folder: &Path) -> Result<PathBuf> {
         [only] => Ok(only.clone()),
         [] => Err(Error::File {
             path: folder.into(),
-            reason: "expected judgements in qrels/test.tsv or qrels.tsv, found none\nhint: --qrels FILE names them".into(),
+            reason: "expected judgements in qrels/test.tsv or qrels.tsv, found none\nhint: `qrels FILE` names them".into(),
         }),
         several => {
             let names: Vec<_> = several.iter().filter_map(|file| file.file_name()?.to_str()).collect();
             let reason = format!(
-                "expected test.tsv or one file of judgements, found {}\nhint: --qrels FILE names one of them",
+                "expected test.tsv or one file of judgements, found {}\nhint: `qrels FILE` names one of them",
                 names.join(", ")
             );
             Err(Error::File { path: folder.into(), reason })
@@ -298,7 +298,7 @@ mod tests {
         let read =
             || read_qrels(folder.path(), &Silent).map(|qrels| qrels.keys().cloned().collect::<Vec<_>>());
         let refused = || read().unwrap_err().to_string();
-        assert!(refused().contains("found none\nhint: --qrels FILE"), "{}", refused());
+        assert!(refused().contains("found none\nhint: `qrels FILE`"), "{}", refused());
         let write = |name: &str, question: &str| {
             fs_err::create_dir_all(folder.path().join("qrels")).unwrap();
             fs_err::write(folder.path().join(name), format!("{question}\td\t1\n")).unwrap();
@@ -306,7 +306,7 @@ mod tests {
         write("qrels/dev.tsv", "dev");
         assert_eq!(read().unwrap(), ["dev"]);
         write("qrels/train.tsv", "train");
-        assert!(refused().contains("found dev.tsv, train.tsv\nhint: --qrels FILE"), "{}", refused());
+        assert!(refused().contains("found dev.tsv, train.tsv\nhint: `qrels FILE`"), "{}", refused());
         write("qrels/test.tsv", "test");
         assert_eq!(read().unwrap(), ["test"]);
         let inner = read_qrels(&folder.path().join("qrels"), &Silent).unwrap();

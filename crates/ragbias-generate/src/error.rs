@@ -142,7 +142,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// An operation on tensors failed.
-    #[error("the model failed: {0}")]
+    #[error("the model failed")]
     Candle(#[from] candle_core::Error),
     /// A setting outside its range.
     #[error("{setting} is {received}, expected {expected}")]

@@ -68,7 +68,7 @@ pub enum Error {
     /// No source had the model.
     #[error(
         "model `{name}` could not be had:{}\nhint: on a machine without network, copy the model's folder from \
-         another one, and give its path, or its parent's with --model-dir (or RAGBIAS_MODEL_DIR)",
+         another one, and give its path, or its parent's with `model-dir` (or RAGBIAS_MODEL_DIR)",
         indented(failures)
     )]
     Unavailable {

@@ -84,6 +84,6 @@ pub enum Error {
         received: f64,
     },
     /// The regression failed.
-    #[error("the regression: {0}")]
+    #[error("the regression failed")]
     Regression(#[from] linfa_linear::LinearError<f64>),
 }

@@ -12,7 +12,7 @@ pub enum Error {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// An operation on tensors failed.
-    #[error("training failed: {0}")]
+    #[error("training failed")]
     Candle(#[from] candle_core::Error),
     /// The encoder failed.
     #[error(transparent)]

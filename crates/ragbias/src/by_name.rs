@@ -126,9 +126,9 @@ impl Models {
         });
         let Some((word, alpha)) = parsed else {
             let expected = "WORD=NUMBER, as in woman=-0.5";
-            return Err(Error::Setting { setting: "--project", expected, received: projection.into() });
+            return Err(Error::Setting { setting: "project", expected, received: projection.into() });
         };
-        PROJECTION.check("--project", alpha)?;
+        PROJECTION.check("project", alpha)?;
         Ok(Arc::new(Projected::onto_word(embedder, word, alpha)?))
     }
 

@@ -50,12 +50,12 @@ pub enum Error {
     #[error(transparent)]
     Tune(#[from] ragbias_tune::Error),
     /// The store failed.
-    #[error("the store {}: {reason}\nhint: {}", path.display(), store_hint(reason))]
+    #[error("the store {}\nhint: {}", path.display(), store_hint(source))]
     Store {
         /// The store's file.
         path: PathBuf,
         /// The reason.
-        reason: rusqlite::Error,
+        source: rusqlite::Error,
     },
     /// A file that is no store of this version; it is left as it is.
     #[error("the store {}: {found}; nothing in it was changed\nhint: {hint}", path.display())]
@@ -68,12 +68,12 @@ pub enum Error {
         hint: &'static str,
     },
     /// The store has no place.
-    #[error("the store{}: {reason}\nhint: `--store FILE`, or RAGBIAS_STORE, names a file in a folder that can be written to", named(path.as_deref()))]
+    #[error("the store{}\nhint: `store FILE`, or RAGBIAS_STORE, names a file in a folder that can be written to", named(path.as_deref()))]
     StorePlace {
         /// The store's file, where it has a name.
         path: Option<PathBuf>,
         /// The reason.
-        reason: std::io::Error,
+        source: std::io::Error,
     },
     /// An experiment file is malformed.
     #[error("{}: {reason}", path.display())]
@@ -92,7 +92,7 @@ pub enum Error {
         reason: String,
     },
     /// The report could not be rendered.
-    #[error("the report: {0}")]
+    #[error("the report could not be rendered")]
     Report(#[from] minijinja::Error),
     /// A setting outside its range.
     #[error("{setting} is {received}, expected {expected}")]
@@ -107,7 +107,7 @@ pub enum Error {
     /// A question that lets nobody choose, on an axis where the answer is a choice.
     #[error(
         "question `{question}` has no `choices`, and answers on the axis `{axis}` are choices\nhint: give it \
-         \"choices\": {{\"negative\": …, \"positive\": …}}, or measure with --retrieve-only"
+         \"choices\": {{\"negative\": …, \"positive\": …}}, or measure with `retrieve-only`"
     )]
     NoChoices {
         /// The axis.
@@ -121,7 +121,7 @@ pub enum Error {
     /// Judgements of other questions than those asked.
     #[error(
         "no question has a judgement: questions are called like `{question}`, judged ones like `{judged}`\nhint: \
-         --queries and --qrels must be of one data set"
+         `queries` and `qrels` must be of one data set"
     )]
     NothingJudged {
         /// `_id` of the first question.
@@ -156,7 +156,7 @@ pub enum Error {
     /// An axis whose answers nothing can score.
     #[error(
         "no scorer can judge answers on the axis `{axis}`, and they are no choices\nhint: measure what is retrieved alone, with \
-         --retrieve-only, or give both poles `words = [\"…\"]` in the axis's file"
+         `retrieve-only`, or give both poles `words = [\"…\"]` in the axis's file"
     )]
     NoAnswerScorer {
         /// The axis.
@@ -216,29 +216,29 @@ fn store_hint(source: &rusqlite::Error) -> &'static str {
     use rusqlite::ErrorCode as Code;
     match source.sqlite_error_code() {
         Some(Code::NotADatabase) => {
-            "this file is no store, or its beginning is damaged; `--store FILE` names another one"
+            "this file is no store, or its beginning is damaged; `store FILE` names another one"
         }
         Some(Code::DatabaseCorrupt) => {
-            "the file is damaged; move it away, or name another one with `--store FILE`: a new one is made where none is, and \
+            "the file is damaged; move it away, or name another one with `store FILE`: a new one is made where none is, and \
              what it held is computed again"
         }
         Some(Code::DiskFull) => {
-            "the disk is full, or a quota is reached; make room, or let `--store FILE` name a file on another disk: all that \
+            "the disk is full, or a quota is reached; make room, or let `store FILE` name a file on another disk: all that \
              was stored before is kept"
         }
         Some(Code::ReadOnly) => {
-            "it, or its folder, can be read but not written to; `--store FILE` names another one, which may start as a copy of it"
+            "it, or its folder, can be read but not written to; `store FILE` names another one, which may start as a copy of it"
         }
         Some(Code::PermissionDenied | Code::CannotOpen | Code::AuthorizationForStatementDenied) => {
-            "you may not write to it or into its folder; `--store FILE` names a file elsewhere"
+            "you may not write to it or into its folder; `store FILE` names a file elsewhere"
         }
         Some(Code::DatabaseBusy | Code::DatabaseLocked | Code::FileLockingProtocolFailed) => {
-            "another process holds it; try again when that is done, or `--store FILE` names another one"
+            "another process holds it; try again when that is done, or `store FILE` names another one"
         }
         Some(Code::SystemIoFailure) => {
-            "the disk, or the network that it is on, did not do what it was told; `--store FILE` names a file on another one"
+            "the disk, or the network that it is on, did not do what it was told; `store FILE` names a file on another one"
         }
-        _ => "the file may be damaged; `--store FILE` names another one",
+        _ => "the file may be damaged; `store FILE` names another one",
     }
 }
 

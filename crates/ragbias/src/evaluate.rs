@@ -43,11 +43,11 @@ impl TestCollection {
             None if whole => Ok(corpus.to_owned()),
             None => Err(Error::Setting {
                 setting,
-                expected: "a file or a folder, as --corpus is a file",
+                expected: "a file or a folder, as the corpus is a file",
                 received: "not given".into(),
             }),
         };
-        let (questions, qrels) = (or_corpus(questions, "--queries")?, or_corpus(qrels, "--qrels")?);
+        let (questions, qrels) = (or_corpus(questions, "queries")?, or_corpus(qrels, "qrels")?);
         Ok(Self {
             qrels: load_qrels(&qrels, progress)?,
             questions: load_questions(&questions, progress)?,
@@ -341,7 +341,7 @@ mod tests {
         fs_err::write(&file, "{\"_id\":\"a\",\"text\":\"\"}\n").unwrap();
         let file = file.to_str().unwrap();
         let error = TestCollection::load(file, Some("gender"), None, &Silent).unwrap_err().to_string();
-        assert_eq!(error, "--qrels is not given, expected a file or a folder, as --corpus is a file");
+        assert_eq!(error, "qrels is not given, expected a file or a folder, as the corpus is a file");
         let notes = TestCollection::load(file, Some("gender"), Some("gender"), &Silent).unwrap().notes();
         assert!(notes[0].starts_with("1 of the documents have no text"), "{notes:?}");
     }

@@ -262,7 +262,7 @@ impl Family {
             if theirs != ours {
                 return Err(wrong(format!(
                     "this folder holds the family `{}` of the base `{}` ({}), not `{}` of `{}` ({})\nhint: give \
-                     another folder to --out",
+                     another folder to `out`",
                     theirs.family,
                     theirs.base,
                     theirs.base_id.short(),

@@ -93,7 +93,7 @@ pub(crate) fn of_documents(
     let (all, labels) = (corpus.len(), corpus.documents().iter().filter(labelled).count());
     if name.is_none() && labels > 0 && labels < all {
         workspace.progress().note(&format!(
-            "{labels} of {all} documents have a gold label, so that none is used; `--scorer gold` uses them, and leaves the \
+            "{labels} of {all} documents have a gold label, so that none is used\nhint: `scorer gold` uses them, and leaves the \
              others unscored"
         ));
     }

@@ -12,7 +12,7 @@ use super::seen::Why;
 use crate::choice::render;
 use crate::{Error, Result};
 
-const OTHER_METHOD: &str = "--choices sample reads a choice from letters that are sampled several times, in both orders of the claims";
+const OTHER_METHOD: &str = "`choices sample` reads a choice from letters that are sampled several times, in both orders of the claims";
 
 /// What one order of the claims says by log-probabilities.
 enum Told {

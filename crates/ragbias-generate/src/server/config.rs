@@ -123,8 +123,8 @@ macro_rules! named {
     };
 }
 
-named!(Thinking, "--thinking", "auto, on or off", "auto" => Auto, "off" => Off, "on" => On);
-named!(ChoiceMethod, "--choices", "auto, logprobs or sample", "auto" => Auto, "logprobs" => Logprobs, "sample" => Sample);
+named!(Thinking, "thinking", "auto, on or off", "auto" => Auto, "off" => Off, "on" => On);
+named!(ChoiceMethod, "choices", "auto, logprobs or sample", "auto" => Auto, "logprobs" => Logprobs, "sample" => Sample);
 
 impl ServerConfig {
     /// Checks every range.

@@ -60,9 +60,9 @@ const KEY: &str = "set RAGBIAS_API_KEY (or OPENAI_API_KEY) to a key of this serv
 const QUOTA: &str = "the account has no quota left; once it has, run again: what was answered is kept";
 pub(super) const ADDRESS: &str =
     "check the address, which ends before /chat/completions, and the model's name, after #";
-const LENGTH: &str = "retrieve fewer or shorter documents, allow fewer --reasoning-tokens, or take a model that reads longer prompts";
+const LENGTH: &str = "retrieve fewer or shorter documents, allow fewer `reasoning-tokens`, or take a model that reads longer prompts";
 const WORDS: &str =
-    "the server's own words say what it does not take; --llm-options FILE sets or removes fields";
+    "the server's own words say what it does not take; `llm-options FILE` sets or removes fields";
 const WAIT: &str = "run again after that time: what was answered is kept";
 
 /// What a body says about a failure.

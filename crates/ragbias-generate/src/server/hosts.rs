@@ -22,7 +22,7 @@ impl FromStr for AllowedHost {
 
     fn from_str(text: &str) -> Result<Self> {
         let wrong = || Error::Setting {
-            setting: "--allow-host",
+            setting: "allow-host",
             expected: "HOST, HOST:PORT or http://HOST[:PORT]",
             received: super::secrets::without_secrets(text),
         };
@@ -97,7 +97,7 @@ pub(super) fn check(sent: &Sent, address: &Address, allowed: &[AllowedHost]) -> 
     };
     if is_plain && !allowed.iter().any(|allowed| allowed.plain && fits(&allowed)) {
         let hint = format!(
-            "give an address that begins with https://; `--allow-host http://{place}` sends it unencrypted{unset}"
+            "give an address that begins with https://; `allow-host http://{place}` sends it unencrypted{unset}"
         );
         return Err(Error::KeyHost {
             sent,
@@ -107,7 +107,7 @@ pub(super) fn check(sent: &Sent, address: &Address, allowed: &[AllowedHost]) -> 
         });
     }
     if is_strange {
-        let hint = format!("`--allow-host {place}` sends it there{unset}");
+        let hint = format!("`allow-host {place}` sends it there{unset}");
         return Err(Error::KeyHost {
             sent,
             place,
@@ -135,10 +135,10 @@ mod tests {
         for named in ["https://h/v1", "http://localhost:80/v1", "http://127.0.0.2/v1", "http://[::1]:1/v1"] {
             assert_eq!(refused(named, false, &key, &[]), None);
             let error = refused(named, true, &key, &[]).unwrap();
-            assert!(error.contains("RAGBIAS_API_KEY") && error.contains("`--allow-host "), "{error}");
+            assert!(error.contains("RAGBIAS_API_KEY") && error.contains("`allow-host "), "{error}");
         }
         let error = refused("https://H:8443/v1", true, &key, &["other", "h:443", "h.evil"]).unwrap();
-        assert!(error.contains("would go to h:8443") && error.contains("`--allow-host h:8443`"), "{error}");
+        assert!(error.contains("would go to h:8443") && error.contains("`allow-host h:8443`"), "{error}");
         for allowed in ["h", "H:8443", "https://h:8443/v1"] {
             assert_eq!(refused("https://h:8443/v1", true, &key, &[allowed]), None, "{allowed}");
         }
@@ -153,10 +153,7 @@ mod tests {
         for sent in [Sent::Key("OPENAI_API_KEY"), Sent::OfAddress] {
             for (from_file, allowed) in [(false, &[][..]), (false, &["h"]), (true, &["h", "h:80"])] {
                 let error = refused("http://h/v1", from_file, &sent, allowed).unwrap();
-                assert!(
-                    error.contains("over http") && error.contains("`--allow-host http://h:80`"),
-                    "{error}"
-                );
+                assert!(error.contains("over http") && error.contains("`allow-host http://h:80`"), "{error}");
             }
             assert_eq!(refused("http://h/v1", true, &sent, &["http://h"]), None);
             assert!(refused("http://localhost.evil/v1", false, &sent, &[]).is_some());

@@ -212,7 +212,8 @@ impl Fields {
         }
         if self.no_thinking && switched_off {
             notes.push(
-                "the model is asked not to think (`enable_thinking: false`); --thinking on lets it".into(),
+                "the model is asked not to think (`enable_thinking: false`)\nhint: `thinking on` lets it"
+                    .into(),
             );
         }
         notes

@@ -60,7 +60,7 @@ impl Seen {
         }
         if self.cut_thinking > 0 {
             notes.push(format!(
-                "{} cut while the model was thinking, after {budget} tokens: --reasoning-tokens allows more",
+                "{} cut while the model was thinking, after {budget} tokens\nhint: `reasoning-tokens` allows more",
                 count(self.cut_thinking, "answer was", "answers were")
             ));
         }

@@ -31,7 +31,7 @@ const LONGEST_CONNECT: Duration = Duration::from_secs(15);
 /// Many servers close a connection that is idle for 5 s.
 const LONGEST_IDLE: Duration = Duration::from_secs(4);
 
-const NEVER_ANSWERED: &str = "see whether the server is up; --llm-timeout SECONDS allows an answer more time";
+const NEVER_ANSWERED: &str = "see whether the server is up; `llm-timeout SECONDS` allows an answer more time";
 const NO_TLS: &str =
     "see whether the server speaks TLS: for one that does not, the address begins with http://";
 const OTHER_HOST: &str =

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ragbias_core::{Axis, ContentId, Embedder, Generator, Role, slug, slug_of};
+use ragbias_core::{Axis, ContentId, Embedder, Generator, Role, message, slug, slug_of};
 use ragbias_data::{Member, Split, write_file};
 use ragbias_index::Exact;
 use ragbias_stats::{Equivalence, PairedRandomisation, TargetStatus};
@@ -165,7 +165,7 @@ impl<'a> Bench<'a> {
             let control = match self.control(kind, config, target, &before) {
                 Ok(control) => control,
                 Err(error @ Error::ControlNotMade { .. }) => {
-                    choice.left_out.push(LeftOutControl { control: kind, reason: error.to_string() });
+                    choice.left_out.push(LeftOutControl { control: kind, reason: message(&error) });
                     continue;
                 }
                 Err(error) => return Err(error),

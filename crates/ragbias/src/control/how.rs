@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ragbias_core::limits::{OutOfLimits, PROJECTION, TEMPERATURE};
-use ragbias_core::{ContentId, Corpus, Embedder, IndexBackend};
+use ragbias_core::{ContentId, Corpus, Embedder, IndexBackend, message};
 use ragbias_embed::Projected;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -119,7 +119,7 @@ impl How {
             Some(Moved { alpha, direction, .. }) => {
                 let base = Arc::clone(embedded.embedder());
                 let moved = Projected::onto_direction(base, &direction, alpha as f32);
-                embedded.asked_by(Arc::new(moved.map_err(|error| wrong(error.to_string()))?))?
+                embedded.asked_by(Arc::new(moved.map_err(|error| wrong(message(&error)))?))?
             }
             None => embedded,
         };

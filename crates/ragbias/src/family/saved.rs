@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ragbias_core::{ContentId, Progress, slug};
+use ragbias_core::{ContentId, Progress, message, slug};
 use ragbias_data::Member;
 use ragbias_embed::Card;
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,7 @@ impl MemberCard {
         match Self::read(&folder) {
             Ok(card) => Some(card),
             Err(error) => {
-                let error = error.to_string();
+                let error = message(&error);
                 progress.note(&format!("{}; {then}", error.lines().next().unwrap_or_default()));
                 None
             }

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ragbias_core::limits::DRAWS;
+use ragbias_core::message;
 use ragbias_data::{MeasurementRow, Outcome};
 use ragbias_stats::{
     BiasConflict, ConflictFit, Equivalence, Estimate, JointBootstrap, Points, QuestionOutcome, Resampled,
@@ -232,7 +233,7 @@ impl Fits {
         if self.fits.iter().any(|fit| fit.conflict.interval == Resampled::Embedders) {
             notes.push(
                 "without outcomes of five topics or more, intervals come from embedders alone: on other questions the line \
-                 may lie elsewhere\nhint: --outcomes FILE names the outcomes of the same run"
+                 may lie elsewhere\nhint: `outcomes FILE` names the outcomes of the same run"
                     .into(),
             );
         }
@@ -260,7 +261,7 @@ impl<'a> Group<'a> {
     }
 
     fn fit(&self, outcomes: &[Outcome], config: &FitConfig) -> Result<(LlmFit, Fitted), String> {
-        let text = |error: ragbias_stats::Error| error.to_string();
+        let text = |error: ragbias_stats::Error| message(&error);
         let biases = |of: fn(&MeasurementRow) -> Option<f64>| -> Vec<f64> {
             self.rows.iter().filter_map(|row| of(row)).collect()
         };
@@ -349,13 +350,13 @@ impl<'a> Group<'a> {
         match TopicCounts::new(ours) {
             Ok(counts) => Ok(Some(counts)),
             Err(ragbias_stats::Error::TooFew { .. }) => Ok(None),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(message(&error)),
         }
     }
 
     /// Refuses outcomes of another run than the table's.
     fn check(&self, counts: &TopicCounts) -> Result<(), String> {
-        let points = counts.points().map_err(|error| error.to_string())?;
+        let points = counts.points().map_err(|error| message(&error))?;
         let pairs = points.embedder_bias().iter().zip(points.rag_bias());
         for (row, (embedder, rag)) in self.rows.iter().zip(pairs) {
             for (name, table, outcomes) in

@@ -63,7 +63,7 @@ impl<G: Generator> Generator for StoredGenerator<G> {
             let answers = if earlier == 1 { "1 answer".into() } else { format!("{earlier} answers") };
             notes.push(format!(
                 "{answers} came from the store, under the name of {name}: nothing tells whether the model that answers there \
-                 now is still the one that gave them\nhint: --fresh asks it again"
+                 now is still the one that gave them\nhint: `fresh` asks it again"
             ));
         }
         notes.extend(self.changed(earlier));
@@ -106,7 +106,7 @@ impl<G: Generator> StoredGenerator<G> {
         let answers = if earlier == 1 { "1 answer".into() } else { format!("{earlier} answers") };
         Some(format!(
             "{answers} came from the store, given under the system_fingerprint {before}; now the same name answers under \
-             {new} as well, and may be another version of the model\nhint: --fresh asks it again"
+             {new} as well, and may be another version of the model\nhint: `fresh` asks it again"
         ))
     }
 }
@@ -390,7 +390,7 @@ mod tests {
             changed[0]
                 .starts_with("2 answers came from the store, given under the system_fingerprint fp_1; now")
         );
-        assert!(changed[0].contains("under fp_2 as well") && changed[0].contains("--fresh"), "{changed:?}");
+        assert!(changed[0].contains("under fp_2 as well") && changed[0].contains("`fresh`"), "{changed:?}");
     }
 
     #[test]

@@ -113,10 +113,8 @@ fn write(
     write_report(&saved, folder.path(), staging.path(), progress)?;
     if let Some(place) = folder.publish(staging)? {
         progress.note(&format!(
-            "a choice was there, made of a run that found something else; it is in {} now\nhint: `ragbias choose --run {}` \
-             chooses anew",
-            place.display(),
-            folder.path().display()
+            "a choice was there, made of a run that found something else; it is in {} now\nhint: `ragbias choose` chooses anew",
+            place.display()
         ));
     }
     Ok(fits)

@@ -65,7 +65,7 @@ pub(super) enum Found {
 
 /// Tells what a file is without SQLite writing to it, or leaving a file beside it.
 pub(super) fn inspect(path: &Path) -> Result<Found> {
-    let place = |reason| Error::StorePlace { path: Some(path.into()), reason };
+    let place = |source| Error::StorePlace { path: Some(path.into()), source };
     if !path.exists() {
         return Ok(Found::Nothing);
     }
@@ -75,7 +75,7 @@ pub(super) fn inspect(path: &Path) -> Result<Found> {
         return Ok(Found::Nothing);
     }
     let refused = |found: String, hint| Err(Error::StoreRefused { path: path.into(), found, hint });
-    let another = "`--store FILE` names another file, and a store is made where none is";
+    let another = "`store FILE` names another file, and a store is made where none is";
     if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
         return refused("not an SQLite file, or its beginning is damaged".into(), another);
     }
@@ -84,10 +84,10 @@ pub(super) fn inspect(path: &Path) -> Result<Found> {
         (APPLICATION, FORMAT) => Ok(Found::Store),
         (APPLICATION, format) => refused(
             format!("a store of format {format}, expected {FORMAT}"),
-            "a newer ragbias wrote it, unless its beginning is damaged; `--store FILE` names another file",
+            "a newer ragbias wrote it, unless its beginning is damaged; `store FILE` names another file",
         ),
         (0, _) => {
-            let tables = tables(path).map_err(|reason| Error::Store { path: path.into(), reason })?;
+            let tables = tables(path).map_err(|source| Error::Store { path: path.into(), source })?;
             let empty = tables.is_empty() && !beside(path, "-wal").exists();
             let known = tables.iter().all(|(name, _)| EARLIER.contains(&name.as_str()));
             let ours = tables.iter().any(|(name, columns)| name == "vectors" && columns == "key,vector");

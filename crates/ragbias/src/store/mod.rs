@@ -94,7 +94,7 @@ impl Store {
     /// A file that is no store of this version, which is left as it is; a file that cannot be written to, a folder, or a folder
     /// that cannot be written to: with the store's name and what to do.
     pub fn open(path: &Path) -> Result<Self> {
-        let place = |reason| Error::StorePlace { path: Some(path.into()), reason };
+        let place = |source| Error::StorePlace { path: Some(path.into()), source };
         if path.is_dir() {
             return Err(place(std::io::Error::other("this is a folder, expected a file")));
         }
@@ -104,7 +104,7 @@ impl Store {
         let found = file::inspect(path)?;
         let opened = file::open(path, found);
         let (connection, unchecked_rows) =
-            opened.map_err(|reason| Error::Store { path: path.into(), reason })?;
+            opened.map_err(|source| Error::Store { path: path.into(), source })?;
         let shared = Shared {
             connection: Mutex::new(connection),
             path: path.into(),
@@ -125,7 +125,7 @@ impl Store {
         }
         let folders = etcetera::choose_base_strategy().map_err(|error| {
             let reason = std::io::Error::new(std::io::ErrorKind::NotFound, error);
-            Error::StorePlace { path: None, reason }
+            Error::StorePlace { path: None, source }
         })?;
         Ok(folders.cache_dir().join("ragbias").join("store.sqlite"))
     }
@@ -194,7 +194,7 @@ impl Store {
     }
 
     fn failed(&self) -> impl Fn(rusqlite::Error) -> Error + '_ {
-        |reason| Error::Store { path: self.shared.path.clone(), reason }
+        |source| Error::Store { path: self.shared.path.clone(), source }
     }
 }
 

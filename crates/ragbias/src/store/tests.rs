@@ -210,8 +210,8 @@ fn several_processes_may_make_a_store_at_the_same_time() {
 fn hints_fit_what_went_wrong() {
     use rusqlite::ffi;
     let hint = |code: i32| {
-        let reason = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
-        Error::Store { path: "s".into(), reason }.to_string()
+        let source = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+        Error::Store { path: "s".into(), source }.to_string()
     };
     for (code, expected) in [
         (ffi::SQLITE_BUSY, "another process holds it"),

@@ -153,7 +153,7 @@ fn answers_of_which_none_can_be_scored_leave_the_rest_of_the_measurement() {
     let [llm, rag] = measured.nothing_scored[..] else { panic!("{:?}", measured.nothing_scored) };
     assert_eq!((llm.bias, rag.bias), (AnswerBias::LlmBias, AnswerBias::RagBias));
     assert_eq!(rag.to_string(), "R_b: none of the 2 answers could be scored (2 cut)");
-    assert!(rag.hint().contains("--max-new-tokens"), "{}", rag.hint());
+    assert!(rag.hint().contains("`max-new-tokens`"), "{}", rag.hint());
     let json = serde_json::to_value(&measured).unwrap();
     assert_eq!(
         json["nothing_scored"][0],

@@ -61,14 +61,14 @@ fn a_user_who_wants_log_probabilities_alone_is_told_the_coverage() {
     .unwrap();
     let error = server.choose_all(&[PROMPT]).unwrap_err().to_string();
     assert!(
-        error.contains("A and B have 10% of the probability") && error.contains("--choices sample"),
+        error.contains("A and B have 10% of the probability") && error.contains("`choices sample`"),
         "{error}"
     );
     let silent = Mock::playing(vec![Act::content("A")]);
     let server =
         connect_with(&silent, &ServerConfig { choices: ChoiceMethod::Logprobs, ..config() }).unwrap();
     let error = server.choose_all(&[PROMPT]).unwrap_err().to_string();
-    assert!(error.contains("no log-probabilities") && error.contains("--choices sample"), "{error}");
+    assert!(error.contains("no log-probabilities") && error.contains("`choices sample`"), "{error}");
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn a_host_that_a_file_names_is_sent_no_key_unless_it_is_allowed() {
     };
     let error = connect(key(), &[]).unwrap_err().to_string();
     assert!(
-        error.contains("RAGBIAS_API_KEY would go to 127.0.0.1:") && error.contains("`--allow-host 127"),
+        error.contains("RAGBIAS_API_KEY would go to 127.0.0.1:") && error.contains("`allow-host 127"),
         "{error}"
     );
     assert_eq!(mock.requests().len(), 0, "nothing was sent");
