@@ -349,23 +349,22 @@ impl Asking {
     /// What decides an answer, over what it was.
     pub(crate) fn generate(&self, base: GenerateConfig) -> ragbias::generate::Result<GenerateConfig> {
         let max_new_tokens = self.max_new_tokens.unwrap_or(base.max_new_tokens);
-        let config = GenerateConfig { max_new_tokens, ..base };
+        let config = base.max_new_tokens(max_new_tokens);
         config.check()?;
         Ok(config)
     }
 
     /// How a server is asked, over how it was.
     pub(crate) fn server(&self, base: ServerConfig) -> ragbias::generate::Result<ServerConfig> {
-        let config = ServerConfig {
-            parallel: self.parallel.unwrap_or(base.parallel),
-            timeout: self.llm_timeout.unwrap_or(base.timeout),
-            reasoning_tokens: self.reasoning_tokens.unwrap_or(base.reasoning_tokens),
-            thinking: self.thinking.unwrap_or(base.thinking),
-            choices: self.choices.unwrap_or(base.choices),
-            samples: self.choice_samples.unwrap_or(base.samples),
-            options: self.llm_options.as_deref().map(Options::read).transpose()?.unwrap_or(base.options),
-            ..base
-        };
+        let options = self.llm_options.as_deref().map(Options::read).transpose()?;
+        let mut config = base;
+        config.parallel = self.parallel.unwrap_or(config.parallel);
+        config.timeout = self.llm_timeout.unwrap_or(config.timeout);
+        config.reasoning_tokens = self.reasoning_tokens.unwrap_or(config.reasoning_tokens);
+        config.thinking = self.thinking.unwrap_or(config.thinking);
+        config.choices = self.choices.unwrap_or(config.choices);
+        config.samples = self.choice_samples.unwrap_or(config.samples);
+        config.options = options.unwrap_or(config.options);
         config.check()?;
         Ok(config)
     }

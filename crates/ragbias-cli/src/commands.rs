@@ -287,12 +287,11 @@ impl Session<'_> {
     }
 
     fn measure(&self, command: &args::Measure) -> Result<()> {
-        let config = MeasureConfig {
-            top_k: command.top_k,
-            index: command.index.into(),
-            temperature: command.temperature,
-            seed: command.seed,
-        };
+        let config = MeasureConfig::default()
+            .top_k(command.top_k)
+            .index(command.index.into())
+            .temperature(command.temperature)
+            .seed(command.seed);
         config.check()?;
         let (mut axis, progress) = (load_axis(&command.axis)?, self.progress.as_ref());
         if let Some(path) = &command.prompt {
@@ -379,7 +378,7 @@ impl Session<'_> {
     }
 
     fn fit(&self, command: &args::Fit) -> Result<()> {
-        let config = FitConfig { draws: command.draws, seed: command.seed, delta: command.delta };
+        let config = FitConfig::default().draws(command.draws).seed(command.seed).delta(command.delta);
         let fits = ragbias::fit_files(&command.measurements, command.outcomes.as_deref(), &config)?;
         for note in fits.notes() {
             self.progress.note(&note);
@@ -388,12 +387,8 @@ impl Session<'_> {
     }
 
     fn choose(&self, command: &args::Choose) -> Result<ExitCode> {
-        let mut config = ChooseConfig {
-            delta: command.delta,
-            word: command.word.clone(),
-            steps: command.steps,
-            ..ChooseConfig::default()
-        };
+        let mut config =
+            ChooseConfig::default().delta(command.delta).word(command.word.clone()).steps(command.steps);
         if !command.control.is_empty() {
             config.controls = command.control.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
         }
@@ -415,10 +410,10 @@ impl Session<'_> {
         }
         experiment.generate = command.asking.generate(experiment.generate)?;
         experiment.server = command.asking.server(experiment.server)?;
-        let folder = command.runs.join(&experiment.name);
         let models = self.models_with(&command.keys, &command.named.llms)?;
         let workspace = self.workspace(models, command.answers.fresh)?;
-        let (results, fits) = ragbias::run(&experiment, &folder, &workspace)?;
+        let run = experiment.run(&command.runs, &workspace)?;
+        let (folder, results, fits) = (&run.folder, &run.results, &run.fits);
         let work = workspace.store.work();
         let report = folder.join("report.html");
         let summary = json!({ "run": folder, "report": report, "work": work, "results": results,
@@ -436,7 +431,7 @@ impl Session<'_> {
                 let (family, axis, split) = (&members[0].family, &members[0].axis, &members[0].split);
                 texts.push(format!("family {family}: {axis}, split {split}\n{}", table::members(members)));
             }
-            texts.extend(table::fits(&fits));
+            texts.extend(table::fits(fits));
             texts.push(format!(
                 "{} answers computed, {} taken from the store\nreport: {}",
                 work.answers.computed,

@@ -6,7 +6,7 @@ use ragbias::core::{Bias, Counts, Rates};
 use ragbias::data::{Member, shown};
 use ragbias::stats::{Equivalence, Estimate, Resampled, TargetStatus};
 use ragbias::{
-    AnswerBias, Choice, Comparison, Confirmed, Coverage, Debiased, Evaluation, Fits, LlmFit, Measured,
+    AnswerBias, Comparison, Confirmed, ControlChoice, Coverage, Debiased, Evaluation, Fits, LlmFit, Measured,
     PartResult, Reached, RetrievalMetrics, SensitivityComparison,
 };
 
@@ -96,7 +96,7 @@ fn rests_on(counts: &Counts) -> String {
 }
 
 /// One row per control: what it was turned to, and the system before and after on test topics.
-pub(crate) fn choice(choice: &Choice) -> String {
+pub(crate) fn choice(choice: &ControlChoice) -> String {
     let mut table = with_header(&[
         "control",
         "setting",

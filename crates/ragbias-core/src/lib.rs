@@ -41,6 +41,7 @@ pub mod limits;
 mod message;
 mod progress;
 mod question;
+mod setters;
 mod shared;
 mod similarity;
 mod slug;

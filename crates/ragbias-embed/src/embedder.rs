@@ -14,6 +14,7 @@ use crate::tokenizer::{TextTokenizer, Wanted};
 
 /// Where a checkpoint runs, and settings that its files leave open or get wrong; `None` keeps the checkpoint's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TextEmbedderConfig {
     /// Longest sequence in tokens, special tokens included: from them to the checkpoint's position embeddings.
     pub max_tokens: Option<usize>,
@@ -24,6 +25,13 @@ pub struct TextEmbedderConfig {
     /// What it computes in there; vectors of another precision are those of another embedder.
     pub precision: Precision,
 }
+
+ragbias_core::setters!(TextEmbedderConfig {
+    max_tokens: Option<usize>,
+    prefixes: Option<Prefixes>,
+    processor: Processor,
+    precision: Precision,
+});
 
 /// A sentence embedder of the BERT family: MiniLM, E5, GTE, BGE.
 ///

@@ -66,7 +66,7 @@ fn cls_pooling_and_prefixes_give_the_vectors_of_sentence_transformers() {
     let pooling = r#"{"word_embedding_dimension": 384, "pooling_mode_cls_token": true}"#;
     fs_err::write(folder.path().join("1_Pooling/config.json"), pooling).unwrap();
     let prefixes = Prefixes { question: "query: ".into(), document: String::new() };
-    let settings = TextEmbedderConfig { prefixes: Some(prefixes), ..TextEmbedderConfig::default() };
+    let settings = TextEmbedderConfig::default().prefixes(Some(prefixes));
     let embedder = TextEmbedder::load(folder.path(), &settings).unwrap();
     assert_eq!(embedder.config().pooling, PoolingMode::Cls.into());
     let texts = texts();

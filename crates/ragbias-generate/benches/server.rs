@@ -32,7 +32,7 @@ fn main() {
     let prompts: Vec<String> = (0..PROMPTS).map(|number| format!("question {number}")).collect();
     let prompts: Vec<&str> = prompts.iter().map(String::as_str).collect();
     let seconds = |parallel: usize| {
-        let config = ServerConfig { parallel, ..ServerConfig::default() };
+        let config = ServerConfig::default().parallel(parallel);
         let server =
             Server::connect(&format!("{}#m", mock.url()), &config, &GenerateConfig::default()).unwrap();
         let runs = (0..RUNS).map(|_| {

@@ -16,6 +16,7 @@ use crate::{Error, Result};
 /// word are passed over, as base models like to begin with one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct GenerateConfig {
     /// Longest answer, in tokens.
     pub max_new_tokens: usize,
@@ -26,6 +27,13 @@ pub struct GenerateConfig {
     /// Strings that end an answer.
     pub stop: Vec<String>,
 }
+
+ragbias_core::setters!(GenerateConfig {
+    max_new_tokens: usize,
+    temperature: f64,
+    seed: u64,
+    stop: Vec<String>,
+});
 
 impl Default for GenerateConfig {
     fn default() -> Self {

@@ -19,7 +19,7 @@ fn a_damaged_model_answers_or_is_refused_with_its_name() {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds/gguf");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
-    let config = GenerateConfig { max_new_tokens: 2, ..GenerateConfig::default() };
+    let config = GenerateConfig::default().max_new_tokens(2);
     let ask = |llm: &Gguf| {
         let choice = ChoicePrompt { prompt: "ab", positive: "a", negative: "b" };
         llm.generate_all(&["ab a"]).and(llm.choose_all(&[choice]))

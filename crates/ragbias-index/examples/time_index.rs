@@ -30,11 +30,9 @@ fn main() -> Result<()> {
         }
         ["hnsw", documents, questions, dim, k, neighbours, construction_width, ref widths @ ..] => {
             let dim = dim.parse()?;
-            let config = HnswConfig {
-                neighbours: neighbours.parse()?,
-                construction_width: construction_width.parse()?,
-                ..HnswConfig::default()
-            };
+            let config = HnswConfig::default()
+                .neighbours(neighbours.parse()?)
+                .construction_width(construction_width.parse()?);
             let widths =
                 widths.iter().map(|width| width.parse()).collect::<std::result::Result<Vec<_>, _>>()?;
             hnsw(read(documents, dim)?, &read(questions, dim)?, k.parse()?, config, &widths)?

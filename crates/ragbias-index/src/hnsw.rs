@@ -22,6 +22,7 @@ use crate::{Error, Result};
 /// | `search_width` | 128 | candidates looked at in a search; raised to k where that is more | 1 to 65,536 |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct HnswConfig {
     /// Links of a vector on every layer.
     pub neighbours: usize,
@@ -30,6 +31,8 @@ pub struct HnswConfig {
     /// Candidates looked at in a search.
     pub search_width: usize,
 }
+
+ragbias_core::setters!(HnswConfig { neighbours: usize, construction_width: usize, search_width: usize });
 
 impl Default for HnswConfig {
     fn default() -> Self {

@@ -35,7 +35,7 @@ pub struct ClassifierCard {
     /// Texts it was trained on.
     pub n: usize,
     /// Settings of the training.
-    pub config: TrainConfig,
+    pub config: ClassifierConfig,
     /// Accuracy on topics left out of training, over 5 folds of topics.
     pub cross_validated_accuracy: f64,
     /// b.
@@ -54,14 +54,17 @@ pub struct ClassifierCard {
 /// | `max_iterations` | 500 | when the optimiser gives up | ≥ 1 |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TrainConfig {
+#[non_exhaustive]
+pub struct ClassifierConfig {
     /// Strength of the L2 penalty.
     pub alpha: f64,
     /// When the optimiser gives up.
     pub max_iterations: u64,
 }
 
-impl Default for TrainConfig {
+ragbias_core::setters!(ClassifierConfig { alpha: f64, max_iterations: u64 });
+
+impl Default for ClassifierConfig {
     fn default() -> Self {
         Self { alpha: 0.1, max_iterations: 500 }
     }
@@ -131,7 +134,7 @@ impl Classifier {
         embedder_name: &str,
         trained_on: &str,
         texts: &[(String, Lean, String)],
-        config: TrainConfig,
+        config: ClassifierConfig,
     ) -> Result<Self> {
         let texts: Vec<_> = texts.iter().filter(|(_, lean, _)| *lean != Lean::Neutral).collect();
         let positive = texts.iter().filter(|(_, lean, _)| *lean == Lean::Positive).count();
@@ -176,7 +179,7 @@ fn cross_validate(
     vectors: &Array2<f64>,
     labels: &[bool],
     folds: &[usize],
-    config: TrainConfig,
+    config: ClassifierConfig,
 ) -> Result<f64> {
     let (mut right, mut judged) = (0, 0);
     for fold in 0..FOLDS {
@@ -199,7 +202,7 @@ fn fit(
     vectors: &Array2<f64>,
     labels: &[bool],
     rows: &[usize],
-    config: TrainConfig,
+    config: ClassifierConfig,
 ) -> Result<(Array1<f64>, f64)> {
     let targets: Array1<bool> = rows.iter().map(|&row| labels[row]).collect();
     let data = Dataset::new(vectors.select(ndarray::Axis(0), rows), targets);
@@ -266,7 +269,8 @@ mod tests {
 
     fn trained() -> Classifier {
         let embedder = Arc::new(HashEmbedder::new(64, 1));
-        Classifier::train("politics", embedder, "hash", "40 lines", &texts(), TrainConfig::default()).unwrap()
+        Classifier::train("politics", embedder, "hash", "40 lines", &texts(), ClassifierConfig::default())
+            .unwrap()
     }
 
     #[test]
@@ -295,7 +299,7 @@ mod tests {
     fn one_pole_is_not_enough() {
         let one: Vec<_> = texts().into_iter().filter(|(_, lean, _)| *lean == Lean::Positive).collect();
         let embedder = Arc::new(HashEmbedder::new(64, 1));
-        let result = Classifier::train("politics", embedder, "hash", "", &one, TrainConfig::default());
+        let result = Classifier::train("politics", embedder, "hash", "", &one, ClassifierConfig::default());
         assert!(matches!(result, Err(Error::OnePole { negative: 0, positive: 20 })));
     }
 }

@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let all =
             questions.chain(corpus.documents().iter().map(|document| (Role::Document, document.full_text())));
         let texts = Texts::prepare(&base, scope, all, cache.path(), &Silent)?;
-        let config = TrainConfig { batch: QUESTIONS, ..TrainConfig::new(scope, 3e-5, 1) };
+        let config = TrainConfig::new(scope, 3e-5, 1).batch(QUESTIONS);
         let training = Training {
             base: &base,
             config: &config,

@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let prepared = if cached == "cached" { scope } else { Scope::Full };
     let texts = Arc::new(Texts::prepare(&base, prepared, all, folder.path(), &Silent)?);
     let train = |epochs: usize| -> Result<(Trained, f64), Box<dyn Error>> {
-        let config = TrainConfig { batch: examples.len(), ..TrainConfig::new(scope, 3e-5, epochs) };
+        let config = TrainConfig::new(scope, 3e-5, epochs).batch(examples.len());
         let training = Training {
             base: &base,
             config: &config,

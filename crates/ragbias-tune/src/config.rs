@@ -114,6 +114,7 @@ impl From<Scope> for String {
 /// | `seed` | 0 | order of questions, first values of `lora` | any |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct TrainConfig {
     /// Which parameters are trained.
     pub scope: Scope,
@@ -158,6 +159,21 @@ pub struct TrainConfig {
     #[serde(default)]
     pub seed: u64,
 }
+
+ragbias_core::setters!(TrainConfig {
+    batch: usize,
+    accumulate: usize,
+    warmup: usize,
+    weight_decay: f64,
+    clip: f64,
+    scale: f64,
+    sam: f64,
+    anchor: f64,
+    patience: Option<usize>,
+    lora_rank: usize,
+    lora_alpha: f64,
+    seed: u64,
+});
 
 mod defaults {
     pub(super) fn batch() -> usize {

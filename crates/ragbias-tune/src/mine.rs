@@ -14,6 +14,7 @@ use crate::{Error, Result};
 /// | `fill_with_neutral` | true | documents that lean nowhere stand in for missing negatives | |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct MineConfig {
     /// Documents taken for each wording.
     pub top_k: usize,
@@ -22,6 +23,8 @@ pub struct MineConfig {
     /// Documents that lean nowhere stand in for missing negatives.
     pub fill_with_neutral: bool,
 }
+
+ragbias_core::setters!(MineConfig { top_k: usize, most: usize, fill_with_neutral: bool });
 
 impl Default for MineConfig {
     fn default() -> Self {

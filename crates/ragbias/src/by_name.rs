@@ -83,8 +83,7 @@ impl Models {
 
     /// How checkpoints are loaded.
     pub(crate) fn embedder_config(&self) -> TextEmbedderConfig {
-        let (processor, precision) = (self.processor, self.precision);
-        TextEmbedderConfig { processor, precision, ..TextEmbedderConfig::default() }
+        TextEmbedderConfig::default().processor(self.processor).precision(self.precision)
     }
 
     /// The folder of models and the registry.

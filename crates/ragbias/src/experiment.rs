@@ -91,7 +91,8 @@ impl Experiment {
     ///
     /// # Errors
     /// Malformed TOML, unknown keys, axes or data, settings out of range.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
         let text = read_text(path)?;
         let experiment: Self = toml::from_str(&text).map_err(|error| Error::toml(path, &error))?;
         let checked = experiment.server.options.check_of_toml().map_err(Error::from);

@@ -66,7 +66,8 @@ mod workspace;
 pub use answer_bias::{AnswerBias, Coverage, NothingScored};
 pub use by_name::Models;
 pub use choose::{
-    Biases, Choice, ChooseConfig, Confirmed, LeftOutControl, Predicted, Reached, TrailStep, Turned, choose,
+    Biases, ChooseConfig, Confirmed, ControlChoice, LeftOutControl, Predicted, Reached, TrailStep, Turned,
+    choose,
 };
 pub use control::{
     Control, ControlKind, Draw, Drawn, How, Merge, Moved, Projection, UnknownControl, direction_of_poles,
@@ -90,7 +91,7 @@ pub use ranking::{Ranking, StochasticRanking};
 pub use recipe::{Grid, Planned, Recipe, SharedConfig};
 pub use report::{report, report_without_pixels};
 pub use retriever::{Found, Retriever};
-pub use run::{Manifest, run};
+pub use run::{Manifest, Run, run};
 pub use store::{Saved, Store, Work};
 pub use system::{Answers, Component, Embedded, Indexed, Judged, Labels, Retrieved, System, SystemBuilder};
 pub use workspace::Workspace;

@@ -17,6 +17,7 @@ use crate::Result;
 /// | `seed` | 0 | of the draws and of the bootstrap | any |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct MeasureConfig {
     /// Documents given to the LLM.
     pub top_k: usize,
@@ -27,6 +28,8 @@ pub struct MeasureConfig {
     /// Seed of the draws and of the bootstrap.
     pub seed: u64,
 }
+
+ragbias_core::setters!(MeasureConfig { top_k: usize, index: IndexKind, temperature: f64, seed: u64 });
 
 impl Default for MeasureConfig {
     fn default() -> Self {

@@ -99,13 +99,7 @@ fuzz_target!(|input: &[u8]| {
     let (status, kind) = (STATUSES[usize::from(how >> 2 & 7)], TYPES[usize::from(how >> 5 & 3)]);
     *INPUT.lock().unwrap_or_else(PoisonError::into_inner) =
         Some(Input { to, status, kind, bytes: bytes.into() });
-    let config = ServerConfig {
-        attempts: 1,
-        backoff: Duration::ZERO,
-        samples: 1,
-        timeout: 2.0,
-        ..ServerConfig::default()
-    };
+    let config = ServerConfig::default().attempts(1).backoff(Duration::ZERO).samples(1).timeout(2.0);
     let place = ADDRESS.trim_start_matches("http://").trim_end_matches("/v1#m");
     let Some(server) = names(Server::connect(&ADDRESS, &config, &GenerateConfig::default()), place) else {
         return;

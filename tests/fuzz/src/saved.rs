@@ -95,7 +95,7 @@ impl Saved {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let documents = || questions.embed(&texts, Role::Document).expect("vectors");
         let at = |name: &str| root.path().join(name);
-        let index = HnswIndex::build(documents(), HnswConfig { neighbours: 4, ..HnswConfig::default() });
+        let index = HnswIndex::build(documents(), HnswConfig::default().neighbours(4));
         index.expect("an index").save(&at("index")).expect("a folder");
         ExactIndex::new(documents()).expect("an index").save(&at(EXACT)).expect("a file");
         let card = json!({ "version": "0.1.0", "about": "a member" });
@@ -282,7 +282,7 @@ impl Saved {
             _ => {}
         }
         let place = folder.path().display();
-        let config = FitConfig { draws: 200, ..FitConfig::default() };
+        let config = FitConfig::default().draws(200);
         let table = if name == "measurements.csv" { folder.path().join(name) } else { folder.path().into() };
         let is_fitted = named(fit_files(&table, None, &config), &place).is_some();
         // Pixels take nearly all of the time.

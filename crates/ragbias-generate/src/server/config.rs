@@ -24,6 +24,7 @@ use crate::{Error, Result};
 /// `parallel`, `timeout` and `attempts` change no answer; everything else is part of a server's identity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct ServerConfig {
     /// Requests in flight at most.
     pub parallel: usize,
@@ -46,6 +47,18 @@ pub struct ServerConfig {
     #[serde(skip_serializing_if = "Options::is_empty")]
     pub options: Options,
 }
+
+ragbias_core::setters!(ServerConfig {
+    parallel: usize,
+    timeout: f64,
+    attempts: u32,
+    backoff: Duration,
+    reasoning_tokens: usize,
+    thinking: Thinking,
+    choices: ChoiceMethod,
+    samples: usize,
+    options: Options,
+});
 
 fn half_a_second() -> Duration {
     Duration::from_millis(500)

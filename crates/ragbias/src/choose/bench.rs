@@ -11,7 +11,7 @@ use ragbias_stats::{Equivalence, PairedRandomisation, TargetStatus};
 use serde_json::json;
 
 use super::choice::{
-    Biases, Choice, Confirmed, LeftOutControl, Predicted, Reached, TrailStep, Turned, subject,
+    Biases, Confirmed, ControlChoice, LeftOutControl, Predicted, Reached, TrailStep, Turned, subject,
 };
 use super::config::ChooseConfig;
 use super::search::{Search, crossing};
@@ -123,7 +123,7 @@ impl<'a> Bench<'a> {
         line: &LlmFit,
         config: &ChooseConfig,
         into: &Path,
-    ) -> Result<Choice> {
+    ) -> Result<ControlChoice> {
         let llm = &line.of.llm;
         let system = Self::system(&self.axis, self.part, self.config, &self.workspace)
             .embedder(Arc::clone(&self.base.embedder))
@@ -133,7 +133,7 @@ impl<'a> Bench<'a> {
         let before = with_llm.biases(&self.base.embedded, &self.validation)?;
         let base_evaluation = self.base.evaluate(None)?;
         let name = self.recipe.base.clone();
-        let mut choice = Choice {
+        let mut choice = ControlChoice {
             run: self.run,
             axis: self.axis.name.clone(),
             data: self.part.data.clone(),

@@ -10,7 +10,7 @@ use crate::control::ControlKind;
 
 /// The choice for one LLM on one axis. All of them are `choice.json` of a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Choice {
+pub struct ControlChoice {
     /// The run that it was made of.
     pub run: Option<ContentId>,
     /// The axis.
@@ -121,7 +121,7 @@ pub struct Biases {
     pub rag_bias: Bias,
 }
 
-impl Choice {
+impl ControlChoice {
     /// The control that was chosen.
     pub fn turned(&self) -> Option<&Turned> {
         self.controls.iter().find(|turned| Some(turned.control) == self.chosen)

@@ -11,6 +11,7 @@ use crate::control::ControlKind;
 /// | `word` | none | projection along this word; without it along the direction between the poles | |
 /// | `steps` | 8 | measurements of R_b on validation topics, at most, a control | 2 to 1000 |
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ChooseConfig {
     /// |R_b| below it is as good as 0.
     pub delta: f64,
@@ -21,6 +22,13 @@ pub struct ChooseConfig {
     /// Measurements of R_b on validation topics, at most, a control.
     pub steps: usize,
 }
+
+ragbias_core::setters!(ChooseConfig {
+    delta: f64,
+    controls: Vec<ControlKind>,
+    word: Option<String>,
+    steps: usize,
+});
 
 impl Default for ChooseConfig {
     fn default() -> Self {

@@ -22,7 +22,7 @@ mod search;
 
 use bench::Bench;
 pub(crate) use choice::subject;
-pub use choice::{Biases, Choice, Confirmed, LeftOutControl, Predicted, Reached, TrailStep, Turned};
+pub use choice::{Biases, Confirmed, ControlChoice, LeftOutControl, Predicted, Reached, TrailStep, Turned};
 pub use config::ChooseConfig;
 
 /// Chooses for every LLM of a run's parts on validation topics that have a family, and writes `choice.json` into the run, and
@@ -36,7 +36,7 @@ pub use config::ChooseConfig;
 ///
 /// # Errors
 /// A folder that is no run, or one without such a part; data that have changed since the run; failures of components.
-pub fn choose(folder: &Path, config: &ChooseConfig, workspace: &Workspace) -> Result<Vec<Choice>> {
+pub fn choose(folder: &Path, config: &ChooseConfig, workspace: &Workspace) -> Result<Vec<ControlChoice>> {
     STEPS.check("steps", config.steps)?;
     Equivalence::judge(0.0..=0.0, config.delta)?;
     let run = RunFolder::open(folder)?;

@@ -24,6 +24,7 @@ pub use files::fit_files;
 /// | `seed` | 0 | of the draws | any |
 /// | `delta` | 0.1 | \|R_b\| below it is as good as 0 | above 0, up to 1 |
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct FitConfig {
     /// Draws of the bootstrap.
     pub draws: usize,
@@ -32,6 +33,8 @@ pub struct FitConfig {
     /// |R_b| below it is as good as 0.
     pub delta: f64,
 }
+
+ragbias_core::setters!(FitConfig { draws: usize, seed: u64, delta: f64 });
 
 impl Default for FitConfig {
     fn default() -> Self {

@@ -8,7 +8,7 @@ use ragbias_data::Outcome;
 use ragbias_stats::Equivalence;
 
 use crate::Result;
-use crate::choose::{Choice, subject};
+use crate::choose::{ControlChoice, subject};
 use crate::fit::{LlmFit, SensitivityComparison};
 use crate::measured::PartResult;
 use crate::run::{Manifest, SavedRun};
@@ -19,7 +19,7 @@ pub(super) struct System {
     pub(super) line: Option<LlmFit>,
     /// Why there is no line.
     pub(super) no_line: Option<String>,
-    pub(super) choice: Option<Choice>,
+    pub(super) choice: Option<ControlChoice>,
     pub(super) outcomes: Vec<Outcome>,
 }
 
@@ -104,7 +104,7 @@ impl<'r> Source<'r> {
             }
             let mut lines = fits.fits.iter().filter(|line| line.of.covers(&row));
             let mut left_out = fits.left_out.iter().filter(|left| left.of.covers(&row));
-            let is_chosen_for = |choice: &&Choice| {
+            let is_chosen_for = |choice: &&ControlChoice| {
                 Some(&choice.llm) == row.llm.as_ref() && choice.axis == row.axis && choice.data == row.data
             };
             systems.push(System {

@@ -1,12 +1,13 @@
 //! A whole experiment, into a run folder.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ragbias_core::{ContentId, Progress};
 use ragbias_data::{MeasurementRow, Outcome};
 
+use crate::choose::{ChooseConfig, ControlChoice, choose};
 use crate::experiment::Experiment;
 use crate::fit::{FitConfig, Fits, fit};
 use crate::measured::PartResult;
@@ -29,6 +30,43 @@ pub use manifest::Manifest;
 pub(crate) use saved::SavedRun;
 pub(crate) use sealed::{is_sealed, is_whole, sealed};
 
+/// A run: its folder, and what was found.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Run {
+    /// Where its files are.
+    pub folder: PathBuf,
+    /// Its measurements, in the order of the experiment.
+    pub results: Vec<PartResult>,
+    /// The lines through them.
+    pub fits: Fits,
+}
+
+impl Run {
+    /// Chooses for each LLM the setting of a control that makes the system fair: [`choose()`](crate::choose()).
+    ///
+    /// # Errors
+    /// As that.
+    pub fn choose(&self, config: &ChooseConfig, workspace: &Workspace) -> Result<Vec<ControlChoice>> {
+        choose(&self.folder, config, workspace)
+    }
+
+    /// The folder of the control that was chosen, for a [`Retriever`](crate::Retriever); none where none was.
+    pub fn control(&self, choice: &ControlChoice) -> Option<PathBuf> {
+        choice.turned().map(|turned| self.folder.join(&turned.path))
+    }
+}
+
+impl Experiment {
+    /// Runs the experiment into a folder of its name in `runs`: [`run()`].
+    ///
+    /// # Errors
+    /// As that.
+    pub fn run(&self, runs: impl AsRef<Path>, workspace: &Workspace) -> Result<Run> {
+        run(self, &runs.as_ref().join(&self.name), workspace)
+    }
+}
+
 /// Runs an experiment into `folder`, and gives its measurements, in the order of the file, and the lines through them.
 ///
 /// All embedders of a part retrieve first. Then each LLM answers the prompts of all of them in one pass, each prompt once, and what
@@ -38,7 +76,7 @@ pub(crate) use sealed::{is_sealed, is_whole, sealed};
 ///
 /// # Errors
 /// Whatever a part fails with.
-pub fn run(experiment: &Experiment, folder: &Path, workspace: &Workspace) -> Result<(Vec<PartResult>, Fits)> {
+pub fn run(experiment: &Experiment, folder: &Path, workspace: &Workspace) -> Result<Run> {
     let run_folder = RunFolder::open(folder)?;
     let (files, mut llms) = (Files::read(experiment)?, Llms::new());
     let measured = measure_parts(experiment, &files, folder, workspace, &mut llms);
@@ -61,7 +99,7 @@ pub fn run(experiment: &Experiment, folder: &Path, workspace: &Workspace) -> Res
         notes,
     };
     let fits = write(&run_folder, manifest, &results, workspace.progress())?;
-    Ok((results, fits))
+    Ok(Run { folder: folder.into(), results, fits })
 }
 
 fn measure_parts(

@@ -94,7 +94,7 @@ impl SavedRun {
     }
 
     /// The choices in a folder that were made of this run, which need not lie in the same one.
-    pub(crate) fn choices(&self, folder: &Path) -> Result<Vec<Choice>> {
+    pub(crate) fn choices(&self, folder: &Path) -> Result<Vec<ControlChoice>> {
         let path = folder.join(CHOICES);
         if !path.is_file() {
             return Ok(Vec::new());
@@ -110,14 +110,16 @@ impl SavedRun {
                         .into(),
                 });
             }
-            choices.push(serde_json::from_value::<Choice>(value).map_err(|error| malformed(&path, &error))?);
+            choices.push(
+                serde_json::from_value::<ControlChoice>(value).map_err(|error| malformed(&path, &error))?,
+            );
         }
         choices.retain(|choice| choice.run == self.manifest.run);
         Ok(choices)
     }
 
     /// Writes all choices of a run into a folder.
-    pub(crate) fn write_choices(folder: &Path, choices: &[Choice]) -> Result<()> {
+    pub(crate) fn write_choices(folder: &Path, choices: &[ControlChoice]) -> Result<()> {
         let values = choices.iter().map(|choice| Ok(sealed(value(choice)?))).collect::<Result<Vec<_>>>()?;
         write_json(&folder.join(CHOICES), &Value::Array(values))
     }

@@ -5,7 +5,7 @@ use super::super::source::System;
 use super::super::svg::{Panel, Scale, Svg};
 use super::super::words::{interval, number, r_squared, signed};
 use super::figure::{Figure, POINT, WIDTH};
-use crate::choose::{Biases, Choice, Confirmed};
+use crate::choose::{Biases, Confirmed, ControlChoice};
 use crate::measured::PartResult;
 
 /// R_b against E_b.
@@ -47,7 +47,7 @@ pub(super) fn draw(system: &System, number_of_system: usize) -> Option<Figure> {
         svg.embedder(number_of_system, index, &described(row), |svg| svg.diamond("base", at, 7.0));
         names.push((at, 1.0, "strong", row.embedder.clone()));
     }
-    let turned = system.choice.as_ref().and_then(Choice::turned);
+    let turned = system.choice.as_ref().and_then(ControlChoice::turned);
     if let Some((turned, Biases { embedder_bias, rag_bias })) =
         turned.and_then(|turned| Some((turned, on(&turned.confirmed, &base.split)?)))
     {
