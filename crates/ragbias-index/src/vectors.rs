@@ -11,8 +11,8 @@ use memmap2::Mmap;
 use ndarray::ArrayView2;
 use ragbias_core::{ContentHasher, ContentId, DocId, Embeddings, Hit, Similarity};
 use ragbias_files::write_file_by;
+use ragbias_kernels::dot::{self, squared_distance};
 
-use crate::dot::{dot, squared_distance};
 use crate::top::order;
 use crate::{Error, Result};
 
@@ -78,7 +78,7 @@ impl Vectors {
     /// asked nor on how the rows were found.
     pub(crate) fn best(&self, question: &[f32], rows: impl Iterator<Item = u32>, k: usize) -> Vec<Hit> {
         match self.similarity {
-            Similarity::Cosine | Similarity::Dot => self.best_by(question, rows, k, dot),
+            Similarity::Cosine | Similarity::Dot => self.best_by(question, rows, k, dot::in_32_lanes),
             Similarity::Euclidean => self.best_by(question, rows, k, |a, b| -squared_distance(a, b).sqrt()),
         }
     }
