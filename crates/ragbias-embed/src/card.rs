@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ragbias_files::{sha256, sha256_of};
+use ragbias_files::{sha256, sha256_of, write_file};
 use serde_json::{Value, json};
 
 use crate::files::{Object, read_json};
@@ -85,7 +85,7 @@ impl Card {
         let path = folder.join(CARD);
         let text = serde_json::to_string_pretty(&card)
             .map_err(|reason| Error::Json { path: path.clone(), reason })?;
-        Ok(fs_err::write(path, text)?)
+        Ok(write_file(&path, text)?)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use candle_core::Tensor;
-use ragbias_files::{Staging, folder_of};
+use ragbias_files::{Staging, folder_of, write_file};
 use serde_json::{Value, json};
 
 use crate::card::Card;
@@ -83,7 +83,7 @@ impl Checkpoint<'_> {
             return Ok(());
         }
         let values = |name: &str| self.parameters?.get(name).ok().cloned();
-        Ok(fs_err::write(own, Weights::open(base, Owner::Encoder)?.with(&values)?)?)
+        Ok(write_file(own, Weights::open(base, Owner::Encoder)?.with(&values)?)?)
     }
 
     /// Transformer, pooling, the head where there is one, normalisation.
@@ -100,7 +100,7 @@ impl Checkpoint<'_> {
             let (outputs, inputs) = head.dims2()?;
             let dense = folder.join("2_Dense");
             fs_err::create_dir(&dense)?;
-            fs_err::write(dense.join("model.safetensors"), single("linear.weight", head)?)?;
+            write_file(&dense.join("model.safetensors"), single("linear.weight", head)?)?;
             let file = DenseFile {
                 in_features: inputs,
                 out_features: outputs,
@@ -159,7 +159,7 @@ fn write_tokenizer(files: &CheckpointFiles, folder: &Path) -> Result<usize> {
     if from.is_file() && source.changes.is_empty() {
         fs_err::copy(from, own)?;
     } else {
-        fs_err::write(own, tokenizer.to_json(base)?)?;
+        write_file(&own, tokenizer.to_json(base)?)?;
     }
     if !base.join("tokenizer_config.json").is_file() {
         let class = files.tokenizer_class.as_deref().unwrap_or("BertTokenizer");
@@ -172,5 +172,5 @@ fn write_tokenizer(files: &CheckpointFiles, folder: &Path) -> Result<usize> {
 fn write_json(path: &Path, value: &Value) -> Result<()> {
     let text =
         serde_json::to_string_pretty(value).map_err(|reason| Error::Json { path: path.into(), reason })?;
-    Ok(fs_err::write(path, text)?)
+    Ok(write_file(path, text)?)
 }

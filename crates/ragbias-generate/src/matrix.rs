@@ -9,7 +9,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use memmap2::Mmap;
+use ragbias_files::MappedFile;
 use ragbias_kernels::run::RUN;
 use rayon::prelude::*;
 
@@ -43,7 +43,7 @@ pub(crate) enum Encoding {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Bytes {
-    Mapped(Arc<Mmap>, Range<usize>),
+    Mapped(Arc<MappedFile>, Range<usize>),
     Owned(Arc<[u8]>),
 }
 
