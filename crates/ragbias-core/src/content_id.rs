@@ -14,6 +14,16 @@ impl ContentId {
         Self(*blake3::hash(bytes).as_bytes())
     }
 
+    /// The hash of all that a reader gives, as [`ContentId::of`] has it of the same bytes.
+    ///
+    /// # Errors
+    /// What the reader fails with.
+    pub fn read(reader: impl std::io::Read) -> std::io::Result<Self> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(reader)?;
+        Ok(Self(*hasher.finalize().as_bytes()))
+    }
+
     /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -7,7 +7,6 @@
 //! A number embeds so many texts a call, `together` all of them; `products` computes nothing but the matrix products that the
 //! texts need, by the gemm crate on every core, and `maps` those of the linear maps alone.
 #![expect(clippy::print_stdout, reason = "an example speaks to its reader")]
-#![allow(unsafe_code, reason = "gemm takes pointers, here to buffers of the size of each product")]
 
 use std::error::Error;
 use std::path::Path;
@@ -15,6 +14,7 @@ use std::time::Instant;
 
 use ragbias_core::{Embedder, Role};
 use ragbias_embed::{BertConfig, TextEmbedder, TextEmbedderConfig};
+use ragbias_kernels::{Into, Matrix, product};
 use rayon::prelude::*;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -58,7 +58,8 @@ fn products(config: &BertConfig, lengths: &[usize], attention: bool) {
         let (x, mut y) = (vec![0.5_f32; ROWS * inner], vec![0.0_f32; ROWS * inner]);
         let weights = vec![0.5_f32; hidden * inner];
         for (inputs, outputs) in maps.iter().copied().cycle().take(4 * config.num_hidden_layers) {
-            product(&mut y, [ROWS, outputs, inputs], (&x, [inputs, 1]), (&weights, [1, inputs]), outputs);
+            let (x, weights) = (Matrix::new(&x, ROWS, inputs), Matrix::new(&weights, outputs, inputs));
+            product(&mut y, outputs, Into::Set, 1.0, x, weights.t());
         }
         std::hint::black_box(&y);
     });
@@ -70,51 +71,10 @@ fn products(config: &BertConfig, lengths: &[usize], attention: bool) {
         let (x, mut y) = (vec![0.5_f32; length * 3 * hidden], vec![0.0_f32; length * hidden]);
         let mut weights = vec![0.0_f32; length * length];
         for _ in 0..config.num_hidden_layers * config.num_attention_heads {
-            let (queries, keys) = ((x.as_slice(), [3 * hidden, 1]), (x.as_slice(), [1, 3 * hidden]));
-            product(&mut weights, [length, length, width], queries, keys, length);
-            let values = (x.as_slice(), [3 * hidden, 1]);
-            product(&mut y, [length, width, length], (&weights, [length, 1]), values, hidden);
+            let rows = Matrix::strided(&x, length, width, 3 * hidden);
+            product(&mut weights, length, Into::Set, 1.0, rows, rows.t());
+            product(&mut y, hidden, Into::Set, 1.0, Matrix::new(&weights, length, length), rows);
         }
         std::hint::black_box(&y);
     });
-}
-
-/// y ← A·B, rows, columns and terms of the sums in this order, by the gemm crate on one thread; a factor comes with its steps
-/// from row to row and from column to column.
-fn product(
-    y: &mut [f32],
-    [rows, columns, terms]: [usize; 3],
-    (a, a_step): (&[f32], [usize; 2]),
-    (b, b_step): (&[f32], [usize; 2]),
-    stride: usize,
-) {
-    let reach =
-        |[rows, columns]: [usize; 2], step: [usize; 2]| (rows - 1) * step[0] + (columns - 1) * step[1];
-    assert!(reach([rows, terms], a_step) < a.len() && reach([terms, columns], b_step) < b.len());
-    assert!(reach([rows, columns], [stride, 1]) < y.len());
-    let [a_step, b_step] = [a_step, b_step].map(|step| step.map(usize::cast_signed));
-    // SAFETY: all three lie within their slices, as was asserted.
-    unsafe {
-        gemm::gemm(
-            rows,
-            columns,
-            terms,
-            y.as_mut_ptr(),
-            1,
-            stride.cast_signed(),
-            false,
-            a.as_ptr(),
-            a_step[1],
-            a_step[0],
-            b.as_ptr(),
-            b_step[1],
-            b_step[0],
-            0.0,
-            1.0,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
-    }
 }

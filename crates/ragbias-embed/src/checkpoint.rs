@@ -51,6 +51,7 @@ impl Checkpoint<'_> {
         Ok(staging.replace(folder)?)
     }
 
+    /// Files are not synchronised one by one: one that a power cut loses is found by its hash, and the checkpoint made again.
     fn fill(&self, folder: &Path) -> Result<()> {
         let files = CheckpointFiles::read(self.base)?;
         check_kept(self.base, &files.config)?;

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use memmap2::Mmap;
+use ragbias_files::MappedFile;
 use serde::de::DeserializeOwned;
 
 use crate::{Error, Result};
@@ -38,11 +38,11 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// A file in memory.
-pub(crate) fn map(path: &Path) -> Result<Mmap> {
+pub(crate) fn map(path: &Path) -> Result<MappedFile> {
     if fs_err::metadata(path)?.len() == 0 {
         return Err(Error::EmptyFile { path: path.into() });
     }
-    let map = crate::mmap::map(path)?;
+    let map = MappedFile::open(path)?;
     check(path, &map)?;
     Ok(map)
 }

@@ -26,7 +26,6 @@ mod embedder;
 mod encoder;
 mod error;
 mod files;
-mod mmap;
 mod parameters;
 mod processor;
 mod projection;

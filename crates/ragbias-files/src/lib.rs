@@ -1,8 +1,10 @@
-//! Files and folders that are there whole or not at all.
+//! Files and folders that are there whole or not at all, and files in memory.
 //!
-//! [`write_file`] and [`write_file_by`] write a file, [`Staging`] is a folder that takes its place when all of it is there, and [`temporary_file`] is for
-//! what is too large for memory. What a process that was killed left of them is removed where the next one writes: [`tidy`].
-//! [`sha256`] tells whether a file is the one that was meant.
+//! [`write_file`], [`write_file_by`] and [`write_file_at`] write a file, [`Staging`] is a folder that takes its place when all of
+//! it is there, and [`move_file`] and [`replace_folder`] put in their places what took more than one process to make. All of them
+//! leave ordinary files, with the user's umask, that outlast a power cut. What a process that was killed left is removed
+//! where the next one writes: [`tidy`]. [`scratch_file`] is for what is too large for memory; [`MappedFile`] is a file to read from
+//! in place, and [`sha256`] tells whether a file is the one that was meant.
 //!
 //! ```
 //! let folder = tempfile::tempdir()?;
@@ -13,6 +15,8 @@
 //! ```
 
 mod checksum;
+mod map;
+mod place;
 mod remembered;
 mod staging;
 
@@ -25,6 +29,8 @@ use std::sync::{Mutex, PoisonError};
 use tempfile::NamedTempFile;
 
 pub use self::checksum::{sha256, sha256_of};
+pub use self::map::{MappedFile, as_bytes, as_floats};
+pub use self::place::{move_file, replace_folder};
 pub use self::remembered::{remember_sha256, sha256_once};
 pub use self::staging::Staging;
 
@@ -50,18 +56,44 @@ pub fn write_file_by<E: From<std::io::Error>>(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
 ) -> Result<(), E> {
-    let folder = folder_of(path);
-    let failed = |error| E::from(named(path, error));
-    let mut out = Named { out: BufWriter::new(temporary_file(folder).map_err(failed)?), path };
+    let mut out = Named { out: BufWriter::new(temporary(path)?), path };
     write(&mut out)?;
-    let finish = || {
-        let file = out.out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        sync_folder(folder);
-        Ok(())
-    };
-    finish().map_err(failed)
+    let file = out.out.into_inner().map_err(std::io::IntoInnerError::into_error);
+    Ok(file.map_err(|error| named(path, error)).and_then(|file| settle(file, path))?)
+}
+
+/// The same, of what is written by its path: `write` is given that of the temporary file.
+///
+/// # Errors
+/// Failures of the file system, with the file's name, and what `write` fails with.
+pub fn write_file_at<E: From<std::io::Error>>(
+    path: &Path,
+    write: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    let file = temporary(path)?;
+    write(file.path())?;
+    Ok(settle(file, path)?)
+}
+
+fn temporary(path: &Path) -> std::io::Result<NamedTempFile> {
+    temporary_file(folder_of(path)).map_err(|error| named(path, error))
+}
+
+/// Puts a file that is written in its place, so that it outlasts a power cut.
+fn settle(file: NamedTempFile, path: &Path) -> std::io::Result<()> {
+    let settled = file.as_file().sync_all().and_then(|()| file.persist(path).map_err(|error| error.error));
+    settled.map_err(|error| named(path, error))?;
+    sync_folder(folder_of(path));
+    Ok(())
+}
+
+/// A file without a name in `folder`, for what is too large for memory: it is gone when it is closed.
+///
+/// # Errors
+/// Failures of the file system.
+pub fn scratch_file(folder: &Path) -> std::io::Result<File> {
+    fs_err::create_dir_all(folder)?;
+    tempfile::tempfile_in(folder).map_err(|error| named(folder, error))
 }
 
 /// The folder that a path lies in; the working folder of a bare name.
@@ -110,10 +142,7 @@ fn tidy_once(folder: &Path) {
 }
 
 /// A temporary file in `folder`, which is made where it is not there; persisted, it is an ordinary file. Dropped, it is removed.
-///
-/// # Errors
-/// Failures of the file system.
-pub fn temporary_file(folder: &Path) -> std::io::Result<NamedTempFile> {
+fn temporary_file(folder: &Path) -> std::io::Result<NamedTempFile> {
     fs_err::create_dir_all(folder)?;
     tidy_once(folder);
     let mut builder = tempfile::Builder::new();
@@ -178,6 +207,30 @@ mod tests {
         assert!(error.contains("new: "), "{error}");
         assert_eq!(fs_err::read_to_string(&path).unwrap(), "newer");
         assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_written_by_its_path_is_there_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/state");
+        write_file_at(&path, |temporary| fs_err::write(temporary, "whole")).unwrap();
+        let half =
+            |temporary: &Path| fs_err::write(temporary, "half").and(Err(std::io::Error::other("full")));
+        assert!(write_file_at(&path, half).is_err());
+        assert_eq!(fs_err::read_to_string(&path).unwrap(), "whole");
+        assert_eq!(names(&folder.path().join("new")), ["state"]);
+    }
+
+    #[test]
+    fn a_scratch_file_has_no_name() {
+        use std::io::{Read, Seek};
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = scratch_file(&folder.path().join("new")).unwrap();
+        file.write_all(b"large").unwrap();
+        file.rewind().unwrap();
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), names(&folder.path().join("new")).len()), ("large", 0));
     }
 
     #[test]

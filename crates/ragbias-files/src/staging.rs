@@ -1,12 +1,12 @@
 //! Folders that are there whole or not at all.
 
 use std::fs::File;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::{PREFIX, locked, sync_folder, tidy_once};
+use crate::place::put;
+use crate::{PREFIX, folder_of, locked, sync_folder, tidy_once};
 
 /// A folder that is filled under a temporary name, in the folder that it is for. Dropped, it is removed with what is in it.
 #[derive(Debug)]
@@ -46,76 +46,32 @@ impl Staging {
         fs_err::rename(self.folder.path(), path)?;
         let _ = self.folder.keep();
         drop(self.lock);
-        path.parent().into_iter().for_each(sync_folder);
+        sync_folder(folder_of(path));
         Ok(())
     }
 
-    /// Puts it in the place of the folder at `path`, where there is one, which is then removed; at any moment the old one is at
-    /// `path`, or the new one.
-    ///
-    /// Where the file system cannot swap two folders in one step, the old one is set aside first, as `.NAME.before` beside
-    /// it: a process that is killed between two renames leaves it there.
+    /// Puts it in the place of the folder at `path`, where there is one, as [`replace_folder`](crate::replace_folder) does.
     ///
     /// # Errors
     /// Failures of the file system; then the old folder stays.
     pub fn replace(self, path: &Path) -> std::io::Result<()> {
-        if !path.is_dir() {
-            return self.rename(path);
+        let swapped = put(self.folder.path(), path)?;
+        drop(self.lock);
+        // The old one is removed with the temporary name that it has now; what a kill leaves of it, by the next process.
+        if swapped {
+            return self.folder.close();
         }
-        match swap(self.folder.path(), path) {
-            // The old one is removed with the temporary name that it has now; what a kill leaves of it, by the next process.
-            Ok(()) => {
-                drop(self.lock);
-                path.parent().into_iter().for_each(sync_folder);
-                self.folder.close()
-            }
-            Err(error) if error.kind() == ErrorKind::Unsupported => self.replace_in_two_steps(path),
-            Err(error) => Err(error),
-        }
+        let _ = self.folder.keep();
+        Ok(())
     }
-
-    fn replace_in_two_steps(self, path: &Path) -> std::io::Result<()> {
-        let before = before(path)?;
-        if before.exists() {
-            fs_err::remove_dir_all(&before)?;
-        }
-        fs_err::rename(path, &before)?;
-        if let Err(error) = self.rename(path) {
-            fs_err::rename(&before, path)?;
-            return Err(error);
-        }
-        fs_err::remove_dir_all(before)
-    }
-}
-
-/// Where a folder is set aside.
-fn before(path: &Path) -> std::io::Result<PathBuf> {
-    let name = path.file_name().ok_or_else(|| {
-        std::io::Error::new(ErrorKind::InvalidInput, format!("{}: names no folder", path.display()))
-    })?;
-    Ok(path.with_file_name(format!(".{}.before", name.to_string_lossy())))
-}
-
-/// Lets two folders swap places, in one step.
-#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
-fn swap(one: &Path, other: &Path) -> std::io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    use rustix::io::Errno;
-    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).map_err(|error| match error {
-        // Of file systems that know no such flag.
-        Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => ErrorKind::Unsupported.into(),
-        error => std::io::Error::from(error),
-    })
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-fn swap(_: &Path, _: &Path) -> std::io::Result<()> {
-    Err(ErrorKind::Unsupported.into())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
+    use crate::place::{before, put_in_two_steps, swap};
     use crate::{tidy, write_file};
 
     fn read(folder: &Path) -> Option<String> {
@@ -140,7 +96,12 @@ mod tests {
 
     #[test]
     fn a_folder_takes_the_place_of_another_and_leaves_nothing_behind() {
-        for replace in [Staging::replace, Staging::replace_in_two_steps] {
+        let in_two_steps = |staging: Staging, place: &Path| {
+            put_in_two_steps(staging.path(), place)?;
+            let _ = staging.folder.keep();
+            Ok(())
+        };
+        for replace in [Staging::replace, in_two_steps] {
             let (folder, place, staging) = old_and_new();
             replace(staging, &place).unwrap();
             assert_eq!(names(folder.path()), ["place"]);

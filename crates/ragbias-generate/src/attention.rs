@@ -1,7 +1,9 @@
 //! What a sequence has read, as keys and values, and attention to it.
 
-use crate::format::RUN;
-use crate::kernel::{columns_times, dot, exp, rows_times};
+use ragbias_kernels::run::RUN;
+use ragbias_kernels::{dot, exp_or_zero as exp};
+
+use crate::kernel::{columns_times, rows_times};
 use crate::lanes::Lanes;
 
 /// So many numbers of keys are not worth the hand-over to another core.
@@ -174,8 +176,10 @@ impl Attention {
         let stride = self.key_heads * width;
         let at = head / (self.heads / self.key_heads) * width;
         let seen = first..position + 1;
-        let mut scores: Vec<f32> =
-            seen.clone().map(|token| dot(&tokens.keys[token * stride + at..][..width], query)).collect();
+        let mut scores: Vec<f32> = seen
+            .clone()
+            .map(|token| dot::in_runs(&tokens.keys[token * stride + at..][..width], query))
+            .collect();
         let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         for score in &mut scores {
             *score = exp(*score - largest);

@@ -1,6 +1,5 @@
 //! A GGUF file, or the parts of one: metadata, tokenizer and weights. Every key and every tensor is used, known to change
 //! no number, or refused; every weight is checked once.
-#![allow(unsafe_code, reason = "mapping a file is unsafe: see the safety comment")]
 
 mod header;
 mod keys;
@@ -17,8 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::Device;
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::ggml_file::qtensor_from_ggml;
-use memmap2::Mmap;
 use ragbias_core::{ContentHasher, ContentId};
+use ragbias_files::MappedFile;
 
 use crate::matrix::{Bytes, Encoding, Matrix};
 use crate::{Error, Result};
@@ -28,7 +27,7 @@ use value::{Kind, Value};
 
 pub(crate) struct GgufFile {
     path: PathBuf,
-    maps: Vec<Arc<Mmap>>,
+    maps: Vec<Arc<MappedFile>>,
     keys: BTreeMap<String, Asked<Entry>>,
     tensors: BTreeMap<String, Asked<Placed>>,
 }
@@ -66,13 +65,13 @@ const QUANTIZATION: u32 = 2;
 impl GgufFile {
     /// Opens a model; where it is the first of several parts, all of them.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let map = map(path)?;
+        let map = MappedFile::open(path)?;
         let header = Header::read(path, &map)?;
         let place = Place::of(path, &header)?;
         let mut files = vec![(path.to_owned(), map, header)];
         if place.count > 1 {
             for (number, path) in parts::siblings(path, &place)?.into_iter().enumerate().skip(1) {
-                let map = self::map(&path)?;
+                let map = MappedFile::open(&path)?;
                 let header = Header::read(&path, &map)?;
                 let (_, first, begun) = &files[0];
                 let expected = Place { number, count: place.count };
@@ -385,14 +384,6 @@ impl GgufFile {
     pub(crate) fn refused(&self, place: String, reason: String, hint: &str) -> Error {
         Error::Unsupported { path: self.path.clone(), place, reason, hint: hint.into() }
     }
-}
-
-fn map(path: &Path) -> Result<Mmap> {
-    let file = fs_err::File::open(path)?;
-    // SAFETY: the map is only ever read as bytes, for which any value is valid, and every tensor is checked to lie within
-    // it. A file that is cut short under a running model ends the program, as it would any other that maps it.
-    let map = unsafe { Mmap::map(file.file()) };
-    map.map_err(|error| Error::File { path: path.into(), reason: format!("it cannot be mapped: {error}") })
 }
 
 /// candle appends a backtrace to its messages.

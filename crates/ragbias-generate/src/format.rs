@@ -5,11 +5,8 @@
 #![allow(clippy::inline_always, reason = "the inner loops are made of these functions")]
 
 use half::bf16;
-
-use crate::simd::{Packed, Scale, Sum, Weights, prefetch};
-
-/// How many weights are decoded at a time: every block is a multiple of it.
-pub(crate) const RUN: usize = 32;
+use ragbias_kernels::run::{Packed, RUN, Scale, Sum, Weights};
+use ragbias_kernels::{Cache, prefetch};
 
 /// Bytes that are asked for before they are decoded. What the processor fetches by itself ends with a page; from memory,
 /// rows are decoded three times faster with this.
@@ -17,7 +14,7 @@ const AHEAD: usize = 4096;
 
 /// A way to write down rows of weights.
 pub(crate) trait Format {
-    /// Weights in a block.
+    /// Weights in a block: a multiple of [`RUN`].
     const WEIGHTS: usize;
     /// Bytes of a block.
     const BYTES: usize;
@@ -38,7 +35,7 @@ pub(crate) enum Run {
 pub(crate) fn run_of<F: Format>(row: &[u8], index: usize) -> Run {
     let runs = F::WEIGHTS / RUN;
     let block = &row[index / runs * F::BYTES..][..F::BYTES];
-    prefetch(block, AHEAD);
+    prefetch(Cache::First, block.as_ptr().wrapping_add(AHEAD));
     F::unpack(block, index % runs)
 }
 

@@ -1,4 +1,4 @@
-//! The inner loops: products of a few rows with a few columns, dot products, exponentials.
+//! The inner loops: products of a few rows with a few columns, and of rows of weights.
 //!
 //! They are written as loops over arrays of fixed length, which the compiler turns into AVX2 with FMA (or whatever the
 //! target has). Every sum runs in an order of its own that does not depend on how much else is computed beside it: a
@@ -9,8 +9,9 @@
     reason = "an index goes through several arrays, and such loops are vectorised"
 )]
 
-use crate::format::{Format, Numbers, RUN, run_of};
-use crate::simd::{Sum, Weights};
+use ragbias_kernels::run::Sum;
+
+use crate::format::{Format, Numbers, run_of};
 
 /// `out[r] += Σ_k rows[r][k] · columns[k]`, in the order of k: `R` rows of weights, `L` tokens beside each other.
 ///
@@ -72,48 +73,4 @@ pub(crate) fn dots<F: Format, const N: usize>(row: &[u8], vectors: [&[Numbers]; 
         products[n] = sums[n].total();
     }
     products
-}
-
-/// The dot product of two vectors.
-#[inline(always)]
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let ((a, a_left), (b, b_left)) = (a.as_chunks::<RUN>(), b.as_chunks::<RUN>());
-    let mut sum = Sum::zero();
-    for (a, b) in a.iter().zip(b) {
-        sum.add(Weights::load(a), b);
-    }
-    a_left.iter().zip(b_left).fold(sum.total(), |sum, (a, b)| a.mul_add(*b, sum))
-}
-
-/// eˣ to within 2 units in the last place; 0 below −87.
-#[inline(always)]
-pub(crate) fn exp(x: f32) -> f32 {
-    // x = n·ln 2 + r with |r| ≤ ln 2 / 2; adding 1.5·2²³ rounds to a whole number and leaves it in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    let clamped = x.clamp(-87.0, 88.0);
-    let shifted = clamped.mul_add(std::f32::consts::LOG2_E, ROUND);
-    let n = shifted - ROUND;
-    let r = n.mul_add(-0.693_359_4, clamped);
-    let r = n.mul_add(2.121_944_4e-4, r);
-    let mut series = 1.987_569_1e-4_f32;
-    for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
-        series = series.mul_add(r, coefficient);
-    }
-    let fraction = series.mul_add(r * r, r) + 1.0;
-    let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0_f32.to_bits()));
-    if x < -87.0 { 0.0 } else { fraction * power }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn exponentials_are_right_to_two_units_in_the_last_place() {
-        for x in (-87_000..88_000).map(|x| x as f32 / 1000.0) {
-            let (expected, error) = (f64::from(x).exp(), f64::from(exp(x)) - f64::from(x).exp());
-            assert!(error.abs() < 2.4e-7 * expected, "{x}");
-        }
-        assert_eq!((exp(0.0), exp(-1000.0), exp(f32::NEG_INFINITY)), (1.0, 0.0, 0.0));
-    }
 }

@@ -1,9 +1,9 @@
 //! Activations of a group of tokens, and what is done to them one token at a time.
 #![allow(clippy::inline_always, reason = "the inner loops are made of these functions")]
 
+use ragbias_kernels::exp_or_zero as exp;
 use rayon::prelude::*;
 
-use crate::kernel::exp;
 use crate::rope::Rope;
 
 /// Vectors of `width` f32 for tokens in tiles of `L`: number d of a tile's tokens lie side by side, so that one

@@ -30,7 +30,6 @@ mod prompts;
 mod rope;
 mod sample;
 mod server;
-mod simd;
 mod template;
 #[cfg(test)]
 mod testing;

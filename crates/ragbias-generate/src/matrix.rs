@@ -9,10 +9,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use memmap2::Mmap;
+use ragbias_files::MappedFile;
+use ragbias_kernels::run::RUN;
 use rayon::prelude::*;
 
-use crate::format::{BF16, F16, F32, Format, Numbers, Q4_0, Q4_1, Q4K, Q5_0, Q5K, Q6K, Q8_0, RUN, run_of};
+use crate::format::{BF16, F16, F32, Format, Numbers, Q4_0, Q4_1, Q4K, Q5_0, Q5K, Q6K, Q8_0, run_of};
 use crate::kernel::{dots, rows_times};
 use crate::lanes::Lanes;
 
@@ -42,7 +43,7 @@ pub(crate) enum Encoding {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Bytes {
-    Mapped(Arc<Mmap>, Range<usize>),
+    Mapped(Arc<MappedFile>, Range<usize>),
     Owned(Arc<[u8]>),
 }
 

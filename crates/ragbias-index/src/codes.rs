@@ -1,14 +1,9 @@
 //! Vectors in whole numbers of 8 bits: a quarter of the memory, and sums that are the same in every order.
-#![allow(
-    unsafe_code,
-    reason = "the registers of AVX2 are reached by functions that are unsafe: see the safety comment"
-)]
 
 use hnsw_rs::anndists::dist::Distance;
 use ragbias_core::Similarity;
+use ragbias_kernels::dot;
 use rayon::prelude::*;
-
-use crate::dot::dot;
 
 /// The largest number of a code.
 const MOST: f32 = 127.0;
@@ -54,14 +49,15 @@ impl Codes {
             halves: Vec::new(),
         };
         if similarity == Similarity::Euclidean {
-            codes.halves = codes.values.par_chunks_exact(dim).map(|row| product(row, row) / 2).collect();
+            codes.halves =
+                codes.values.par_chunks_exact(dim).map(|row| dot::of_codes(row, row) / 2).collect();
         }
         codes
     }
 
     /// Codes of vectors that were brought to one length.
     fn of_equal_length(values: &[f32], dim: usize, most: f32) -> Self {
-        let squares: Vec<f32> = values.par_chunks_exact(dim).map(|row| dot(row, row)).collect();
+        let squares: Vec<f32> = values.par_chunks_exact(dim).map(|row| dot::in_32_lanes(row, row)).collect();
         let longest = squares.iter().copied().fold(0.0, f32::max);
         let missing: Vec<f32> = squares.iter().map(|square| (longest - square).max(0.0).sqrt()).collect();
         let largest = missing.iter().copied().fold(0.0, f32::max);
@@ -101,7 +97,7 @@ impl Codes {
     /// How near a row is to a question's code: the larger, the nearer.
     #[inline]
     pub(crate) fn nearness(&self, question: &[i8], row: u32) -> i32 {
-        product(question, self.row(row)) - self.halves.get(row as usize).unwrap_or(&0)
+        dot::of_codes(question, self.row(row)) - self.halves.get(row as usize).unwrap_or(&0)
     }
 
     /// What a graph of these rows is built by.
@@ -127,8 +123,8 @@ pub(crate) enum CodeDistance {
 impl Distance<i8> for CodeDistance {
     fn eval(&self, a: &[i8], b: &[i8]) -> f32 {
         match self {
-            Self::Cosine { scale } => (1.0 - product(a, b) as f32 * scale).max(0.0),
-            Self::Euclidean => (product(a, a) + product(b, b) - 2 * product(a, b)) as f32,
+            Self::Cosine { scale } => (1.0 - dot::of_codes(a, b) as f32 * scale).max(0.0),
+            Self::Euclidean => (dot::of_codes(a, a) + dot::of_codes(b, b) - 2 * dot::of_codes(a, b)) as f32,
         }
     }
 }
@@ -137,74 +133,10 @@ fn code(value: f32, to_code: f32) -> i8 {
     (value * to_code).round_ties_even().clamp(-MOST, MOST) as i8
 }
 
-/// Σ a·b over the shorter length. 133,000 dimensions fit.
-#[inline]
-pub(crate) fn product(a: &[i8], b: &[i8]) -> i32 {
-    #[cfg(target_feature = "avx2")]
-    return in_registers(a, b);
-    #[cfg(not(target_feature = "avx2"))]
-    return one_by_one(a, b);
-}
-
-#[inline]
-fn one_by_one(a: &[i8], b: &[i8]) -> i32 {
-    a.iter().zip(b).map(|(x, y)| i32::from(*x) * i32::from(*y)).sum()
-}
-
-/// 32 at a time: |a| times b with the sign of a, two products to a number of 16 bits, which holds 2·127².
-#[cfg(target_feature = "avx2")]
-#[inline]
-#[expect(clippy::cast_ptr_alignment, reason = "the loads are of the kind that needs none")]
-fn in_registers(a: &[i8], b: &[i8]) -> i32 {
-    use std::arch::x86_64::{
-        __m256i, _mm_add_epi32, _mm_cvtsi128_si32, _mm_shuffle_epi32, _mm256_abs_epi8, _mm256_add_epi32,
-        _mm256_castsi256_si128, _mm256_extracti128_si256, _mm256_loadu_si256, _mm256_madd_epi16,
-        _mm256_maddubs_epi16, _mm256_set1_epi16, _mm256_setzero_si256, _mm256_sign_epi8,
-    };
-    let (a_blocks, b_blocks) = (a.chunks_exact(32), b.chunks_exact(32));
-    let length = a.len().min(b.len());
-    let whole = length - length % 32;
-    let rest = one_by_one(&a[whole..length], &b[whole..length]);
-    // SAFETY: this is compiled only where the target has AVX2; every load is of a block of 32 bytes.
-    unsafe {
-        let ones = _mm256_set1_epi16(1);
-        let mut sum = _mm256_setzero_si256();
-        for (a, b) in a_blocks.zip(b_blocks) {
-            let a = _mm256_loadu_si256(a.as_ptr().cast::<__m256i>());
-            let b = _mm256_loadu_si256(b.as_ptr().cast::<__m256i>());
-            let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(a), _mm256_sign_epi8(b, a));
-            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
-        }
-        let four = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
-        let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b00_00_11_10>(four));
-        rest + _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<1>(two)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::exact::tests::unit;
-
-    proptest! {
-        #[test]
-        fn products_in_registers_are_those_one_by_one(
-            pairs in prop::collection::vec((-127..=127_i8, -127..=127_i8), 0..300),
-        ) {
-            let (a, b): (Vec<i8>, Vec<i8>) = pairs.into_iter().unzip();
-            prop_assert_eq!(product(&a, &b), one_by_one(&a, &b));
-        }
-    }
-
-    #[test]
-    fn the_largest_codes_do_not_overflow() {
-        for (a, b) in [(127, 127), (-127, 127), (-127, -127)] {
-            let expected = 1000 * i32::from(a) * i32::from(b);
-            assert_eq!(product(&[a; 1000], &[b; 1000]), expected);
-        }
-    }
 
     #[test]
     fn products_of_codes_are_near_those_of_the_vectors() {
@@ -213,7 +145,7 @@ mod tests {
         let mut code_of = Vec::new();
         for row in 0..50 {
             codes.encode(others.row(row).to_slice().unwrap(), &mut code_of);
-            let near = product(codes.row(row as u32), &code_of) as f32 * codes.scale;
+            let near = dot::of_codes(codes.row(row as u32), &code_of) as f32 * codes.scale;
             let score = rows.row(row).dot(&others.row(row));
             assert!((near - score).abs() < 2e-3, "{near} of {score}");
         }

@@ -1,10 +1,9 @@
 use std::path::Path;
 
 use ragbias_core::{ContentId, Embeddings, Hit, Similarity, VectorIndex};
+use ragbias_kernels::{Into, Matrix, dot, product};
 use rayon::prelude::*;
 
-use crate::dot::dot;
-use crate::product;
 use crate::top::Top;
 use crate::vectors::Vectors;
 use crate::{Error, Result};
@@ -48,7 +47,11 @@ impl ExactIndex {
 
     fn of(vectors: Vectors) -> Self {
         let halves = if vectors.similarity() == Similarity::Euclidean {
-            vectors.values().par_chunks_exact(vectors.view().ncols()).map(|row| dot(row, row) / 2.0).collect()
+            vectors
+                .values()
+                .par_chunks_exact(vectors.view().ncols())
+                .map(|row| dot::in_32_lanes(row, row) / 2.0)
+                .collect()
         } else {
             Vec::new()
         };
@@ -146,7 +149,9 @@ fn nearest(
     let mut scores = vec![0.0; n * DOCUMENT_BLOCK.min(documents.len() / dim)];
     for (block, documents) in documents.chunks(DOCUMENT_BLOCK * dim).enumerate() {
         let scores = &mut scores[..documents.len() / dim * n];
-        product::scores(scores, questions, documents, dim);
+        let (rows, columns) =
+            (Matrix::new(documents, documents.len() / dim, dim), Matrix::new(questions, n, dim));
+        product(scores, n, Into::Set, 1.0, rows, columns.t());
         for (offset, scores) in scores.chunks_exact_mut(n).enumerate() {
             if let Some(half) = halves.get(block * DOCUMENT_BLOCK + offset) {
                 for score in &mut *scores {

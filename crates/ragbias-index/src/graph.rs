@@ -1,10 +1,10 @@
 //! The links of a finished graph, laid out for searching.
-#![allow(unsafe_code, reason = "asking for memory ahead is an instruction of the processor")]
 
 use std::io::{Read, Write};
 
 use hnsw_rs::anndists::dist::Distance;
 use hnsw_rs::hnsw::Hnsw;
+use ragbias_kernels::{Cache, prefetch};
 
 use crate::codes::Codes;
 
@@ -135,11 +135,11 @@ impl Graph {
             }
             next += 1;
             for &row in fresh.iter().take(AHEAD) {
-                prefetch(codes.row(row));
+                fetch(codes.row(row));
             }
             for (at, &row) in fresh.iter().enumerate() {
                 if let Some(&later) = fresh.get(at + AHEAD) {
-                    prefetch(codes.row(later));
+                    fetch(codes.row(later));
                 }
                 let found = Candidate { score: codes.nearness(code, row), row, done: false };
                 if nearest.len() == width {
@@ -183,16 +183,12 @@ impl Graph {
 /// How many vectors are asked for before they are needed.
 const AHEAD: usize = 3;
 
+/// Asks for the cache lines of a vector's codes.
 #[inline]
-fn prefetch(row: &[i8]) {
-    #[cfg(target_arch = "x86_64")]
+fn fetch(row: &[i8]) {
     for line in row.chunks(64) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch changes nothing and may point anywhere.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
+        prefetch(Cache::First, line.as_ptr());
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = row;
 }
 
 /// Numbers as u32, little-endian: layers, entry, and of each layer how many nodes and links it has, and all of them.

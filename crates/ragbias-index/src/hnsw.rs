@@ -3,7 +3,7 @@ use std::path::Path;
 use hnsw_rs::hnsw::Hnsw;
 use ragbias_core::limits::{CONSTRUCTION_WIDTH, NEIGHBOURS, SEARCH_WIDTH};
 use ragbias_core::{ContentHasher, ContentId, Embeddings, Hit, Similarity, VectorIndex};
-use ragbias_files::{Staging, folder_of};
+use ragbias_files::{Staging, folder_of, write_file};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -168,11 +168,11 @@ impl HnswIndex {
         let staging = Staging::within(folder_of(folder))?;
         let mut graph = Vec::new();
         self.graph.write(&mut graph)?;
-        fs_err::write(staging.path().join(GRAPH), &graph)?;
+        write_file(&staging.path().join(GRAPH), &graph)?;
         self.vectors.save(&staging.path().join(VECTORS))?;
         let meta = Meta { version: VERSION, config: self.config, checksum: checksum(&self.config, &graph) };
         let json = serde_json::to_string_pretty(&meta).map_err(std::io::Error::from)?;
-        fs_err::write(staging.path().join(META), json)?;
+        write_file(&staging.path().join(META), json)?;
         Ok(staging.replace(folder)?)
     }
 

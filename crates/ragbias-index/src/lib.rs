@@ -18,12 +18,10 @@
 
 mod backend;
 mod codes;
-mod dot;
 mod error;
 mod exact;
 mod graph;
 mod hnsw;
-mod product;
 mod top;
 mod vectors;
 

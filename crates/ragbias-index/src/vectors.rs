@@ -1,18 +1,13 @@
 //! Vectors in memory or in a mapped file.
-#![allow(
-    unsafe_code,
-    reason = "mapping a file and reading its values in place are unsafe: see the safety comments"
-)]
 
 use std::borrow::Cow;
 use std::path::Path;
 
-use memmap2::Mmap;
 use ndarray::ArrayView2;
 use ragbias_core::{ContentHasher, ContentId, DocId, Embeddings, Hit, Similarity};
-use ragbias_files::write_file_by;
+use ragbias_files::{MappedFile, as_bytes, as_floats, write_file_by};
+use ragbias_kernels::dot::{self, squared_distance};
 
-use crate::dot::{dot, squared_distance};
 use crate::top::order;
 use crate::{Error, Result};
 
@@ -31,7 +26,7 @@ pub(crate) struct Vectors {
 
 enum Values {
     Owned(Embeddings),
-    Mapped { map: Mmap, n: usize, dim: usize },
+    Mapped { map: MappedFile, n: usize, dim: usize },
 }
 
 impl Vectors {
@@ -78,7 +73,7 @@ impl Vectors {
     /// asked nor on how the rows were found.
     pub(crate) fn best(&self, question: &[f32], rows: impl Iterator<Item = u32>, k: usize) -> Vec<Hit> {
         match self.similarity {
-            Similarity::Cosine | Similarity::Dot => self.best_by(question, rows, k, dot),
+            Similarity::Cosine | Similarity::Dot => self.best_by(question, rows, k, dot::in_32_lanes),
             Similarity::Euclidean => self.best_by(question, rows, k, |a, b| -squared_distance(a, b).sqrt()),
         }
     }
@@ -118,10 +113,8 @@ impl Vectors {
 
     pub(crate) fn load(path: &Path) -> Result<Self> {
         let damaged = |reason: String| Error::Damaged { path: path.into(), reason };
-        let file = fs_err::File::open(path)?;
-        // SAFETY: the file is ours; what another process does to it meanwhile is caught by the checksum at loading, and
-        // after it could change results, not memory safety, short of truncation, which ends the process.
-        let map = unsafe { Mmap::map(file.file()) }?;
+        // What another process does to the file meanwhile is caught by the checksum; after that, it could change results.
+        let map = MappedFile::open(path)?;
         if map.len() < HEADER || map[..8] != MAGIC {
             return Err(damaged("not a vector file of this version".into()));
         }
@@ -159,9 +152,8 @@ impl Values {
             Self::Owned(embeddings) => embeddings.view(),
             Self::Mapped { map, n, dim } => {
                 let bytes = &map[HEADER..HEADER + n * dim * 4];
-                // SAFETY: maps begin at a page, the header has 64 bytes, so the values are aligned; any bits are an f32.
-                let (before, values, after) = unsafe { bytes.align_to::<f32>() };
-                assert!(before.is_empty() && after.is_empty(), "mapped values are aligned; this is a bug");
+                // Maps begin at a page, and the header has 64 bytes.
+                let values = as_floats(bytes).expect("mapped values are aligned; this is a bug");
                 ArrayView2::from_shape((*n, *dim), values).expect("n rows of dim values each; this is a bug")
             }
         }
@@ -176,10 +168,7 @@ fn in_order(view: ArrayView2<'_, f32>) -> &[f32] {
 /// The bytes of a file: where the machine's own order is that of the file, they are not copied.
 fn little_endian(values: &[f32]) -> Cow<'_, [u8]> {
     if cfg!(target_endian = "little") {
-        // SAFETY: every f32 is four bytes, which any slice of bytes may hold.
-        let (before, bytes, after) = unsafe { values.align_to::<u8>() };
-        assert!(before.is_empty() && after.is_empty(), "bytes are always aligned; this is a bug");
-        Cow::Borrowed(bytes)
+        Cow::Borrowed(as_bytes(values))
     } else {
         values.iter().flat_map(|value| value.to_le_bytes()).collect()
     }

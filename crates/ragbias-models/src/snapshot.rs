@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use ragbias_core::{Progress, Unit};
-use ragbias_files::write_file;
+use ragbias_files::{move_file, write_file};
 
-use crate::hub::{Hub, Network, settle};
+use crate::hub::{Hub, Network};
 use crate::hub_cache::{self, MAIN};
 use crate::listing::{Listed, Listing};
 use crate::receive::{Wanted, once_more};
@@ -129,7 +129,7 @@ fn fetch(
     for name in &wanted {
         let part = parts.join(name);
         if part.is_file() {
-            settle(&part, &snapshot.join(name)).map_err(text)?;
+            move_file(&part, &snapshot.join(name)).map_err(text)?;
         }
     }
     write_file(&folder.join(MAIN), &listing.commit).map_err(text)?;

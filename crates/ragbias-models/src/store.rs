@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 use ragbias_core::{Progress, Unit};
+use ragbias_files::replace_folder;
 
 use crate::hub::{self, Hub};
 use crate::pip::Pip;
@@ -129,10 +130,7 @@ impl ModelStore {
             fs_err::remove_dir_all(staging.join(scratch)).or_else(hub::ignore_missing)?;
         }
         let folder = self.folder(model);
-        if folder.exists() {
-            fs_err::remove_dir_all(&folder)?;
-        }
-        fs_err::rename(&staging, &folder)?;
+        replace_folder(&staging, &folder)?;
         Ok(self.entry(model))
     }
 

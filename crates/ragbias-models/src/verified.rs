@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -10,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::FileCheck;
 use crate::registry::{Model, ModelFile};
-use ragbias_files::sha256;
+use ragbias_files::{sha256, write_file};
 
 /// What tells that a file is the one that was read: a file that was written to since has another time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,18 +86,7 @@ impl Verified {
 
     /// Where it cannot be kept, the sums are computed again the next time.
     fn write(&self, known: &Known) {
-        let Some(folder) = self.path.parent() else { return };
-        let written = || -> std::io::Result<()> {
-            let mut builder = tempfile::Builder::new();
-            // Others who share the folder may read it.
-            #[cfg(unix)]
-            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-            let mut file = builder.tempfile_in(folder)?;
-            file.write_all(&serde_json::to_vec(known)?)?;
-            file.persist(&self.path)?;
-            Ok(())
-        };
-        let _ = written();
+        let _ = serde_json::to_vec(known).map(|json| write_file(&self.path, json));
     }
 }
 

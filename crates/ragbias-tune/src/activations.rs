@@ -1,15 +1,13 @@
 //! Hidden states that every member of a family shares, computed once a text.
-#![allow(unsafe_code, reason = "mapping a file is unsafe: see the safety comment")]
 
-use std::io::Write;
+use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use memmap2::Mmap;
 use ragbias_core::{ContentHasher, ContentId, Progress, Role, Unit};
 use ragbias_embed::{Input, Packed, Under};
-use ragbias_files::{temporary_file, tidy};
+use ragbias_files::{MappedFile, folder_of, scratch_file, tidy, write_file_by};
 
 use crate::base::Base;
 use crate::{Error, Result};
@@ -26,7 +24,7 @@ pub(crate) enum Cut {
 /// States at a cut, as f16 in a mapped file: the rows of all texts, one after the other.
 pub(crate) struct Activations {
     pub(crate) cut: Cut,
-    map: Mmap,
+    map: MappedFile,
     /// First row and number of rows, by text.
     rows: Vec<(usize, usize)>,
     hidden: usize,
@@ -65,9 +63,7 @@ impl Activations {
     }
 
     fn open(path: &Path, texts: usize, hidden: usize, cut: Cut) -> Result<Self> {
-        let file = fs_err::File::open(path)?;
-        // SAFETY: the file is written whole and renamed into place, and read as bytes within the bounds checked below.
-        let map = unsafe { Mmap::map(file.file()) }?;
+        let map = MappedFile::open(path)?;
         let damaged =
             || Error::State { path: path.into(), reason: "not a whole file of hidden states".into() };
         let number = |at: usize| -> Option<usize> {
@@ -135,11 +131,10 @@ fn compute(
     path: &Path,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
     let encoder = base.embedder.encoder();
     let step = progress.begin("computing hidden states", texts.len() as u64, Unit::Items);
     let mut counts = Vec::new();
-    let mut states = temporary_file(folder)?;
+    let mut states = scratch_file(folder_of(path))?;
     for batch in texts.chunks(BATCH) {
         let mut sequences = Vec::with_capacity(batch.len());
         for (role, text) in batch {
@@ -160,20 +155,18 @@ fn compute(
         states.write_all(&bytes)?;
         step.advance(batch.len() as u64);
     }
-    let mut whole = temporary_file(folder)?;
-    whole.write_all(&MAGIC)?;
-    whole.write_all(&(texts.len() as u64).to_le_bytes())?;
-    whole.write_all(&(base.shape().hidden_size as u64).to_le_bytes())?;
-    whole.write_all(&counts.iter().flat_map(|count: &u32| count.to_le_bytes()).collect::<Vec<_>>())?;
-    let mut written = states.reopen()?;
-    std::io::copy(&mut written, &mut whole)?;
-    whole.flush()?;
-    // SAFETY: nobody else knows the file, and nothing is written to it while it is mapped.
-    let checksum = ContentId::of(&unsafe { Mmap::map(whole.as_file()) }?);
-    whole.write_all(checksum.as_bytes())?;
-    whole.as_file().sync_all()?;
-    whole.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    let mut head = MAGIC.to_vec();
+    head.extend((texts.len() as u64).to_le_bytes());
+    head.extend((base.shape().hidden_size as u64).to_le_bytes());
+    head.extend(counts.iter().flat_map(|count: &u32| count.to_le_bytes()));
+    states.rewind()?;
+    let checksum = ContentId::read(head.as_slice().chain(&states))?;
+    states.rewind()?;
+    write_file_by(path, |out| {
+        out.write_all(&head)?;
+        std::io::copy(&mut states, out)?;
+        Ok(out.write_all(checksum.as_bytes())?)
+    })
 }
 
 #[cfg(test)]

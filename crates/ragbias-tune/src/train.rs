@@ -5,7 +5,7 @@ use std::time::Instant;
 use candle_core::{Tensor, Var};
 use ragbias_core::{ContentHasher, ContentId, Corpus, Progress, Role, Unit};
 use ragbias_embed::Encoder;
-use ragbias_files::temporary_file;
+use ragbias_files::write_file_at;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -381,11 +381,7 @@ impl Run<'_> {
         tensors.insert("curve".into(), Tensor::new(curve, device)?);
         tensors.insert("steps".into(), Tensor::new(&[i64::from(steps), best_epoch], device)?);
         tensors.insert("id".into(), Tensor::new(self.training.id()?.as_bytes().as_slice(), device)?);
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let staging = temporary_file(folder)?;
-        candle_core::safetensors::save(&tensors, staging.path())?;
-        staging.persist(path).map_err(|error| error.error)?;
-        Ok(())
+        write_file_at(path, |temporary| Ok(candle_core::safetensors::save(&tensors, temporary)?))
     }
 
     fn load(&mut self, path: &Path) -> Result<()> {

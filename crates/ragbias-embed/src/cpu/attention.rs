@@ -3,13 +3,11 @@
 //! Query, key and value of a token are one row of `3·hidden` values, as their one product gives them; a head's part of
 //! them is a view of `width` columns.
 
+use ragbias_kernels::row::{LANES, largest, sum};
+use ragbias_kernels::{Into, Matrix, dot, exp_clamped as exp, product, widest};
 use rayon::prelude::*;
 
-use super::function::exp;
-use super::matrix::{Into, Matrix, product};
 use super::panels::Panels;
-use super::row::{LANES, dot, largest, sum};
-use super::tile::widest;
 
 /// Queries whose weights stay in the first-level cache from one step to the next.
 const BLOCK: usize = 32;
@@ -146,7 +144,7 @@ fn softmax(row: &mut [f32], length: usize, scale: f32) {
 /// The gradient of one row's scores in place of that of its weights.
 #[inline(always)]
 fn softmax_backward(gradient: &mut [f32], weights: &[f32]) {
-    let mean = dot(gradient, weights);
+    let mean = dot::in_16_lanes(gradient, weights);
     for (g, w) in gradient.iter_mut().zip(weights) {
         *g = w * (*g - mean);
     }

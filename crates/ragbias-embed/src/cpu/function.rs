@@ -1,28 +1,8 @@
-//! e^x and the non-linearities of MLPs, without branches, so that the compiler makes vector code of loops over them.
+//! The non-linearities of MLPs, without branches, so that the compiler makes vector code of loops over them.
+
+use ragbias_kernels::exp_clamped as exp;
 
 use crate::config::Activation;
-
-/// e^x, relative error below 2e-7; x is taken as no less than −87 and no more than 88.
-///
-/// x = n·ln 2 + r, |r| ≤ ln 2 / 2; e^r by its Taylor polynomial, 2^n by the exponent's bits (Cody & Waite, *Software
-/// Manual for the Elementary Functions*, 1980, ch. 6).
-#[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
-    /// 1.5·2²³: a sum with it is rounded to a whole number, which stands in its lowest bits.
-    const ROUND: f32 = 12_582_912.0;
-    /// ln 2 in two parts; the first has few enough digits for n·HIGH to be exact.
-    const HIGH: f32 = 0.693_359_4;
-    const LOW: f32 = -2.121_944_4e-4;
-    let x = x.clamp(-87.0, 88.0);
-    let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
-    let n = shifted - ROUND;
-    let r = n.mul_add(-LOW, n.mul_add(-HIGH, x));
-    let mut power = 1.0 / 5040.0;
-    for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        power = r.mul_add(power, coefficient);
-    }
-    power * f32::from_bits(shifted.to_bits().wrapping_add(127) << 23)
-}
 
 /// The standard normal distribution function, absolute error below 1e-7.
 ///
@@ -103,16 +83,6 @@ fn each_with_slope(values: &mut [f32], slopes: &mut [f32], f: impl Fn(f32) -> (f
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn exp_is_that_of_the_library() {
-        for i in -8700..=8800 {
-            let x = i as f32 / 100.0;
-            let expected = f64::from(x).exp();
-            assert!((f64::from(exp(x)) / expected - 1.0).abs() < 2e-7, "e^{x}");
-        }
-        assert!(exp(f32::NEG_INFINITY) < 2e-38 && exp(-1e4) < 2e-38);
-    }
 
     #[test]
     fn the_normal_distribution_function_is_that_of_scipy() {

@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
+use ragbias_kernels::row::{add, add_rows};
+use ragbias_kernels::{Into, Matrix, product};
 use rayon::prelude::*;
 
 use super::layer::Layer;
 use super::lines::Lines;
-use super::matrix::{Into, Matrix, product};
 use super::pool::Pool;
-use super::row::{add, add_rows};
 use super::tape::Wanted;
 use super::{CpuEncoder, NORM};
 use crate::Result;

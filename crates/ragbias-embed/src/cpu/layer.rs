@@ -4,15 +4,14 @@ use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use candle_core::{Storage, Tensor, TensorId};
+use ragbias_kernels::{Into, Matrix, product, widest};
 
 use super::attention::{Heads, area};
 use super::gradients::{Learnt, Side};
 use super::lines::Lines;
-use super::matrix::{Into, Matrix, product};
 use super::norm::{Norm, Normed};
 use super::panels::Panels;
 use super::pool::Pool;
-use super::tile::widest;
 use crate::Result;
 use crate::config::{Activation, BertConfig};
 use crate::parameters::Parameters;

@@ -13,12 +13,10 @@ mod function;
 mod gradients;
 mod layer;
 mod lines;
-mod matrix;
 mod norm;
 mod panels;
 mod pool;
 mod pooling;
-mod row;
 mod tape;
 mod tile;
 

@@ -1,6 +1,7 @@
 //! LayerNorm over rows, fused with the residual before it; and its backward pass.
 
-use super::row::{add, dot, sum};
+use ragbias_kernels::dot;
+use ragbias_kernels::row::{add, sum};
 
 /// Weight, bias and ε of a LayerNorm.
 #[derive(Clone, Copy)]
@@ -95,7 +96,7 @@ impl Norm<'_> {
                 *g *= w;
             }
             let n = width as f32;
-            let (mean, slope) = (sum(row, |x| x) / n, dot(row, centred) / n);
+            let (mean, slope) = (sum(row, |x| x) / n, dot::in_16_lanes(row, centred) / n);
             for (g, c) in row.iter_mut().zip(centred) {
                 *g = scale * (*g - mean - c * slope);
             }

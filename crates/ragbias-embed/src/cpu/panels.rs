@@ -10,10 +10,10 @@
 
 use std::ops::Range;
 
+use ragbias_kernels::Matrix;
 use rayon::prelude::*;
 
 use super::lines::Line;
-use super::matrix::Matrix;
 use super::tile::{Kernel, Tile};
 use crate::config::Activation;
 

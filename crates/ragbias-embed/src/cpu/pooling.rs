@@ -1,6 +1,7 @@
 //! Hidden states of a text's tokens as one vector.
 
-use super::row::add_rows;
+use ragbias_kernels::row::add_rows;
+
 use crate::config::PoolingMode;
 
 /// `rows` are those of the tokens after the first `skipped`, one at least, `(tokens, hidden)`; `vector` is `(hidden,)`, zeros.

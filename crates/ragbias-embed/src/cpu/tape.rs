@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{Device, Tensor};
+use ragbias_kernels::row::add;
 use rayon::prelude::*;
 
 use super::chunk::{Chunk, recorded};
@@ -10,7 +11,6 @@ use super::gradients::{ChunkLearnt, added_up};
 use super::layer::{KeptAttention, KeptMlp, KeptNorm, Layer};
 use super::lines::Lines;
 use super::pool::Pool;
-use super::row::add;
 use super::{CpuEncoder, POSITIONS, SEGMENTS, WORDS};
 use crate::config::PoolingMode;
 use crate::encoder::Input;

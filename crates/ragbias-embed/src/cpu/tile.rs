@@ -8,8 +8,9 @@
     allow(dead_code, reason = "elsewhere there is the plain kernel alone")
 )]
 
+use ragbias_kernels::{Cache, Matrix, has_avx512, prefetch};
+
 use super::lines::Line;
-use super::matrix::Matrix;
 use crate::config::Activation;
 
 /// Lines of the widest panel for each input.
@@ -162,7 +163,7 @@ impl Kernel {
     pub(super) fn all() -> impl Iterator<Item = Self> {
         [
             #[cfg(target_arch = "x86_64")]
-            is_x86_feature_detected!("avx512f").then_some(Self::Avx512),
+            has_avx512().then_some(Self::Avx512),
             #[cfg(all(target_arch = "x86_64", target_feature = "avx2", target_feature = "fma"))]
             Some(Self::Avx2),
             Some(Self::Plain),
@@ -187,40 +188,13 @@ impl Kernel {
     }
 }
 
-/// Does work whose loops are compiled for the machine's widest registers; what they give is the same, to the bit.
-#[inline(always)]
-pub(super) fn widest<R>(work: impl FnOnce() -> R) -> R {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f")]
-        fn wide<R>(work: impl FnOnce() -> R) -> R {
-            work()
-        }
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the machine has the instructions.
-            return unsafe { wide(work) };
-        }
-    }
-    work()
-}
-
-/// Asks for a line to be fetched into the second-level cache.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn prefetch(line: *const Line) {
-    // SAFETY: a prefetch reads nothing.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(line.cast());
-    }
-}
-
 /// Does some work for each input in order, with a share of what comes next fetched before each block of them.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn each_input<'l>(depth: usize, ahead: &mut impl Iterator<Item = &'l [Line]>, mut work: impl FnMut(usize)) {
     let blocks = depth / BLOCK;
     for block in 0..blocks {
-        ahead.next().unwrap_or_default().iter().for_each(|line| prefetch(line));
+        ahead.next().unwrap_or_default().iter().for_each(|line| prefetch(Cache::Second, line));
         // Several at a time: what a loop costs is on the ports that the multiply-adds need.
         for input in (BLOCK * block..BLOCK * (block + 1)).step_by(UNROLLED) {
             for input in input..input + UNROLLED {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
+use ragbias_files::MappedFile;
 use safetensors::{Dtype, SafeTensors};
 
 use super::torch;
@@ -13,7 +13,7 @@ use crate::{Error, Result, files};
 /// A file of safetensors or of PyTorch, mapped.
 pub(super) struct WeightsFile {
     pub(super) path: PathBuf,
-    map: Mmap,
+    map: MappedFile,
     pub(super) tensors: BTreeMap<String, Place>,
 }
 

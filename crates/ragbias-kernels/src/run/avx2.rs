@@ -5,60 +5,59 @@
 
 use std::arch::x86_64::*;
 
-use crate::format::RUN;
+use super::RUN;
 
 /// 32 f32.
-#[derive(Clone, Copy)]
-pub(crate) struct Weights([__m256; 4]);
+#[derive(Debug, Clone, Copy)]
+#[must_use]
+pub struct Weights([__m256; 4]);
 
 /// 32 bytes.
-#[derive(Clone, Copy)]
-pub(crate) struct Packed(__m256i);
+#[derive(Debug, Clone, Copy)]
+#[must_use]
+pub struct Packed(__m256i);
 
 // SAFETY, of every block below: the instructions are those of AVX2, FMA and F16C, and this module is compiled only where
-// the target has them; each load and store goes through a reference to an array of at least its length; a prefetch may
-// point anywhere.
+// the target has them; each load and store goes through a reference to an array of at least its length.
 
 /// One f32, eight times.
-#[derive(Clone, Copy)]
-pub(crate) struct Scale(__m256);
+#[derive(Debug, Clone, Copy)]
+#[must_use]
+pub struct Scale(__m256);
 
 /// A sum of products, in parts.
-#[derive(Clone, Copy)]
-pub(crate) struct Sum([__m256; 2]);
+#[derive(Debug, Clone, Copy)]
+#[must_use]
+pub struct Sum([__m256; 2]);
 
 impl Scale {
     /// Two numbers of 16 bits. (Both at a time, whether needed or not: two bytes would be inserted into a register whose
     /// last value, a sum of the loop, must then be waited for.)
     #[inline(always)]
-    pub(crate) fn halves(bytes: [u8; 4]) -> [Self; 2] {
+    pub fn halves(bytes: [u8; 4]) -> [Self; 2] {
         unsafe {
             let both = _mm256_cvtph_ps(_mm_set1_epi32(i32::from_le_bytes(bytes)));
             [Self(_mm256_moveldup_ps(both)), Self(_mm256_movehdup_ps(both))]
         }
     }
 
+    /// Times a number.
     #[inline(always)]
-    pub(crate) fn times(self, number: f32) -> Self {
+    pub fn times(self, number: f32) -> Self {
         Self(unsafe { _mm256_mul_ps(self.0, _mm256_set1_ps(number)) })
     }
 }
 
-/// Asks for the memory that lies `ahead` bytes after the beginning of these, which need not be there.
-#[inline(always)]
-pub(crate) fn prefetch(bytes: &[u8], ahead: usize) {
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(ahead).cast()) }
-}
-
 impl Packed {
+    /// The bytes as they are.
     #[inline(always)]
-    pub(crate) fn load(bytes: &[u8; RUN]) -> Self {
+    pub fn load(bytes: &[u8; RUN]) -> Self {
         Self(unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) })
     }
 
     /// The lower halves of 16 bytes, then their upper halves.
     #[inline(always)]
-    pub(crate) fn nibbles(bytes: &[u8; 16]) -> Self {
+    pub fn nibbles(bytes: &[u8; 16]) -> Self {
         unsafe {
             let low = _mm_loadu_si128(bytes.as_ptr().cast());
             let both = _mm256_set_m128i(_mm_srli_epi16::<4>(low), low);
@@ -68,7 +67,7 @@ impl Packed {
 
     /// `(self >> shift) & mask`, of every byte; bits of its neighbour must not reach into the mask.
     #[inline(always)]
-    pub(crate) fn bits(self, shift: usize, mask: u8) -> Self {
+    pub fn bits(self, shift: usize, mask: u8) -> Self {
         unsafe {
             let shifted = _mm256_srl_epi16(self.0, _mm_cvtsi64_si128(shift.cast_signed() as i64));
             Self(_mm256_and_si256(shifted, _mm256_set1_epi8(mask.cast_signed())))
@@ -77,13 +76,13 @@ impl Packed {
 
     /// `self | other << 4`, for other up to 15.
     #[inline(always)]
-    pub(crate) fn with_high(self, other: Self) -> Self {
+    pub fn with_high(self, other: Self) -> Self {
         Self(unsafe { _mm256_or_si256(self.0, _mm256_slli_epi16::<4>(other.0)) })
     }
 
     /// 16 less wherever bit i of `bits` is not set.
     #[inline(always)]
-    pub(crate) fn less_16_unless(self, bits: [u8; 4]) -> Self {
+    pub fn less_16_unless(self, bits: [u8; 4]) -> Self {
         unsafe {
             let bits = _mm256_set1_epi32(i32::from_le_bytes(bits));
             let bytes =
@@ -94,8 +93,9 @@ impl Packed {
         }
     }
 
+    /// A number less, of every byte, without regard to overflow.
     #[inline(always)]
-    pub(crate) fn minus(self, number: i8) -> Self {
+    pub fn minus(self, number: i8) -> Self {
         Self(unsafe { _mm256_sub_epi8(self.0, _mm256_set1_epi8(number)) })
     }
 
@@ -115,7 +115,7 @@ impl Packed {
 
     /// The bytes as signed numbers, times a scale for each half of them.
     #[inline(always)]
-    pub(crate) fn scaled(self, scales: [Scale; 2]) -> Weights {
+    pub fn scaled(self, scales: [Scale; 2]) -> Weights {
         let mut out = self.widened();
         for i in 0..4 {
             out[i] = unsafe { _mm256_mul_ps(out[i], scales[i / 2].0) };
@@ -125,14 +125,15 @@ impl Packed {
 }
 
 impl Sum {
+    /// Of nothing.
     #[inline(always)]
-    pub(crate) fn zero() -> Self {
+    pub fn zero() -> Self {
         Self(unsafe { [_mm256_setzero_ps(); 2] })
     }
 
     /// `self += weights · numbers`.
     #[inline(always)]
-    pub(crate) fn add(&mut self, weights: Weights, numbers: &[f32; RUN]) {
+    pub fn add(&mut self, weights: Weights, numbers: &[f32; RUN]) {
         let numbers = Weights::load(numbers);
         for i in 0..4 {
             self.0[i / 2] = unsafe { _mm256_fmadd_ps(weights.0[i], numbers.0[i], self.0[i / 2]) };
@@ -141,7 +142,7 @@ impl Sum {
 
     /// `self += scales · (packed · numbers)`.
     #[inline(always)]
-    pub(crate) fn add_packed(&mut self, packed: Packed, scales: [Scale; 2], numbers: &[f32; RUN]) {
+    pub fn add_packed(&mut self, packed: Packed, scales: [Scale; 2], numbers: &[f32; RUN]) {
         let (weights, numbers) = (packed.widened(), Weights::load(numbers));
         for i in 0..2 {
             unsafe {
@@ -154,15 +155,16 @@ impl Sum {
 
     /// `self += offset · eighths`, where `eighths` add up to the numbers.
     #[inline(always)]
-    pub(crate) fn add_offset(&mut self, offset: Scale, eighths: &[f32; 8]) {
+    pub fn add_offset(&mut self, offset: Scale, eighths: &[f32; 8]) {
         unsafe {
             let eighths = _mm256_loadu_ps(eighths.as_ptr());
             self.0[1] = _mm256_fmadd_ps(offset.0, eighths, self.0[1]);
         }
     }
 
+    /// The sum of the parts, in halves.
     #[inline(always)]
-    pub(crate) fn total(self) -> f32 {
+    pub fn total(self) -> f32 {
         let mut parts = [0.0; 8];
         unsafe { _mm256_storeu_ps(parts.as_mut_ptr(), _mm256_add_ps(self.0[0], self.0[1])) };
         let fours: [f32; 4] =
@@ -172,27 +174,30 @@ impl Sum {
 }
 
 impl Weights {
+    /// These numbers.
     #[inline(always)]
-    pub(crate) fn load(numbers: &[f32; RUN]) -> Self {
+    pub fn load(numbers: &[f32; RUN]) -> Self {
         Self(unsafe { std::array::from_fn(|i| _mm256_loadu_ps(numbers.as_ptr().add(8 * i))) })
     }
 
     /// Numbers of 16 bits.
     #[inline(always)]
-    pub(crate) fn halves(bytes: &[u8; 2 * RUN]) -> Self {
+    pub fn halves(bytes: &[u8; 2 * RUN]) -> Self {
         let (eights, _) = bytes.as_chunks::<16>();
         Self(unsafe { std::array::from_fn(|i| _mm256_cvtph_ps(_mm_loadu_si128(eights[i].as_ptr().cast()))) })
     }
 
+    /// Writes the numbers down.
     #[inline(always)]
-    pub(crate) fn store(self, numbers: &mut [f32; RUN]) {
+    pub fn store(self, numbers: &mut [f32; RUN]) {
         for (i, eight) in self.0.into_iter().enumerate() {
             unsafe { _mm256_storeu_ps(numbers.as_mut_ptr().add(8 * i), eight) }
         }
     }
 
+    /// An offset more, of every number.
     #[inline(always)]
-    pub(crate) fn plus(mut self, offset: Scale) -> Self {
+    pub fn plus(mut self, offset: Scale) -> Self {
         for eight in &mut self.0 {
             *eight = unsafe { _mm256_add_ps(*eight, offset.0) };
         }

@@ -1,12 +1,13 @@
 //! Reductions over one row, in partial sums, so that the compiler makes vector code of them.
+#![allow(clippy::inline_always, reason = "their loops are to be compiled where they are called")]
 
-/// Partial results of one reduction.
-pub(super) const LANES: usize = 16;
+/// Partial results of one reduction: value i goes to number i mod 16.
+pub const LANES: usize = 16;
 
-/// One value from those of all lanes: halves with one another, down to one.
+/// One value from those of all lanes, whose number is a power of 2: halves with one another, down to one.
 #[inline(always)]
-fn across(mut lanes: [f32; LANES], with: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut half = LANES / 2;
+pub(crate) fn across<const N: usize>(mut lanes: [f32; N], with: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut half = N / 2;
     while half > 0 {
         for lane in 0..half {
             lanes[lane] = with(lanes[lane], lanes[lane + half]);
@@ -18,7 +19,7 @@ fn across(mut lanes: [f32; LANES], with: impl Fn(f32, f32) -> f32) -> f32 {
 
 /// Σ of(x).
 #[inline(always)]
-pub(super) fn sum(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
+pub fn sum(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     let mut sums = [0.0; LANES];
     let chunks = row.chunks_exact(LANES);
     let rest: f32 = chunks.remainder().iter().map(|&x| of(x)).sum();
@@ -30,23 +31,9 @@ pub(super) fn sum(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     across(sums, |a, b| a + b) + rest
 }
 
-/// Σ a·b.
+/// The largest value; −∞ of an empty row.
 #[inline(always)]
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0; LANES];
-    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(x, y)| x * y).sum();
-    for (a, b) in a_chunks.zip(b_chunks) {
-        for ((sum, &x), &y) in sums.iter_mut().zip(a).zip(b) {
-            *sum = x.mul_add(y, *sum);
-        }
-    }
-    across(sums, |a, b| a + b) + rest
-}
-
-/// The largest value.
-#[inline(always)]
-pub(super) fn largest(row: &[f32]) -> f32 {
+pub fn largest(row: &[f32]) -> f32 {
     let higher = |a: f32, b: f32| if b > a { b } else { a };
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let chunks = row.chunks_exact(LANES);
@@ -59,16 +46,17 @@ pub(super) fn largest(row: &[f32]) -> f32 {
     higher(across(lanes, higher), rest)
 }
 
-/// sums += row.
+/// sums += row, over the shorter length.
 #[inline(always)]
-pub(super) fn add(sums: &mut [f32], row: &[f32]) {
+pub fn add(sums: &mut [f32], row: &[f32]) {
     for (sum, x) in sums.iter_mut().zip(row) {
         *sum += x;
     }
 }
 
-/// sums += the sum of all rows.
-pub(super) fn add_rows(sums: &mut [f32], rows: &[f32]) {
+/// sums += the sum of all rows, each as long as `sums`.
+#[inline]
+pub fn add_rows(sums: &mut [f32], rows: &[f32]) {
     for row in rows.chunks_exact(sums.len()) {
         add(sums, row);
     }
@@ -83,7 +71,6 @@ mod tests {
         for length in [1, 15, 16, 17, 129] {
             let row: Vec<f32> = (0..length).map(|i| (i * 29 % 31) as f32 - 15.0).collect();
             assert_eq!(sum(&row, |x| x), row.iter().sum::<f32>());
-            assert_eq!(dot(&row, &row), row.iter().map(|x| x * x).sum::<f32>());
             assert_eq!(largest(&row), row.iter().copied().fold(f32::MIN, f32::max));
         }
     }

@@ -3,9 +3,10 @@
 
 use std::ops::Range;
 
-/// A read-only matrix: a view of a slice, its element (i, j) at `i·step.0 + j·step.1`.
-#[derive(Clone, Copy)]
-pub(super) struct Matrix<'a> {
+/// A read-only matrix of f32: a view of a slice, its element (i, j) at `i·step.0 + j·step.1`.
+#[derive(Debug, Clone, Copy)]
+#[must_use]
+pub struct Matrix<'a> {
     values: &'a [f32],
     shape: (usize, usize),
     step: (usize, usize),
@@ -13,64 +14,78 @@ pub(super) struct Matrix<'a> {
 
 impl<'a> Matrix<'a> {
     /// Rows one after the other.
-    pub(super) fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
+    #[inline]
+    pub fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
         Self::strided(values, rows, columns, columns)
     }
 
     /// Rows that begin `stride` values after one another.
-    pub(super) fn strided(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
+    #[inline]
+    pub fn strided(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
         let matrix = Self { values, shape: (rows, columns), step: (stride, 1) };
         assert!(matrix.reach() <= values.len(), "a matrix beyond its slice; this is a bug");
         matrix
     }
 
     /// The transpose.
-    pub(super) fn t(self) -> Self {
+    #[inline]
+    pub fn t(self) -> Self {
         let swap = |(a, b)| (b, a);
         Self { values: self.values, shape: swap(self.shape), step: swap(self.step) }
     }
 
     /// Rows and columns.
-    pub(super) fn shape(&self) -> (usize, usize) {
+    #[inline]
+    pub fn shape(&self) -> (usize, usize) {
         self.shape
     }
 
     /// Whether its columns, and not its rows, lie in one piece.
-    pub(super) fn is_by_columns(&self) -> bool {
+    #[inline]
+    pub fn is_by_columns(&self) -> bool {
         self.step.1 != 1
     }
 
     /// The values of a row that lies in one piece.
-    pub(super) fn row(&self, row: usize) -> &'a [f32] {
+    #[inline]
+    pub fn row(&self, row: usize) -> &'a [f32] {
         assert!(self.step.1 == 1 && row < self.shape.0, "a row that is not there; this is a bug");
         &self.values[row * self.step.0..][..self.shape.1]
     }
 
     /// Some of its rows, from a column on.
-    pub(super) fn part(self, rows: Range<usize>, from: usize) -> Self {
+    #[inline]
+    pub fn part(self, rows: Range<usize>, from: usize) -> Self {
         assert!(rows.end <= self.shape.0 && from <= self.shape.1, "a part beyond its matrix; this is a bug");
         let start = rows.start * self.step.0 + from * self.step.1;
         Self { values: &self.values[start..], shape: (rows.len(), self.shape.1 - from), step: self.step }
     }
 
     /// One past the place of the last element.
+    #[inline]
     fn reach(&self) -> usize {
-        let last = |size: usize, step: usize| size.saturating_sub(1) * step;
+        if self.shape.0 == 0 || self.shape.1 == 0 {
+            return 0;
+        }
+        let last = |size: usize, step: usize| (size - 1) * step;
         last(self.shape.0, self.step.0) + last(self.shape.1, self.step.1) + 1
     }
 }
 
 /// What a product does with what is there already.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Into {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Into {
     /// out = scale·A·B.
     Set,
     /// out += scale·A·B.
     Add,
 }
 
-/// `out` ← scale·A·B; rows of `out` begin `stride` values after one another.
-pub(super) fn product(out: &mut [f32], stride: usize, into: Into, scale: f32, a: Matrix<'_>, b: Matrix<'_>) {
+/// `out` ← scale·A·B, on one thread; rows of `out` begin `stride` values after one another.
+///
+/// # Panics
+/// Where the shapes do not fit, or `out` is too short.
+pub fn product(out: &mut [f32], stride: usize, into: Into, scale: f32, a: Matrix<'_>, b: Matrix<'_>) {
     let ((rows, inner), (inner_b, columns)) = (a.shape, b.shape);
     assert_eq!(inner, inner_b, "a product of matrices that do not fit; this is a bug");
     if rows == 0 || columns == 0 {
@@ -139,14 +154,22 @@ mod tests {
     }
 
     #[test]
+    fn products_with_nothing_are_nothing() {
+        let mut out = [1.0; 2];
+        product(&mut out, 2, Into::Set, 1.0, Matrix::new(&[], 0, 3), Matrix::new(&[0.0; 6], 3, 2));
+        product(&mut out, 0, Into::Set, 1.0, Matrix::new(&[0.0; 6], 2, 3), Matrix::new(&[], 0, 3).t());
+        assert_eq!(out, [1.0; 2]);
+    }
+
+    #[test]
     #[should_panic(expected = "a part beyond its matrix")]
     fn a_part_stays_within_its_matrix() {
-        Matrix::new(&[0.0; 10], 2, 5).part(1..3, 0);
+        let _ = Matrix::new(&[0.0; 10], 2, 5).part(1..3, 0);
     }
 
     #[test]
     #[should_panic(expected = "a matrix beyond its slice")]
     fn a_view_stays_within_its_slice() {
-        Matrix::strided(&[0.0; 10], 2, 5, 6);
+        let _ = Matrix::strided(&[0.0; 10], 2, 5, 6);
     }
 }
