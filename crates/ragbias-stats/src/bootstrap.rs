@@ -36,7 +36,7 @@ impl Default for ClusterBootstrap {
 impl ClusterBootstrap {
     /// | parameter | purpose | range |
     /// | --- | --- | --- |
-    /// | `draws` | resamples; 10,000 give the interval's ends an error of about 1% of its width | 100 and more; less is taken as 100 |
+    /// | `draws` | resamples; with 10,000 the interval's ends err by about 1% of its width | 100 and more; less is taken as 100 |
     /// | `seed` | the same seed gives the same interval | any |
     pub fn new(draws: usize, seed: u64) -> Self {
         Self { draws: draws.max(100), seed }

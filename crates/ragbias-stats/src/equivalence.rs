@@ -8,8 +8,8 @@ use crate::{Error, Result};
 ///
 /// That R_b does not differ significantly from 0 does not support it: with a handful of questions it never does. The
 /// interval must lie within (−δ, δ). Source: Schuirmann, *A comparison of the two one-sided tests procedure and the power
-/// approach*, J. Pharmacokinet. Biopharm. 15 (1987) 657–680, <https://doi.org/10.1007/BF01068419>. Two one-sided tests at 5% require
-/// the 90% interval to be within; with the 95% interval each is at 2.5%.
+/// approach*, J. Pharmacokinet. Biopharm. 15 (1987) 657–680, <https://doi.org/10.1007/BF01068419>. Two one-sided tests at 5%
+/// require the 90% interval to be within; with the 95% interval each is at 2.5%.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Equivalence {

@@ -70,7 +70,7 @@ const BATCH: usize = 64;
 impl JointBootstrap {
     /// | parameter | purpose | range |
     /// | --- | --- | --- |
-    /// | `draws` | resamples; 10,000 give the interval's ends an error of about 1% of its width | 200 and more; less is taken as 200 |
+    /// | `draws` | resamples; with 10,000 the interval's ends err by about 1% of its width | 200 and more; less is taken as 200 |
     /// | `seed` | the same seed gives the same draws | any |
     pub fn new(draws: usize, seed: u64) -> Self {
         Self { draws: draws.max(200), seed, keep_embedders: false }
