@@ -1,14 +1,14 @@
-//! The product and the distance of two vectors, with the same sum on every machine.
+//! The inner product and the distance of two vectors, with the same sum on every machine.
 #![allow(
     unsafe_code,
     reason = "the registers of AVX2 are reached by functions that are unsafe: see the safety comment"
 )]
 
-/// Lanes of the sum: four registers of AVX2, enough that no multiply-add waits for the one before.
+/// Lanes of the sum: four AVX2 registers, enough that no multiply-add waits for the previous one.
 const LANES: usize = 32;
 
 /// Σ a·b over the shorter length. Value i is added to lane i mod 32 and the lanes are added in halves, on every machine:
-/// the result is the same to the last bit, with vector registers and without.
+/// the result is bit-identical with and without vector registers.
 #[inline]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     #[cfg(all(target_feature = "avx2", target_feature = "fma"))]
@@ -17,7 +17,7 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     return in_lanes(a, b);
 }
 
-/// Σ (a − b)², over the shorter length, added up in lanes as [`dot`] is.
+/// Σ (a − b)², over the shorter length, summed in lanes like [`dot`].
 pub(crate) fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     let length = a.len().min(b.len());
     let mut lanes = [0.0_f32; LANES];
@@ -42,7 +42,7 @@ fn halved(mut lanes: [f32; LANES]) -> f32 {
     lanes[0]
 }
 
-/// What is left over after whole blocks of lanes, in lanes.
+/// The remainder after whole blocks, in lanes.
 #[inline]
 fn rest(a: &[f32], b: &[f32]) -> [f32; LANES] {
     let mut lanes = [0.0; LANES];

@@ -1,9 +1,9 @@
-//! Products of matrices, by the gemm crate.
+//! Matrix products, by the gemm crate.
 #![allow(unsafe_code, reason = "gemm takes pointers: the bounds that it needs are checked here")]
 
-/// The scores of every pair of a question and a document: `scores[document × questions + question]`.
+/// The scores of all pairs of questions and documents: `scores[document × questions + question]`.
 ///
-/// Both are `(n, dim)`, row after row. One thread.
+/// Both are `(n, dim)`, row-major. Runs on one thread.
 pub(crate) fn scores(scores: &mut [f32], questions: &[f32], documents: &[f32], dim: usize) {
     let (rows, columns) = (questions.len() / dim, documents.len() / dim);
     assert!(
@@ -14,7 +14,7 @@ pub(crate) fn scores(scores: &mut [f32], questions: &[f32], documents: &[f32], d
         return;
     }
     let (step, rows_step) = (dim.cast_signed(), rows.cast_signed());
-    // SAFETY: the assertion above says that the three matrices lie within their slices; the result is borrowed mutably
+    // SAFETY: the assertion above checks that the three matrices lie within their slices; the result is borrowed mutably
     // and so overlaps neither factor.
     unsafe {
         gemm::gemm(
