@@ -32,8 +32,9 @@ const NAME: &str = "chat";
 
 /// Maximum size; templates of published models have up to some 20 KB.
 const LONGEST: usize = 64 << 10;
-/// Maximum number of steps of a template, each of which may produce 64 bytes; published ones take some hundreds for one message. A
-/// list can be nested one level deeper every few steps, and is written and dropped recursively, for which the stack is large enough.
+/// Maximum number of steps of a template, each of which may produce 64 bytes; published ones take some hundreds for one
+/// message. A list can be nested one level deeper every few steps, and is written and dropped recursively, for which the stack is
+/// large enough.
 const FUEL: u64 = 1 << 18;
 
 impl Template {

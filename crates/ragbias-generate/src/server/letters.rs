@@ -151,7 +151,7 @@ pub(super) fn said(text: &str) -> Option<usize> {
     found.all(|other| other == letter).then_some(letter)
 }
 
-/// Phrases that mention a letter without choosing it.
+/// Words by which an answer rejects a letter, or names both.
 const DENIALS: [&str; 9] = [" not ", "n't ", "n’t ", "neither", "never", " nor ", "cannot", "both", "can't"];
 
 /// Words that introduce the chosen letter.

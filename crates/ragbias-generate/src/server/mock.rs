@@ -31,7 +31,7 @@ impl Request {
         self.body.pointer("/messages/0/content").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// Whether it is a measured request, with a prompt.
+    /// Whether it carries a prompt, and is not the first request.
     fn is_prompt(&self) -> bool {
         self.method == "POST" && !self.is_first()
     }
