@@ -1,4 +1,4 @@
-//! Base models: the registry, the local store, and the sources of their files.
+//! Base models: what is known of them, where their files are kept, and where they come from.
 
 pub(crate) mod checksum;
 mod hub;
