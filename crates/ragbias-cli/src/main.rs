@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// An error and what caused it, as far as it does not say so itself.
+/// An error and its causes, except those whose text it already contains.
 fn message(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -44,12 +44,12 @@ fn message(error: &anyhow::Error) -> String {
     text
 }
 
-/// Help, the version, or what is wrong with the arguments.
+/// Help, the version, or a usage error.
 fn print_help(help: &clap::Error) -> ExitCode {
     let code = ExitCode::from(u8::try_from(help.exit_code()).unwrap_or(u8::MAX));
     let text = help.render().to_string();
     let shown = without_secrets(&text);
-    // An address at the wrong place is repeated.
+    // The message repeats an address given in the wrong place.
     if help.use_stderr() && shown != text {
         progress::say(shown.trim_end());
         return code;

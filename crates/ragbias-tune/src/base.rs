@@ -22,8 +22,8 @@ impl Base {
     /// Loads a checkpoint folder.
     ///
     /// # Errors
-    /// Anything missing, malformed or of another architecture, with its file; modules that a member could not have, or that the loss
-    /// does not support ([`Error::Base`]).
+    /// Anything missing, malformed or of another architecture, with its file; modules that a member could not have, or that the
+    /// loss does not support ([`Error::Base`]).
     pub fn load(folder: &Path, settings: &TextEmbedderConfig) -> Result<Self> {
         let (embedder, parameters) = TextEmbedder::load_with_parameters(folder, settings)?;
         if let Some((what, expected)) = untrainable(embedder.config()) {

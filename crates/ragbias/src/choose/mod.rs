@@ -1,4 +1,4 @@
-//! From a run to the setting that makes its RAG system fair: predicted by the line, found on validation topics, confirmed
+//! Finds the setting that makes a run's RAG system fair: predicted by the line, found on validation topics, confirmed
 //! on test topics.
 
 use std::path::{Path, PathBuf};
@@ -22,23 +22,23 @@ mod search;
 
 use bench::Bench;
 
-/// How a setting is chosen.
+/// Settings of a choice.
 ///
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
-/// | `delta` | 0.1 | \|R_b\| below it is as good as 0 | above 0, up to 1 |
-/// | `controls` | all | what is turned | |
-/// | `word` | none | projection along this word; without it along the direction between the poles | |
-/// | `steps` | 8 | measurements of R_b on validation topics, at most, a control | 2 to 1000 |
+/// | `delta` | 0.1 | \|R_b\| below it counts as 0 | above 0, up to 1 |
+/// | `controls` | all | the controls to try | |
+/// | `word` | none | projection along this word; by default along the direction between the poles | |
+/// | `steps` | 8 | maximum measurements of R_b on validation topics per control | 2 to 1000 |
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChooseConfig {
-    /// |R_b| below it is as good as 0.
+    /// |R_b| below it counts as 0.
     pub delta: f64,
-    /// What is turned.
+    /// The controls to try.
     pub controls: Vec<ControlKind>,
-    /// The word whose direction is projected on.
+    /// The word whose direction is used for projection.
     pub word: Option<String>,
-    /// Measurements of R_b on validation topics, at most, a control.
+    /// Maximum measurements of R_b on validation topics per control.
     pub steps: usize,
 }
 
@@ -48,10 +48,10 @@ impl Default for ChooseConfig {
     }
 }
 
-/// The choice for one LLM on one axis. All of them are `choice.json` of a run.
+/// The choice for one LLM on one axis. `choice.json` of a run contains all of them.
 #[derive(Debug, Clone, Serialize)]
 pub struct Choice {
-    /// The run that it was made of.
+    /// The id of its run.
     pub run: Option<ContentId>,
     /// The axis.
     pub axis: String,
@@ -59,36 +59,36 @@ pub struct Choice {
     pub data: String,
     /// The LLM.
     pub llm: String,
-    /// |R_b| below it is as good as 0.
+    /// |R_b| below it counts as 0.
     pub delta: f64,
-    /// What the line on validation topics says of its target.
+    /// The status of the target of the line on validation topics.
     pub status: TargetStatus,
-    /// The system as it was.
+    /// The unchanged system.
     pub base: Confirmed,
-    /// What each control came to.
+    /// The result of each control.
     pub controls: Vec<Turned>,
     /// Controls that could not be made, with the reason.
     pub left_out: Vec<LeftOutControl>,
-    /// The control that reaches R_b = 0 on validation topics, the one of the highest utility where several do.
+    /// The control that reaches R_b = 0 on validation topics, the one with the highest utility if several do.
     pub chosen: Option<ControlKind>,
-    /// Why there is none.
+    /// The reason if there is none.
     pub reason: Option<String>,
 }
 
-/// One control, turned to where R_b is nearest to 0.
+/// One control, at the setting where R_b is closest to 0.
 #[derive(Debug, Clone, Serialize)]
 pub struct Turned {
-    /// What was turned.
+    /// The control.
     pub control: ControlKind,
-    /// To where.
+    /// Its setting.
     pub setting: f64,
-    /// What the line says.
+    /// The prediction of the line.
     pub predicted: Option<Predicted>,
-    /// What was measured on validation topics on the way, in order.
+    /// All measurements on validation topics, in order.
     pub trail: Vec<TrailStep>,
-    /// Whether R_b changes its sign within reach of the control.
+    /// Whether R_b changes its sign within the range of the control.
     pub reached: Reached,
-    /// What it came to.
+    /// The resulting system.
     #[serde(flatten)]
     pub confirmed: Confirmed,
     /// Two-sided p value of the difference in nDCG@10 from the base, by a paired randomisation test.
@@ -100,35 +100,35 @@ pub struct Turned {
 /// A control that could not be made.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LeftOutControl {
-    /// Which one.
+    /// Its kind.
     pub control: ControlKind,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// What the line says of a control.
+/// The prediction of the line for a control.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Predicted {
     /// E_b*.
     pub target: f64,
-    /// The setting at which E_b is nearest to it on validation topics.
+    /// The setting at which E_b is closest to it on validation topics.
     pub setting: f64,
 }
 
-/// Whether R_b changes its sign between the base and the end of a control.
+/// Whether R_b changes its sign between the base and the extreme setting of a control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reached {
     /// It does.
     Zero,
-    /// It keeps its sign; the setting nearest to 0 was taken.
+    /// It keeps its sign; the setting closest to 0 was used.
     Nearest,
 }
 
 /// One measurement on validation topics.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct TrailStep {
-    /// Of the control.
+    /// Setting of the control.
     pub setting: f64,
     /// E_b.
     pub embedder_bias: f64,
@@ -136,14 +136,14 @@ pub struct TrailStep {
     pub rag_bias: f64,
 }
 
-/// A system on both parts of the questions.
+/// A system on validation and test topics.
 #[derive(Debug, Clone, Serialize)]
 pub struct Confirmed {
-    /// What the embedder is called.
+    /// Name of the embedder.
     pub embedder: String,
-    /// On the topics that the choice was made on.
+    /// On the topics used for the choice.
     pub validation: Biases,
-    /// On topics that played no part in it.
+    /// On topics that played no part in the choice.
     pub test: Biases,
     /// The verdict on |R_b| < δ by its interval on test topics.
     pub verdict: Equivalence,
@@ -160,17 +160,17 @@ pub struct Biases {
     pub rag_bias: Bias,
 }
 
-/// Chooses for every LLM of a run's parts on validation topics that have a family, and writes `choice.json` into the run, and
-/// a folder with `control.json` for every control.
+/// Chooses for every LLM of those parts of a run that have validation topics and a family, and writes `choice.json` into the run,
+/// and a folder with `control.json` for every control.
 ///
-/// The target E_b* = −β0/s of the line gives the first setting. R_b is then measured there, and the interval of settings in
-/// which it changes its sign is halved, on validation topics alone, until |R_b| is within one answer of 0. What was
-/// found is measured once on test topics.
+/// The first setting is predicted from the target E_b* = −β0/s of the line. R_b is measured there, and the interval of settings in
+/// which it changes its sign is bisected, on validation topics only, until |R_b| is within one answer of 0. The
+/// result is measured once on test topics.
 ///
-/// An earlier choice of the run stays until this one is whole, and takes its place in one step.
+/// An earlier choice of the run is kept until this one is complete, and is replaced in one step.
 ///
 /// # Errors
-/// A folder that is no run, or one without such a part; data that have changed since the run; failures of components.
+/// A folder that is not a run, or has no such part; data that have changed since the run; failures of components.
 pub fn choose(folder: &Path, config: &ChooseConfig, workspace: &Workspace) -> Result<Vec<Choice>> {
     STEPS.check("steps", config.steps)?;
     Equivalence::judge(0.0..=0.0, config.delta)?;
@@ -206,7 +206,7 @@ pub fn choose(folder: &Path, config: &ChooseConfig, workspace: &Workspace) -> Re
             let (models, progress) = (workspace.models(), workspace.progress());
             let generator = models.generator(llm, &experiment.generate, &experiment.server, progress)?;
             let choice = bench.choose(Arc::clone(&generator), line, config, staging.path());
-            // Where it failed too: a note may be the reason.
+            // On failure too, as a note may give the reason.
             if let Some(store) = workspace.store() {
                 StoredGenerator::new(generator, store).notes().iter().for_each(|note| progress.note(note));
             }
@@ -226,13 +226,13 @@ pub fn choose(folder: &Path, config: &ChooseConfig, workspace: &Workspace) -> Re
     let json = serde_json::to_string_pretty(&values).map_err(std::io::Error::from)?;
     write_file(&staging.path().join(CHOICES), json)?;
     write_report(folder, staging.path(), staging.path(), workspace.progress())?;
-    // Where no control was turned, there are none now either.
+    // If no control was changed, existing ones must go.
     fs_err::create_dir_all(staging.path().join(CONTROLS))?;
     run.publish_of(&manifest, staging)?;
     Ok(choices)
 }
 
-/// An axis on a data set, by the name of both unless it is the same.
+/// An axis and its data set, by both names unless they are the same.
 pub(crate) fn subject(axis: &str, data: &str) -> String {
     if axis == data { axis.into() } else { format!("{axis} on {data}") }
 }
