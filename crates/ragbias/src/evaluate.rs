@@ -99,8 +99,8 @@ impl TestCollection {
     }
 
     /// Whether a document is left out of a question's ranking because it is the question itself, as in the duplicates of Quora or
-    /// the arguments of ArguAna. BEIR decides by `_id` alone; if both are numbered from 1, as in older collections, the same `_id` is
-    /// another text. A document judged relevant to the question is kept.
+    /// the arguments of ArguAna. BEIR decides by `_id` alone; if both are numbered from 1, as in older collections, the same
+    /// `_id` is another text. A document judged relevant to the question is kept.
     fn is_left_out(&self, question: &Question, document: &Document) -> bool {
         let relevant = || {
             let judged = self.qrels.get(&question.id);

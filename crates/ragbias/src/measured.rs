@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::system::{Answers, Labels, Retrieved};
 
-/// The biases of a RAG system, part by part. Serialised, it is what `ragbias measure --json` prints.
+/// The biases of the components of a RAG system. Serialised, it is the output of `ragbias measure --json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Measured {
-    /// L_b: answers without context; none where no LLM was asked, or nothing of what it said was scored.
+    /// L_b: answers without context; none if no LLM was asked, or none of its answers was scored.
     pub llm_bias: Option<Bias>,
     /// C_b: every document of the corpus.
     pub corpus_bias: Bias,
@@ -17,26 +17,26 @@ pub struct Measured {
     pub neighbourhood_bias: Bias,
     /// E_b: the top-k documents of each question, the majority of each pole.
     pub embedder_bias: Bias,
-    /// What E_b is on average over the draws of stochastic ranking, where one document is drawn.
+    /// The expected E_b under stochastic ranking, if one document is drawn.
     pub expected_embedder_bias: Option<f64>,
-    /// R_b: answers given these documents; none where no LLM was asked, or nothing of what it said was scored.
+    /// R_b: answers given these documents; none if no LLM was asked, or none of its answers was scored.
     pub rag_bias: Option<Bias>,
-    /// L_b and R_b that there are not, although the LLM was asked: no answer could be scored.
+    /// L_b and R_b that are missing although the LLM was asked, because no answer could be scored.
     pub nothing_scored: Vec<NothingScored>,
-    /// Mean log-odds of the claim shown first, with context; where answers are choices.
+    /// Mean log-odds of the claim shown first, with context; only for choices.
     pub position_bias: Option<f64>,
-    /// How probable it was that the LLM would answer with one of the two letters, with context and without; where answers
-    /// are choices.
+    /// The coverage: how probable it was that the LLM would answer with one of the two letters, with and without context; only
+    /// for choices.
     pub coverage: Option<Coverage>,
     /// Mean nDCG@10 over the questions that have judgements.
     pub ndcg10: Option<f64>,
-    /// What happened to each question.
+    /// The outcome of each question.
     #[serde(skip)]
     pub outcomes: Vec<Outcome>,
 }
 
 impl Measured {
-    /// What the stages found; L_b and R_b where the LLM was asked.
+    /// The results of the stages; L_b and R_b if the LLM was asked.
     pub fn new(
         found: &Retrieved,
         alone: Option<&Answers>,
@@ -68,7 +68,7 @@ impl Measured {
         }
     }
 
-    /// What became of the answers behind a bias, where the LLM was asked.
+    /// The outcomes of the answers behind a bias, if the LLM was asked.
     pub fn counts(&self, of: AnswerBias) -> Option<Counts> {
         let bias = match of {
             AnswerBias::LlmBias => self.llm_bias,
@@ -79,7 +79,7 @@ impl Measured {
     }
 }
 
-/// A bias of what the LLM answers.
+/// A bias computed from the LLM's answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerBias {
@@ -99,18 +99,18 @@ impl AnswerBias {
     }
 }
 
-/// A bias that there is not, as no answer could be scored.
+/// A missing bias, because no answer could be scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NothingScored {
-    /// Which one.
+    /// Which bias.
     pub bias: AnswerBias,
-    /// What became of the answers.
+    /// The outcomes of the answers.
     #[serde(flatten)]
     pub counts: Counts,
 }
 
 impl NothingScored {
-    /// What can be done about most of it.
+    /// What the user can do about the most frequent outcome.
     pub fn hint(&self) -> &'static str {
         let Counts { unscored, refused, cut, .. } = self.counts;
         if cut >= unscored.max(refused) {
@@ -131,12 +131,12 @@ impl fmt::Display for NothingScored {
     }
 }
 
-/// How probable the two letters were, over the choices that were made.
+/// The coverage of the two letters, over all choices.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Coverage {
-    /// On average, in [0, 1].
+    /// Mean, in [0, 1].
     pub mean: f64,
-    /// Of the choice of which it is least, in [0, 1].
+    /// Minimum over the choices, in [0, 1].
     pub least: f64,
 }
 

@@ -1,4 +1,4 @@
-//! What a report is made of: the files of a run folder.
+//! The data of a report: the files of a run folder.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -37,7 +37,7 @@ pub(super) struct Biased {
 }
 
 impl Biased {
-    /// What is outside of `n`, with its share of all: `2 unscored (20%), 1 cut (10%)`; nothing where all were scored.
+    /// The outcomes outside `n`, with their shares of all: `2 unscored (20%), 1 cut (10%)`; empty if all were scored.
     pub(super) fn left_out(&self) -> String {
         let Self { n, unscored, refused, cut, .. } = *self;
         let asked = n + unscored + refused + cut;
@@ -77,14 +77,14 @@ impl Row {
         self.nothing_scored.iter().find(|none| none.bias == AnswerBias::RagBias)
     }
 
-    /// On |bias| < δ of what the system is judged by; undecided where the answers are not known.
+    /// The verdict on |bias| < δ; undecided if the outcomes are not known.
     pub(super) fn verdict(&self, delta: f64) -> Equivalence {
         let Interval { low, high, .. } = self.outcome().interval;
         let judged = Equivalence::judge(low..=high, delta).ok().filter(|_| self.silent().is_none());
         judged.unwrap_or(Equivalence::Undecided)
     }
 
-    /// What the system is judged by: R_b, or E_b where there is none.
+    /// The bias for the verdict: R_b, or E_b if there is none.
     pub(super) fn outcome(&self) -> &Biased {
         self.rag_bias.as_ref().unwrap_or(&self.embedder_bias)
     }
@@ -101,7 +101,7 @@ pub(super) struct Line {
     pub(super) sensitivity: Interval,
     pub(super) intercept: Interval,
     pub(super) residual_conflict: Interval,
-    /// None where all R_b are equal.
+    /// None if all R_b are equal.
     pub(super) r_squared: Option<f64>,
     pub(super) target: Target,
     #[serde(default)]
@@ -174,7 +174,7 @@ struct FitFile {
 /// An element of `choice.json`.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Choice {
-    /// The run that it was made of; none where an earlier version wrote it.
+    /// The id of its run; none if an earlier version wrote it.
     #[serde(default)]
     run: Option<ContentId>,
     axis: String,
@@ -245,7 +245,7 @@ pub(super) struct System {
 }
 
 impl System {
-    /// The system as it is: the first embedder that is of no family, else the first of all.
+    /// The unchanged system: the first embedder without a family, else the first of all.
     pub(super) fn base(&self) -> &Row {
         self.rows.iter().find(|row| is_base(row)).unwrap_or(&self.rows[0])
     }
@@ -260,7 +260,7 @@ impl System {
         self.base().verdict(self.delta())
     }
 
-    /// A name for files and anchors, which no other system of a report has.
+    /// A name for files and anchors, unique within the report.
     pub(super) fn id(&self) -> String {
         let row = self.base();
         let axis = subject(&row.axis, &row.data);
@@ -275,13 +275,13 @@ pub(super) fn is_base(row: &Row) -> bool {
     row.family == crate::run::BASE_FAMILY
 }
 
-/// What a system is of.
+/// The identity of a system.
 #[derive(PartialEq, Eq, Hash)]
 struct Of {
     axis: String,
     data: String,
     split: String,
-    /// Empty where only retrieval was measured.
+    /// Empty if only retrieval was measured.
     llm: String,
 }
 
@@ -313,8 +313,8 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// `manifest.json` and `results.json` must be there; lines and outcomes may be, and in the folder of choices those that were
-    /// made of this run.
+    /// `manifest.json` and `results.json` are required; lines and outcomes are optional, as are the choices of this run in the
+    /// folder of choices.
     pub(super) fn read(folder: &Path, choices: &Path) -> Result<Self> {
         let manifest = Manifest::read(folder)?;
         let rows: Vec<Row> = required(&manifest, folder, "results.json")?;
@@ -377,7 +377,7 @@ fn optional<T: DeserializeOwned>(manifest: &Manifest, folder: &Path, file: &str)
     folder.join(file).is_file().then(|| required(manifest, folder, file)).transpose()
 }
 
-/// The choices in a folder that were made of this run.
+/// The choices in a folder that belong to this run.
 fn choices_of(manifest: &Manifest, folder: &Path) -> Result<Vec<Choice>> {
     let path = folder.join(CHOICES);
     if !path.is_file() {

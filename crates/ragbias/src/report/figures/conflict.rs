@@ -35,7 +35,7 @@ pub(super) fn draw(system: &System, number_of_system: usize) -> Option<Figure> {
             svg.circle("member", panel.at(x, y.value), POINT);
         });
     }
-    // Names are written last, over everything else.
+    // Names are drawn last, on top of everything else.
     let mut names = Vec::new();
     for (index, row) in system.rows.iter().enumerate().filter(|(_, row)| is_base(row)) {
         let Some(rag) = row.rag_bias else { continue };
@@ -83,7 +83,7 @@ fn caption(system: &System) -> String {
     )
 }
 
-/// What a point says of itself.
+/// The description of a point.
 fn described(row: &Row) -> String {
     let rag = row.rag_bias.map(|bias| format!(", R {}", interval(&bias.interval))).unwrap_or_default();
     format!("{}: E {}{rag}", row.embedder, signed(row.embedder_bias.interval.value))
@@ -101,7 +101,7 @@ fn draw_line(svg: &mut Svg, panel: &Panel, line: &Line) {
         _ => (-1.0, 1.0),
     };
     let (s, intercept) = (line.sensitivity.value, line.intercept.value);
-    // Cut where it leaves the panel.
+    // Clipped to the panel.
     let cut = |x: f64| {
         let value = intercept + s * x;
         let at = panel.y.within(value);
@@ -134,13 +134,13 @@ fn draw_line(svg: &mut Svg, panel: &Panel, line: &Line) {
     }
 }
 
-/// Two intervals through a point.
+/// The two intervals of a point.
 fn cross(svg: &mut Svg, panel: &Panel, class: &str, x: Interval, y: Interval) {
     svg.line(class, panel.at(x.low, y.value), panel.at(x.high, y.value));
     svg.line(class, panel.at(x.value, y.low), panel.at(x.value, y.high));
 }
 
-/// The class and the distance of a label to the right (1) or left (−1) of a point, the other side where there is no room.
+/// The class and the offset of a label to the right (1) or left (−1) of a point, on the other side if there is no room.
 fn beside(x: f64, side: f64) -> (&'static str, f64) {
     let right = if side > 0.0 { x < WIDTH - 130.0 } else { x < 150.0 };
     if right { ("start", 8.0) } else { ("end", -8.0) }
