@@ -5,9 +5,9 @@
 //! implement the traits of [`ragbias_core`], or are made from names by [`Models`]. The [`Store`] of a
 //! [`Workspace`] stores their answers, so that nothing is computed twice over many embedders and runs.
 //!
-//! A [`TestCollection`] measures the retrieval quality of an embedder, its [`Evaluation`]. [`fit()`] fits the line of R_b on E_b to
-//! a family of embedders, and finds the E_b that would make R_b = 0. An [`Experiment`] describes all of this in one file, and writes
-//! a run folder with tables and a report. [`choose()`] finds the setting of a [`Control`] that makes the system fair, and a
+//! A [`TestCollection`] measures the retrieval quality of an embedder, its [`Evaluation`]. [`fit()`] fits the line of R_b on E_b
+//! to a family of embedders, and finds the E_b that would make R_b = 0. An [`Experiment`] describes all of this in one file, and
+//! writes a run folder with tables and a report. [`choose()`] finds the setting of a [`Control`] that makes the system fair, and a
 //! [`Retriever`] serves it.
 //!
 //! ```

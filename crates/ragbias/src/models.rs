@@ -57,8 +57,8 @@ impl Models {
         Self { allowed: hosts, ..self }
     }
 
-    /// Marks these LLMs as named by the user: if a file names one of them, the key may be sent there, and the password of its address
-    /// is taken from here, as no file of a run contains it.
+    /// Marks these LLMs as named by the user: if a file names one of them, the key may be sent there, and the password of its
+    /// address is taken from here, as no file of a run contains it.
     #[must_use]
     pub fn naming(self, llms: Vec<LlmName>) -> Self {
         Self { named: llms, ..self }

@@ -1,4 +1,4 @@
-//! A whole experiment, into a run folder.
+//! Runs a whole experiment and writes the run folder.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub use manifest::Manifest;
 pub(crate) use sealed::{is_sealed, is_whole, sealed};
 use study::Study;
 
-/// The family of an embedder that belongs to none.
+/// The family name of embedders without a family.
 pub const BASE_FAMILY: &str = "base";
 
 /// One measurement of a run.
@@ -41,35 +41,35 @@ pub struct PartResult {
     pub positive: String,
     /// The data set.
     pub data: String,
-    /// Which questions.
+    /// The split of the questions.
     pub split: String,
-    /// How many questions.
+    /// Number of questions.
     pub questions: usize,
     /// The embedder.
     pub embedder: String,
-    /// The family that it is a member of, or [`BASE_FAMILY`].
+    /// Its family, or [`BASE_FAMILY`].
     pub family: String,
-    /// The LLM, where one answered.
+    /// The LLM, if one answered.
     pub llm: Option<String>,
-    /// What was measured.
+    /// The measurement.
     #[serde(flatten)]
     pub measured: Measured,
 }
 
-/// Runs an experiment into `folder`, and gives its measurements, in the order of the file, and the lines through them.
+/// Runs an experiment into `folder`, and returns its measurements, in the order of the file, and the lines fitted to them.
 ///
-/// All embedders of a part retrieve first. Then each LLM answers the prompts of all of them in one pass, each prompt once, and what
-/// it says is judged. What the store remembers is not computed again. The files of the run are written at the end, and all of them
-/// together take the places of those of an earlier run; a choice that was made of another run is set aside, in a folder of
+/// All embedders of a part retrieve first. Then each LLM answers the prompts of all of them in one pass, each distinct prompt once,
+/// and the answers are scored. Stored results are not computed again. The files of the run are written at the end, and
+/// replace those of an earlier run together; a choice that belongs to another run is set aside, in a folder of
 /// `earlier`.
 ///
 /// # Errors
-/// Whatever a part fails with.
+/// Errors of any part.
 pub fn run(experiment: &Experiment, folder: &Path, workspace: &Workspace) -> Result<(Vec<PartResult>, Fits)> {
     let run_folder = RunFolder::open(folder)?;
     let (files, mut llms) = (Files::read(experiment)?, Llms::new());
     let measured = measure_parts(experiment, &files, folder, workspace, &mut llms);
-    // Where a part failed too: a note may be the reason.
+    // On failure too, as a note may give the reason.
     let notes = notes(&llms, workspace);
     for note in notes.values().flatten() {
         workspace.progress().note(note);
@@ -91,9 +91,9 @@ pub fn run(experiment: &Experiment, folder: &Path, workspace: &Workspace) -> Res
     Ok((results, fits))
 }
 
-/// The files that an experiment names, as they were when the run began.
+/// The files that an experiment names, as read when the run began.
 struct Files {
-    /// By their name in the experiment, with its wording of prompts.
+    /// By their name in the experiment, with the experiment's wording of prompts.
     axes: BTreeMap<String, Axis>,
     /// By their path in the experiment.
     recipes: BTreeMap<PathBuf, Recipe>,
@@ -140,12 +140,12 @@ fn measure_parts(
     Ok((results, inputs))
 }
 
-/// What should be known of the LLMs, now that they answered, by name.
+/// Notes on the LLMs after they have answered, by name.
 fn notes(llms: &Llms, workspace: &Workspace) -> BTreeMap<String, Vec<String>> {
     let notes = llms.iter().map(|(name, llm)| (name.clone(), workspace.llm(Arc::clone(llm)).notes()));
     notes.filter(|(_, notes)| !notes.is_empty()).collect()
 }
-/// Files of a run that numbers are read from.
+/// Files of a run whose numbers are read.
 const TABLES: [&str; 5] =
     ["measurements.parquet", "measurements.csv", "outcomes.parquet", "results.json", "fit.json"];
 
@@ -179,7 +179,7 @@ fn write(
         manifest.files.insert(file.into(), ContentId::of(&fs_err::read(place(file))?));
     }
     write_file(&place(MANIFEST), manifest.to_json()?)?;
-    // A choice that was made of the same run is still its choice.
+    // A choice that belongs to the same run is kept.
     write_report(staging.path(), folder.path(), staging.path(), progress)?;
     if let Some(place) = folder.publish(staging)? {
         progress.note(&format!(

@@ -12,13 +12,13 @@ use crate::measured::Measured;
 use crate::system::{Answers, Judged, Labels, Retrieved, System};
 use crate::{Result, Workspace, scorer};
 
-/// One part of an experiment: first everything is retrieved, then everything is answered.
+/// One part of an experiment: all retrieval first, then all generation.
 pub(super) struct Study<'a> {
     part: &'a Part,
     files: &'a Files,
     data: Inputs,
     judged: Judged,
-    /// A system for each LLM, by its name; one without a name and an LLM where only retrieval is measured. They differ in nothing
+    /// A system for each LLM, by name; one without a name and an LLM if only retrieval is measured. They differ in nothing
     /// else.
     systems: Vec<(&'a str, System)>,
     retrieved: Vec<Member>,
@@ -26,7 +26,7 @@ pub(super) struct Study<'a> {
     pub(super) inputs: BTreeMap<String, ContentId>,
 }
 
-/// An embedder, and what it retrieved.
+/// An embedder and its retrieval.
 struct Member {
     name: String,
     family: String,
@@ -83,7 +83,7 @@ impl<'a> Study<'a> {
             let folder = families.join(slug(&recipe.name));
             let mut family = Family::new(recipe, self.workspace)?;
             self.inputs.insert(format!("base of family {}", recipe.name), family.base_id());
-            // The base's own row is first: it is measured where the part names it as an embedder.
+            // The base's own row is first: it is measured if the part names it as an embedder.
             for member in family.tune(&folder, Shard::WHOLE)?.iter().skip(1) {
                 let embedder = family.embedder(&folder, member)?;
                 self.retrieve(&member.member, &recipe.name, Arc::new(embedder))?;
@@ -106,7 +106,7 @@ impl<'a> Study<'a> {
         Ok(())
     }
 
-    /// Lets every LLM answer, and gives the measurements embedder by embedder.
+    /// Asks every LLM, and returns the measurements embedder by embedder.
     pub(super) fn answer_all(&self) -> Result<Vec<PartResult>> {
         let all: Vec<Retrieved> = self.retrieved.iter().map(|member| member.found.clone()).collect();
         let mut answers: Vec<Option<(Answers, Vec<Answers>)>> = Vec::new();
