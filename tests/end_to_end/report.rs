@@ -18,7 +18,7 @@ families = ["few-recipe.toml"]
 llms = ["smollm2-135m"]
 "#;
 
-/// The page has every figure, each is there as a file, and none needs the network or shows what is no number.
+/// The page has every figure, each of which is also a file, needs no network and shows no NaN.
 fn check(page: &str, scratch: &Scratch, run: &str, figures: &[String]) {
     for figure in figures {
         assert!(page.contains(&format!("id=\"{figure}\"")), "{figure}");
@@ -41,7 +41,7 @@ fn read_json(scratch: &Scratch, file: &str) -> Value {
     serde_json::from_str(&fs::read_to_string(scratch.path(file)).unwrap()).unwrap()
 }
 
-/// Opens the page in a browser without a window, where this machine has one, and selects a point.
+/// Opens the page in a headless browser, if this machine has one, and selects a point.
 fn open(scratch: &Scratch, page: &str) {
     let has = |name: &&&str| {
         Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()

@@ -1,11 +1,11 @@
-//! Documents per second of embedding; `benches/peers/embedding.py` runs it beside sentence-transformers and ONNX Runtime.
+//! Documents embedded per second; `benches/peers/embedding.py` runs it, and compares sentence-transformers and ONNX Runtime.
 //!
 //! ```text
 //! cargo run --release -p ragbias-embed --example time_embedding -- MODEL_FOLDER TEXTS.json N|together|maps|products
 //! ```
 //!
-//! A number embeds so many texts a call, `together` all of them; `products` computes nothing but the matrix products that the
-//! texts need, by the gemm crate on every core, and `maps` those of the linear maps alone.
+//! A number embeds this many texts per call, `together` all of them; `products` computes only the matrix products for the
+//! texts, by the gemm crate on every core, and `maps` only those of the linear layers.
 #![expect(clippy::print_stdout, reason = "an example speaks to its reader")]
 #![allow(unsafe_code, reason = "gemm takes pointers, here to buffers of the size of each product")]
 
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The linear maps of all layers over texts of these lengths, 512 tokens at a time, and the products of their attention.
+/// The linear layers over texts of these lengths, 512 tokens at a time, and the products of their attention.
 fn products(config: &BertConfig, lengths: &[usize], attention: bool) {
     const ROWS: usize = 512;
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
@@ -79,8 +79,8 @@ fn products(config: &BertConfig, lengths: &[usize], attention: bool) {
     });
 }
 
-/// y ← A·B, rows, columns and terms of the sums in this order, by the gemm crate on one thread; a factor comes with its steps
-/// from row to row and from column to column.
+/// y ← A·B, with rows, columns and inner dimension in this order, by the gemm crate on one thread; a factor comes with its row
+/// and column strides.
 fn product(
     y: &mut [f32],
     [rows, columns, terms]: [usize; 3],
@@ -93,7 +93,7 @@ fn product(
     assert!(reach([rows, terms], a_step) < a.len() && reach([terms, columns], b_step) < b.len());
     assert!(reach([rows, columns], [stride, 1]) < y.len());
     let [a_step, b_step] = [a_step, b_step].map(|step| step.map(usize::cast_signed));
-    // SAFETY: all three lie within their slices, as was asserted.
+    // SAFETY: all three lie within their slices, as asserted above.
     unsafe {
         gemm::gemm(
             rows,

@@ -1,7 +1,7 @@
 //! Runs of 32 weights in vector registers.
 //!
-//! The compiler vectorises the loops of this crate by itself, but for the unpacking of small integers, which is what
-//! generating a token consists of: written out for AVX2, it is two to four times faster.
+//! The compiler vectorises most loops of this crate, but not the unpacking of small integers, which dominates
+//! decoding: with explicit AVX2 it is two to four times faster.
 
 #[cfg(all(target_feature = "avx2", target_feature = "fma", target_feature = "f16c"))]
 mod avx2;
@@ -17,7 +17,7 @@ pub(crate) use portable::{Packed, Scale, Sum, Weights, prefetch};
 mod tests {
     use crate::format::RUN;
 
-    /// All bytes, again and again, in an order without a pattern.
+    /// All byte values, repeatedly, in an irregular order.
     fn bytes<const N: usize>(seed: usize) -> [u8; N] {
         std::array::from_fn(|i| ((seed + i) * 167 + (seed + i) / 256 * 89) as u8)
     }
@@ -26,7 +26,7 @@ mod tests {
         bytes::<N>(seed).map(|byte| f32::from(byte) * 0.37 - 41.0)
     }
 
-    /// Everything that a module does, done with the same bytes.
+    /// Every function of a module, applied to the same bytes.
     macro_rules! everything {
         ($name:ident, $($module:tt)+) => {
             fn $name(seed: usize) -> Vec<u32> {
@@ -51,7 +51,7 @@ mod tests {
                 let mut bits = vec![sum.total().to_bits()];
                 for weights in all {
                     weights.store(&mut out);
-                    // Of NaN, which random bytes may be, every kind is as good.
+                    // Random bytes may be NaN, of which all bit patterns count as equal.
                     bits.extend(out.iter().map(|x| if x.is_nan() { u32::MAX } else { x.to_bits() }));
                 }
                 bits

@@ -1,14 +1,14 @@
-//! e^x and the non-linearities of MLPs, without branches, so that the compiler makes vector code of loops over them.
+//! e^x and the non-linearities of MLPs, without branches, so that the compiler vectorises loops over them.
 
 use crate::config::Activation;
 
-/// e^x, relative error below 2e-7; x is taken as no less than −87 and no more than 88.
+/// e^x, relative error below 2e-7; x is clamped to [−87, 88].
 ///
 /// x = n·ln 2 + r, |r| ≤ ln 2 / 2; e^r by its Taylor polynomial, 2^n by the exponent's bits (Cody & Waite, *Software
 /// Manual for the Elementary Functions*, 1980, ch. 6).
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
-    /// 1.5·2²³: a sum with it is rounded to a whole number, which stands in its lowest bits.
+    /// 1.5·2²³: adding it rounds to a whole number, which is then in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
     /// ln 2 in two parts; the first has few enough digits for n·HIGH to be exact.
     const HIGH: f32 = 0.693_359_4;

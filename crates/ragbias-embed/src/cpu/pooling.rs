@@ -1,4 +1,4 @@
-//! Hidden states of a text's tokens as one vector.
+//! Pools the hidden states of a text's tokens into one vector.
 
 use super::row::add_rows;
 use crate::config::PoolingMode;

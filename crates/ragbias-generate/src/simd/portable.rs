@@ -1,4 +1,4 @@
-//! The same as loops: for other targets, and to test by.
+//! The same with portable loops: for other targets, and for tests.
 #![allow(clippy::needless_range_loop, reason = "an index goes through several arrays")]
 
 use crate::format::RUN;
@@ -18,7 +18,7 @@ pub(crate) fn prefetch(_: &[u8], _: usize) {}
 #[derive(Clone, Copy)]
 pub(crate) struct Scale(f32);
 
-/// A sum of products, in parts.
+/// Partial sums of products.
 #[derive(Clone, Copy)]
 pub(crate) struct Sum([[f32; 8]; 2]);
 
