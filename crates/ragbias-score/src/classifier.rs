@@ -50,7 +50,7 @@ pub struct ClassifierCard {
 ///
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
-/// | `alpha` | 0.1 | strength of the L2 penalty; the best of 0.03 to 10 by cross-validation over topics of the default claims | ≥ 0 |
+/// | `alpha` | 0.1 | L2 penalty; the best of 0.03 to 10 by cross-validation over topics of the default claims | ≥ 0 |
 /// | `max_iterations` | 500 | limit of the optimiser | ≥ 1 |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

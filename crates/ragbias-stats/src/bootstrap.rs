@@ -45,7 +45,7 @@ impl ClusterBootstrap {
     /// The bias of these verdicts; `topics[i]` is the cluster of `verdicts[i]`.
     ///
     /// # Errors
-    /// [`Error::BatchLength`] where the lengths differ, [`Error::NothingScored`] where no verdict is scored.
+    /// [`Error::BatchLength`] if the lengths differ, [`Error::NothingScored`] if no verdict is scored.
     pub fn bias(&self, verdicts: &[Verdict], topics: &[impl AsRef<str>]) -> Result<Bias> {
         if verdicts.len() != topics.len() {
             let (expected, received) = (verdicts.len(), topics.len());

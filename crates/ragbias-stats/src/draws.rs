@@ -10,7 +10,7 @@ pub(crate) struct Units {
     pub(crate) embedders: Option<usize>,
 }
 
-/// A statistic on each draw: with topics and embedders resampled, with topics alone, with embedders alone.
+/// A statistic on each draw: with topics and embedders resampled, with only topics, with only embedders.
 ///
 /// If one of the two is kept fixed, all of its own draws equal the estimate.
 pub(crate) struct Draws {

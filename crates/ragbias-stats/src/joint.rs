@@ -49,7 +49,7 @@ pub(crate) struct Coefficients {
     pub(crate) r_squared: f64,
 }
 
-/// One draw: topics and embedders resampled, topics alone, embedders alone.
+/// One draw: topics and embedders resampled, only topics, only embedders.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Draw {
     pub(crate) both: Coefficients,

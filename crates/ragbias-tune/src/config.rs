@@ -107,7 +107,7 @@ impl From<Scope> for String {
 /// | `weight_decay` | 0.01 | weight decay | ≥ 0 |
 /// | `clip` | 1.0 | maximum norm of the gradient | above 0 |
 /// | `scale` | 50 | τ | above 0 |
-/// | `sam` | 0 | radius ρ of sharpness-aware minimisation (Foret et al., 2021, <https://arxiv.org/abs/2010.01412>); 0 for none | ≥ 0 |
+/// | `sam` | 0 | radius ρ of sharpness-aware minimisation (Foret et al., 2021, <https://arxiv.org/abs/2010.01412>); 0: none | ≥ 0 |
 /// | `anchor` | 0 | weight of 1 − cos between new and old vectors of unrelated texts | ≥ 0 |
 /// | `patience` | none | epochs without a better validation loss after which training stops | 1 to 10,000 |
 /// | `lora_rank`, `lora_alpha` | 8, 16 | rank and scale of `lora` | 1 to 1,024, above 0 |

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 ///
 /// ```toml
 /// name = "quickstart"            # the run's folder, runs/quickstart
-/// prompt = "wording.toml"        # what LLMs are asked, where it is not as the axis says; may be left out
+/// prompt = "wording.toml"        # wording of prompts that replaces the axis's; may be left out
 ///
 /// [server]                       # how addresses among the llms are asked; all of it may be left out
 /// parallel = 16
@@ -28,7 +28,7 @@ use crate::{Error, Result};
 /// split = "all"                  # train, validation, test or all
 /// embedders = ["minilm"]         # names or folders
 /// families = ["embedders/families/gender-quick.toml"]   # recipes: every member is tuned and measured
-/// llms = ["smollm2-135m"]        # names, .gguf files or addresses; none measures retrieval alone
+/// llms = ["smollm2-135m"]        # names, .gguf files or addresses; with none, only retrieval is measured
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

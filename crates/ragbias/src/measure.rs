@@ -13,7 +13,7 @@ use crate::Result;
 /// | --- | --- | --- | --- |
 /// | `top_k` | 1 | documents given to the LLM; E_b takes the majority of each pole over them | 1 to 1000; at most the corpus |
 /// | `index` | exact | exact or HNSW search | |
-/// | `temperature` | 0 | above 0, the top k are drawn from the 20 (or k) nearest, by the softmax of cosine / temperature | 0 to 1,000,000 |
+/// | `temperature` | 0 | above 0, the top k are drawn from the 20 (or k) nearest, by the softmax of cosine / T | 0 to 1,000,000 |
 /// | `seed` | 0 | seed of the draws and of the bootstrap | any |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]

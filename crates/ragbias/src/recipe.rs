@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// base = "minilm"                # a model's name or folder
 /// axis = "gender"
 /// data = "gender"                # trained on its train split, watched and measured on its validation split
-/// utility = "politics"           # a data set whose nDCG@10 says what tuning costs
+/// utility = "politics"           # a data set whose nDCG@10 measures the cost of tuning
 ///
 /// [train]                        # settings that all members share
 /// batch = 8

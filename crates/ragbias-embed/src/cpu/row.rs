@@ -1,9 +1,9 @@
-//! Reductions over one row, in partial sums, so that the compiler makes vector code of them.
+//! Reductions over one row, in partial sums, so that the compiler vectorises them.
 
 /// Partial results of one reduction.
 pub(super) const LANES: usize = 16;
 
-/// One value from those of all lanes: halves with one another, down to one.
+/// Combines the lanes into one value: halves with one another, down to one.
 #[inline(always)]
 fn across(mut lanes: [f32; LANES], with: impl Fn(f32, f32) -> f32) -> f32 {
     let mut half = LANES / 2;
