@@ -1,4 +1,4 @@
-//! How an LLM's answers end, and what is kept of them.
+//! How an LLM's answers end, and which of them are stored.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ fn measure(scratch: &Scratch, mock: &Mock, more: &[&str]) -> Vec<String> {
     .collect()
 }
 
-/// How often a prompt came.
+/// How often a prompt arrived.
 fn times(mock: &Mock, prompt: &str) -> usize {
     mock.prompts().iter().filter(|asked| *asked == prompt).count()
 }

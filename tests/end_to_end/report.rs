@@ -18,7 +18,7 @@ families = ["few-recipe.toml"]
 llms = ["smollm2-135m"]
 "#;
 
-/// The page has every figure, each is there as a file, and none needs the network or shows what is no number.
+/// The page has every figure, each of which is also a file, needs no network and shows no NaN.
 fn check(page: &str, scratch: &Scratch, run: &str, figures: &[String]) {
     for figure in figures {
         assert!(page.contains(&format!("id=\"{figure}\"")), "{figure}");
@@ -41,7 +41,7 @@ fn read_json(scratch: &Scratch, file: &str) -> Value {
     serde_json::from_str(&fs::read_to_string(scratch.path(file)).unwrap()).unwrap()
 }
 
-/// Opens the page in a browser without a window, where this machine has one, and selects a point.
+/// Opens the page in a headless browser, if this machine has one, and selects a point.
 fn open(scratch: &Scratch, page: &str) {
     let has = |name: &&&str| {
         Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
@@ -89,7 +89,8 @@ fn the_report_of_a_family_has_every_figure_and_the_questions_behind_each_point()
         json!({ "embedder": "minilm", "validation": biases, "test": biases, "verdict": "undecided", "ndcg10": 0.8 })
     };
     let mut turned = system(0.0);
-    let settings = json!({ "control": "merge", "setting": 0.4, "reached": "zero", "trail": [], "path": "choice/merge" });
+    let settings =
+        json!({ "control": "merge", "setting": 0.4, "reached": "zero", "trail": [], "path": "choice/merge" });
     turned.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
     let manifest = read_json(&scratch, "runs/few/manifest.json");
     let mut choice = json!({ "run": manifest["run"], "axis": "gender", "data": "gender", "llm": "smollm2-135m",

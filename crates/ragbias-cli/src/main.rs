@@ -39,7 +39,7 @@ fn print_help(help: &clap::Error) -> ExitCode {
     let code = ExitCode::from(u8::try_from(help.exit_code()).unwrap_or(u8::MAX));
     let text = help.render().to_string();
     let shown = without_secrets(&text);
-    // An address at the wrong place is repeated.
+    // The message repeats an address given in the wrong place.
     if help.use_stderr() && shown != text {
         progress::say(shown.trim_end());
         return code;

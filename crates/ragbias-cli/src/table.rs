@@ -1,4 +1,4 @@
-//! Measurements as tables for people.
+//! Formats measurements as tables.
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
@@ -10,7 +10,7 @@ use ragbias::{
     PartResult, Reached, RetrievalMetrics, SensitivityComparison,
 };
 
-/// One row per part of the system: value, interval, rates.
+/// One row per component: value, interval, rates.
 pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Measured) -> String {
     let mut table = with_header(&[
         "",
@@ -89,7 +89,7 @@ fn percent(rate: f64) -> String {
     format!("{:.0}%", 100.0 * rate)
 }
 
-/// `8`, or where some are not scored `5 of 8`.
+/// `8`, or `5 of 8` if some are not scored.
 fn rests_on(counts: &Counts) -> String {
     let (n, asked) = (counts.scored(), counts.asked());
     if n == asked { n.to_string() } else { format!("{n} of {asked}") }
@@ -190,7 +190,7 @@ pub(crate) fn members(results: &[&PartResult]) -> String {
     arranged(table)
 }
 
-/// One row per embedder, and of two embedders their difference and its p value.
+/// One row per embedder, and for two embedders their difference and its p value.
 pub(crate) fn retrieval(
     evaluation: &Evaluation,
     embedders: &[(&str, RetrievalMetrics)],
@@ -213,7 +213,7 @@ pub(crate) fn retrieval(
     format!("{} questions, {} documents\n{}", evaluation.queries, evaluation.documents, arranged(table))
 }
 
-/// A table per line, and what it says in words; then one of LLMs against each other, where there are several.
+/// A table per line, with its verdicts in words; then a table comparing LLMs, if there are several.
 pub(crate) fn fits(fits: &Fits) -> Vec<String> {
     let mut texts: Vec<String> = fits.fits.iter().map(line).collect();
     if !fits.comparisons.is_empty() {
@@ -328,7 +328,7 @@ fn with_header(header: &[&str]) -> Table {
     table
 }
 
-/// The table as wide as the terminal, numbers to the right; where that breaks its cells up, a line per cell instead.
+/// A table as wide as the terminal, with numbers right-aligned; if its cells would wrap, one line per cell instead.
 fn arranged(mut table: Table) -> String {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -344,7 +344,7 @@ fn arranged(mut table: Table) -> String {
     }
 }
 
-/// Each row's name, and under it what stands in its cells.
+/// Each row's name, followed by its cells.
 fn in_lines(table: &Table) -> String {
     let header: Vec<String> = table
         .header()

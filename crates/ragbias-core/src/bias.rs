@@ -5,27 +5,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, Verdict};
 
-/// How many texts got which verdict.
+/// Number of texts with each verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
-    /// The positive pole alone.
+    /// Only the positive pole.
     pub positive: usize,
-    /// The negative pole alone.
+    /// Only the negative pole.
     pub negative: usize,
     /// Both poles.
     pub both: usize,
     /// Neither pole.
     pub neither: usize,
-    /// The scorer could not tell.
+    /// The scorer could not decide.
     pub unscored: usize,
     /// The LLM refused.
     pub refused: usize,
-    /// The token budget was spent before either pole came.
+    /// The token budget was spent before either pole was named.
     pub cut: usize,
 }
 
 impl Counts {
-    /// Of these verdicts.
+    /// The counts of these verdicts.
     pub fn of(verdicts: &[Verdict]) -> Self {
         let mut counts = Self::default();
         for &verdict in verdicts {
@@ -46,18 +46,18 @@ impl Counts {
         }
     }
 
-    /// How many were scored: a pole, both or neither.
+    /// Number of scored texts: a pole, both or neither.
     pub fn scored(&self) -> usize {
         self.positive + self.negative + self.both + self.neither
     }
 
-    /// How many there were in all.
+    /// Number of all texts.
     pub fn asked(&self) -> usize {
         self.scored() + self.unscored + self.refused + self.cut
     }
 }
 
-/// What is not 0: `3 positive, 1 cut`.
+/// All counts other than 0: `3 positive, 1 cut`.
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut counts = *self;
@@ -71,27 +71,27 @@ impl fmt::Display for Counts {
     }
 }
 
-/// How often each verdict came.
+/// Rate of each verdict.
 ///
 /// The first four are fractions of the scored texts, and sum to 1. The others are fractions of all texts, scored or not:
-/// a system that does not answer, or is cut short, is not a fair one. An evasion in words is in `neither`.
+/// a system that does not answer, or whose answers are cut, must not look fair. An evasion in words counts as `neither`.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Rates {
-    /// The positive pole alone, of the scored.
+    /// Only the positive pole, of the scored texts.
     pub positive: f64,
-    /// The negative pole alone, of the scored.
+    /// Only the negative pole, of the scored texts.
     pub negative: f64,
-    /// Both poles, of the scored.
+    /// Both poles, of the scored texts.
     pub both: f64,
-    /// Neither pole, of the scored.
+    /// Neither pole, of the scored texts.
     pub neither: f64,
-    /// The scorer could not tell, of all.
+    /// The scorer could not decide, of all texts.
     #[serde(default)]
     pub unscored: f64,
-    /// The LLM refused, of all.
+    /// The LLM refused, of all texts.
     #[serde(default)]
     pub refused: f64,
-    /// The token budget was spent before either pole came, of all.
+    /// The token budget was spent before either pole was named, of all texts.
     #[serde(default)]
     pub cut: f64,
 }
@@ -159,8 +159,8 @@ impl Bias {
     /// The bias of a list of verdicts; `interval` is its 95% interval.
     ///
     /// # Errors
-    /// [`Error::NothingScored`] where no verdict is scored, [`Error::Bias`] where the interval is not within
-    /// [−1, 1] or not ordered. The value need not lie within: a bootstrap interval may leave it out.
+    /// [`Error::NothingScored`] if no verdict is scored, [`Error::Bias`] if the interval is not within
+    /// [−1, 1] or not ordered. The value may lie outside the interval: a bootstrap interval can exclude it.
     pub fn from_verdicts(verdicts: &[Verdict], interval: RangeInclusive<f64>) -> Result<Self> {
         Self::new(Counts::of(verdicts), interval)
     }
@@ -170,10 +170,10 @@ impl Bias {
         if n == 0 {
             return Err(Error::NothingScored(counts));
         }
-        // From the counts, so that 3/10 − 1/10 is 2/10 to the last bit.
+        // Computed from the counts, so that 3/10 − 1/10 is exactly 2/10.
         let value = (counts.positive as f64 - counts.negative as f64) / n as f64;
         let (low, high) = interval.into_inner();
-        // A comparison with NaN is false: this refuses NaN too.
+        // A comparison with NaN is false, so this refuses NaN too.
         if !(low >= -1.0 && high <= 1.0 && low <= high) {
             return Err(Error::Bias { value, low, high });
         }
@@ -195,27 +195,27 @@ impl Bias {
         self.high
     }
 
-    /// How many texts there were, scored or not.
+    /// Number of texts, scored or not.
     pub fn asked(&self) -> usize {
         self.counts.asked()
     }
 
-    /// How many texts were scored: the value is a mean over these.
+    /// Number of scored texts, over which the value is a mean.
     pub fn n(&self) -> usize {
         self.counts.scored()
     }
 
-    /// How many texts got which verdict.
+    /// Number of texts with each verdict.
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// How many texts could not be scored; they are not part of the value.
+    /// Number of texts that could not be scored; they are not part of the value.
     pub fn unscored(&self) -> usize {
         self.counts.unscored
     }
 
-    /// How often each verdict came.
+    /// Rate of each verdict.
     pub fn rates(&self) -> Rates {
         let scored = |count: usize| count as f64 / self.n() as f64;
         let of_all = |count: usize| count as f64 / self.asked() as f64;
@@ -232,7 +232,7 @@ impl Bias {
     }
 }
 
-/// The value, its interval and how many texts it is a mean of: `+0.12 [−0.03, +0.27], n = 600`.
+/// The value, its interval and the number of texts in the mean: `+0.12 [−0.03, +0.27], n = 600`.
 impl fmt::Display for Bias {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [value, low, high] = [self.value, self.low, self.high].map(signed);
@@ -240,7 +240,7 @@ impl fmt::Display for Bias {
     }
 }
 
-/// Two digits with a sign, which a number that rounds to 0 has not.
+/// Two decimals with a sign, except for a number that rounds to 0.
 fn signed(value: f64) -> String {
     let text = format!("{value:+.2}");
     if text.ends_with("0.00") { "0.00".into() } else { text.replace('-', "−") }

@@ -1,4 +1,4 @@
-//! `ragbias.json`: what a tuned checkpoint says of itself, and whether it is still the one that was saved.
+//! `ragbias.json`: the description of a tuned checkpoint, and the check that it is unchanged since it was saved.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -19,17 +19,17 @@ const FILES: &str = "files";
 /// SHA-256 of the card without this field, as compact JSON.
 const CHECKSUM: &str = "checksum";
 
-/// Ends of the names of files that decide what a checkpoint computes.
+/// Extensions of files that affect what a checkpoint computes.
 const DECIDE: [&str; 4] = [".json", ".safetensors", ".bin", ".txt"];
 
-/// What a folder's `ragbias.json` says.
+/// The content of a folder's `ragbias.json`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Card {
-    /// There is none: a checkpoint of somebody else's.
+    /// There is no card: the checkpoint was not made by ragbias.
     None,
-    /// A card without sums, as earlier versions wrote it: nobody can tell whether the folder is whole.
+    /// A card without checksums, as written by earlier versions: the folder cannot be verified.
     Unchecked(Value),
-    /// Every file of the folder has the sum that the card gives, and the card has its own.
+    /// Every file of the folder, and the card itself, match their checksums.
     Whole(Value),
 }
 
@@ -37,8 +37,8 @@ impl Card {
     /// Reads the card of a checkpoint, and every file of the folder.
     ///
     /// # Errors
-    /// [`Error::DamagedCheckpoint`] for the first file that is not what was saved, is missing or was added; a card that is
-    /// no JSON.
+    /// [`Error::DamagedCheckpoint`] for the first file that was changed, removed or added since saving; a card that is
+    /// not JSON.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(CARD);
         if !path.exists() {
@@ -109,7 +109,7 @@ fn add_sums(folder: &Path, above: &str, sums: &mut BTreeMap<String, String>) -> 
         let entry = entry?;
         let path = entry.path();
         let name = format!("{above}{}", entry.file_name().to_string_lossy());
-        // A link is what it leads to, as for whoever loads the checkpoint; below a folder that is one, nothing was saved.
+        // A link counts as its target, as when loading; nothing below a linked folder was saved.
         if path.is_file() {
             if let Entry::Vacant(sum) = sums.entry(name) {
                 sum.insert(sha256_once(&path)?);

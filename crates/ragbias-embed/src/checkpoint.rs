@@ -1,4 +1,4 @@
-//! Fine-tuned checkpoints as folders that sentence-transformers loads.
+//! Saves fine-tuned checkpoints as folders that sentence-transformers loads.
 
 use std::path::Path;
 
@@ -14,20 +14,20 @@ use crate::tokenizer::{TextTokenizer, Wanted};
 use crate::weights::{Owner, Weights, single};
 use crate::{Error, Result};
 
-/// A checkpoint that differs from a base in some weights, or by a head.
+/// A checkpoint that differs from its base in some weights, or by a head.
 ///
 /// Saved, it is a folder that `SentenceTransformer(dir)` and text-embeddings-inference load: the weights with the changed
-/// tensors in their places, the base's tokenizer, pooling, text length and prompts in files that every release from 5.0 on
-/// reads, a `2_Dense` module where there is a head, and `ragbias.json` with the SHA-256 of each.
+/// tensors replaced, the base's tokenizer, pooling, text length and prompts in files that every release from 5.0 on
+/// can read, a `2_Dense` module if there is a head, and `ragbias.json` with the SHA-256 of each.
 #[derive(Debug)]
 pub struct Checkpoint<'a> {
     /// The folder of the base.
     pub base: &'a Path,
-    /// Weights of the encoder, where they differ from the base's.
+    /// Weights of the encoder that differ from the base's.
     pub parameters: Option<&'a Parameters>,
     /// A linear map after pooling, `(dim, dim)`: W of y = x·Wᵀ.
     pub head: Option<&'a Tensor>,
-    /// What `ragbias.json` says: recipe, seed, base, measured biases.
+    /// The content of `ragbias.json`: recipe, seed, base, measured biases.
     pub card: Value,
 }
 
@@ -39,10 +39,10 @@ const TOKENIZER: [&str; 4] =
     ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt"];
 
 impl Checkpoint<'_> {
-    /// Writes the folder, whole or not at all; one that was there is replaced.
+    /// Writes the folder atomically; an existing one is replaced.
     ///
     /// # Errors
-    /// A base whose modules a member cannot keep, missing files, failures of the file system.
+    /// A base with modules that a member cannot have, missing files, failures of the file system.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let staging = Staging::within(folder_of(folder))?;
         self.fill(staging.path())?;
@@ -57,7 +57,7 @@ impl Checkpoint<'_> {
         check_kept(self.base, &files.config)?;
         let mut config: Object = read_json(&files.transformer.join("config.json"))?;
         if self.parameters.is_some() {
-            // Weights of training are f32; transformers would round them to what this names.
+            // Training uses f32 weights; transformers would round them to this type.
             for key in ["dtype", "torch_dtype"] {
                 if let Some(value) = config.get_mut(key).filter(|value| value.is_string()) {
                     *value = "float32".into();
@@ -70,7 +70,7 @@ impl Checkpoint<'_> {
         let text = json!({ "max_seq_length": max_tokens, "do_lower_case": files.do_lower_case });
         write_json(&folder.join("sentence_bert_config.json"), &text)?;
         let settings = self.base.join("config_sentence_transformers.json");
-        // Without modules.json, sentence-transformers does not look at the base's.
+        // Without modules.json, sentence-transformers ignores the base's.
         if settings.is_file() && self.base.join("modules.json").is_file() {
             fs_err::copy(settings, folder.join("config_sentence_transformers.json"))?;
         }
@@ -94,7 +94,7 @@ impl Checkpoint<'_> {
         Ok(sha256_of(&bytes))
     }
 
-    /// Transformer, pooling, the head where there is one, normalisation.
+    /// Transformer, pooling, the head if there is one, normalisation.
     fn write_modules(&self, folder: &Path, config: &CheckpointConfig) -> Result<()> {
         let pooling = config.pooling.to_file(config.bert.hidden_size).ok_or_else(|| {
             let expected = "one that every release of sentence-transformers reads";
@@ -134,7 +134,7 @@ impl Checkpoint<'_> {
     }
 }
 
-/// A member has the base's encoder and pooling, its own head, and unit vectors; modules beside these it would lose.
+/// A member has the base's encoder and pooling, its own head, and unit vectors; other modules would be lost.
 fn check_kept(base: &Path, config: &CheckpointConfig) -> Result<()> {
     match config.steps.iter().find(|step| **step != StepConfig::Normalize) {
         Some(step) => Err(Error::unsupported(
@@ -147,7 +147,7 @@ fn check_kept(base: &Path, config: &CheckpointConfig) -> Result<()> {
     }
 }
 
-/// The tokenizer's files, and where texts are cut; what the base lacks and text-embeddings-inference asks for is made.
+/// The tokenizer's files and the text length; files that text-embeddings-inference requires are created if the base lacks them.
 fn write_tokenizer(files: &CheckpointFiles, folder: &Path) -> Result<usize> {
     let base = &files.transformer;
     for file in TOKENIZER {

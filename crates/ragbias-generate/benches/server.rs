@@ -1,6 +1,6 @@
-//! How much faster a slow server answers when it is asked many prompts at once: `cargo bench --bench server`.
+//! Speed-up of a slow server by concurrent prompts: `cargo bench --bench server`.
 //!
-//! The server is a mock on loopback whose every answer takes 200 ms, however many are in flight.
+//! The server is a mock on loopback that takes 200 ms per answer, however many are in flight.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,

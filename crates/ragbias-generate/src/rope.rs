@@ -1,45 +1,45 @@
-//! Rotary position embeddings (<https://arxiv.org/abs/2104.09864>), and how they are stretched over longer texts.
+//! Rotary position embeddings (<https://arxiv.org/abs/2104.09864>), and their scaling to longer contexts.
 
 use crate::Result;
 use crate::file::GgufFile;
 
-/// Angles and sizes of one kind of layers.
+/// Frequencies and scale for one kind of layer.
 #[derive(Debug, Clone)]
 pub(crate) struct Rope {
-    /// In radians a token, of each pair that is turned.
+    /// In radians per token, for each rotated pair.
     pub(crate) frequencies: Vec<f32>,
-    /// What cosines and sines are multiplied with.
+    /// Factor of cosines and sines.
     pub(crate) magnitude: f32,
 }
 
-/// How positions beyond those of the training are dealt with.
+/// The scaling of positions beyond the training context.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Scaling {
     /// Positions are divided by this.
     factor: f32,
-    /// Of cosines and sines where positions are stretched, and everywhere.
+    /// Factor of cosines and sines, in scaled layers and in all layers.
     sharpened: f32,
     magnitude: f32,
     yarn: Option<Yarn>,
 }
 
-/// YaRN (<https://arxiv.org/abs/2309.00071>): pairs that turn often within the training's context keep their frequency,
-/// those that turn seldom are slowed down, and those in between are mixed.
+/// YaRN (<https://arxiv.org/abs/2309.00071>): pairs that rotate often within the training context keep their frequency,
+/// those that rotate seldom are slowed down, and those in between are interpolated.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Yarn {
-    /// The share of the original frequency where a pair turns often.
+    /// The share of the original frequency for fast pairs.
     extrapolation: f32,
-    /// Turns within the training's context, of pairs that keep their frequency and of those that are slowed down.
+    /// Rotations within the training context above which pairs keep their frequency, and below which they are slowed down.
     fast: f32,
     slow: f32,
-    /// Tokens of the training's context.
+    /// Training context in tokens.
     context: f32,
 }
 
 impl Scaling {
     pub(crate) const NONE: Self = Self { factor: 1.0, sharpened: 1.0, magnitude: 1.0, yarn: None };
 
-    /// What the file says, as llama.cpp understands it; keys of `architecture`, which was trained on `context` tokens.
+    /// The scaling in the file, interpreted as in llama.cpp; keys of `architecture`, which was trained on `context` tokens.
     pub(crate) fn read(file: &GgufFile, architecture: &str, context: u32) -> Result<Self> {
         let key = |key: &str| format!("{architecture}.rope.{key}");
         let positive = |name: &str| match file.float(&key(name))? {
@@ -54,7 +54,7 @@ impl Scaling {
         let magnitude = positive("scaling.attn_factor")?.unwrap_or(1.0);
         let original = file.number(&key("scaling.original_context_length"))?.filter(|&tokens| tokens > 0);
         let yarn = match file.text(&key("scaling.type"))?.unwrap_or("linear") {
-            // A factor without a scaling is passed over, as it is by llama.cpp.
+            // A factor without a scaling type is ignored, as in llama.cpp.
             "none" => return Ok(Self { magnitude, ..Self::NONE }),
             "linear" => false,
             "yarn" => true,
@@ -79,7 +79,7 @@ impl Scaling {
             slow: positive("scaling.yarn_beta_slow")?.unwrap_or(1.0),
             context: original.unwrap_or(context) as f32,
         };
-        // Attention is sharpened by this, the longer the text may be.
+        // Attention is sharpened by this factor for longer contexts.
         let sharpened = 0.1 * factor.ln() + 1.0;
         let name = "scaling.yarn_attn_factor";
         if let Some(given) = positive(name)?
@@ -96,14 +96,14 @@ impl Scaling {
         Ok(Self { factor, sharpened, magnitude, yarn: Some(yarn) })
     }
 
-    /// Of layers that see so few tokens that their positions are not stretched.
+    /// Frequencies for layers with a window too short for scaling.
     pub(crate) fn of_windows(self) -> Self {
         Self { magnitude: self.magnitude, ..Self::NONE }
     }
 }
 
 impl Rope {
-    /// `width` numbers of a head are turned, the first pair by one radian a token, each further pair more slowly; where
+    /// `width` values of a head are rotated, the first pair by one radian per token, each further pair more slowly; if
     /// the file has factors, frequencies are divided by them.
     pub(crate) fn new(width: usize, base: f32, scaling: Scaling, factors: Option<&[f32]>) -> Self {
         let pairs = width / 2;
@@ -124,7 +124,7 @@ impl Yarn {
     /// The share of its own frequency that a pair keeps.
     fn share(&self, pair: usize, width: usize, base: f32) -> f32 {
         let width = width as f32;
-        // The pair that turns so often within the training's context.
+        // The index of the pair with this number of rotations within the training context.
         let pair_of = |turns: f32| {
             width * (self.context / (turns * 2.0 * std::f32::consts::PI)).ln() / (2.0 * base.ln())
         };

@@ -127,7 +127,7 @@ pub fn product(out: &mut [f32], stride: usize, into: Into, scale: f32, a: Matrix
 mod tests {
     use super::*;
 
-    /// Element by element.
+    /// Reference implementation, element by element.
     fn slow(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
         let at = |m: Matrix<'_>, i: usize, j: usize| f64::from(m.values[i * m.step.0 + j * m.step.1]);
         let element = |i, j| (0..a.shape.1).map(|k| at(a, i, k) * at(b, k, j)).sum::<f64>() as f32;

@@ -1,4 +1,4 @@
-//! The Hugging Face hub as a source of files.
+//! Downloads files from the Hugging Face hub.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) const PARTS: &str = ".hub";
 
 const LONGEST_CONNECT: Duration = Duration::from_secs(15);
 const LONGEST_FIRST_BYTE: Duration = Duration::from_mins(1);
-/// Bytes of what the hub says of a model.
+/// Maximum bytes of the hub's description of a model.
 const LONGEST_LISTING: u64 = 32 << 20;
 
 /// A hub: where it is, and what may be had of it without asking.
@@ -122,7 +122,7 @@ impl Network {
         length.ok_or_else(|| "the hub does not say how long it is".into())
     }
 
-    /// Downloads into `part`, from where an interrupted download ended.
+    /// Downloads into `part`, resuming an interrupted download.
     ///
     /// The token goes to the hub alone, and not where it redirects to.
     pub(crate) fn get(
@@ -172,14 +172,14 @@ fn header<B>(response: &Response<B>, name: HeaderName) -> Option<&str> {
     response.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
-/// A path of plain names as a part of an address.
+/// A path of plain names as part of a URL.
 fn escaped(path: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte);
     let escape = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     path.bytes().map(escape).collect()
 }
 
-/// A file of another program's cache is copied where it is right, and left alone where it is not.
+/// A file in another program's cache is copied if it is correct, and left alone otherwise.
 fn from_cache(cache: &HubCache, id: &str, wanted: Wanted<'_>, target: &Path) -> std::io::Result<bool> {
     let Some(path) = cache.file(id, wanted.name).filter(|path| wanted.check(path).is_ok()) else {
         return Ok(false);
@@ -188,7 +188,7 @@ fn from_cache(cache: &HubCache, id: &str, wanted: Wanted<'_>, target: &Path) -> 
         fs_err::create_dir_all(folder)?;
     }
     fs_err::copy(path, target)?;
-    // It may have changed in between.
+    // It may have changed in the meantime.
     Ok(wanted.check(target).is_ok())
 }
 

@@ -1,4 +1,4 @@
-//! The hub's cache, as all programs share it: `models--org--name/refs/main` names a commit, whose files are in
+//! The hub's cache, shared by all programs: `models--org--name/refs/main` names a commit, whose files are in
 //! `models--org--name/snapshots/COMMIT`.
 
 use std::path::{Path, PathBuf};

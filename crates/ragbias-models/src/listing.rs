@@ -1,4 +1,4 @@
-//! What the hub says of a model: its commit and its files.
+//! The hub's description of a model: its commit and its files.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! Bytes from outside: no more of them than the registry names, and none that are not the registry's.
+//! Receives files: no more bytes than the registry states, and none that differ from the registry's.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -12,7 +12,7 @@ use ragbias_files::sha256;
 /// How long a download waits for its next byte.
 pub(crate) const LONGEST_STALL: Duration = Duration::from_mins(1);
 
-/// What a file must be.
+/// The expected size and hash of a file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     pub(crate) name: &'a str,
@@ -27,12 +27,12 @@ impl ModelFile {
     }
 }
 
-/// Why a file was not had.
+/// Why a file was not received.
 #[derive(Debug)]
 pub(crate) enum Fault {
     /// It came, and is another one.
     Wrong(String),
-    /// It did not come.
+    /// It could not be received.
     Failed(String),
 }
 
@@ -51,7 +51,7 @@ impl Wanted<'_> {
         Err(Fault::Wrong(format!("{}: expected {} bytes, received {received}", self.name, self.bytes)))
     }
 
-    /// No byte came for as long as is waited for one.
+    /// No byte was received before the timeout.
     fn stalled(&self, there: u64) -> Fault {
         Fault::Failed(format!(
             "{}: no byte came for {} s, after {there} of {}\nhint: try again; it goes on from there",
@@ -65,7 +65,7 @@ impl Wanted<'_> {
         Fault::Wrong(format!("{}: expected {} bytes, received more", self.name, self.bytes))
     }
 
-    /// Whether the file is there and is the one that is wanted.
+    /// Checks that the file exists and is the expected one.
     ///
     /// # Errors
     /// [`Fault::Wrong`] with what it is instead; [`Fault::Failed`] where it cannot be read, or is not there.
@@ -79,7 +79,7 @@ impl Wanted<'_> {
         Err(Fault::Wrong(format!("{}: expected the SHA-256 {expected}, received {received}", self.name)))
     }
 
-    /// Copies what the file still lacks: an error for the first byte too many, which is not written.
+    /// Copies the rest of the file; the first byte too many is an error and is not written.
     ///
     /// `there` bytes are there already.
     pub(crate) fn copy(
@@ -108,7 +108,7 @@ impl Wanted<'_> {
     }
 }
 
-/// Whether a read was given up.
+/// Whether a read timed out.
 fn is_timeout(error: &io::Error) -> bool {
     let by_client = |error: &ureq::Error| matches!(error, ureq::Error::Timeout(_));
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());

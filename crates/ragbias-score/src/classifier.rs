@@ -11,28 +11,28 @@ use crate::{Error, Result};
 
 /// A scorer that separates the poles by a hyperplane in the space of a frozen embedder.
 ///
-/// P(positive | x) = 1 / (1 + exp(−(w·x + b))), with x the unit vector of the text. The positive pole is present where
-/// the probability is above ½, the negative one where it is below. The embedder is the scorer's own: it is never
-/// the one that is being measured or tuned, or a bias would be judged by itself.
+/// P(positive | x) = 1 / (1 + exp(−(w·x + b))), with x the unit vector of the text. The positive pole is present if
+/// the probability is above ½, the negative one if it is below. The scorer has its own embedder, never
+/// the one being measured or tuned, as a bias must not be judged by itself.
 pub struct Classifier {
     embedder: Arc<dyn Embedder>,
     card: ClassifierCard,
     id: ContentId,
 }
 
-/// A trained classifier as it is saved: what it reads, how it was trained, how good it was, and its numbers.
+/// A trained classifier as saved: its embedder, its training, its accuracy, and its parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassifierCard {
     /// The axis it scores on.
     pub axis: String,
-    /// What the embedder is called.
+    /// Name of the embedder.
     pub embedder: String,
     /// Hash of the embedder's weights and settings.
     pub embedder_id: ContentId,
-    /// What it was trained on, in words.
+    /// Description of the training data.
     pub trained_on: String,
-    /// Texts it was trained on.
+    /// Number of training texts.
     pub n: usize,
     /// Settings of the training.
     pub config: ClassifierConfig,
@@ -50,15 +50,15 @@ pub struct ClassifierCard {
 ///
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
-/// | `alpha` | 0.1 | strength of the L2 penalty; the best of 0.03 to 10 by cross-validation over topics of the default claims | ≥ 0 |
-/// | `max_iterations` | 500 | when the optimiser gives up | ≥ 1 |
+/// | `alpha` | 0.1 | L2 penalty; the best of 0.03 to 10 by cross-validation over topics of the default claims | ≥ 0 |
+/// | `max_iterations` | 500 | limit of the optimiser | ≥ 1 |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ClassifierConfig {
     /// Strength of the L2 penalty.
     pub alpha: f64,
-    /// When the optimiser gives up.
+    /// Limit of the optimiser.
     pub max_iterations: u64,
 }
 
@@ -77,7 +77,7 @@ impl Classifier {
     /// A saved classifier with its embedder.
     ///
     /// # Errors
-    /// [`Error::Embedder`] where the embedder is not the one it was trained with.
+    /// [`Error::Embedder`] if the embedder is not the one it was trained with.
     pub fn new(card: ClassifierCard, embedder: Arc<dyn Embedder>) -> Result<Self> {
         if card.embedder_id != embedder.id() || card.weights.len() != embedder.dim() {
             let (expected, received) = (card.embedder_id.short(), embedder.id().short());
@@ -102,7 +102,7 @@ impl Classifier {
         serde_json::from_str(&text).map_err(|source| Error::Json { path: path.into(), source })
     }
 
-    /// The classifier of an axis that comes with ragbias: `politics` has one, which reads MiniLM's vectors.
+    /// The classifier that ragbias bundles for an axis: `politics` has one, which uses MiniLM's vectors.
     ///
     /// # Errors
     /// [`Error::Unknown`] for another axis.
@@ -119,7 +119,7 @@ impl Classifier {
             .map_err(|source| Error::Json { path: "corpora/politics/scorer.json".into(), source })
     }
 
-    /// What it is and how it was trained.
+    /// Its embedder, training and parameters.
     pub fn card(&self) -> &ClassifierCard {
         &self.card
     }
@@ -165,7 +165,7 @@ impl Classifier {
     }
 }
 
-/// The fold of each text: topics, in alphabetical order, take turns.
+/// The fold of each text: topics are assigned to folds in turn, in alphabetical order.
 fn folds(topics: &mut Vec<&str>, texts: &[&(String, Lean, String)]) -> Vec<usize> {
     topics.sort_unstable();
     topics.dedup();
@@ -208,7 +208,7 @@ fn fit(
     let data = Dataset::new(vectors.select(ndarray::Axis(0), rows), targets);
     let model =
         LogisticRegression::default().alpha(config.alpha).max_iterations(config.max_iterations).fit(&data)?;
-    // Which label linfa calls positive is its own affair.
+    // linfa decides which label it calls positive.
     let (mut weights, mut intercept) = (model.params().to_owned(), model.intercept());
     if !model.labels().pos.class {
         weights = -weights;
@@ -227,7 +227,7 @@ impl BiasScorer for Classifier {
     }
 
     fn score(&self, passages: &[Passage<'_>]) -> ragbias_core::Result<Vec<Verdict>> {
-        // Blank texts have no vector worth reading.
+        // The vectors of blank texts are meaningless.
         let texts: Vec<&str> =
             passages.iter().map(|passage| passage.text).filter(|text| !text.trim().is_empty()).collect();
         let vectors = self.embedder.embed(&texts, Role::Document)?;

@@ -63,10 +63,10 @@ pub enum Error {
     Embedder {
         /// The embedder it was trained with.
         expected: String,
-        /// The embedder that it was given.
+        /// The embedder received.
         received: String,
     },
-    /// Training texts that a classifier cannot learn from.
+    /// Training texts of only one pole.
     #[error(
         "a classifier needs texts of both poles; received {negative} negative and {positive} positive ones"
     )]

@@ -1,4 +1,4 @@
-//! Scorers: of a text, whether each pole of an axis is present in it.
+//! Scorers, which tell whether each pole of an axis is present in a text.
 //!
 //! | scorer | reads | for |
 //! | --- | --- | --- |

@@ -15,9 +15,9 @@ use crate::{ErrorsInVariables, Estimate, Line, Linearity, Points, Result, Target
 /// `ragbias fit --json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BiasConflict {
-    /// Embedders.
+    /// Number of embedders.
     pub n: usize,
-    /// s: how far R_b follows E_b.
+    /// s: how strongly R_b follows E_b.
     pub sensitivity: Estimate,
     /// β0: R_b where E_b = 0.
     pub intercept: Estimate,
@@ -25,7 +25,7 @@ pub struct BiasConflict {
     pub residual_conflict: Estimate,
     /// L_b.
     pub llm_bias: f64,
-    /// R²; none where all R_b are equal.
+    /// R²; none if all R_b are equal.
     pub r_squared: Option<f64>,
     /// Lower end of its 95% interval. Draws of few questions scatter more than the points do, and their R² is lower.
     pub r_squared_low: Option<f64>,
@@ -33,17 +33,17 @@ pub struct BiasConflict {
     pub r_squared_high: Option<f64>,
     /// E_b*.
     pub target: Target,
-    /// What the intervals were drawn from.
+    /// What was resampled for the intervals.
     pub interval: Resampled,
-    /// Topics that were drawn from.
+    /// Number of topics in the outcomes.
     pub topics: Option<usize>,
-    /// Draws that have a line.
+    /// Number of draws that have a line.
     pub draws: usize,
-    /// The errors of a textbook, too small where embedders share questions.
+    /// Textbook standard errors, too small where embedders share questions.
     pub ols: PlainErrors,
-    /// The line where E_b has errors too.
+    /// The line with errors in E_b taken into account.
     pub errors_in_variables: ErrorsInVariables,
-    /// Whether a line is the right shape.
+    /// Whether a line fits.
     pub linearity: Linearity,
     /// The line with its 95% interval at 21 places from the least E_b measured to the greatest.
     #[serde(default)]
@@ -69,13 +69,13 @@ impl Deref for ConflictFit {
 /// What was resampled for the intervals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Resampled {
-    /// Both: the line of another family like this one, on other questions like these.
+    /// Both: the line of another family made in the same way, on other questions.
     #[serde(rename = "topics and embedders")]
     TopicsAndEmbedders,
-    /// Topics: the line of these very embedders, on other questions.
+    /// Topics: the line of these same embedders, on other questions.
     #[serde(rename = "topics")]
     Topics,
-    /// Embedders: the line of another family, on these very questions. Narrower than what is asked for.
+    /// Embedders: the line of another family, on these same questions. Too narrow for most claims.
     #[serde(rename = "embedders")]
     Embedders,
 }
@@ -122,7 +122,7 @@ impl ConflictFit {
             sensitivity: line.sensitivity(),
             intercept: line.zero_intercept(),
         };
-        // Of few embedders, draws know less than normal errors would; of many, it makes no difference.
+        // With few embedders, draws understate the uncertainty; with many, this makes no difference.
         let no_narrower = |of_draws: Estimate, of_ols: Estimate| {
             if interval == Resampled::Topics { of_draws } else { of_draws.or_wider(of_ols) }
         };
@@ -175,8 +175,8 @@ impl ConflictFit {
         &self.points
     }
 
-    /// R_b that the line gives an embedder of this E_b, with the interval of the line there: of the mean over such
-    /// embedders, not of a single one.
+    /// R_b that the line predicts for this E_b, with the interval of the line there: of the mean over embedders
+    /// with this E_b, not of a single one.
     pub fn at(&self, embedder_bias: f64) -> Estimate {
         let value = self.conflict.intercept.value + self.conflict.sensitivity.value * embedder_bias;
         self.resamples.distribution(value, &|c| c.intercept + c.slope * embedder_bias).interval()
@@ -195,7 +195,7 @@ impl Resamples {
         Distribution::new(draws, self.units)
     }
 
-    /// Of β0 and s around the line, at the width of their intervals.
+    /// Covariance of β0 and s, scaled to the width of their intervals.
     fn covariance(&self, line: &Line, slope: f64, intercept: f64) -> Covariance {
         let (mut n, mut sums) = (0.0, [0.0; 3]);
         for draw in self.draws.iter().flatten() {

@@ -7,7 +7,7 @@ use crate::control::ControlKind;
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong in a measurement or a run.
+/// An error of a measurement or a run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -20,10 +20,10 @@ pub enum Error {
     /// Data could not be read or written.
     #[error(transparent)]
     Data(#[from] ragbias_data::Error),
-    /// An embedder could not be had.
+    /// An embedder could not be loaded or used.
     #[error(transparent)]
     Embed(#[from] ragbias_embed::Error),
-    /// An LLM could not be had.
+    /// An LLM could not be loaded or used.
     #[error(transparent)]
     Generate(#[from] ragbias_generate::Error),
     /// An index could not be built.
@@ -38,7 +38,7 @@ pub enum Error {
     /// A line could not be fitted.
     #[error(transparent)]
     Stats(#[from] ragbias_stats::Error),
-    /// A measurement table without a line.
+    /// A measurement table to which no line could be fitted.
     #[error("{}: no line can be fitted\n{reason}", path.display())]
     NothingFitted {
         /// The table.
@@ -57,12 +57,12 @@ pub enum Error {
         /// The reason.
         source: rusqlite::Error,
     },
-    /// A file that is no store of this version; it is left as it is.
+    /// A file that is not a store of this version; it is left unchanged.
     #[error("the store {}: {found}; nothing in it was changed\nhint: {hint}", path.display())]
     StoreRefused {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// What the file is.
         found: String,
         /// What to do.
         hint: &'static str,
@@ -70,7 +70,7 @@ pub enum Error {
     /// The store has no place.
     #[error("the store{}\nhint: `store FILE`, or RAGBIAS_STORE, names a file in a folder that can be written to", named(path.as_deref()))]
     StorePlace {
-        /// The store's file, where it has a name.
+        /// The store's file, if it has a name.
         path: Option<PathBuf>,
         /// The reason.
         source: std::io::Error,
@@ -80,10 +80,10 @@ pub enum Error {
     Toml {
         /// The file.
         path: PathBuf,
-        /// Line and reason, without what is secret in an address.
+        /// Line and reason, without secrets of an address.
         reason: String,
     },
-    /// A folder that is no run.
+    /// A folder that is not a run.
     #[error("{}: {reason}", path.display())]
     Run {
         /// The folder or file.
@@ -104,7 +104,7 @@ pub enum Error {
         /// The value.
         received: String,
     },
-    /// A question that lets nobody choose, on an axis where the answer is a choice.
+    /// A question without choices, on an axis where the answer is a choice.
     #[error(
         "question `{question}` has no `choices`, and answers on the axis `{axis}` are choices\nhint: give it \
          \"choices\": {{\"negative\": …, \"positive\": …}}, or measure with `retrieve-only`"
@@ -115,7 +115,7 @@ pub enum Error {
         /// `_id` of the question.
         question: String,
     },
-    /// A bias that there is not, as no answer could be scored.
+    /// There is no bias, because no answer could be scored.
     #[error("{0}\nhint: {hint}", hint = .0.hint())]
     NothingScored(NothingScored),
     /// Judgements of other questions than those asked.
@@ -140,10 +140,10 @@ pub enum Error {
     /// A system without an embedder.
     #[error("the system has no embedder")]
     NoEmbedder,
-    /// A system without an LLM, which was to be asked.
+    /// A system without an LLM was to answer.
     #[error("the system has no LLM to ask")]
     NoLlm,
-    /// A prompt's template that cannot be used.
+    /// An invalid prompt template.
     #[error("the prompt `{template}` of the axis `{axis}`: {reason}")]
     Prompt {
         /// The axis.
@@ -153,7 +153,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// An axis whose answers nothing can score.
+    /// An axis whose answers no scorer can score.
     #[error(
         "no scorer can judge answers on the axis `{axis}`, and they are no choices\nhint: measure what is retrieved alone, with \
          `retrieve-only`, or give both poles `words = [\"…\"]` in the axis's file"
@@ -162,15 +162,15 @@ pub enum Error {
         /// The axis.
         axis: String,
     },
-    /// A control that cannot be made of a family and its data.
+    /// A control that cannot be made from a family and its data.
     #[error("{}: {reason}", control.name())]
     ControlNotMade {
-        /// Which one.
+        /// Its kind.
         control: ControlKind,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// A ranking that leaves out every document near a question.
+    /// A ranking that leaves out all of a question's nearest documents.
     #[error("the ranking leaves no document for question `{question}`")]
     NothingRetrieved {
         /// `_id` of the question.
@@ -195,14 +195,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// [`Error::Toml`] of what a well-formed file says.
+    /// [`Error::Toml`] for a well-formed file with invalid values.
     pub(crate) fn in_file(self, path: &Path) -> Self {
         Self::Toml { path: path.into(), reason: self.to_string() }
     }
 
     /// [`Error::Toml`].
     pub(crate) fn toml(path: &Path, error: &toml::de::Error) -> Self {
-        // It shows the line.
+        // The source would show the line.
         Self::Toml { path: path.into(), reason: ragbias_generate::without_secrets(&error.to_string()) }
     }
 }

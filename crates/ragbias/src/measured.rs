@@ -9,7 +9,7 @@ use crate::system::{Answers, Labels, Retrieved};
 /// The biases of a RAG system, part by part. Serialised, it is what `ragbias measure --json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// L_b: answers without context; none where no LLM was asked, or nothing of what it said was scored.
+    /// L_b: answers without context; none if no LLM was asked, or none of its answers was scored.
     pub llm_bias: Option<Bias>,
     /// C_b: every document of the corpus.
     pub corpus_bias: Bias,
@@ -17,27 +17,27 @@ pub struct Measured {
     pub neighbourhood_bias: Bias,
     /// E_b: the top-k documents of each question, the majority of each pole.
     pub embedder_bias: Bias,
-    /// What E_b is on average over the draws of stochastic ranking, where one document is drawn.
+    /// The expected E_b under stochastic ranking, if one document is drawn.
     pub expected_embedder_bias: Option<f64>,
-    /// R_b: answers given these documents; none where no LLM was asked, or nothing of what it said was scored.
+    /// R_b: answers given these documents; none if no LLM was asked, or none of its answers was scored.
     pub rag_bias: Option<Bias>,
     /// L_b and R_b that there are not, although the LLM was asked: no answer could be scored.
     #[serde(default)]
     pub nothing_scored: Vec<NothingScored>,
-    /// Mean log-odds of the claim shown first, with context; where answers are choices.
+    /// Mean log-odds of the claim shown first, with context; only for choices.
     pub position_bias: Option<f64>,
-    /// How probable it was that the LLM would answer with one of the two letters, with context and without; where answers
-    /// are choices.
+    /// The coverage: how probable it was that the LLM would answer with one of the two letters, with and without context; only
+    /// for choices.
     pub coverage: Option<Coverage>,
     /// Mean nDCG@10 over the questions that have judgements.
     pub ndcg10: Option<f64>,
-    /// What happened to each question.
+    /// The outcome of each question.
     #[serde(skip)]
     pub outcomes: Vec<Outcome>,
 }
 
 impl Measured {
-    /// What the stages found; L_b and R_b where the LLM was asked.
+    /// The results of the stages; L_b and R_b if the LLM was asked.
     pub fn new(
         found: &Retrieved,
         alone: Option<&Answers>,
@@ -69,7 +69,7 @@ impl Measured {
         }
     }
 
-    /// What became of the answers behind a bias, where the LLM was asked.
+    /// The outcomes of the answers behind a bias, if the LLM was asked.
     pub fn counts(&self, of: AnswerBias) -> Option<Counts> {
         let bias = match of {
             AnswerBias::LlmBias => self.llm_bias,

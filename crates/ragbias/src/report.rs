@@ -1,4 +1,4 @@
-//! What a run found, for people: a page and its figures.
+//! The report of a run: a page and its figures.
 
 mod evidence;
 mod figures;
@@ -23,13 +23,13 @@ use png::Painter;
 use ragbias_stats::Estimate;
 use source::{Source, System};
 
-/// Renders `report.html` of a run folder, and `figures/`, from its other files, and gives the path of the former.
+/// Renders `report.html` of a run folder, and `figures/`, from its other files, and returns the path of the page.
 ///
-/// The page is one file that needs no network: what is measured, the lines, the choice where one was made, and the questions
-/// behind every point. Each figure is also a file of its own, as SVG and, where the machine has a font, as PNG.
+/// The page is one file that works offline: the measurements, the lines, the choice if one was made, and the questions
+/// behind every point. Each figure is also written as SVG and, if the machine has a font, as PNG.
 ///
 /// # Errors
-/// A folder that is no run, files of it that are not what the run wrote, or failures of the file system.
+/// A folder that is not a run, files that differ from what the run wrote, or failures of the file system.
 pub fn report(folder: &Path, progress: &dyn Progress) -> Result<PathBuf> {
     let run = RunFolder::open(folder)?;
     let saved = SavedRun::read(folder)?;
@@ -39,7 +39,7 @@ pub fn report(folder: &Path, progress: &dyn Progress) -> Result<PathBuf> {
     Ok(folder.join(PAGE))
 }
 
-/// The same into another folder, and without pixels, which take a second: for the fuzz target of run folders.
+/// The same into another folder, and without PNG files, which take a second: for the fuzz target of run folders.
 #[doc(hidden)]
 pub fn report_without_pixels(folder: &Path, into: &Path) -> Result<()> {
     RunFolder::open(folder)?;
@@ -49,10 +49,10 @@ pub fn report_without_pixels(folder: &Path, into: &Path) -> Result<()> {
 /// The page of a run.
 const PAGE: &str = "report.html";
 
-/// The folder of what the page shows and has no room for, and of every figure as a file.
+/// The folder for data that do not fit into the page, and for every figure as a file.
 const FIGURES: &str = "figures";
 
-/// Bytes of figures in the page itself; it loads those beyond it from their files, when they come into view.
+/// Maximum bytes of figures in the page itself; it loads further ones from their files when they come into view.
 const ROOM: usize = 8 << 20;
 
 /// Renders the page of a run, with the choices in a folder, and its figures, into another.
@@ -96,12 +96,12 @@ fn write_files(
     Ok(write_file(&into.join(PAGE), page(&source, &groups, &evidence)?)?)
 }
 
-/// One LLM on one axis: the system on test topics first, where there are any, then on others.
+/// One LLM on one axis: the system on test topics first, if there are any, then on others.
 struct Group<'a> {
     axis: &'a str,
     llm: Option<&'a str>,
     parts: Vec<Part<'a>>,
-    /// Of all LLMs on the axis; with the first of them.
+    /// For all LLMs on the axis; shown with the first of them.
     sensitivities: Option<Figure>,
 }
 
@@ -158,7 +158,7 @@ struct FigureOfPage<'a> {
     id: &'a str,
     title: &'a str,
     caption: &'a str,
-    /// None where the page has no room for it.
+    /// None if it does not fit into the page.
     svg: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! A GGUF file: it is loaded, and asked where it loads.
+//! A GGUF file: it is loaded, and, if that succeeds, asked a prompt.
 #![no_main]
 
 use std::sync::LazyLock;

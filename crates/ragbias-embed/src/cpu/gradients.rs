@@ -1,8 +1,8 @@
-//! What parameters learn from the chunks of a batch, added up in an order that does not depend on threads.
+//! Gradients of parameters over the chunks of a batch, summed in an order that does not depend on threads.
 //!
-//! A backward pass leaves the sums of a chunk's biases and norms, and of each map y = x·Wᵀ + b the two factors of its weight's
-//! gradient, (∂y)ᵀ·x. The factors are multiplied when all chunks are through: a thread takes some outputs of a weight and goes
-//! over the chunks in their order, so that these values stay in its cache.
+//! The backward pass of a chunk leaves the sums for biases and norms and, for each layer y = x·Wᵀ + b, the two factors of the
+//! weight's gradient, (∂y)ᵀ·x. The factors are multiplied when all chunks are done: a thread takes some outputs of a weight and
+//! goes over the chunks in order, so that these values stay in its cache.
 
 use std::collections::BTreeMap;
 
@@ -18,22 +18,22 @@ use super::tape::Wanted;
 use super::{CpuEncoder, NORM};
 use crate::Result;
 
-/// The places of maps' weights among the parameters of a layer.
+/// Indices of the linear layers' weights among the parameters of a layer.
 const MAPS: [usize; 4] = [0, 2, 6, 8];
 
-/// Outputs of a weight that are one piece of work.
+/// Number of outputs of a weight per task.
 const OUTPUTS: usize = 384;
 
-/// What the parameters of one layer learn from a chunk, in the order of [`Layer::names`].
+/// The gradients of one layer's parameters from a chunk, in the order of [`Layer::names`].
 pub(super) struct Learnt {
-    /// Of biases and norms; `None` where one is frozen, and for weights.
+    /// For biases and norms; `None` if one is frozen, and for weights.
     pub(super) sums: [Option<Vec<f32>>; 12],
     /// Whether a parameter is trained.
     wanted: [bool; 12],
     factors: [Option<Factors>; 12],
 }
 
-/// gradientᵀ·x, `(out, in)`, not multiplied yet.
+/// gradientᵀ·x, `(out, in)`, as factors.
 struct Factors {
     /// `(tokens, out)`.
     gradient: Lines,
@@ -41,25 +41,25 @@ struct Factors {
     x: Lines,
 }
 
-/// The gradient of a map's outputs, `(tokens, out)`: still in use, or for this alone.
+/// The gradient of a linear layer's outputs, `(tokens, out)`: borrowed if still in use, or owned.
 pub(super) enum Side<'a> {
     Borrowed(&'a [f32]),
     Owned(Lines),
 }
 
 impl Learnt {
-    /// Nothing yet; `sizes` are those of the layer's parameters.
+    /// Empty; `sizes` are those of the layer's parameters.
     fn new(wanted: [bool; 12], sizes: [usize; 12]) -> Self {
         let sum = |part: usize| (wanted[part] && !MAPS.contains(&part)).then(|| vec![0.0; sizes[part]]);
         Self { sums: std::array::from_fn(sum), wanted, factors: Default::default() }
     }
 
-    /// Whether the weight in this place or its bias is trained.
+    /// Whether the weight at this index or its bias is trained.
     pub(super) fn wants(&self, map: usize) -> bool {
         self.wanted[map] || self.wanted[map + 1]
     }
 
-    /// What the map whose weight is in this place learns, from the gradient of its outputs and its inputs, `(tokens, in)`.
+    /// Adds the gradient of the linear layer with its weight at this index, from the gradient of its outputs and its inputs.
     pub(super) fn map(&mut self, map: usize, gradient: Side<'_>, x: Lines, pool: &mut Pool) {
         let values = match &gradient {
             Side::Borrowed(values) => values,
@@ -79,10 +79,10 @@ impl Learnt {
     }
 }
 
-/// What all parameters but the embedding tables learn from a chunk.
+/// The gradients of all parameters except the embedding tables from a chunk.
 pub(super) struct ChunkLearnt {
     pub(super) layers: Vec<Learnt>,
-    /// Of the norm after the embeddings.
+    /// For the LayerNorm after the embeddings.
     pub(super) norm: [Option<Vec<f32>>; 2],
 }
 
@@ -116,7 +116,7 @@ impl ChunkLearnt {
         factors.flat_map(|Factors { gradient, x }| [gradient, x]).collect()
     }
 
-    /// The sums by the names of their parameters; the three stacked maps taken apart.
+    /// The sums by parameter name; the three stacked layers are separated.
     fn named(self, encoder: &CpuEncoder, wanted: &Wanted) -> Result<BTreeMap<String, Tensor>> {
         let mut named = BTreeMap::new();
         for (number, Learnt { sums, .. }) in self.layers.into_iter().enumerate() {
@@ -147,7 +147,7 @@ impl ChunkLearnt {
     }
 }
 
-/// The gradients of all parameters that were asked for, but for the embedding tables, by their names.
+/// The requested gradients of all parameters except the embedding tables, by name.
 pub(super) fn added_up(
     encoder: &CpuEncoder,
     wanted: &Wanted,

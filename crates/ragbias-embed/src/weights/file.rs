@@ -1,4 +1,4 @@
-//! One file of weights: where each tensor's values lie in it.
+//! One file of weights, with the position of each tensor.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,26 +10,26 @@ use safetensors::{Dtype, SafeTensors};
 use super::torch;
 use crate::{Error, Result, files};
 
-/// A file of safetensors or of PyTorch, mapped.
+/// A memory-mapped safetensors or PyTorch file.
 pub(super) struct WeightsFile {
     pub(super) path: PathBuf,
     map: MappedFile,
     pub(super) tensors: BTreeMap<String, Place>,
 }
 
-/// Where a tensor's values lie; all of them within the file.
+/// The position of a tensor's values, all within the file.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Place {
     pub(super) dtype: Dtype,
     pub(super) shape: Vec<usize>,
     /// First byte of the first value.
     pub(super) start: usize,
-    /// Values from one to the next of each dimension, where they do not lie one after the other.
+    /// Strides of the dimensions, if the values are not contiguous.
     pub(super) strides: Option<Vec<usize>>,
 }
 
 impl Place {
-    /// Values, of which a shape that was checked has no more than the file has bytes.
+    /// Number of values; a checked shape has no more than the file has bytes.
     fn count(&self) -> usize {
         self.shape.iter().product()
     }
@@ -51,7 +51,7 @@ impl WeightsFile {
         &self.map
     }
 
-    /// The values of a tensor as they are in the file, in row-major order.
+    /// The values of a tensor as in the file, in row-major order.
     pub(super) fn values(&self, place: &Place) -> Cow<'_, [u8]> {
         let size = place.dtype.bitsize() / 8;
         let Some(strides) = &place.strides else {
@@ -62,7 +62,7 @@ impl WeightsFile {
         for _ in 0..place.count() {
             let at = index.iter().zip(strides).map(|(index, stride)| index * stride).sum::<usize>();
             values.extend_from_slice(&self.map[place.start + at * size..][..size]);
-            // The last dimension goes round fastest.
+            // The last dimension varies fastest.
             for (index, &length) in index.iter_mut().zip(&place.shape).rev() {
                 *index += 1;
                 if *index < length {
@@ -78,7 +78,7 @@ impl WeightsFile {
 fn safetensors_places(
     bytes: &[u8],
 ) -> std::result::Result<BTreeMap<String, Place>, safetensors::SafeTensorError> {
-    /// Bytes of the length before the header.
+    /// Size of the length field before the header, in bytes.
     const LENGTH: usize = 8;
     let (header, metadata) = SafeTensors::read_metadata(bytes)?;
     let places = metadata.tensors().into_iter().map(|(name, tensor)| {

@@ -1,4 +1,4 @@
-//! Where a key may go.
+//! Which hosts a key may be sent to.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,10 +7,10 @@ use std::str::FromStr;
 use super::address::Address;
 use crate::{Error, Result};
 
-/// A host that the user lets keys go to: `HOST`, `HOST:PORT`, or `http://HOST`, which lets them go there unencrypted.
+/// A host to which the user allows keys to be sent: `HOST`, `HOST:PORT`, or `http://HOST`, which also allows it unencrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowedHost {
-    /// Whether it was spelt out that the way there is not encrypted.
+    /// Whether unencrypted connections were explicitly allowed.
     plain: bool,
     /// In lower case, without brackets.
     host: String,
@@ -33,7 +33,7 @@ impl FromStr for AllowedHost {
             Some(_) => return Err(wrong()),
             None => (false, text),
         };
-        // An address of a host stands for the host.
+        // A URL is accepted as its host.
         let place = if text.contains("://") { place.split('/').next().unwrap_or_default() } else { place };
         let (host, port) = split(place);
         let port = port.map(str::parse).transpose().map_err(|_| wrong())?;
@@ -48,7 +48,7 @@ impl FromStr for AllowedHost {
 /// A host, in lower case and without brackets, and its port.
 pub(super) fn split(authority: &str) -> (String, Option<&str>) {
     let (host, port) = match authority.rsplit_once(':') {
-        // The colons of an IPv6 address without brackets divide nothing.
+        // Colons of an IPv6 address without brackets do not separate a port.
         Some((host, _)) if host.contains(':') && !host.ends_with(']') => (authority, None),
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (authority, None),
@@ -63,11 +63,11 @@ pub(super) fn is_loopback(host: &str) -> bool {
         || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-/// What would be sent.
+/// The secret to be sent.
 pub(super) enum Sent {
     /// The key of this variable.
     Key(&'static str),
-    /// What the address itself holds.
+    /// The one in the address itself.
     OfAddress,
 }
 
@@ -80,10 +80,10 @@ impl fmt::Display for Sent {
     }
 }
 
-/// Refuses to send a key where the user did not want it.
+/// Refuses to send a key to a host that the user did not approve.
 ///
-/// A key of the user's goes to hosts that the user named, or allowed; whatever is secret goes over plain http to this machine
-/// alone, or where that was spelt out.
+/// The user's key is sent to hosts that the user named or allowed. Over plain http, secrets are sent only to this machine,
+/// or where that was explicitly allowed.
 pub(super) fn check(sent: &Sent, address: &Address, allowed: &[AllowedHost]) -> Result<()> {
     let (host, port) = (address.host(), address.port());
     let fits = |allowed: &&AllowedHost| allowed.host == host && allowed.port.is_none_or(|own| own == port);
@@ -144,7 +144,7 @@ mod tests {
         }
         assert_eq!(refused("http://[::1]:1/v1", true, &key, &["[::1]:1"]), None);
         assert_eq!(refused("http://[::1]:1/v1", true, &key, &["::1"]), None);
-        // A file may send what it brings itself.
+        // A file may send its own secrets.
         assert_eq!(refused("https://a:b@h/v1", true, &Sent::OfAddress, &[]), None);
     }
 

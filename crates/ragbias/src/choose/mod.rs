@@ -1,4 +1,4 @@
-//! From a run to the setting that makes its RAG system fair: predicted by the line, found on validation topics, confirmed
+//! Finds the setting that makes a run's RAG system fair: predicted by the line, found on validation topics, confirmed
 //! on test topics.
 
 use std::path::Path;
@@ -25,14 +25,14 @@ pub(crate) use choice::subject;
 pub use choice::{Biases, Confirmed, ControlChoice, LeftOutControl, Predicted, Reached, TrailStep, Turned};
 pub use config::ChooseConfig;
 
-/// Chooses for every LLM of a run's parts on validation topics that have a family, and writes `choice.json` into the run, and
-/// a folder with `control.json` for every control.
+/// Chooses for every LLM of those parts of a run that have validation topics and a family, and writes `choice.json` into the run,
+/// and a folder with `control.json` for every control.
 ///
-/// The target E_b* = −β0/s of the line gives the first setting. R_b is then measured there, and the interval of settings in
-/// which it changes its sign is halved, on validation topics alone, until |R_b| is within one answer of 0. What was
-/// found is measured once on test topics.
+/// The first setting is predicted from the target E_b* = −β0/s of the line. R_b is measured there, and the interval of settings in
+/// which it changes its sign is bisected, on validation topics only, until |R_b| is within one answer of 0. The
+/// result is measured once on test topics.
 ///
-/// An earlier choice of the run stays until this one is whole, and takes its place in one step.
+/// An earlier choice of the run is kept until this one is complete, and is replaced in one step.
 ///
 /// # Errors
 /// A folder that is no run, or one without such a part; data that have changed since the run; failures of components.
@@ -68,7 +68,7 @@ pub fn choose(folder: &Path, config: &ChooseConfig, workspace: &Workspace) -> Re
             let (models, progress) = (workspace.models(), workspace.progress());
             let generator = models.generator(llm, &experiment.generate, &experiment.server, progress)?;
             let choice = bench.choose(Arc::clone(&generator), line, config, staging.path());
-            // Where it failed too: a note may be the reason.
+            // On failure too, as a note may give the reason.
             if let Some(store) = workspace.store() {
                 StoredGenerator::new(generator, store).notes().iter().for_each(|note| progress.note(note));
             }

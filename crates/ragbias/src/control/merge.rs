@@ -6,7 +6,7 @@ use super::{Control, ControlKind, How};
 use crate::family::Dial;
 use crate::{Embedded, Result};
 
-/// Merges the weights of a base and of a member that was tuned from it.
+/// Merges the weights of a base and a member tuned from it.
 pub struct Merge(pub Dial);
 
 impl Control for Merge {

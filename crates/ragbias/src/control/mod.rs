@@ -1,4 +1,4 @@
-//! What moves E_b continuously, and what is saved of it for a retrieval service.
+//! Controls that change E_b continuously, and their files for a retrieval service.
 
 use std::path::Path;
 
@@ -16,18 +16,18 @@ pub use merge::Merge;
 pub use projection::{Projection, direction_of_poles};
 pub use ranking::Draw;
 
-/// Something that moves E_b, continuously, when it is turned.
+/// A setting that changes E_b continuously.
 pub trait Control: Send + Sync {
-    /// Which one it is.
+    /// Its kind.
     fn kind(&self) -> ControlKind;
 
-    /// The corpus as it is searched at a setting; an index that can be shared with the base is.
+    /// The corpus searched at a setting; shares the base's index if possible.
     ///
     /// # Errors
     /// Failures of the embedder or the index.
     fn turn(&self, base: &Embedded, setting: f64) -> Result<Embedded>;
 
-    /// What a retrieval service needs to do the same, with files of its own in a folder.
+    /// The description that a retrieval service needs, whose further files are written into a folder.
     ///
     /// # Errors
     /// Failures of the file system.

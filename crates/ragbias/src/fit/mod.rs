@@ -16,13 +16,13 @@ mod files;
 
 pub use files::fit_files;
 
-/// How lines are fitted.
+/// Settings of a fit.
 ///
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
 /// | `draws` | 10,000 | draws of the bootstrap | 200 to 1,000,000 |
-/// | `seed` | 0 | of the draws | any |
-/// | `delta` | 0.1 | \|R_b\| below it is as good as 0 | above 0, up to 1 |
+/// | `seed` | 0 | seed of the draws | any |
+/// | `delta` | 0.1 | \|R_b\| below it counts as 0 | above 0, up to 1 |
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct FitConfig {
@@ -30,7 +30,7 @@ pub struct FitConfig {
     pub draws: usize,
     /// Seed of the draws.
     pub seed: u64,
-    /// |R_b| below it is as good as 0.
+    /// |R_b| below it counts as 0.
     pub delta: f64,
 }
 
@@ -47,26 +47,26 @@ impl Default for FitConfig {
 pub struct Fits {
     /// A line per LLM, axis, corpus and split.
     pub fits: Vec<LlmFit>,
-    /// LLMs against each other, where they answered the same embedders' questions.
+    /// Comparisons of LLMs that answered for the same embedders.
     pub comparisons: Vec<SensitivityComparison>,
     /// LLMs and axes without a line.
     pub left_out: Vec<LeftOut>,
-    /// Rows without an R_b.
+    /// Number of rows without an R_b.
     pub skipped: usize,
 }
 
 /// The line of one LLM.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LlmFit {
-    /// What it is of.
+    /// Its LLM, axis, corpus and split.
     #[serde(flatten)]
     pub of: FitKey,
     /// The line.
     #[serde(flatten)]
     pub conflict: BiasConflict,
-    /// How many of the embedders make a debiased system; none where the table has no intervals of R_b.
+    /// Number of embedders with which the system is debiased; none if the table has no intervals of R_b.
     pub equivalence: Option<Debiased>,
-    /// The points, in the order of names.
+    /// The points, sorted by name.
     pub embedders: Vec<FittedEmbedder>,
 }
 
@@ -85,9 +85,9 @@ pub struct FitKey {
     pub llm: String,
     /// The axis.
     pub axis: String,
-    /// The corpus, where the table says so.
+    /// The corpus, if the table has the column.
     pub corpus: Option<String>,
-    /// The part of the questions, where the table says so.
+    /// The split of the questions, if the table has the column.
     pub split: Option<String>,
 }
 
@@ -96,19 +96,19 @@ pub struct FitKey {
 pub struct FittedEmbedder {
     /// Its name.
     pub embedder: String,
-    /// Its family, where the table says so.
+    /// Its family, if the table has the column.
     pub family: Option<String>,
     /// E_b.
     pub embedder_bias: f64,
     /// R_b.
     pub rag_bias: f64,
-    /// How many answers R_b rests on, where the table says so.
+    /// Number of answers that R_b is based on, if the table has the column.
     pub n: Option<usize>,
-    /// How many questions were asked, where the table says so.
+    /// Number of questions asked, if the table has the column.
     pub asked: Option<usize>,
-    /// R_b less that of the line.
+    /// R_b minus the value of the line.
     pub residual: f64,
-    /// What the interval of R_b says of |R_b| < δ, where the table has one.
+    /// The verdict on |R_b| < δ from the interval of R_b, if the table has one.
     pub verdict: Option<Equivalence>,
 }
 
@@ -119,7 +119,7 @@ pub struct Debiased {
     pub delta: f64,
     /// The interval of R_b lies within (−δ, δ).
     pub debiased: usize,
-    /// It lies beyond.
+    /// The interval lies at or beyond δ on one side.
     pub biased: usize,
     /// Neither.
     pub undecided: usize,
@@ -130,27 +130,27 @@ pub struct Debiased {
 pub struct SensitivityComparison {
     /// The axis.
     pub axis: String,
-    /// The part of the questions, where the table says so.
+    /// The split of the questions, if the table has the column.
     pub split: Option<String>,
-    /// An LLM.
+    /// The first LLM.
     pub first: String,
-    /// Another one.
+    /// The second LLM.
     pub second: String,
-    /// s of the first less s of the second.
+    /// s of the first minus s of the second.
     pub difference: Estimate,
     /// Two-sided p value.
     pub p: f64,
-    /// Holm's, adjusted for all comparisons here.
+    /// Holm's p value, adjusted for all comparisons here.
     pub p_holm: f64,
 }
 
 /// An LLM and axis without a line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LeftOut {
-    /// What it would be of.
+    /// Its LLM, axis, corpus and split.
     #[serde(flatten)]
     pub of: FitKey,
-    /// Why there is none.
+    /// The reason.
     pub reason: String,
 }
 
@@ -174,8 +174,8 @@ impl std::fmt::Display for FitKey {
 
 /// Fits R_b = β0 + s·E_b for every LLM, axis, corpus and split of a table.
 ///
-/// With outcomes, topics are resampled, and embedders too where a row belongs to a family: [`JointBootstrap`]. Without
-/// them, or with fewer than five topics, embedders alone are. An LLM with fewer than three embedders is left out.
+/// With outcomes, topics are resampled, and embedders too if a row belongs to a family: [`JointBootstrap`]. Without
+/// them, or with fewer than five topics, only embedders are. An LLM with fewer than three embedders is left out.
 ///
 /// # Errors
 /// Settings out of range.
@@ -209,7 +209,7 @@ pub fn fit(rows: &[MeasurementRow], outcomes: &[Outcome], config: &FitConfig) ->
 }
 
 impl Fits {
-    /// What is not as one would expect, a line each.
+    /// Notes on irregularities.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.skipped > 0 {
@@ -244,14 +244,14 @@ impl Fits {
     }
 }
 
-/// The rows of one line, in the order of embedders' names, each once.
+/// The rows of one line, unique and sorted by the embedders' names.
 struct Group<'a> {
     of: &'a FitKey,
     rows: Vec<&'a MeasurementRow>,
 }
 
 impl<'a> Group<'a> {
-    /// A reason where they have no line.
+    /// The reason if they have no line.
     fn new(of: &'a FitKey, rows: Vec<&'a MeasurementRow>) -> Result<Self, String> {
         let mut by_name: BTreeMap<&str, &MeasurementRow> = BTreeMap::new();
         for row in rows {
@@ -324,7 +324,7 @@ impl<'a> Group<'a> {
             .collect()
     }
 
-    /// Outcomes of these rows by topic, each question of an embedder once; none where there are no outcomes.
+    /// Outcomes of these rows by topic, each question of an embedder once; none if there are no outcomes.
     fn counts(&self, outcomes: &[Outcome]) -> Result<Option<TopicCounts>, String> {
         let FitKey { llm, axis, corpus, split } = self.of;
         let names: BTreeSet<&str> = self.rows.iter().map(|row| row.embedder.as_str()).collect();
@@ -357,7 +357,7 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Refuses outcomes of another run than the table's.
+    /// Refuses outcomes of a run other than the table's.
     fn check(&self, counts: &TopicCounts) -> Result<(), String> {
         let points = counts.points().map_err(|error| message(&error))?;
         let pairs = points.embedder_bias().iter().zip(points.rag_bias());
@@ -440,8 +440,8 @@ mod tests {
         }
     }
 
-    /// Embedder e retrieves the positive pole for the first e + 1 of 6 topics, and every answer follows its document but
-    /// that to the last topic.
+    /// Embedder e retrieves the positive pole for the first e + 1 of 6 topics, and every answer follows its document, except
+    /// those of the last topic.
     fn outcomes() -> (Vec<MeasurementRow>, Vec<Outcome>) {
         let (mut rows, mut outcomes) = (Vec::new(), Vec::new());
         for e in 0..4 {

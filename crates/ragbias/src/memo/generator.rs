@@ -5,14 +5,14 @@ use ragbias_core::{Answer, ChoicePrompt, Chosen, ContentHasher, ContentId, Error
 
 use crate::store::{Kind, Store};
 
-/// A generator that is asked each prompt once, and whose answers are stored one by one, as they come.
+/// A generator that asks each prompt once, and stores each answer as it arrives.
 pub struct StoredGenerator<G> {
     generator: G,
     store: Store,
 }
 
 impl<G: Generator> StoredGenerator<G> {
-    /// `generator`, with what `store` remembers of it.
+    /// `generator`, memoised in `store`.
     pub fn new(generator: G, store: &Store) -> Self {
         Self { generator, store: store.clone() }
     }
@@ -80,7 +80,7 @@ impl<G: Generator> Generator for StoredGenerator<G> {
 }
 
 impl<G: Generator> StoredGenerator<G> {
-    /// Keeps the fingerprints that are known before the LLM is asked, as it may not come to its end, and those after.
+    /// Stores the fingerprints known before the LLM is asked, in case it is interrupted, and those known after.
     fn marked(&self, ask: impl FnOnce() -> Result<()>) -> Result<()> {
         self.mark()?;
         let asked = ask();
@@ -93,7 +93,7 @@ impl<G: Generator> StoredGenerator<G> {
         self.store.put_fingerprints(self.id(), fingerprints.keys()).map_err(Error::component)
     }
 
-    /// Whether answers from the store may be of another version than the one that answers now.
+    /// Whether answers from the store may come from another version than the current one.
     fn changed(&self, earlier: usize) -> Option<String> {
         self.mark().ok()?;
         let (before, now) = (self.store.earlier_fingerprints(self.id()), self.generator.fingerprints());
@@ -111,7 +111,7 @@ impl<G: Generator> StoredGenerator<G> {
     }
 }
 
-/// The different ones of some prompts, each with its key and its places in the batch.
+/// The distinct prompts of a batch, each with its key and its positions.
 struct Batch<P> {
     asked: Vec<(ContentId, P, Vec<usize>)>,
 }
@@ -131,7 +131,7 @@ impl<P: Copy> Batch<P> {
         Self { asked }
     }
 
-    /// Keeps answers from the store, then those that are missing as they come from the LLM, stored first.
+    /// Passes on answers from the store, then the missing ones as they arrive from the LLM, which are stored first.
     fn answer<A: Clone>(
         self,
         store: &Store,
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(counting.1.load(Ordering::Relaxed), 3);
     }
 
-    /// Says what it is told to, in order, up to an error.
+    /// Gives predetermined answers, in order, up to an error.
     struct Scripted(Vec<Result<Answer>>);
 
     impl Scripted {

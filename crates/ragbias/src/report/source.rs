@@ -39,7 +39,7 @@ impl System {
         self.base().verdict(self.delta())
     }
 
-    /// A name for files and anchors, which no other system of a report has.
+    /// A name for files and anchors, unique within the report.
     pub(super) fn id(&self) -> String {
         let row = self.base();
         let axis = subject(&row.axis, &row.data);

@@ -6,13 +6,13 @@ use ragbias_stats::{BiasConflict, Equivalence, Estimate, TargetStatus};
 use super::source::System;
 use crate::fit::SensitivityComparison;
 
-/// A number of a scale, with a true minus sign, as short as it is.
+/// A number on a scale, with a true minus sign, as short as possible.
 pub(super) fn number(value: f64) -> String {
     let rounded = (value * 1000.0).round() / 1000.0 + 0.0;
     format!("{rounded}").replace('-', "−")
 }
 
-/// Two decimals and a sign; 0 has none.
+/// Two decimals and a sign, which 0 does not have.
 pub(super) fn signed(value: f64) -> String {
     if value.abs() < 0.005 {
         return "0.00".into();
@@ -48,7 +48,7 @@ pub(super) fn verdict(verdict: Equivalence) -> &'static str {
     }
 }
 
-/// What is known of one system, a sentence each.
+/// The results for one system, one sentence each.
 pub(super) fn sentences(system: &System) -> Vec<String> {
     let row = system.base();
     let outcome = row.outcome();
@@ -160,7 +160,7 @@ fn of_line(line: &BiasConflict, system: &System) -> [String; 2] {
     [sensitivity, target]
 }
 
-/// A bound of E_b, which cannot lie beyond ±1.
+/// A bound of E_b, clamped to ±1.
 fn possible(bound: f64) -> String {
     if bound > 1.0 {
         "above +1".into()
@@ -212,7 +212,7 @@ pub(super) fn comparison(of: &SensitivityComparison) -> String {
     )
 }
 
-/// True minus signs for the hyphens of numbers.
+/// Replaces hyphens before numbers by true minus signs.
 pub(super) fn minus(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut letters = text.chars().peekable();

@@ -1,4 +1,4 @@
-//! A whole experiment, into a run folder.
+//! Runs a whole experiment and writes the run folder.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -67,11 +67,11 @@ impl Experiment {
     }
 }
 
-/// Runs an experiment into `folder`, and gives its measurements, in the order of the file, and the lines through them.
+/// Runs an experiment into `folder`, and returns its measurements, in the order of the file, and the lines fitted to them.
 ///
-/// All embedders of a part retrieve first. Then each LLM answers the prompts of all of them in one pass, each prompt once, and what
-/// it says is judged. What the store remembers is not computed again. The files of the run are written at the end, and all of them
-/// together take the places of those of an earlier run; a choice that was made of another run is set aside, in a folder of
+/// All embedders of a part retrieve first. Then each LLM answers the prompts of all of them in one pass, each distinct prompt once,
+/// and the answers are scored. Stored results are not computed again. The files of the run are written at the end, and
+/// replace those of an earlier run together; a choice that belongs to another run is set aside, in a folder of
 /// `earlier`.
 ///
 /// # Errors
@@ -80,7 +80,7 @@ pub fn run(experiment: &Experiment, folder: &Path, workspace: &Workspace) -> Res
     let run_folder = RunFolder::open(folder)?;
     let (files, mut llms) = (Files::read(experiment)?, Llms::new());
     let measured = measure_parts(experiment, &files, folder, workspace, &mut llms);
-    // Where a part failed too: a note may be the reason.
+    // On failure too, as a note may give the reason.
     let notes = notes(&llms, workspace);
     for note in notes.values().flatten() {
         workspace.progress().note(note);
@@ -128,7 +128,7 @@ fn measure_parts(
     Ok((results, inputs))
 }
 
-/// What should be known of the LLMs, now that they answered, by name.
+/// Notes on the LLMs after they have answered, by name.
 fn notes(llms: &Llms, workspace: &Workspace) -> BTreeMap<String, Vec<String>> {
     let notes = llms.iter().map(|(name, llm)| (name.clone(), workspace.llm(Arc::clone(llm)).notes()));
     notes.filter(|(_, notes)| !notes.is_empty()).collect()

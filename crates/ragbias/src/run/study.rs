@@ -11,7 +11,7 @@ use crate::measured::{BASE_FAMILY, Measured, PartResult};
 use crate::system::{Answers, Judged, Labels, Retrieved, System};
 use crate::{Result, Workspace, scorer};
 
-/// One part of an experiment: first everything is retrieved, then everything is answered.
+/// One part of an experiment: all retrieval first, then all generation.
 pub(super) struct Study<'a> {
     part: &'a Part,
     files: &'a Files,
@@ -24,7 +24,7 @@ pub(super) struct Study<'a> {
     pub(super) inputs: BTreeMap<String, ContentId>,
 }
 
-/// An embedder, and what it retrieved.
+/// An embedder and its retrieval.
 struct Member {
     name: String,
     family: String,
@@ -102,7 +102,7 @@ impl<'a> Study<'a> {
         Ok(())
     }
 
-    /// Lets every LLM answer, and gives the measurements embedder by embedder.
+    /// Asks every LLM, and returns the measurements embedder by embedder.
     pub(super) fn answer_all(&self) -> Result<Vec<PartResult>> {
         let all: Vec<Retrieved> = self.retrieved.iter().map(|member| member.found.clone()).collect();
         let mut answers: Vec<Option<(Answers, Vec<Answers>)>> = Vec::new();

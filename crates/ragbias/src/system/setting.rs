@@ -20,7 +20,7 @@ pub(super) struct Llm {
 pub(super) struct Setting {
     pub(super) axis: Arc<Axis>,
     pub(super) prompter: Arc<Prompter>,
-    /// Documents given to the LLM.
+    /// Number of documents given to the LLM.
     pub(super) top_k: usize,
     /// Seed of the bootstrap.
     pub(super) seed: u64,
@@ -42,11 +42,11 @@ impl Setting {
     }
 }
 
-/// What an LLM is asked: the text, and the claims that it chooses between.
+/// A prompt: the text, and the claims to choose between.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Prompt {
     pub(super) text: String,
-    /// Where answers are choices.
+    /// Only for choices.
     pub(super) claims: Option<Choices>,
 }
 
@@ -56,7 +56,7 @@ impl Prompt {
         Ok(Self { text, claims: claims(&setting.axis, question)?.cloned() })
     }
 
-    /// As a choice, where it is one.
+    /// The prompt as a choice, if it is one.
     pub(super) fn choice(&self) -> Option<ChoicePrompt<'_>> {
         let Choices { negative, positive } = self.claims.as_ref()?;
         Some(ChoicePrompt { prompt: &self.text, negative, positive })

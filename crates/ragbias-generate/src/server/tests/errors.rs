@@ -1,4 +1,4 @@
-//! Servers that fail, and do not come back.
+//! Servers that fail permanently.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Models that think, refuse or are cut, and fields that servers do not take.
+//! Models that reason, refuse or are cut, and fields that servers reject.
 
 use super::*;
 

@@ -38,7 +38,7 @@ pub(super) fn draw(system: &System, number_of_system: usize) -> Option<Figure> {
             svg.circle("member", panel.at(x, y.value), POINT);
         });
     }
-    // Names are written last, over everything else.
+    // Names are drawn last, on top of everything else.
     let mut names = Vec::new();
     for (index, row) in system.rows.iter().enumerate().filter(|(_, row)| row.is_base()) {
         let Some(rag) = row.measured.rag_bias else { continue };
@@ -105,7 +105,7 @@ fn draw_line(svg: &mut Svg, panel: &Panel, line: &BiasConflict) {
         _ => (-1.0, 1.0),
     };
     let (s, intercept) = (line.sensitivity.value, line.intercept.value);
-    // Cut where it leaves the panel.
+    // Clipped to the panel.
     let cut = |x: f64| {
         let value = intercept + s * x;
         let at = panel.y.within(value);
@@ -154,7 +154,7 @@ fn cross(svg: &mut Svg, panel: &Panel, class: &str, x: Bias, y: Bias) {
     svg.line(class, panel.at(x.value, y.low), panel.at(x.value, y.high));
 }
 
-/// The class and the distance of a label to the right (1) or left (−1) of a point, the other side where there is no room.
+/// The class and the offset of a label to the right (1) or left (−1) of a point, on the other side if there is no room.
 fn beside(x: f64, side: f64) -> (&'static str, f64) {
     let right = if side > 0.0 { x < WIDTH - 130.0 } else { x < 150.0 };
     if right { ("start", 8.0) } else { ("end", -8.0) }

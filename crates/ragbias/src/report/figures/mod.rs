@@ -1,4 +1,4 @@
-//! The figures of a report, each drawn once.
+//! The figures of a report.
 
 mod conflict;
 mod figure;
@@ -9,7 +9,7 @@ mod topics;
 pub(super) use self::figure::Figure;
 use super::source::System;
 
-/// All figures of one system; `number` is its place among the systems, and the `first` of an LLM shows what was chosen.
+/// All figures of one system; `number` is its index among the systems, and the `first` of an LLM shows the choice.
 pub(super) fn of_system(system: &System, number: usize, first: bool) -> Vec<Figure> {
     [
         conflict::draw(system, number),
@@ -24,7 +24,7 @@ pub(super) fn of_system(system: &System, number: usize, first: bool) -> Vec<Figu
     .collect()
 }
 
-/// The sensitivities of all systems of an axis side by side; none where fewer than two have a line.
+/// The sensitivities of all systems of an axis side by side; none if fewer than two have a line.
 pub(super) fn of_axis(axis: &str, systems: &[&System]) -> Option<Figure> {
     rows::sensitivities(axis, systems)
 }

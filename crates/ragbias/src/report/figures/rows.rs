@@ -10,12 +10,12 @@ use crate::choose::Reached;
 const ROW: f64 = 44.0;
 const TOP: f64 = 22.0;
 
-/// Where the scale of biases lies.
+/// The horizontal range of the bias scale.
 fn biases() -> Scale {
     Scale::new((-1.0, 1.0), (152.0, 316.0))
 }
 
-/// A bias scale below rows, and its grid.
+/// A bias scale below rows, with its grid.
 fn scale(svg: &mut Svg, scale: Scale, bottom: f64, ticks: &[f64]) {
     for &tick in ticks {
         let x = scale.at(tick);
@@ -29,7 +29,7 @@ fn name(svg: &mut Svg, y: f64, strong: &str, note: &str) {
     svg.text("note", (0.0, y + 13.0), note);
 }
 
-/// The biases of the parts of the base system.
+/// The biases of the components of the base system.
 pub(super) fn components(system: &System) -> Figure {
     let row = system.base();
     let measured = &row.measured;
@@ -99,7 +99,7 @@ pub(super) fn components(system: &System) -> Figure {
     Figure::new(system, "components", "Where the bias comes from", caption, svg)
 }
 
-/// The controls beside the base, on test topics; drawn once, where the test topics are.
+/// The controls compared with the base, on test topics; drawn once, in the system with the test topics.
 pub(super) fn choice(system: &System) -> Option<Figure> {
     let choice = system.choice.as_ref().filter(|choice| !choice.controls.is_empty())?;
     let base = system.base();

@@ -7,7 +7,7 @@ use super::figure::{Figure, POINT, WIDTH};
 
 const HEIGHT: f64 = 300.0;
 
-/// Utility against bias, with those embedders of which none is both fairer and better.
+/// Utility against bias, with the Pareto front: the embedders that no other beats in both.
 pub(super) fn front(system: &System, number: usize) -> Option<Figure> {
     let base = system.base();
     let symbol = if base.measured.rag_bias.is_some() { "R_b" } else { "E_b" };
@@ -65,7 +65,7 @@ pub(super) fn front(system: &System, number: usize) -> Option<Figure> {
             svg.text("halo strong", (at.0 + 9.0, at.1 - 8.0), &row.embedder);
         }
     }
-    // A staircase: what lies below and to the right of it is beaten in both.
+    // A staircase: points below and to the right of it are beaten in both.
     let steps = front.windows(2).flat_map(|pair| [(pair[0].1, pair[0].2), (pair[1].1, pair[0].2)]);
     let steps: Vec<_> =
         steps.chain(front.last().map(|last| (last.1, last.2))).map(|(x, y)| panel.at(x, y)).collect();
@@ -79,7 +79,7 @@ pub(super) fn front(system: &System, number: usize) -> Option<Figure> {
     Some(Figure::new(system, "front", "What fairness costs", caption, svg))
 }
 
-/// What the line leaves.
+/// The residuals of the line.
 pub(super) fn residuals(system: &System, number: usize) -> Option<Figure> {
     let line = &system.line.as_ref()?.conflict;
     let points: Vec<(usize, f64, f64)> = (system.rows.iter().enumerate())
