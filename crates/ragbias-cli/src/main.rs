@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Help, the version, or what is wrong with the arguments.
+/// Help, the version, or a usage error.
 fn print_help(help: &clap::Error) -> ExitCode {
     let code = ExitCode::from(u8::try_from(help.exit_code()).unwrap_or(u8::MAX));
     let text = help.render().to_string();

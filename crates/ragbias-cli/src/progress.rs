@@ -114,6 +114,6 @@ pub(crate) fn error(message: &str) {
 
 /// A line that is neither data nor an error.
 pub(crate) fn say(line: &str) {
-    // Where nobody listens there is nobody to tell.
+    // Nothing can be done if stderr is closed.
     let _ = writeln!(io::stderr(), "{}", visible(&with_dashes(line)));
 }

@@ -95,7 +95,7 @@ fn rests_on(counts: &Counts) -> String {
     if n == asked { n.to_string() } else { format!("{n} of {asked}") }
 }
 
-/// One row per control: what it was turned to, and the system before and after on test topics.
+/// One row per control: its setting, and the system before and after on test topics.
 pub(crate) fn choice(choice: &ControlChoice) -> String {
     let mut table = with_header(&[
         "control",

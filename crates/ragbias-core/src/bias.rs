@@ -98,8 +98,8 @@ pub struct Rates {
 
 /// A mean lean in [−1, 1] with its counts, its rates and its 95% interval.
 ///
-/// The value is `positive − negative` of the rates: a mean over the scored texts alone. The interval is computed by the
-/// caller, who knows which questions belong to one topic (see `ragbias-stats`).
+/// The value is `positive − negative` of the rates: a mean over the scored texts only. The caller computes the interval,
+/// because it knows which questions belong to one topic (see `ragbias-stats`).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(into = "Written", try_from = "Written")]
 pub struct Bias {

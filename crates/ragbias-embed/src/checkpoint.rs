@@ -34,7 +34,7 @@ pub struct Checkpoint<'a> {
 /// The file of the weights.
 const WEIGHTS: &str = "model.safetensors";
 
-/// Files of the tokenizer that a checkpoint takes over where its base has them.
+/// Files of the tokenizer that a checkpoint copies from its base, if present.
 const TOKENIZER: [&str; 4] =
     ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt"];
 
@@ -83,8 +83,8 @@ impl Checkpoint<'_> {
         let whole = base.join(WEIGHTS);
         if self.parameters.is_none() && whole.is_file() {
             let sum = sha256_once(&whole)?;
-            // Never a link: who changes a member would change the base. Where the file system can share what both files
-            // hold until one is written to, as Btrfs, XFS and APFS can, the system's copy does, and costs nothing.
+            // Never a link: changing a member would change the base. Where the file system can share the bytes of both files
+            // until one is written to, as Btrfs, XFS and APFS can, the system's copy does so at no cost.
             fs_err::copy(&whole, own)?;
             return Ok(sum);
         }

@@ -215,7 +215,7 @@ pub enum Error {
     /// A value of the vocabulary was refused.
     #[error(transparent)]
     Core(#[from] ragbias_core::Error),
-    /// A file of a tuned checkpoint that is another than was saved.
+    /// A file of a tuned checkpoint that changed since it was saved.
     #[error(
         "{}: damaged since the checkpoint was saved: expected {expected}, received {received}\nhint: `ragbias tune` makes a \
          member again; to use a checkpoint that was changed on purpose, remove its ragbias.json", path.display()

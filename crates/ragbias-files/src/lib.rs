@@ -65,7 +65,7 @@ pub fn write_file_by<E: From<std::io::Error>>(
 /// The same, of what is written by its path: `write` is given that of the temporary file.
 ///
 /// # Errors
-/// Failures of the file system, with the file's name, and what `write` fails with.
+/// Failures of the file system, with the file's name, and errors of `write`.
 pub fn write_file_at<E: From<std::io::Error>>(
     path: &Path,
     write: impl FnOnce(&Path) -> Result<(), E>,
@@ -141,7 +141,7 @@ fn tidy_once(folder: &Path) {
     }
 }
 
-/// A temporary file in `folder`, which is made where it is not there; persisted, it is an ordinary file. Dropped, it is removed.
+/// A temporary file in `folder`, which is created if needed; persisted, it is an ordinary file. Dropped, it is removed.
 fn temporary_file(folder: &Path) -> std::io::Result<NamedTempFile> {
     fs_err::create_dir_all(folder)?;
     tidy_once(folder);

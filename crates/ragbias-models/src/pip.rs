@@ -55,14 +55,14 @@ const MOST_SAID: u64 = 1 << 16;
 /// The user's pip.
 #[derive(Debug, Default)]
 pub(crate) struct Pip {
-    /// Variables that it is given beside those of this process.
+    /// Additional environment variables.
     #[cfg(test)]
     pub(crate) variables: Vec<(String, String)>,
 }
 
 impl Pip {
-    /// Downloads one wheel into a folder that is empty, and gives its path; one that turns out too large is not fetched to
-    /// its end.
+    /// Downloads one wheel into an empty folder, and returns its path; a download that turns out too large is
+    /// stopped.
     pub(crate) fn download(
         &self,
         wanted: Wanted<'_>,

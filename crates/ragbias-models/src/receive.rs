@@ -9,7 +9,7 @@ use ragbias_core::Progress;
 use crate::registry::ModelFile;
 use ragbias_files::sha256;
 
-/// How long a download waits for its next byte.
+/// Timeout between two bytes of a download.
 pub(crate) const LONGEST_STALL: Duration = Duration::from_mins(1);
 
 /// The expected size and hash of a file.
@@ -17,7 +17,7 @@ pub(crate) const LONGEST_STALL: Duration = Duration::from_mins(1);
 pub(crate) struct Wanted<'a> {
     pub(crate) name: &'a str,
     pub(crate) bytes: u64,
-    /// `None` where nobody says what it should be.
+    /// `None` if unknown.
     pub(crate) sha256: Option<&'a str>,
 }
 
@@ -30,7 +30,7 @@ impl ModelFile {
 /// Why a file was not received.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// It came, and is another one.
+    /// A file was received, but it is the wrong one.
     Wrong(String),
     /// It could not be received.
     Failed(String),
@@ -68,7 +68,7 @@ impl Wanted<'_> {
     /// Checks that the file exists and is the expected one.
     ///
     /// # Errors
-    /// [`Fault::Wrong`] with what it is instead; [`Fault::Failed`] where it cannot be read, or is not there.
+    /// [`Fault::Wrong`] with the difference; [`Fault::Failed`] if it cannot be read, or does not exist.
     pub(crate) fn check(&self, path: &Path) -> Result<(), Fault> {
         self.check_size(fs_err::metadata(path)?.len())?;
         let Some(expected) = self.sha256 else { return Ok(()) };
@@ -81,7 +81,7 @@ impl Wanted<'_> {
 
     /// Copies the rest of the file; the first byte too many is an error and is not written.
     ///
-    /// `there` bytes are there already.
+    /// `there` bytes have been written already.
     pub(crate) fn copy(
         &self,
         from: &mut dyn Read,
@@ -115,7 +115,7 @@ fn is_timeout(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::TimedOut || inner.is_some_and(by_client)
 }
 
-/// Fetches; what came and is another file than the registry's is forgotten by `forget`, and fetched again, once.
+/// Fetches a file; a wrong one is discarded with `forget`, and fetched once more.
 pub(crate) fn once_more(
     progress: &dyn Progress,
     fetch: impl Fn() -> Result<(), Fault>,

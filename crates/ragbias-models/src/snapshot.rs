@@ -23,8 +23,8 @@ pub(crate) fn is_hub_id(name: &str) -> bool {
     name.split_once('/').is_some_and(|(org, name)| is_part(org) && is_part(name))
 }
 
-/// The checkpoint in a folder: of a model's folder in the hub's cache (`models--org--name`), the snapshot that its `main` is,
-/// or the only one; any other folder is one itself.
+/// The checkpoint in a folder: for a model's folder in the hub's cache (`models--org--name`), the snapshot of its `main`,
+/// or the only one; any other folder is itself the checkpoint.
 pub(crate) fn in_folder(folder: &Path) -> Result<PathBuf> {
     let snapshots = folder.join("snapshots");
     if !snapshots.is_dir() || folder.join("config.json").exists() || folder.join("modules.json").exists() {
@@ -53,7 +53,7 @@ pub(crate) fn in_folder(folder: &Path) -> Result<PathBuf> {
     }
 }
 
-/// The checkpoint of a hub id: from the hub's cache, or fetched into it. `HF_HOME`, `HF_ENDPOINT` and `HF_TOKEN` are honoured.
+/// The checkpoint of a hub id: from the hub's cache, or downloaded into it. `HF_HOME`, `HF_ENDPOINT` and `HF_TOKEN` are honoured.
 pub(crate) fn of_hub_id(id: &str, progress: &dyn Progress) -> Result<PathBuf> {
     find(id, &Hub::from_env(), progress)
 }

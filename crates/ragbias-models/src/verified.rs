@@ -41,8 +41,8 @@ type Known = BTreeMap<String, (Stamp, String)>;
 
 /// The checksums computed for a model's files, stored beside its folder.
 ///
-/// Of a file of which nothing is known, or that is not the one that was read, the sum is computed; a memory that is damaged
-/// knows nothing. It only ever spares work where it has the very sum that the registry asks for.
+/// The checksum of a file that is unknown or has changed is computed again; a damaged record is ignored.
+/// The record saves work only if it has exactly the checksum of the registry.
 pub(crate) struct Verified {
     path: PathBuf,
 }
@@ -52,7 +52,7 @@ impl Verified {
         Self { path: root.join(format!(".{}.verified.json", model.name)) }
     }
 
-    /// The files that are not the registry's.
+    /// The files that differ from the registry.
     pub(crate) fn wrong(&self, model: &Model, folder: &Path) -> std::io::Result<Vec<FileCheck>> {
         let known = self.read();
         let (mut now, mut wrong) = (Known::new(), Vec::new());
@@ -90,7 +90,7 @@ impl Verified {
     }
 }
 
-/// Reads a file of a model to its end.
+/// Reads a file of a model completely.
 pub(crate) fn check(file: &ModelFile, path: &Path) -> std::io::Result<FileCheck> {
     let received = match sha256(path) {
         Ok(sum) => Some(sum),

@@ -36,7 +36,7 @@ pub struct ClassifierCard {
     pub n: usize,
     /// Settings of the training.
     pub config: ClassifierConfig,
-    /// Accuracy on topics left out of training, over 5 folds of topics.
+    /// Cross-validated accuracy on held-out topics, over 5 folds of topics.
     pub cross_validated_accuracy: f64,
     /// b.
     pub intercept: f64,

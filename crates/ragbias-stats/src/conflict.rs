@@ -45,7 +45,7 @@ pub struct BiasConflict {
     pub errors_in_variables: ErrorsInVariables,
     /// Whether a line fits.
     pub linearity: Linearity,
-    /// The line with its 95% interval at 21 places from the least E_b measured to the greatest.
+    /// The line with its 95% interval at 21 values from the smallest to the largest measured E_b.
     #[serde(default)]
     pub band: Vec<BandPoint>,
 }
@@ -170,7 +170,7 @@ impl ConflictFit {
         self.conflict
     }
 
-    /// E_b and R_b of the embedders, in the order in which they were given, or of the names in [`TopicCounts`](crate::TopicCounts).
+    /// E_b and R_b of the embedders, in the order given, or that of the names in [`TopicCounts`](crate::TopicCounts).
     pub fn points(&self) -> &Points {
         &self.points
     }

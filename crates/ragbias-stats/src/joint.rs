@@ -85,7 +85,7 @@ impl JointBootstrap {
     /// The line through the embedders of these outcomes.
     ///
     /// # Errors
-    /// Embedders that have no line, see [`Points::new`]; draws that mostly have none.
+    /// Embedders that determine no line, see [`Points::new`]; draws most of which have none.
     pub fn fit(&self, counts: &TopicCounts) -> Result<ConflictFit> {
         let points = counts.points()?;
         let line = Line::fit(&points)?;
@@ -137,7 +137,7 @@ impl JointBootstrap {
     /// and are too narrow.
     ///
     /// # Errors
-    /// L_b outside [−1, 1]; draws that mostly have no line.
+    /// L_b outside [−1, 1]; draws most of which have no line.
     pub fn fit_points(&self, points: Points, llm_bias: f64) -> Result<ConflictFit> {
         if !(-1.0..=1.0).contains(&llm_bias) {
             return Err(Error::Range { place: "L_b".into(), received: llm_bias });

@@ -1,4 +1,4 @@
-//! Hidden states that every member of a family shares, computed once a text.
+//! Hidden states shared by all members of a family, computed once per text.
 
 use std::io::{Read, Seek, Write};
 use std::path::Path;

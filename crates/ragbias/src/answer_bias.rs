@@ -57,12 +57,12 @@ impl fmt::Display for NothingScored {
     }
 }
 
-/// How probable the two letters were, over the choices that were made.
+/// The coverage of the two letters, over all choices.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Coverage {
     /// On average, in [0, 1].
     pub mean: f64,
-    /// Of the choice of which it is least, in [0, 1].
+    /// Minimum over the choices, in [0, 1].
     pub least: f64,
 }
 

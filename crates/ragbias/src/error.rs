@@ -67,7 +67,7 @@ pub enum Error {
         /// What to do.
         hint: &'static str,
     },
-    /// The store has no place.
+    /// The store's location is unusable.
     #[error("the store{}\nhint: `store FILE`, or RAGBIAS_STORE, names a file in a folder that can be written to", named(path.as_deref()))]
     StorePlace {
         /// The store's file, if it has a name.

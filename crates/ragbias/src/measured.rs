@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::answer_bias::{AnswerBias, Coverage, NothingScored};
 use crate::system::{Answers, Labels, Retrieved};
 
-/// The biases of a RAG system, part by part. Serialised, it is what `ragbias measure --json` prints.
+/// The biases of the components of a RAG system. Serialised, it is the output of `ragbias measure --json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// L_b: answers without context; none if no LLM was asked, or none of its answers was scored.
@@ -21,7 +21,7 @@ pub struct Measured {
     pub expected_embedder_bias: Option<f64>,
     /// R_b: answers given these documents; none if no LLM was asked, or none of its answers was scored.
     pub rag_bias: Option<Bias>,
-    /// L_b and R_b that there are not, although the LLM was asked: no answer could be scored.
+    /// L_b and R_b that are missing although the LLM was asked, because no answer could be scored.
     #[serde(default)]
     pub nothing_scored: Vec<NothingScored>,
     /// Mean log-odds of the claim shown first, with context; only for choices.
@@ -80,7 +80,7 @@ impl Measured {
     }
 }
 
-/// The family of an embedder that belongs to none.
+/// The family name of embedders without a family.
 pub const BASE_FAMILY: &str = "base";
 
 /// One measurement of a run. All of them are `results.json`.
@@ -100,7 +100,7 @@ pub struct PartResult {
     pub questions: usize,
     /// The embedder.
     pub embedder: String,
-    /// The family that it is a member of, or [`BASE_FAMILY`].
+    /// Its family, or [`BASE_FAMILY`].
     pub family: String,
     /// The LLM, where one answered.
     pub llm: Option<String>,
@@ -120,12 +120,12 @@ impl PartResult {
         self.measured.nothing_scored.iter().find(|none| none.bias == AnswerBias::RagBias)
     }
 
-    /// What the system is judged by: R_b, or E_b where there is none.
+    /// The bias for the verdict: R_b, or E_b if there is none.
     pub fn outcome(&self) -> Bias {
         self.measured.rag_bias.unwrap_or(self.measured.embedder_bias)
     }
 
-    /// On |bias| < δ of what the system is judged by; undecided where the answers are not known.
+    /// The verdict on |bias| < δ; undecided if the outcomes are not known.
     pub fn verdict(&self, delta: f64) -> Equivalence {
         let outcome = self.outcome();
         let judged = Equivalence::judge(outcome.low()..=outcome.high(), delta).ok();

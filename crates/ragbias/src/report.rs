@@ -181,7 +181,7 @@ struct RowOfPage<'a> {
     is_base: bool,
     embedder_bias: Estimate,
     rag_bias: Option<Estimate>,
-    /// How many answers R_b rests on, of how many.
+    /// Number of answers that R_b is based on, and number asked.
     answers: Option<String>,
     verdict: &'static str,
     residual: Option<f64>,

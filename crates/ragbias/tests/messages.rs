@@ -12,11 +12,11 @@ fn passed(error: impl Into<Error>) -> Box<dyn StdError> {
 }
 
 fn toml_error() -> toml::de::Error {
-    toml::from_str::<toml::Table>("name = ").unwrap_err()
+    toml::from_str::<toml::Table>("name = ").expect_err("a value is missing")
 }
 
 fn json_error() -> serde_json::Error {
-    serde_json::from_str::<u8>("{}").unwrap_err()
+    serde_json::from_str::<u8>("{}").expect_err("not a number")
 }
 
 fn file() -> PathBuf {

@@ -188,14 +188,14 @@ impl Kernel {
     }
 }
 
-/// Does some work for each input in order, with a share of what comes next fetched before each block of them.
+/// Processes each input in order, prefetching a share of the next panel before each block of inputs.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn each_input<'l>(depth: usize, ahead: &mut impl Iterator<Item = &'l [Line]>, mut work: impl FnMut(usize)) {
     let blocks = depth / BLOCK;
     for block in 0..blocks {
         ahead.next().unwrap_or_default().iter().for_each(|line| prefetch(Cache::Second, line));
-        // Several at a time: what a loop costs is on the ports that the multiply-adds need.
+        // Several per iteration: loop overhead occupies the ports that the multiply-adds need.
         for input in (BLOCK * block..BLOCK * (block + 1)).step_by(UNROLLED) {
             for input in input..input + UNROLLED {
                 work(input);

@@ -20,12 +20,12 @@ pub struct Packed(__m256i);
 // SAFETY, of every block below: the instructions are those of AVX2, FMA and F16C, and this module is compiled only where
 // the target has them; each load and store goes through a reference to an array of at least its length.
 
-/// One f32, eight times.
+/// One f32 in all eight lanes.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct Scale(__m256);
 
-/// A sum of products, in parts.
+/// Partial sums of products.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct Sum([__m256; 2]);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::ControlKind;
 
-/// The choice for one LLM on one axis. All of them are `choice.json` of a run.
+/// The choice for one LLM on one axis. `choice.json` of a run contains all of them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ControlChoice {
     /// The run that it was made of.
@@ -21,7 +21,7 @@ pub struct ControlChoice {
     pub llm: String,
     /// |R_b| below it is as good as 0.
     pub delta: f64,
-    /// What the line on validation topics says of its target.
+    /// The status of the target of the line on validation topics.
     pub status: TargetStatus,
     /// The system as it was.
     pub base: Confirmed,
@@ -30,13 +30,13 @@ pub struct ControlChoice {
     /// Controls that could not be made, with the reason.
     #[serde(default)]
     pub left_out: Vec<LeftOutControl>,
-    /// The control that reaches R_b = 0 on validation topics, the one of the highest utility where several do.
+    /// The control that reaches R_b = 0 on validation topics, the one with the highest utility if several do.
     pub chosen: Option<ControlKind>,
     /// Why there is none.
     pub reason: Option<String>,
 }
 
-/// One control, turned to where R_b is nearest to 0.
+/// One control, at the setting where R_b is closest to 0.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Turned {
     /// What was turned.
@@ -45,9 +45,9 @@ pub struct Turned {
     pub setting: f64,
     /// What the line says.
     pub predicted: Option<Predicted>,
-    /// What was measured on validation topics on the way, in order.
+    /// All measurements on validation topics, in order.
     pub trail: Vec<TrailStep>,
-    /// Whether R_b changes its sign within reach of the control.
+    /// Whether R_b changes its sign within the range of the control.
     pub reached: Reached,
     /// What it came to.
     #[serde(flatten)]
@@ -72,17 +72,17 @@ pub struct LeftOutControl {
 pub struct Predicted {
     /// E_b*.
     pub target: f64,
-    /// The setting at which E_b is nearest to it on validation topics.
+    /// The setting at which E_b is closest to it on validation topics.
     pub setting: f64,
 }
 
-/// Whether R_b changes its sign between the base and the end of a control.
+/// Whether R_b changes its sign between the base and the extreme setting of a control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reached {
     /// It does.
     Zero,
-    /// It keeps its sign; the setting nearest to 0 was taken.
+    /// It keeps its sign; the setting closest to 0 was used.
     Nearest,
 }
 
@@ -97,12 +97,12 @@ pub struct TrailStep {
     pub rag_bias: f64,
 }
 
-/// A system on both parts of the questions.
+/// A system on validation and test topics.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Confirmed {
     /// What the embedder is called.
     pub embedder: String,
-    /// On the topics that the choice was made on.
+    /// On the topics used for the choice.
     pub validation: Biases,
     /// On topics that played no part in it.
     pub test: Biases,
@@ -128,7 +128,7 @@ impl ControlChoice {
     }
 }
 
-/// An axis on a data set, by the name of both unless it is the same.
+/// An axis and its data set, by both names unless they are the same.
 pub(crate) fn subject(axis: &str, data: &str) -> String {
     if axis == data { axis.into() } else { format!("{axis} on {data}") }
 }

@@ -6,10 +6,10 @@ use crate::control::ControlKind;
 ///
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
-/// | `delta` | 0.1 | \|R_b\| below it is as good as 0 | above 0, up to 1 |
-/// | `controls` | all | what is turned | |
-/// | `word` | none | projection along this word; without it along the direction between the poles | |
-/// | `steps` | 8 | measurements of R_b on validation topics, at most, a control | 2 to 1000 |
+/// | `delta` | 0.1 | \|R_b\| below it counts as 0 | above 0, up to 1 |
+/// | `controls` | all | the controls to try | |
+/// | `word` | none | projection along this word; by default along the direction between the poles | |
+/// | `steps` | 8 | maximum measurements of R_b on validation topics per control | 2 to 1000 |
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ChooseConfig {
@@ -17,9 +17,9 @@ pub struct ChooseConfig {
     pub delta: f64,
     /// What is turned.
     pub controls: Vec<ControlKind>,
-    /// The word whose direction is projected on.
+    /// The word whose direction is used for projection.
     pub word: Option<String>,
-    /// Measurements of R_b on validation topics, at most, a control.
+    /// Maximum measurements of R_b on validation topics per control.
     pub steps: usize,
 }
 

@@ -35,7 +35,7 @@ pub use config::ChooseConfig;
 /// An earlier choice of the run is kept until this one is complete, and is replaced in one step.
 ///
 /// # Errors
-/// A folder that is no run, or one without such a part; data that have changed since the run; failures of components.
+/// A folder that is not a run, or has no such part; data that have changed since the run; failures of components.
 pub fn choose(folder: &Path, config: &ChooseConfig, workspace: &Workspace) -> Result<Vec<ControlChoice>> {
     STEPS.check("steps", config.steps)?;
     Equivalence::judge(0.0..=0.0, config.delta)?;
@@ -85,7 +85,7 @@ pub fn choose(folder: &Path, config: &ChooseConfig, workspace: &Workspace) -> Re
     }
     SavedRun::write_choices(staging.path(), &choices)?;
     write_report(&saved, staging.path(), staging.path(), workspace.progress())?;
-    // Where no control was turned, there are none now either.
+    // If no control was changed, existing ones must go.
     fs_err::create_dir_all(staging.path().join(CONTROLS))?;
     run.publish_of(manifest, staging)?;
     Ok(choices)

@@ -10,10 +10,10 @@ use serde_json::Value;
 use crate::run::{is_sealed, is_whole};
 use crate::{Embedded, Error, Result, StochasticRanking, Workspace};
 
-/// The folder of the merged checkpoint, in that of the control.
+/// The folder of the merged checkpoint, inside that of the control.
 pub(super) const EMBEDDER: &str = "embedder";
 
-/// How a control retrieves: with which embedder, and what is done with its questions and its hits.
+/// How a control retrieves: its embedder, and the changes to questions and hits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct How {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The controls that can be chosen among.
+/// The available controls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ControlKind {
@@ -32,7 +32,7 @@ impl ControlKind {
         if self == Self::Projection { 1.0 } else { 0.0 }
     }
 
-    /// The settings furthest from it, in the order in which they are tried.
+    /// The extreme settings, in the order in which they are tried.
     pub fn ends(self) -> &'static [f64] {
         match self {
             Self::Merge => &[2.0],

@@ -8,13 +8,13 @@ use super::{FitConfig, Fits, fit};
 use crate::run::{Manifest, RunFolder};
 use crate::{Error, Result};
 
-/// Fits a measurement table, `.csv` or `.parquet`, or that of a run folder.
+/// Fits the lines of a measurement table, `.csv` or `.parquet`, or of the table in a run folder.
 ///
 /// Intervals come from the outcomes in the given file, else from `outcomes.parquet` beside a `measurements.*`; without
-/// either they come from embedders alone. [`fit`] has more.
+/// either they come from drawing embedders only. See [`fit`].
 ///
 /// # Errors
-/// Malformed tables, with their line; settings out of range; a table without a single line to fit, with the reason.
+/// Malformed tables, with their line; settings out of range; a table to which no line can be fitted, with the reason.
 pub fn fit_files(measurements: &Path, outcomes: Option<&Path>, config: &FitConfig) -> Result<Fits> {
     let table: PathBuf = if measurements.is_dir() {
         RunFolder::open(measurements)?;
@@ -45,7 +45,7 @@ pub fn fit_files(measurements: &Path, outcomes: Option<&Path>, config: &FitConfi
     Ok(fits)
 }
 
-/// Refuses a table in a run folder that is not what the run wrote there.
+/// Refuses a table in a run folder that differs from what the run wrote there.
 fn check_file_of_run(table: &Path) -> Result<()> {
     let name = table.file_name().unwrap_or_default().to_string_lossy();
     match Manifest::beside(table)? {

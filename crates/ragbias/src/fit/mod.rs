@@ -42,7 +42,7 @@ impl Default for FitConfig {
     }
 }
 
-/// The lines of a measurement table. Serialised, it is what `ragbias fit --json` prints, and `fit.json` of a run.
+/// The lines of a measurement table. Serialised, it is the output of `ragbias fit --json`, and `fit.json` of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fits {
     /// A line per LLM, axis, corpus and split.
@@ -385,7 +385,7 @@ struct Fitted {
     topics: Vec<String>,
 }
 
-/// All pairs of LLMs of which the same embedders were measured, on the same topics.
+/// All pairs of LLMs that were measured with the same embedders on the same topics.
 fn compare(fits: &[LlmFit], fitted: &[Fitted]) -> Vec<SensitivityComparison> {
     let names =
         |fit: &LlmFit| fit.embedders.iter().map(|embedder| embedder.embedder.clone()).collect::<Vec<_>>();

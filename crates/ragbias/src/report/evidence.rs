@@ -51,7 +51,7 @@ fn key(system: usize, number: usize) -> String {
 }
 
 impl Evidence {
-    /// Writes what the page has no room for into a folder.
+    /// Writes the pages that do not fit into the report to a folder.
     pub(super) fn write(source: &Source<'_>, folder: &Path) -> Result<Self> {
         let (mut evidence, mut room) = (Self::default(), ROOM);
         let mut inputs: HashMap<(&str, &str), Option<Inputs>> = HashMap::new();
@@ -89,7 +89,7 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("strings and numbers; this is a bug").replace('<', "\\u003c")
 }
 
-/// The texts behind a row; none where data have moved or changed since the run, so that ids stand for them.
+/// The texts behind a row; none if data have moved or changed since the run, in which case ids are shown.
 fn inputs_of(source: &Source<'_>, row: &PartResult) -> Option<Inputs> {
     let manifest = source.manifest;
     let is = |part: &&crate::Part| part.data == row.data && part.split.name() == row.split;

@@ -24,7 +24,7 @@ pub(super) struct System {
 }
 
 impl System {
-    /// The system as it is: the first embedder that is of no family, else the first of all.
+    /// The unchanged system: the first embedder without a family, else the first of all.
     pub(super) fn base(&self) -> &PartResult {
         self.rows.iter().find(|row| row.is_base()).unwrap_or(&self.rows[0])
     }
@@ -50,7 +50,7 @@ impl System {
     }
 }
 
-/// What a system is of.
+/// The identity of a system.
 #[derive(PartialEq, Eq, Hash)]
 struct Of {
     axis: String,

@@ -99,7 +99,7 @@ pub(super) fn sentences(system: &System) -> Vec<String> {
     sentences
 }
 
-/// R², or a dash where all R_b are equal.
+/// R², or a dash if all R_b are equal.
 pub(super) fn r_squared(line: &BiasConflict) -> String {
     line.r_squared.map_or_else(|| "–".into(), |value| format!("{value:.2}"))
 }

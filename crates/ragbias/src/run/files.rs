@@ -10,9 +10,9 @@ use crate::Result;
 use crate::experiment::Experiment;
 use crate::recipe::Recipe;
 
-/// The files that an experiment names, as they were when the run began.
+/// The files that an experiment names, as read when the run began.
 pub(super) struct Files {
-    /// By their name in the experiment, with its wording of prompts.
+    /// By their name in the experiment, with the experiment's wording of prompts.
     pub(super) axes: BTreeMap<String, Axis>,
     /// By their path in the experiment.
     pub(super) recipes: BTreeMap<PathBuf, Recipe>,

@@ -75,7 +75,7 @@ impl Experiment {
 /// `earlier`.
 ///
 /// # Errors
-/// Whatever a part fails with.
+/// Errors of any part.
 pub fn run(experiment: &Experiment, folder: &Path, workspace: &Workspace) -> Result<Run> {
     let run_folder = RunFolder::open(folder)?;
     let (files, mut llms) = (Files::read(experiment)?, Llms::new());
@@ -147,7 +147,7 @@ fn write(
     let config = FitConfig { seed: manifest.experiment.measure.seed, ..FitConfig::default() };
     let fits = fit(&rows, &outcomes, &config)?;
     let saved = SavedRun::write(staging.path(), manifest, results, &fits)?;
-    // A choice that was made of the same run is still its choice.
+    // A choice that belongs to the same run is kept.
     write_report(&saved, folder.path(), staging.path(), progress)?;
     if let Some(place) = folder.publish(staging)? {
         progress.note(&format!(

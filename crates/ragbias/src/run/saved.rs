@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::folder::CHOICES;
 use super::manifest::{MANIFEST, Manifest};
 use super::sealed::{is_sealed, is_whole, sealed};
-use crate::choose::Choice;
+use crate::choose::ControlChoice;
 use crate::fit::Fits;
 use crate::measured::PartResult;
 use crate::{Error, Result};

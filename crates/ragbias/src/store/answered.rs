@@ -7,10 +7,10 @@ use ragbias_core::ContentId;
 /// Where the answers of this process came from.
 #[derive(Debug, Default)]
 pub(super) struct Answered {
-    /// Keys of answers that an LLM gave since the store was opened.
+    /// Keys of answers given by an LLM since the store was opened.
     pub(super) here: HashSet<ContentId>,
-    /// Keys of answers from before, by the LLM's id.
+    /// Keys of earlier answers, by the LLM's id.
     pub(super) before: HashMap<ContentId, HashSet<ContentId>>,
-    /// Fingerprints that an LLM's answers carried before the store was opened, by its id.
+    /// Fingerprints of an LLM's answers before the store was opened, by its id.
     pub(super) fingerprints: HashMap<ContentId, BTreeSet<String>>,
 }

@@ -124,7 +124,7 @@ impl Store {
             return Ok(path.into());
         }
         let folders = etcetera::choose_base_strategy().map_err(|error| {
-            let reason = std::io::Error::new(std::io::ErrorKind::NotFound, error);
+            let source = std::io::Error::new(std::io::ErrorKind::NotFound, error);
             Error::StorePlace { path: None, source }
         })?;
         Ok(folders.cache_dir().join("ragbias").join("store.sqlite"))

@@ -1,4 +1,4 @@
-/// What components and data are called in tables.
+/// The names of components and data in tables.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Labels<'a> {
     /// The embedder.

@@ -9,7 +9,7 @@ use super::setting::{Llm, Prompt, Setting};
 use crate::answer_bias::{AnswerBias, Coverage, NothingScored};
 use crate::{Error, Result};
 
-/// An LLM's answer to one prompt, judged.
+/// An LLM's answer to one prompt, scored.
 #[derive(Clone)]
 struct JudgedAnswer {
     text: String,

@@ -8,14 +8,14 @@ use ragbias_stats::ClusterBootstrap;
 use crate::prompt::Prompter;
 use crate::{Error, Result, Workspace};
 
-/// An LLM, and what judges its answers where they are no choices.
+/// An LLM, and the scorer of its answers that are not choices.
 #[derive(Clone)]
 pub(super) struct Llm {
     pub(super) generator: Arc<dyn Generator>,
     pub(super) scorer: Option<Arc<dyn BiasScorer>>,
 }
 
-/// What all stages of a system share.
+/// The settings shared by all stages of a system.
 #[derive(Clone)]
 pub(super) struct Setting {
     pub(super) axis: Arc<Axis>,

@@ -86,7 +86,7 @@ fn caption(system: &System) -> String {
     )
 }
 
-/// What a point says of itself.
+/// The description of a point.
 fn described(row: &PartResult) -> String {
     let rag = row.measured.rag_bias.map(|bias| format!(", R {}", interval(bias))).unwrap_or_default();
     format!("{}: E {}{rag}", row.embedder, signed(row.measured.embedder_bias.value()))
@@ -147,7 +147,7 @@ fn on<'c>(confirmed: &'c Confirmed, split: &str) -> Option<&'c Biases> {
     }
 }
 
-/// Two intervals through a point.
+/// The two intervals of a point.
 fn cross(svg: &mut Svg, panel: &Panel, class: &str, x: Bias, y: Bias) {
     let (x, y) = (Estimate::from(x), Estimate::from(y));
     svg.line(class, panel.at(x.low, y.value), panel.at(x.high, y.value));

@@ -1,16 +1,16 @@
 use super::super::source::System;
 use super::super::svg::Svg;
 
-/// A figure with what is to be read beside it.
+/// A figure with its caption.
 pub(in crate::report) struct Figure {
-    /// Of the file and of the element of the page.
+    /// Name of the file and of the element of the page.
     pub(in crate::report) id: String,
     pub(in crate::report) title: String,
     pub(in crate::report) caption: String,
     pub(in crate::report) svg: Svg,
 }
 
-/// The width of every figure, in its own units: text of 12 units is readable on a telephone and half of a page.
+/// The width of every figure, in its own units: text of 12 units is readable on a telephone and at half a page's width.
 pub(super) const WIDTH: f64 = 440.0;
 
 /// Radius of a point.
