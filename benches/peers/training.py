@@ -38,8 +38,8 @@ positions = lambda topic, lean: [
 batch = {
     "questions": [q["text"] for q in asked],
     "documents": [f"{d['title']} {d['text']}" for d in used],
-    "near": [positions(topic, 1) for topic in topics],
-    "away": [positions(topic, -1) for topic in topics],
+    "positives": [positions(topic, 1) for topic in topics],
+    "negatives": [positions(topic, -1) for topic in topics],
 }
 
 tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -52,8 +52,8 @@ def pool_and_lose(states):
     vectors = torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=1)
     n = len(batch["questions"])
     scores = SCALE * vectors[:n] @ vectors[n:].T
-    losses = [torch.logsumexp(row[near + away], 0) - torch.logsumexp(row[near], 0)
-              for row, near, away in zip(scores, batch["near"], batch["away"])]
+    losses = [torch.logsumexp(row[positives + negatives], 0) - torch.logsumexp(row[positives], 0)
+              for row, positives, negatives in zip(scores, batch["positives"], batch["negatives"])]
     return torch.stack(losses).mean()
 
 

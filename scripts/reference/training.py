@@ -30,7 +30,7 @@ for question in QUESTIONS:
     ids = [document for q, document in judged if q == question]
     lean = lambda wanted: [i for i in ids if documents[i]["metadata"]["lean"] == wanted]
     examples.append((question, lean(1), lean(-1)))
-names = sorted({i for _, near, away in examples for i in near + away})
+names = sorted({i for _, positives, negatives in examples for i in positives + negatives})
 texts = [questions[q] for q, _, _ in examples] + [f"{documents[i]['title']} {documents[i]['text']}" for i in names]
 encoded = tokenizer(texts, padding=True, truncation=True, max_length=256, return_tensors="pt")
 
@@ -41,9 +41,9 @@ def loss_of(model):
     vectors = torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=1)
     scores = SCALE * vectors[: len(examples)] @ vectors[len(examples):].T
     losses = []
-    for row, (_, near, away) in zip(scores, examples):
+    for row, (_, positives, negatives) in zip(scores, examples):
         of = lambda ids: torch.logsumexp(row[[names.index(i) for i in ids]], 0)
-        losses.append(of(near + away) - of(near))
+        losses.append(of(positives + negatives) - of(positives))
     return torch.stack(losses).mean()
 
 
@@ -82,7 +82,7 @@ def train(model, trains):
 
 mlp = lambda name: name.startswith("encoder.layer.5.") and name.split(".", 3)[3].startswith(("intermediate", "output"))
 print(json.dumps({
-    "examples": [{"question": q, "near": near, "away": away} for q, near, away in examples],
+    "examples": [{"question": q, "positives": positives, "negatives": negatives} for q, positives, negatives in examples],
     "full": train(fresh(), lambda name: True),
     "mlp-top-1": train(fresh(), mlp),
 }, indent=1))

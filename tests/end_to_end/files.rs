@@ -71,7 +71,7 @@ fn a_check_lists_what_is_wrong_with_a_file_of_any_kind_and_how_it_was_read() {
         "c.csv:3: _id `a` occurs twice; it was already used in line 2",
         "c.csv:6: expected 4 cells, as the first line has, received 2",
         "c.csv:7: lean: expected -1, 0, 1, the name of a pole or nothing, received `3`",
-        "c.csv:4: spaces around an id, which are taken off",
+        "c.csv:4: spaces around an id, which were removed",
         "c.csv: not read: url",
         "corpus: 2 records can be read",
     ];

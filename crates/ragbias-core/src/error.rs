@@ -64,7 +64,7 @@ pub enum Error {
         row: usize,
     },
     /// A component returned another number of items than it received.
-    #[error("{component} answered {received} items for a batch of {expected}")]
+    #[error("{component} returned {received} items for a batch of {expected}")]
     BatchLength {
         /// Which component.
         component: &'static str,
@@ -105,7 +105,7 @@ pub enum Error {
         reason: String,
     },
     /// A scorer returned a verdict reserved for how an answer ended.
-    #[error("the scorer said of a text that it was {0}, which is not for it to say")]
+    #[error("the scorer returned {0}, which is reserved for how an answer ended")]
     ScorerVerdict(&'static str),
     /// A component (an embedder, an index, a generator, a scorer) failed.
     #[error(transparent)]

@@ -76,7 +76,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("age.toml");
         fs_err::write(&path, "name = \"age\"\nanswerring = \"name\"\n").unwrap();
-        let error = load_axis(path.to_str().unwrap()).unwrap_err().to_string();
+        let error = ragbias_core::message(&load_axis(path.to_str().unwrap()).unwrap_err());
         assert!(error.contains("answerring"), "{error}");
     }
 }

@@ -44,7 +44,7 @@ impl Ids {
 pub(crate) fn trimmed<'a>(written: &'a str, place: Place, findings: &mut Findings) -> &'a str {
     let id = written.trim();
     if id.len() < written.len() {
-        findings.note_at(place, "spaces around an id, which are taken off");
+        findings.note_at(place, "spaces around an id, which were removed");
     }
     id
 }

@@ -132,7 +132,7 @@ impl<'a> Lines<'a> {
         let column = String::from_utf8_lossy(before).chars().count() + 1;
         let byte = rest.first().copied().unwrap_or_default();
         let reason = format!(
-            "byte 0x{byte:02X} at column {column} is no UTF-8\nhint: text in Windows-1252 (Latin-1) is converted by `iconv -f \
+            "byte 0x{byte:02X} at column {column} is not valid UTF-8\nhint: text in Windows-1252 (Latin-1) is converted by `iconv -f \
              WINDOWS-1252 -t UTF-8 FILE > NEW`"
         );
         wrong(&self.path, self.number, reason)

@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_bias_is_named_by_line_and_column() {
+    fn an_invalid_bias_is_reported_by_line_and_column() {
         assert_refused(
             &format!("{HEADER}a,m,x,0.5,0,0,\nb,m,x,0.5,1.3,0,\n"),
             "F.csv:3: rag_bias: expected a number in [-1, 1], received 1.3",

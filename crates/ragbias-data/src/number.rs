@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grade_may_have_a_fraction_of_nought_and_no_other() {
+    fn a_grade_may_have_a_zero_fraction_and_no_other() {
         for (cell, value) in [("2", 2), ("2.0", 2), ("-1", -1), ("−1", -1), ("+1", 1), ("1e0", 1)] {
             assert_eq!(whole_number(cell), Some(value), "{cell}");
         }

@@ -151,7 +151,7 @@ impl ParquetTable {
 }
 
 fn damaged(path: &Path, error: &ParquetError) -> Error {
-    let reason = format!("damaged, or not whole: {error}");
+    let reason = format!("damaged or truncated: {error}");
     Error::File { path: path.into(), reason }
 }
 
@@ -265,7 +265,7 @@ fn cells(
 fn text(value: &ByteArray) -> Result<String, String> {
     let text = str::from_utf8(value.data()).map_err(|error| {
         let byte = value.data().get(error.valid_up_to()).copied().unwrap_or_default();
-        format!("byte 0x{byte:02X} is no UTF-8\nhint: write the column as text")
+        format!("byte 0x{byte:02X} is not valid UTF-8\nhint: write the column as text")
     })?;
     Ok(text.into())
 }

@@ -135,7 +135,7 @@ fn no_grade(cell: &str) -> String {
     } else {
         ""
     };
-    format!("`{}` is no whole number, as a grade is{hint}", shown(cell.trim()))
+    format!("`{}` is not a whole number, as a grade must be{hint}", shown(cell.trim()))
 }
 
 /// Tabs if they give three or four columns, else white space if it does, else the most frequent CSV separator.
@@ -281,9 +281,12 @@ mod tests {
         assert!(refused("q1\td1\t1\nq1 d2 1\n").starts_with("F:2: expected 3 fields, received 1\nhint: "));
         assert!(
             refused("a\tb\tc\nq1\td2\t1\n")
-                .starts_with("F:1: `c` is no whole number, as a grade is\nhint: a header")
+                .starts_with("F:1: `c` is not a whole number, as a grade must be\nhint: a header")
         );
-        assert_eq!(refused("q1\td1\t1\nq2\td1\t0.5\n"), "F:2: `0.5` is no whole number, as a grade is");
+        assert_eq!(
+            refused("q1\td1\t1\nq2\td1\t0.5\n"),
+            "F:2: `0.5` is not a whole number, as a grade must be"
+        );
         assert_eq!(
             refused("q1\td1\t1\n\nq1\td1\t1\n"),
             "F:3: document `d1` was already judged for question `q1` in line 1"

@@ -94,7 +94,7 @@ fn a_page_that_claims_more_than_it_holds_is_refused() {
     ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
         let error = data::read_measurements(&path).unwrap_err().to_string();
-        assert!(error.contains(&format!("{name}: damaged, or not whole: ")), "{error}");
+        assert!(error.contains(&format!("{name}: damaged or truncated: ")), "{error}");
         assert!(error.contains(reason), "{error}");
     }
 }

@@ -291,7 +291,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(20))]
         #[test]
-        fn the_walk_is_that_of_its_slow_twin(n in 1..600_usize, width in 1..60_usize, seed in 1..99_u64) {
+        fn traversal_equals_the_reference_implementation(n in 1..600_usize, width in 1..60_usize, seed in 1..99_u64) {
             let (rows, questions) = (unit(n, 40, seed), unit(5, 40, seed + 100));
             let codes = Codes::new(rows.as_slice(), 40, Similarity::Cosine);
             let graph = Graph::flatten(&built(&codes, n));

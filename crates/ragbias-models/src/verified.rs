@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_remembered_wrongly_is_not_believed() {
+    fn a_wrong_record_is_ignored() {
         let root = tempfile::tempdir().unwrap();
         fs_err::create_dir_all(root.path().join("a")).unwrap();
         fs_err::write(root.path().join("a/weights"), "abd").unwrap();

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_set_holds_what_the_test_of_each_value_does_not_refuse() {
+    fn the_set_is_the_inversion_of_the_test() {
         // Independent check: try every x.
         let accepted = |x: f64| {
             let variance = COVARIANCE.intercept + 2.0 * x * COVARIANCE.between + x * x * COVARIANCE.slope;

@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let ids = |from: usize| (from..from + EACH).map(|id| DocId(id as u32)).collect();
             let text = format!("Who is best known for work on problem {i}?");
             let question = Question { id: i.to_string(), text, topic: None, choices: None };
-            Example { question, near: ids(2 * i * EACH), away: ids((2 * i + 1) * EACH) }
+            Example { question, positives: ids(2 * i * EACH), negatives: ids((2 * i + 1) * EACH) }
         })
         .collect();
 

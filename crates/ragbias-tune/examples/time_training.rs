@@ -21,8 +21,8 @@ use serde::Deserialize;
 struct Batch {
     questions: Vec<String>,
     documents: Vec<String>,
-    near: Vec<Vec<u32>>,
-    away: Vec<Vec<u32>>,
+    positives: Vec<Vec<u32>>,
+    negatives: Vec<Vec<u32>>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -48,8 +48,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let examples: Vec<Example> = (batch.questions.iter().enumerate())
         .map(|(i, text)| Example {
             question: Question { id: i.to_string(), text: text.clone(), topic: None, choices: None },
-            near: ids(&batch.near[i]),
-            away: ids(&batch.away[i]),
+            positives: ids(&batch.positives[i]),
+            negatives: ids(&batch.negatives[i]),
         })
         .collect();
     let folder = tempfile::tempdir()?;

@@ -9,19 +9,19 @@ const NEVER: f64 = -1e4;
 /// −log( Σe^{τ·cos(q,d⁺)} / (Σe^{τ·cos(q,d⁺)} + Σe^{τ·cos(q,d⁻)}) ).
 ///
 /// `questions` is `(questions, dim)` and `documents` `(documents, dim)`, rows of unit length; a document that belongs to
-/// several questions occurs once. `near` and `away` are `(questions, documents)` masks of positives and negatives: 1 for
+/// several questions occurs once. `positives` and `negatives` are `(questions, documents)` masks: 1 for
 /// the question's d⁺ or d⁻, else 0.
 pub(crate) fn contrastive(
     questions: &Tensor,
     documents: &Tensor,
-    near: &Tensor,
-    away: &Tensor,
+    positives: &Tensor,
+    negatives: &Tensor,
     scale: f64,
 ) -> Result<Tensor> {
     let scores = (questions.matmul(&documents.t()?)? * scale)?;
     let only = |mask: &Tensor| -> Result<Tensor> { Ok((&scores + mask.affine(-NEVER, NEVER)?)?) };
-    let both = log_sum_exp(&only(&(near + away)?)?)?;
-    Ok((both - log_sum_exp(&only(near)?)?)?.mean_all()?)
+    let both = log_sum_exp(&only(&(positives + negatives)?)?)?;
+    Ok((both - log_sum_exp(&only(positives)?)?)?.mean_all()?)
 }
 
 /// The anchor term, a scalar: mean of 1 − cos between new and old vectors of the same texts, `(texts, dim)`, unit rows.
@@ -57,8 +57,11 @@ mod tests {
         // τ = 2; cosines of the one question: 0.6, 0.8 (positives), 0.0 (negative), −1 (unused).
         let question = tensor([[1.0, 0.0]]);
         let documents = tensor([[0.6, 0.8], [0.8, 0.6], [0.0, 1.0], [-1.0, 0.0]]);
-        let (near, away) = (tensor([[1.0, 1.0, 0.0, 0.0]]), tensor([[0.0, 0.0, 1.0, 0.0]]));
-        let loss = contrastive(&question, &documents, &near, &away, 2.0).unwrap().to_scalar::<f32>().unwrap();
+        let (positives, negatives) = (tensor([[1.0, 1.0, 0.0, 0.0]]), tensor([[0.0, 0.0, 1.0, 0.0]]));
+        let loss = contrastive(&question, &documents, &positives, &negatives, 2.0)
+            .unwrap()
+            .to_scalar::<f32>()
+            .unwrap();
         let (up, down) = (1.2_f64.exp() + 1.6_f64.exp(), 1.0);
         assert!((f64::from(loss) + (up / (up + down)).ln()).abs() < 1e-6, "{loss}");
     }
@@ -67,8 +70,11 @@ mod tests {
     fn a_large_scale_does_not_overflow() {
         let question = tensor([[1.0, 0.0]]);
         let documents = tensor([[1.0, 0.0], [-1.0, 0.0]]);
-        let loss = |near, away| {
-            contrastive(&question, &documents, &near, &away, 500.0).unwrap().to_scalar::<f32>().unwrap()
+        let loss = |positives, negatives| {
+            contrastive(&question, &documents, &positives, &negatives, 500.0)
+                .unwrap()
+                .to_scalar::<f32>()
+                .unwrap()
         };
         let (first, second) = (tensor([[1.0, 0.0]]), tensor([[0.0, 1.0]]));
         assert_eq!(loss(first.clone(), second.clone()), 0.0);

@@ -78,9 +78,9 @@ pub struct Example {
     /// The question.
     pub question: Question,
     /// Positives d⁺, at least one.
-    pub near: Vec<DocId>,
+    pub positives: Vec<DocId>,
     /// Negatives d⁻, at least one.
-    pub away: Vec<DocId>,
+    pub negatives: Vec<DocId>,
 }
 
 /// Retrieves the documents nearest to each question, alone and after each pole's instruction, and sorts them by
@@ -114,11 +114,11 @@ pub fn mine(
         let vectors: Embeddings = embedder.embed(&texts, Role::Question)?;
         let hits = index.search(&vectors, config.top_k)?;
         for (question, hits) in batch.iter().zip(hits.chunks(3)) {
-            let mut near: Vec<DocId> = Vec::new();
+            let mut positives: Vec<DocId> = Vec::new();
             // Documents of the plain wording come first.
             for document in hits.iter().flatten().map(|hit| hit.document) {
-                if !near.contains(&document) {
-                    near.push(document);
+                if !positives.contains(&document) {
+                    positives.push(document);
                 }
             }
             let of = |lean: Option<Lean>| -> Vec<DocId> {
@@ -126,7 +126,7 @@ pub fn mine(
                     (Some(Lean::Neutral) | None, None) => true,
                     (found, wanted) => found.is_some() && found == wanted,
                 };
-                near.iter().filter(leans).copied().collect()
+                positives.iter().filter(leans).copied().collect()
             };
             mined.push(Mined {
                 question: question.clone(),
@@ -151,17 +151,17 @@ pub fn examples(
     config: MineConfig,
 ) -> Result<(Vec<Example>, usize)> {
     let example = |mined: &Mined| {
-        let (mut near, mut away) = match towards.lean() {
+        let (mut positives, mut negatives) = match towards.lean() {
             Lean::Positive => (mined.positive.clone(), mined.negative.clone()),
             _ => (mined.negative.clone(), mined.positive.clone()),
         };
-        if config.fill_with_neutral && away.len() < config.most {
-            away.extend(&mined.neutral);
+        if config.fill_with_neutral && negatives.len() < config.most {
+            negatives.extend(&mined.neutral);
         }
-        near.truncate(config.most);
-        away.truncate(config.most);
-        let complete = !near.is_empty() && !away.is_empty();
-        complete.then(|| Example { question: mined.question.clone(), near, away })
+        positives.truncate(config.most);
+        negatives.truncate(config.most);
+        let complete = !positives.is_empty() && !negatives.is_empty();
+        complete.then(|| Example { question: mined.question.clone(), positives, negatives })
     };
     let examples: Vec<Example> = mined.iter().filter_map(example).collect();
     if examples.is_empty() {
@@ -238,12 +238,12 @@ mod tests {
     }
 
     #[test]
-    fn the_other_pole_exchanges_near_and_away() {
+    fn the_other_pole_swaps_positives_and_negatives() {
         let mined = mined(MineConfig { top_k: 2, ..MineConfig::default() });
         let config = MineConfig { fill_with_neutral: false, ..MineConfig::default() };
         let up = examples(&mined[..1], &axis(), Towards::Positive, config).unwrap().0;
         let down = examples(&mined[..1], &axis(), Towards::Negative, config).unwrap().0;
-        assert_eq!((&up[0].near, &up[0].away), (&down[0].away, &down[0].near));
+        assert_eq!((&up[0].positives, &up[0].negatives), (&down[0].negatives, &down[0].positives));
     }
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
         let question = Question { id: "q".into(), text: "q".into(), topic: None, choices: None };
         let mined = [Mined { question, positive: vec![DocId(0)], neutral: vec![DocId(1)], negative: vec![] }];
         let filled = examples(&mined, &axis(), Towards::Positive, MineConfig::default()).unwrap().0;
-        assert_eq!(filled[0].away, [DocId(1)]);
+        assert_eq!(filled[0].negatives, [DocId(1)]);
         let config = MineConfig { fill_with_neutral: false, ..MineConfig::default() };
         assert!(examples(&mined, &axis(), Towards::Positive, config).is_err());
     }

@@ -73,8 +73,8 @@ pub struct Trained {
 /// An example whose texts are indices in [`Texts`].
 struct Placed {
     question: usize,
-    near: Vec<usize>,
-    away: Vec<usize>,
+    positives: Vec<usize>,
+    negatives: Vec<usize>,
 }
 
 /// Some examples, and the indices of their texts; a text shared by several of them occurs once.
@@ -88,8 +88,11 @@ struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     fn new(examples: &[&'a Placed]) -> Self {
-        let documents: BTreeSet<usize> =
-            examples.iter().flat_map(|example| example.near.iter().chain(&example.away)).copied().collect();
+        let documents: BTreeSet<usize> = examples
+            .iter()
+            .flat_map(|example| example.positives.iter().chain(&example.negatives))
+            .copied()
+            .collect();
         let columns = documents.iter().enumerate().map(|(column, &place)| (place, column)).collect();
         let places = examples.iter().map(|example| example.question).chain(documents).collect();
         Self { examples: examples.to_vec(), places, columns }
@@ -171,8 +174,8 @@ impl Training<'_> {
             .map(|example| {
                 Ok(Placed {
                     question: self.prepared(Role::Question, &example.question.text)?,
-                    near: example.near.iter().map(document).collect::<Result<_>>()?,
-                    away: example.away.iter().map(document).collect::<Result<_>>()?,
+                    positives: example.positives.iter().map(document).collect::<Result<_>>()?,
+                    negatives: example.negatives.iter().map(document).collect::<Result<_>>()?,
                 })
             })
             .collect()
@@ -203,7 +206,9 @@ impl Training<'_> {
         let config = serde_json::to_vec(self.config).map_err(std::io::Error::from)?;
         let mut id = ContentHasher::new("training/2").field(self.base.id().as_bytes()).field(config);
         for example in self.examples.iter().chain(self.validation) {
-            id = id.field(&example.question.text).field(format!("{:?} {:?}", example.near, example.away));
+            id = id
+                .field(&example.question.text)
+                .field(format!("{:?} {:?}", example.positives, example.negatives));
         }
         Ok(id.field(self.corpus.content_id().as_bytes()).finish())
     }
@@ -327,8 +332,8 @@ impl Run<'_> {
         contrastive(
             &vectors.narrow(0, 0, questions)?,
             &vectors.narrow(0, questions, documents)?,
-            &mask(|example| &example.near)?,
-            &mask(|example| &example.away)?,
+            &mask(|example| &example.positives)?,
+            &mask(|example| &example.negatives)?,
             self.training.config.scale,
         )
     }
@@ -444,8 +449,8 @@ mod tests {
     #[derive(Deserialize)]
     struct ReferenceExample {
         question: String,
-        near: Vec<String>,
-        away: Vec<String>,
+        positives: Vec<String>,
+        negatives: Vec<String>,
     }
 
     #[derive(Deserialize)]
@@ -480,15 +485,15 @@ mod tests {
         let ids = |names: &[String]| names.iter().map(|name| CORPUS.position(name).unwrap()).collect();
         let example = |example: &ReferenceExample| Example {
             question: questions.iter().find(|question| question.id == example.question).unwrap().clone(),
-            near: ids(&example.near),
-            away: ids(&example.away),
+            positives: ids(&example.positives),
+            negatives: ids(&example.negatives),
         };
         REFERENCE.examples.iter().map(example).collect()
     });
 
     fn texts(scope: Scope, cache: &Path) -> Texts {
         let of = |example: &Example| {
-            let documents = example.near.iter().chain(&example.away);
+            let documents = example.positives.iter().chain(&example.negatives);
             let documents = documents.map(|&id| (Role::Document, CORPUS.document(id).full_text()));
             std::iter::once((Role::Question, example.question.text.clone()))
                 .chain(documents)

@@ -40,12 +40,12 @@ impl NothingScored {
     pub fn hint(&self) -> &'static str {
         let Counts { unscored, refused, cut, .. } = self.counts;
         if cut >= unscored.max(refused) {
-            "the token budget was spent before an answer came: allow more `reasoning-tokens` where the model of a server \
-             thinks first (or `thinking off`), else more `max-new-tokens`"
+            "the token budget was spent before there was an answer: allow more `reasoning-tokens` if the model of a server \
+             reasons first (or `thinking off`), else more `max-new-tokens`"
         } else if refused >= unscored {
             "the LLM refused, or a filter took its answers: `out DIR` writes what it said"
         } else {
-            "the scorer could not tell of any answer where it leans: `out DIR` writes the answers"
+            "the scorer could not determine the lean of any answer: `out DIR` writes the answers"
         }
     }
 }

@@ -130,7 +130,9 @@ pub enum Error {
         judged: String,
     },
     /// Two evaluations that cannot be paired.
-    #[error("the other evaluation is of other questions: expected the same {expected}, received {received}")]
+    #[error(
+        "the two evaluations used different questions: expected the same {expected}, received {received}"
+    )]
     OtherQuestions {
         /// Questions of the first evaluation.
         expected: usize,
@@ -219,15 +221,15 @@ fn store_hint(source: &rusqlite::Error) -> &'static str {
             "this file is no store, or its beginning is damaged; `store FILE` names another one"
         }
         Some(Code::DatabaseCorrupt) => {
-            "the file is damaged; move it away, or name another one with `store FILE`: a new one is made where none is, and \
-             what it held is computed again"
+            "the file is damaged; move it, or name another with `store FILE`: a new store is created, and what this one held \
+             is computed again"
         }
         Some(Code::DiskFull) => {
             "the disk is full, or a quota is reached; make room, or let `store FILE` name a file on another disk: all that \
              was stored before is kept"
         }
         Some(Code::ReadOnly) => {
-            "it, or its folder, can be read but not written to; `store FILE` names another one, which may start as a copy of it"
+            "it, or its folder, can be read but not written to; `store FILE` names another one, which may be a copy of it"
         }
         Some(Code::PermissionDenied | Code::CannotOpen | Code::AuthorizationForStatementDenied) => {
             "you may not write to it or into its folder; `store FILE` names a file elsewhere"
@@ -236,7 +238,7 @@ fn store_hint(source: &rusqlite::Error) -> &'static str {
             "another process holds it; try again when that is done, or `store FILE` names another one"
         }
         Some(Code::SystemIoFailure) => {
-            "the disk, or the network that it is on, did not do what it was told; `store FILE` names a file on another one"
+            "an I/O error of the disk or the network drive; `store FILE` names a file on another one"
         }
         _ => "the file may be damaged; `store FILE` names another one",
     }

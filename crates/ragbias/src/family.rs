@@ -176,7 +176,7 @@ impl Family {
         let plan = self.recipe.plan()?;
         self.say_size(&plan, out)?;
         let mined = self.mine(&out.join("mined.parquet"))?;
-        let watched = self.mined(self.validation.questions())?;
+        let mined_for_validation = self.mined(self.validation.questions())?;
         let base_row = self.base_row()?;
         let shard: Vec<&Planned> = plan
             .iter()
@@ -186,11 +186,11 @@ impl Family {
             .collect();
         let mut found: HashMap<String, Member> = HashMap::new();
         for (number, planned) in shard.iter().enumerate() {
-            let (learnt, skipped) = examples(&mined, &self.axis, planned.towards, self.recipe.mine)?;
+            let (training, skipped) = examples(&mined, &self.axis, planned.towards, self.recipe.mine)?;
             // Validation questions without documents of both kinds have no validation loss.
-            let watched = examples(&watched, &self.axis, planned.towards, self.recipe.mine);
-            let watched = watched.map(|(examples, _)| examples).unwrap_or_default();
-            let id = self.id(planned, &learnt)?;
+            let validation = examples(&mined_for_validation, &self.axis, planned.towards, self.recipe.mine);
+            let validation = validation.map(|(examples, _)| examples).unwrap_or_default();
+            let id = self.id(planned, &training)?;
             let mut missing = Vec::new();
             for &w in &planned.merge {
                 let name = planned.member(w);
@@ -204,15 +204,15 @@ impl Family {
                 number + 1,
                 shard.len(),
                 planned.name,
-                learnt.len(),
+                training.len(),
                 if missing.is_empty() { ", done before" } else { "" }
             ));
             if missing.is_empty() {
                 continue;
             }
             self.prepare(planned.config.scope, out)?;
-            let lesson = Lesson { planned, learnt, watched, id };
-            self.train_members(out, &lesson, &missing, &base_row)?;
+            let planned_training = PlannedTraining { planned, training, validation, id };
+            self.train_members(out, &planned_training, &missing, &base_row)?;
         }
         let mut rows = vec![base_row];
         for planned in &plan {
@@ -309,7 +309,7 @@ impl Family {
         self.prepare(scope, out)?;
         let folder = member_folder(out, &member.member);
         if member.merge == 0.0 {
-            let reason = "the base itself, which has no training to go along".into();
+            let reason = "the base itself, which has no training".into();
             return Err(Error::Run { path: folder, reason });
         }
         let card = MemberCard::read(&folder)?;
@@ -355,7 +355,9 @@ impl Family {
         let config = serde_json::to_vec(&planned.config).map_err(std::io::Error::from)?;
         let mut id = ContentHasher::new("member/1").field(self.base.id().as_bytes()).field(config);
         for example in examples {
-            id = id.field(&example.question.text).field(format!("{:?} {:?}", example.near, example.away));
+            id = id
+                .field(&example.question.text)
+                .field(format!("{:?} {:?}", example.positives, example.negatives));
         }
         let mut id =
             id.field(self.data.corpus.content_id().as_bytes()).field(self.validation.content_id().as_bytes());
@@ -366,9 +368,15 @@ impl Family {
     }
 
     /// Trains, and measures and saves the members of these merge weights.
-    fn train_members(&self, out: &Path, lesson: &Lesson<'_>, merge: &[f64], base_row: &Member) -> Result<()> {
+    fn train_members(
+        &self,
+        out: &Path,
+        planned_training: &PlannedTraining<'_>,
+        merge: &[f64],
+        base_row: &Member,
+    ) -> Result<()> {
         let progress = self.workspace.progress();
-        let &Lesson { planned, id, .. } = lesson;
+        let &PlannedTraining { planned, id, .. } = planned_training;
         let texts = &self.texts[&planned.config.scope];
         let anchors: Vec<String> = self
             .utility
@@ -379,8 +387,8 @@ impl Family {
         let training = Training {
             base: &self.base,
             config: &planned.config,
-            examples: &lesson.learnt,
-            validation: &lesson.watched,
+            examples: &planned_training.training,
+            validation: &planned_training.validation,
             corpus: &self.data.corpus,
             anchors: &anchors,
             texts,
@@ -388,7 +396,7 @@ impl Family {
         let trained = training.run(Some(&state), progress)?;
         if let Some(diverged) = trained.diverged {
             progress.note(&format!(
-                "{}: the loss was no number at batch {} of epoch {}; the weights before it are kept\nhint: a smaller \
+                "{}: the loss became non-finite at batch {} of epoch {}; the weights before it are kept\nhint: a smaller \
                  learning-rate, or a smaller clip",
                 planned.name, diverged.batch, diverged.epoch
             ));
@@ -520,11 +528,11 @@ impl Dial {
 }
 
 /// One planned training, with its examples.
-struct Lesson<'p> {
+struct PlannedTraining<'p> {
     planned: &'p Planned,
-    learnt: Vec<Example>,
+    training: Vec<Example>,
     /// The validation examples.
-    watched: Vec<Example>,
+    validation: Vec<Example>,
     id: ContentId,
 }
 

@@ -66,11 +66,12 @@ mod workspace;
 pub use answer_bias::{AnswerBias, Coverage, NothingScored};
 pub use by_name::Models;
 pub use choose::{
-    Biases, ChooseConfig, Confirmed, ControlChoice, LeftOutControl, Predicted, Reached, TrailStep, Turned,
-    choose,
+    Biases, ChooseConfig, Confirmed, ControlChoice, ControlResult, LeftOutControl, Predicted, Reached,
+    TrailStep, choose,
 };
 pub use control::{
-    Control, ControlKind, Draw, Drawn, How, Merge, Moved, Projection, UnknownControl, direction_of_poles,
+    Control, ControlKind, ControlSpec, Draw, Merge, Projection, ProjectionSpec, RankingSpec, UnknownControl,
+    direction_of_poles,
 };
 pub use embedding::{EMBED_BATCH, embed_all};
 pub use error::{Error, Result};

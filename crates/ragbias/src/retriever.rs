@@ -4,7 +4,7 @@ use std::sync::Arc;
 use ragbias_core::{Corpus, Document, IndexBackend, Question};
 use ragbias_index::Exact;
 
-use crate::control::How;
+use crate::control::ControlSpec;
 use crate::system::NEIGHBOURHOOD;
 use crate::{Embedded, Result, Workspace};
 
@@ -57,7 +57,7 @@ impl Retriever {
         backend: impl IndexBackend + 'static,
         workspace: &Workspace,
     ) -> Result<Self> {
-        Ok(Self::new(How::open(control.as_ref(), documents, Arc::new(backend), workspace)?))
+        Ok(Self::new(ControlSpec::open(control.as_ref(), documents, Arc::new(backend), workspace)?))
     }
 
     /// Retrieves from a searchable corpus.

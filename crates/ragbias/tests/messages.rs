@@ -73,7 +73,7 @@ fn every_error_says_what_is_wrong_once_and_what_to_do_last() {
         ),
         (
             Box::new(Error::Store { path: file(), source: full }),
-            "the store a/file: database or disk is full\nhint: the disk is full, or a quota is reached; make room, or let \
+            "the store a/file: Error code 13: database or disk is full\nhint: the disk is full, or a quota is reached; make room, or let \
              `store FILE` name a file on another disk: all that was stored before is kept"
                 .into(),
         ),

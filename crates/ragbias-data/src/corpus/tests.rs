@@ -162,7 +162,7 @@ fn what_is_not_read_or_read_otherwise_is_said() {
     let text = "{\"_id\":\"a\",\"text\":\"x\",\"url\":\"u\",\"n\":null}\n{\"_id\":\"b \",\"text\":\"y\",\"titel\":\"t\",\"metadata\":{\"lean\":1}}\n";
     let expected = [
         "2: the field `titel` is not read; is it `title`?",
-        "2: spaces around an id, which are taken off",
+        "2: spaces around an id, which were removed",
         " 1 of 2 documents have a gold label",
         " not read: url",
     ];
@@ -267,7 +267,7 @@ fn a_corpus_is_read_packed_and_in_any_encoding_that_says_itself() {
 fn bytes_that_are_no_text_are_refused_with_line_and_column() {
     let latin = refused("c.csv", b"id,text\n1,x\n2,caf\xe9\n");
     assert!(
-        latin.starts_with("c.csv:3: byte 0xE9 at column 6 is no UTF-8\nhint: text in Windows-1252"),
+        latin.starts_with("c.csv:3: byte 0xE9 at column 6 is not valid UTF-8\nhint: text in Windows-1252"),
         "{latin}"
     );
     let nul = refused("c.csv", b"id,text\n1,a\0b\n");

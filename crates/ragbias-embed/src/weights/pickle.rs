@@ -99,7 +99,7 @@ impl<'b> Machine<'b> {
         let within = &self.bytes[..self.bytes.len().min(MOST_NAME)];
         let length = within.iter().position(|&byte| byte == b'\n').ok_or("a name without an end")?;
         let line = self.take(length + 1)?;
-        std::str::from_utf8(&line[..length]).map_err(|_| "a name that is no UTF-8".into())
+        std::str::from_utf8(&line[..length]).map_err(|_| "a name that is not valid UTF-8".into())
     }
 
     fn pop(&mut self) -> Result<Value> {
@@ -146,7 +146,8 @@ impl<'b> Machine<'b> {
             0x8a => self.long()?,
             b'X' => {
                 let length = u32::from_le_bytes(self.array()?) as usize;
-                let text = std::str::from_utf8(self.take(length)?).map_err(|_| "a text that is no UTF-8")?;
+                let text =
+                    std::str::from_utf8(self.take(length)?).map_err(|_| "a text that is not valid UTF-8")?;
                 Value::Text(text.into())
             }
             b')' => tuple(Vec::new())?,

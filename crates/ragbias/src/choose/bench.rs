@@ -11,7 +11,7 @@ use ragbias_stats::{Equivalence, PairedRandomisation, TargetStatus};
 use serde_json::json;
 
 use super::choice::{
-    Biases, Confirmed, ControlChoice, LeftOutControl, Predicted, Reached, TrailStep, Turned, subject,
+    Biases, Confirmed, ControlChoice, ControlResult, LeftOutControl, Predicted, Reached, TrailStep, subject,
 };
 use super::config::ChooseConfig;
 use super::search::{Search, crossing};
@@ -182,7 +182,7 @@ impl<'a> Bench<'a> {
             )?;
             let subject = subject(&self.axis.name, &self.part.data);
             let path = PathBuf::from(CONTROLS).join(slug_of(&[&subject, llm, kind.name()]));
-            let turned = Turned { path, ..turned };
+            let turned = ControlResult { path, ..turned };
             self.save(&into.join(&turned.path), control.as_ref(), llm, &turned)?;
             choice.controls.push(turned);
         }
@@ -234,7 +234,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Writes the files for a retrieval service.
-    fn save(&self, folder: &Path, control: &dyn Control, llm: &str, turned: &Turned) -> Result<()> {
+    fn save(&self, folder: &Path, control: &dyn Control, llm: &str, turned: &ControlResult) -> Result<()> {
         let how = control.save(turned.setting, folder)?;
         let ids: [(&str, ContentId); 2] =
             [("base", self.base.embedder.id()), ("corpus", self.validation.corpus.content_id())];
@@ -307,7 +307,7 @@ impl WithLlm<'_, '_> {
         resolution: f64,
         config: &ChooseConfig,
         base_evaluation: Option<&Evaluation>,
-    ) -> Result<Turned> {
+    ) -> Result<ControlResult> {
         let Bench { validation, base, recipe, .. } = self.bench;
         let kind = control.kind();
         let step = |setting: f64, biases: &Biases| TrailStep {
@@ -334,7 +334,7 @@ impl WithLlm<'_, '_> {
             _ => None,
         };
         let path = PathBuf::new();
-        Ok(Turned { control: kind, setting, predicted, trail, reached, confirmed, ndcg10_p, path })
+        Ok(ControlResult { control: kind, setting, predicted, trail, reached, confirmed, ndcg10_p, path })
     }
 
     /// The setting at which E_b is closest to the target on validation topics; uses retrieval only, no LLM.
@@ -376,11 +376,11 @@ fn member_towards<'m>(members: &'m [Member], pole: &str, wanted: f64) -> Option<
 }
 
 /// Of the controls that reach 0 on validation topics, within `resolution` of the best, the one with the highest utility.
-fn best(controls: &[Turned], resolution: f64) -> Option<ControlKind> {
+fn best(controls: &[ControlResult], resolution: f64) -> Option<ControlKind> {
     let reaching = || controls.iter().filter(|turned| turned.reached == Reached::Zero);
-    let distance = |turned: &Turned| turned.confirmed.validation.rag_bias.value().abs();
+    let distance = |turned: &ControlResult| turned.confirmed.validation.rag_bias.value().abs();
     let least = reaching().map(distance).min_by(f64::total_cmp)?;
     let near = reaching().filter(|turned| distance(turned) <= least + resolution);
-    let utility = |turned: &Turned| turned.confirmed.ndcg10.unwrap_or(0.0);
+    let utility = |turned: &ControlResult| turned.confirmed.ndcg10.unwrap_or(0.0);
     near.max_by(|a, b| utility(a).total_cmp(&utility(b))).map(|turned| turned.control)
 }

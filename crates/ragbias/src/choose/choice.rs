@@ -26,7 +26,7 @@ pub struct ControlChoice {
     /// The system as it was.
     pub base: Confirmed,
     /// What each control came to.
-    pub controls: Vec<Turned>,
+    pub controls: Vec<ControlResult>,
     /// Controls that could not be made, with the reason.
     #[serde(default)]
     pub left_out: Vec<LeftOutControl>,
@@ -38,7 +38,7 @@ pub struct ControlChoice {
 
 /// One control, at the setting where R_b is closest to 0.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Turned {
+pub struct ControlResult {
     /// What was turned.
     pub control: ControlKind,
     /// To where.
@@ -123,7 +123,7 @@ pub struct Biases {
 
 impl ControlChoice {
     /// The control that was chosen.
-    pub fn turned(&self) -> Option<&Turned> {
+    pub fn turned(&self) -> Option<&ControlResult> {
         self.controls.iter().find(|turned| Some(turned.control) == self.chosen)
     }
 }

@@ -22,7 +22,9 @@ mod search;
 
 use bench::Bench;
 pub(crate) use choice::subject;
-pub use choice::{Biases, Confirmed, ControlChoice, LeftOutControl, Predicted, Reached, TrailStep, Turned};
+pub use choice::{
+    Biases, Confirmed, ControlChoice, ControlResult, LeftOutControl, Predicted, Reached, TrailStep,
+};
 pub use config::ChooseConfig;
 
 /// Chooses for every LLM of those parts of a run that have validation topics and a family, and writes `choice.json` into the run,

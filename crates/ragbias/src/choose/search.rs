@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_ends_the_second_is_tried_where_the_first_leads_away() {
+    fn the_second_extreme_is_tried_if_the_first_does_not_change_the_sign() {
         let (setting, reached, trail) =
             close(ControlKind::Projection, None, |alpha| 0.3 - 0.1 * (alpha - 1.0));
         assert_eq!((trail[1].setting, trail[2].setting, reached), (-3.0, 5.0, Reached::Zero));

@@ -1,8 +1,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::how::EMBEDDER;
-use super::{Control, ControlKind, How};
+use super::spec::EMBEDDER;
+use super::{Control, ControlKind, ControlSpec};
 use crate::family::Dial;
 use crate::{Embedded, Result};
 
@@ -18,9 +18,9 @@ impl Control for Merge {
         base.embedded_by(Arc::new(self.0.at(setting)?))
     }
 
-    fn save(&self, setting: f64, folder: &Path) -> Result<How> {
+    fn save(&self, setting: f64, folder: &Path) -> Result<ControlSpec> {
         self.0.save(setting, &folder.join(EMBEDDER))?;
         let training = self.0.training().to_owned();
-        Ok(How { merge: Some(setting), training: Some(training), ..How::of(EMBEDDER) })
+        Ok(ControlSpec { merge: Some(setting), training: Some(training), ..ControlSpec::of(EMBEDDER) })
     }
 }

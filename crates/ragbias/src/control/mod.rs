@@ -4,17 +4,17 @@ use std::path::Path;
 
 use crate::{Embedded, Result};
 
-mod how;
 mod kind;
 mod merge;
 mod projection;
 mod ranking;
+mod spec;
 
-pub use how::{Drawn, How, Moved};
 pub use kind::{ControlKind, UnknownControl};
 pub use merge::Merge;
 pub use projection::{Projection, direction_of_poles};
 pub use ranking::Draw;
+pub use spec::{ControlSpec, ProjectionSpec, RankingSpec};
 
 /// A setting that changes E_b continuously.
 pub trait Control: Send + Sync {
@@ -31,5 +31,5 @@ pub trait Control: Send + Sync {
     ///
     /// # Errors
     /// Failures of the file system.
-    fn save(&self, setting: f64, folder: &Path) -> Result<How>;
+    fn save(&self, setting: f64, folder: &Path) -> Result<ControlSpec>;
 }

@@ -5,7 +5,7 @@ use ragbias_core::{Embedder, Progress, Role, Verdict};
 use ragbias_embed::Projected;
 use serde_json::Value;
 
-use super::{Control, ControlKind, How, Moved};
+use super::{Control, ControlKind, ControlSpec, ProjectionSpec};
 use crate::embedding::embed_all;
 use crate::{Embedded, Error, Judged, Result};
 
@@ -29,10 +29,10 @@ impl Control for Projection {
         base.asked_by(Arc::new(Projected::onto_direction(embedder, &self.direction, setting as f32)?))
     }
 
-    fn save(&self, setting: f64, _: &Path) -> Result<How> {
+    fn save(&self, setting: f64, _: &Path) -> Result<ControlSpec> {
         let Self { base, direction, along } = self;
-        let moved = Moved { alpha: setting, along: along.clone(), direction: direction.clone() };
-        Ok(How { projection: Some(moved), ..How::of(base) })
+        let moved = ProjectionSpec { alpha: setting, along: along.clone(), direction: direction.clone() };
+        Ok(ControlSpec { projection: Some(moved), ..ControlSpec::of(base) })
     }
 }
 

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::{Control, ControlKind, Drawn, How};
+use super::{Control, ControlKind, ControlSpec, RankingSpec};
 use crate::{Embedded, Result, StochasticRanking};
 
 /// Draws from the nearest documents, at a temperature.
@@ -20,8 +20,8 @@ impl Control for Draw {
         Ok(base.ranked_by(StochasticRanking::at(setting, self.seed)))
     }
 
-    fn save(&self, setting: f64, _: &Path) -> Result<How> {
-        let drawn = Drawn { temperature: setting, seed: self.seed };
-        Ok(How { ranking: Some(drawn), ..How::of(&self.base) })
+    fn save(&self, setting: f64, _: &Path) -> Result<ControlSpec> {
+        let drawn = RankingSpec { temperature: setting, seed: self.seed };
+        Ok(ControlSpec { ranking: Some(drawn), ..ControlSpec::of(&self.base) })
     }
 }

@@ -270,7 +270,7 @@ impl<'a> Group<'a> {
         };
         let llm_biases = biases(|row| row.llm_bias);
         if llm_biases.len() < self.rows.len() {
-            return Err("no answer without context was scored, so that there is no L_b".into());
+            return Err("no answer without context was scored, so L_b is undefined".into());
         }
         let points =
             Points::new(biases(|row| Some(row.embedder_bias)), biases(|row| row.rag_bias)).map_err(text)?;
@@ -509,7 +509,7 @@ mod tests {
             row.llm_bias = None;
         }
         let fits = fit(&rows, &[], &FitConfig::default()).unwrap();
-        assert!(fits.fits.is_empty() && fits.left_out[0].reason.contains("there is no L_b"), "{fits:?}");
+        assert!(fits.fits.is_empty() && fits.left_out[0].reason.contains("L_b is undefined"), "{fits:?}");
     }
 
     #[test]

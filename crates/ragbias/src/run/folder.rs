@@ -106,7 +106,7 @@ impl RunFolder {
             return Ok(None);
         };
         // A damaged choice is refused where it is read.
-        let Ok(of) = serde_json::from_str::<Vec<OfRun>>(&text) else { return Ok(None) };
+        let Ok(of) = serde_json::from_str::<Vec<RunId>>(&text) else { return Ok(None) };
         let of = of.first().and_then(|choice| choice.run);
         if of == run.run {
             return Ok(None);
@@ -125,7 +125,7 @@ impl RunFolder {
 
 /// The run that something belongs to.
 #[derive(Deserialize)]
-struct OfRun {
+struct RunId {
     #[serde(default)]
     run: Option<ContentId>,
 }

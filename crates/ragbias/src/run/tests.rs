@@ -32,7 +32,7 @@ fn study(embedders: usize, questions: usize) -> Vec<PartResult> {
             embedder: format!("embedder {embedder}"),
             llm: (*llm).into(),
             axis: "gender".into(),
-            corpus: "made up".into(),
+            corpus: "synthetic".into(),
             split: "all".into(),
             question: format!("question {question}"),
             topic: topics[question].clone(),
@@ -52,7 +52,7 @@ fn study(embedders: usize, questions: usize) -> Vec<PartResult> {
             axis: "gender".into(),
             negative: "male".into(),
             positive: "female".into(),
-            data: "made up".into(),
+            data: "synthetic".into(),
             split: "all".into(),
             questions,
             embedder: format!("embedder {embedder}"),
@@ -77,7 +77,7 @@ fn study(embedders: usize, questions: usize) -> Vec<PartResult> {
 }
 
 fn manifest() -> Manifest {
-    let experiment = "name = 'made-up'\n[[part]]\naxis = 'gender'\ndata = 'gender'\nembedders = ['minilm']\nllms = ['a', 'b', 'c']";
+    let experiment = "name = 'synthetic'\n[[part]]\naxis = 'gender'\ndata = 'gender'\nembedders = ['minilm']\nllms = ['a', 'b', 'c']";
     Manifest {
         version: "0".into(),
         commit: None,

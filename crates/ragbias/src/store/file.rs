@@ -75,7 +75,7 @@ pub(super) fn inspect(path: &Path) -> Result<Found> {
         return Ok(Found::Nothing);
     }
     let refused = |found: String, hint| Err(Error::StoreRefused { path: path.into(), found, hint });
-    let another = "`store FILE` names another file, and a store is made where none is";
+    let another = "`store FILE` names another file; a new store is created where there is none";
     if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
         return refused("not an SQLite file, or its beginning is damaged".into(), another);
     }

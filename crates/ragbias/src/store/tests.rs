@@ -220,7 +220,7 @@ fn hints_fit_what_went_wrong() {
         (ffi::SQLITE_READONLY, "can be read but not written to"),
         (ffi::SQLITE_NOTADB, "this file is no store"),
         (ffi::SQLITE_CANTOPEN, "you may not write to it"),
-        (ffi::SQLITE_IOERR_FSYNC, "did not do what it was told"),
+        (ffi::SQLITE_IOERR_FSYNC, "an I/O error"),
     ] {
         assert!(hint(code).contains(expected), "{code}: {}", hint(code));
     }

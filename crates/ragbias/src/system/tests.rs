@@ -67,7 +67,7 @@ fn measure(config: MeasureConfig, corpus: &Corpus) -> Measured {
 }
 
 #[test]
-fn each_part_is_measured_where_it_stands() {
+fn each_stage_measures_its_own_bias() {
     let measured = measure(MeasureConfig::default(), &corpus());
     assert_eq!(measured.corpus_bias.value(), 0.0);
     assert_eq!(measured.embedder_bias.value(), 1.0);
@@ -133,7 +133,7 @@ fn scripted(axis: &str, answers: Vec<Answer>) -> Measured {
 }
 
 #[test]
-fn a_refusal_is_no_answer_whoever_it_names_and_a_cut_one_counts_where_a_pole_came() {
+fn a_refusal_is_not_scored() {
     let answers = vec![Answer::refused("I will not name Ada Lovelace"), Answer::cut("Marie Curie, who")];
     let measured = scripted("gender", answers);
     let bias = measured.rag_bias.unwrap();

@@ -16,7 +16,7 @@ pub(super) const EMBEDDER: &str = "embedder";
 /// How a control retrieves: its embedder, and the changes to questions and hits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct How {
+pub struct ControlSpec {
     /// Name of the embedder; for a merged one, `embedder`, a folder beside the file.
     pub embedder: String,
     /// Weight of the merge.
@@ -27,16 +27,16 @@ pub struct How {
     pub training: Option<String>,
     /// The change to questions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub projection: Option<Moved>,
+    pub projection: Option<ProjectionSpec>,
     /// The change to hits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ranking: Option<Drawn>,
+    pub ranking: Option<RankingSpec>,
 }
 
 /// Moves questions along a direction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Moved {
+pub struct ProjectionSpec {
     /// Factor of their component along it.
     pub alpha: f64,
     /// Description of the direction.
@@ -48,7 +48,7 @@ pub struct Moved {
 /// Draws hits.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Drawn {
+pub struct RankingSpec {
     /// Temperature of the softmax over their scores.
     pub temperature: f64,
     /// Seed, combined with each question's own.
@@ -58,7 +58,7 @@ pub struct Drawn {
 /// The fields of `control.json` that are read; the rest are measurements.
 #[derive(Deserialize)]
 struct File {
-    how: How,
+    how: ControlSpec,
     ids: Ids,
 }
 
@@ -67,7 +67,7 @@ struct Ids {
     base: ContentId,
 }
 
-impl How {
+impl ControlSpec {
     pub(super) fn of(embedder: &str) -> Self {
         Self { embedder: embedder.to_owned(), merge: None, training: None, projection: None, ranking: None }
     }
@@ -116,7 +116,7 @@ impl How {
         };
         let embedded = Embedded::new(corpus, workspace.embedder(embedder), backend, workspace)?;
         let embedded = match how.projection {
-            Some(Moved { alpha, direction, .. }) => {
+            Some(ProjectionSpec { alpha, direction, .. }) => {
                 let base = Arc::clone(embedded.embedder());
                 let moved = Projected::onto_direction(base, &direction, alpha as f32);
                 embedded.asked_by(Arc::new(moved.map_err(|error| wrong(message(&error)))?))?
@@ -124,7 +124,9 @@ impl How {
             None => embedded,
         };
         Ok(match how.ranking {
-            Some(Drawn { temperature, seed }) => embedded.ranked_by(StochasticRanking::at(temperature, seed)),
+            Some(RankingSpec { temperature, seed }) => {
+                embedded.ranked_by(StochasticRanking::at(temperature, seed))
+            }
             None => embedded,
         })
     }
