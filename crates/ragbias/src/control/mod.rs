@@ -33,3 +33,6 @@ pub trait Control: Send + Sync {
     /// Failures of the file system.
     fn save(&self, setting: f64, folder: &Path) -> Result<ControlSpec>;
 }
+
+#[cfg(test)]
+mod tests;

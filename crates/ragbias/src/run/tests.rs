@@ -92,6 +92,47 @@ fn manifest() -> Manifest {
 }
 
 #[test]
+fn a_run_is_read_as_it_was_written_and_refused_when_a_file_of_it_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = study(6, 40);
+    let fits = write(&RunFolder::open(folder.path()).unwrap(), manifest(), &results, &Silent).unwrap();
+    let saved = SavedRun::read(folder.path()).unwrap();
+    let outcomes: Vec<Outcome> = results.iter().flat_map(|result| result.measured.outcomes.clone()).collect();
+    assert_eq!(saved.outcomes().unwrap(), outcomes);
+    assert_eq!(saved.measurements().unwrap().len(), results.len());
+    let read = saved.results().unwrap();
+    for (read, written) in read.iter().zip(&results) {
+        let written = Measured { outcomes: Vec::new(), ..written.measured.clone() };
+        assert_eq!(read.measured, written);
+    }
+    assert_eq!(read.len(), results.len());
+    assert_eq!(saved.fits().unwrap(), fits);
+    assert!(!fits.fits.is_empty() && !fits.comparisons.is_empty());
+    assert!(saved.choices(folder.path()).unwrap().is_empty());
+
+    for (file, read) in [
+        (
+            "results.json",
+            &(|saved: &SavedRun| saved.results().err()) as &dyn Fn(&SavedRun) -> Option<crate::Error>,
+        ),
+        ("fit.json", &|saved| saved.fits().err()),
+        ("outcomes.parquet", &|saved| saved.outcomes().err()),
+        ("measurements.parquet", &|saved| saved.measurements().err()),
+    ] {
+        let path = folder.path().join(file);
+        let mut bytes = fs_err::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs_err::write(&path, bytes).unwrap();
+        let error = read(&saved).expect("a changed file is refused").to_string();
+        assert!(error.contains(file) && error.contains("not what was written here"), "{error}");
+        fs_err::remove_file(&path).unwrap();
+        let error = read(&saved).expect("a missing file is refused").to_string();
+        assert!(error.contains(&format!("it has no {file}")), "{error}");
+    }
+}
+
+#[test]
 fn every_question_of_a_run_larger_than_a_page_is_in_the_page_or_in_files_that_it_loads() {
     let folder = tempfile::tempdir().unwrap();
     let (embedders, questions) = (40, 250);
