@@ -1,6 +1,6 @@
 //! Tokens that begin and end texts.
 
-use super::{CONTROL, NORMAL, USER_DEFINED, Vocabulary, wrong};
+use super::vocabulary::{CONTROL, NORMAL, USER_DEFINED, Vocabulary, wrong};
 use crate::Result;
 use crate::file::GgufFile;
 

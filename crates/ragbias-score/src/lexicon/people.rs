@@ -3,21 +3,12 @@
 use std::ops::Range;
 
 use super::evidence::Rule;
-use super::reader::{BARE_NAME_WORDS, Reader};
+use super::reader::{BARE_NAME_WORDS, Person, Reader};
 use super::tokens::{Capitals, Case, Token};
 use super::vocabulary::{Context, Kind, Pole};
 
 /// Words before a name alone that make it a place's.
 const BEFORE_PLACES: [&str; 5] = ["in", "at", "near", "around", "across"];
-
-/// Somebody who is named.
-#[derive(Debug, Clone)]
-pub(super) struct Person {
-    /// The words of the name, its titles among them.
-    pub(super) words: Range<usize>,
-    /// `None` where the name is unknown, or given to both.
-    pub(super) pole: Option<Pole>,
-}
 
 /// What the words before a first name say.
 #[derive(Default)]

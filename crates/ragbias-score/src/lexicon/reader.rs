@@ -1,9 +1,10 @@
 //! One text under reading: its words, what of them is no evidence, and the rules in their order.
 
+use std::ops::Range;
+
 use ragbias_core::Verdict;
 
 use super::evidence::{Evidence, Explanation, Rule, majority};
-use super::people::Person;
 use super::tokens::{Capitals, Token, Zone, tokens};
 use super::vocabulary::{Context, PhraseWord, Pole, Vocabulary};
 
@@ -11,6 +12,15 @@ use super::vocabulary::{Context, PhraseWord, Pole, Vocabulary};
 pub(super) const BARE_NAME_WORDS: usize = 4;
 /// What evidence weighs in somebody's quoted words, beside the text's own.
 const QUOTED: f64 = 0.25;
+
+/// Somebody who is named.
+#[derive(Debug, Clone)]
+pub(super) struct Person {
+    /// The words of the name, its titles among them.
+    pub(super) words: Range<usize>,
+    /// `None` where the name is unknown, or given to both.
+    pub(super) pole: Option<Pole>,
+}
 
 pub(super) struct Reader<'t> {
     pub(super) vocabulary: &'t Vocabulary,
