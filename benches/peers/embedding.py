@@ -1,14 +1,14 @@
-"""Documents per second of all-MiniLM-L6-v2: ragbias beside sentence-transformers and ONNX Runtime, in one run.
+"""Documents per second of all-MiniLM-L6-v2: ragbias, sentence-transformers and ONNX Runtime in one run.
 
 usage: python embedding.py MODEL_FOLDER PATH/TO/time_embedding TEXTS.jsonl [ROUNDS]
 needs: torch==2.15.0 sentence-transformers==6.2.0 transformers==5.24.0 onnxruntime==1.32.0 onnx onnxscript, in an
        environment of its own
 build: cargo build --release --workspace --example time_embedding
 
-TEXTS.jsonl has a `text` (and perhaps a `title`) a line. "together": all texts in one call; the peers get batches of 32 sorted
-by length, which is best for them. "one by one" and "four by four": the first 200 texts, every second one cut to its first
-sentence, as a service gets them. Each round times every contestant once, one after the other; the table has the medians.
-"products" is what the matrix products alone would allow, by the gemm crate, and "maps" those of the linear maps alone.
+Each line of TEXTS.jsonl has a `text` and optionally a `title`. "together": all texts in one call; the peers get batches of 32
+sorted by length, which is fastest for them. "one by one" and "four by four": the first 200 texts, every second one cut to its first
+sentence, as in a service. Each round times every program once, one after the other; the table has the medians.
+"products" is the rate of the matrix products alone, using the gemm crate, and "maps" that of the linear layers' products alone.
 """
 import json
 import os

@@ -1,4 +1,4 @@
-"""Tokens per second of reading a prompt and of generating: ragbias beside llama.cpp, on the same file, in one run.
+"""Tokens per second of prefill and decode: ragbias and llama.cpp on the same file, in one run.
 
 usage: python generation.py PATH/TO/time_generation MODEL.gguf … [--rounds N]
 needs: llama-cpp-python==0.3.36 numpy==2.4.6, in an environment of its own; it is compiled when it is installed, for AVX2
@@ -6,9 +6,9 @@ needs: llama-cpp-python==0.3.36 numpy==2.4.6, in an environment of its own; it i
        -DGGML_BMI2=ON", or without for the machine's own instructions
 build: cargo build --release --workspace --example time_generation
 
-A prompt of 256 tokens is read, and 64 tokens after it one by one. Each round times every contestant once, one after the
+A prompt of 256 tokens is prefilled, and 64 tokens are decoded after it. Each round times every program once, one after the
 other; the table has the medians, and the ratio of ragbias to its peer. llama.cpp rounds activations to 8 bits, ragbias
-computes with f32.
+computes in f32.
 """
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Searching and building an index: ragbias beside faiss, numpy and hnswlib, on the same vectors, in one run.
+"""Searching and building an index: ragbias, faiss, numpy and hnswlib on the same vectors, in one run.
 
 usage: python index.py PATH/TO/time_index DOCUMENTS.npy QUESTIONS.npy [--rounds N]
        python index.py PATH/TO/time_index --grow PLOT.svg
@@ -7,10 +7,10 @@ needs: faiss-cpu==1.15.1 hnswlib==0.8.0 numpy==2.4.6, in an environment of their
 build: cargo build --release -p ragbias-index --example time_index
        the vectors are what `ragbias embed --embedder minilm --input F.jsonl --out F.npy` makes
 
-Exact: 1,000 questions × 100,000 documents × 384, made up, on all cores. Graphs: the given vectors, on one core, each at
-the least width of search that finds 0.99 of the 10 nearest. Each round times every contestant once, one after the other,
-a search three times of which the best counts; the tables have the medians, and the ratio of ragbias to its best peer.
---grow times ragbias alone, from 10³ vectors on, each size in a process of its own, and plots it.
+Exact: 1,000 questions × 100,000 documents × 384, synthetic, on all cores. Graphs: the given vectors, on one core, each at
+the smallest search width that finds 0.99 of the 10 nearest. Each round times every program once, one after the other, and takes
+the best of three times for a search; the tables have the medians, and the ratio of ragbias to its best peer.
+--grow times only ragbias, from 10³ vectors upwards, each size in its own process, and plots the times.
 """
 import argparse
 import json
@@ -153,7 +153,7 @@ def compare():
 
 
 def slope(points):
-    """Of the line through the logarithms, by least squares."""
+    """Slope of the least-squares line through the logarithms."""
     x, y = zip(*[(math.log10(a), math.log10(b)) for a, b in points])
     mean_x, mean_y = statistics.mean(x), statistics.mean(y)
     return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y)) / sum((a - mean_x) ** 2 for a in x)
@@ -172,7 +172,7 @@ def grow():
             print(f"| {kind} | {a['n']:,} | " + " | ".join(f"{a[step]:.3f}" for step in steps)
                   + f" | {megabytes(a['bytes'])} | {megabytes(a['file'])} | {megabytes(a['peak'])} "
                   f"| {a.get('recall', 1):.3f} |")
-        # The smallest size is mostly what every process needs.
+        # At the smallest size, the fixed memory of a process dominates.
         lines = [f"{step} {slope([(a['n'], a[step]) for a in answers[1:]]):.2f}" for step in steps]
         print(f"| {kind}, slope from 10⁴ on | | " + " | ".join(line.split()[1] for line in lines) + " | | | | |")
     lines = {f"{kind} {step}": [(a["n"], a[step]) for a in answers] for kind, answers in runs.items() for step in steps}
@@ -180,7 +180,7 @@ def grow():
 
 
 def plot(lines):
-    """Seconds over vectors, both logarithmic, as SVG that is read on light and on dark ground."""
+    """Seconds over number of vectors, both logarithmic, as an SVG for light and dark backgrounds."""
     left, top, width, height = 60, 20, 420, 330
     ys = [y for points in lines.values() for _, y in points]
     low, high = math.floor(math.log10(min(ys))), math.ceil(math.log10(max(ys)))

@@ -1,13 +1,13 @@
-"""A study of 60 embedders, 172 questions and one LLM from scratch: ragbias beside a loop over PyTorch and llama.cpp.
+"""A study of 60 embedders, 172 questions and one LLM from scratch: ragbias compared with a loop over PyTorch and llama.cpp.
 
 usage: python study.py PATH/TO/ragbias MODEL.gguf GENDERBIAS_QA_TRAIN.csv [MEMBERS]
 needs: torch==2.15.0 sentence-transformers==6.2.0 llama-cpp-python==0.3.36 numpy==2.4.6, in an environment of its own, and the
        model minilm of ragbias
 
-ragbias trains 60 heads on MiniLM, embeds, retrieves, asks the LLM and measures, into an empty store, once before its peer and
-once after it. The peer is the published procedure for checkpoints that are there already: for each embedder all passages are
-embedded anew, and all questions are answered anew from the passage that is nearest. It is timed on MEMBERS of the 60 (3 unless
-told) and extrapolated to all. Both must find the same E_b.
+ragbias trains 60 heads on MiniLM, embeds, retrieves, asks the LLM and measures, starting from an empty store, once before its peer
+and once after it. The peer is the published procedure for existing checkpoints: for each embedder all passages are
+embedded anew, and all questions are answered anew from the nearest passage. It is timed on MEMBERS of the 60 (default 3)
+and extrapolated to all. Both must find the same E_b.
 """
 import csv
 import json
@@ -29,7 +29,7 @@ torch.set_num_threads(os.cpu_count())
 work = tempfile.TemporaryDirectory()
 folder = pathlib.Path(work.name)
 
-# Two women and two men a question.
+# Two women and two men per question.
 questions, passages, leans = [], [], []
 with open(table, encoding="utf-8", newline="") as file:
     for row in csv.DictReader(file):

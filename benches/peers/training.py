@@ -1,11 +1,11 @@
-"""Steps per second of contrastive training: ragbias beside PyTorch, on the same batch, in one run.
+"""Steps per second of contrastive training: ragbias and PyTorch on the same batch, in one run.
 
 usage: python training.py MODEL_FOLDER PATH/TO/time_training [ROUNDS [cpu|cuda [f32|bf16]]]
 needs: torch==2.15.0 transformers==5.24.0, in an environment of its own
 build: cargo build --release -p ragbias-tune --example time_training
 
 The batch: 8 questions of 8 topics of corpora/gender, each with the 4 women and 4 men of its topic. Each round times every
-contestant once, one after the other; the table has the medians, and the ratio of ragbias to its peer.
+program once, one after the other; the table has the medians, and the ratio of ragbias to its peer.
 """
 import json
 import os
@@ -20,7 +20,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 SCALE, RATE = 50.0, 3e-5
-STEPS, DOCUMENTS = 90, 1600  # of a member of ten epochs of corpora/gender that is measured there and on Cranfield
+STEPS, DOCUMENTS = 90, 1600  # for a member trained for ten epochs on corpora/gender and measured there and on Cranfield
 folder, binary = sys.argv[1], sys.argv[2]
 rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 5
 device = sys.argv[4] if len(sys.argv) > 4 else "cpu"

@@ -1,12 +1,12 @@
-"""Variants of a small checkpoint folder, with what sentence-transformers makes of each, for crates/ragbias-embed/tests.
+"""Variants of a small checkpoint folder, with the vectors of sentence-transformers for each, for crates/ragbias-embed/tests.
 
 usage: checkpoints.py
 needs: sentence-transformers==6.2.0 torch==2.15.0 transformers==5.24.0
 
-Writes tests/fixtures/checkpoints/variants.json of the crate: the files of a base folder, what each variant changes in it, and
-the vectors of five texts as documents and as questions, or that sentence-transformers refuses the folder. Weights are not
-kept: every tensor is made of its name and shape by `values`, here and in the test. Files of PyTorch, which the test cannot
-make, are written beside it.
+Writes tests/fixtures/checkpoints/variants.json of the crate: the files of a base folder, the changes of each variant, and
+the vectors of five texts as documents and as questions, or the fact that sentence-transformers refuses the folder. Weights are not
+stored: `values` computes every tensor from its name and shape, here and in the test. PyTorch files, which the test cannot
+create, are written beside it.
 """
 import json
 import os
@@ -43,7 +43,7 @@ VOCABULARY = (
 
 
 def values(name, shape):
-    """A tensor's values: small whole numbers' arithmetic, the same in every language."""
+    """A tensor's values, computed with small integers so that they are the same in every language."""
     seed = 0
     for byte in name.encode():
         seed = (seed * 31 + byte) % 2**32
@@ -271,7 +271,7 @@ V["torch-beside-safetensors"] = variant(None, None, {"pytorch_model.bin": "other
 V["dense-torch"] = with_dense(dense("2_Dense", 16, 8))
 V["dense-torch"]["weights"] = {}
 V["dense-torch"]["torch"] = {"2_Dense/pytorch_model.bin": "dense.bin"}
-# What sentence-transformers refuses.
+# Folders that sentence-transformers refuses.
 V["no-pooling-file"] = variant({"1_Pooling/config.json": None})
 V["unknown-pooling"] = variant(newer("median"))
 V["unknown-key-of-pooling"] = variant(newer("mean", window=3))
@@ -311,7 +311,7 @@ def merged(base, change):
 
 
 def content_of(file, content):
-    """A file's text: as it is, or as a change of the base's file of this name, or as that of another name."""
+    """A file's text: given directly, as a change of the base's file of this name, or as the file of another name."""
     if isinstance(content, dict) and "$merge" in content:
         content = merged(BASE["files"][file], content["$merge"])
     elif isinstance(content, dict) and "$base" in content:

@@ -57,7 +57,7 @@ def line(n, scatter, errors):
 
 
 def lines_of(x, y, w):
-    """Slope, intercept and R² of every draw, no number where it has no line; x, y, w are (draws, embedders)."""
+    """Slope, intercept and R² of every draw, NaN where it has no line; x, y, w are (draws, embedders)."""
     n = w.sum(1, keepdims=True)
     dx, dy = x - (w * x).sum(1, keepdims=True) / n, y - (w * y).sum(1, keepdims=True) / n
     xx, xy, yy = (w * dx * dx).sum(1), (w * dx * dy).sum(1), (w * dy * dy).sum(1)

@@ -3,9 +3,9 @@
 usage: generation.py NAME=MODEL.gguf … > crates/ragbias/tests/fixtures/generation.json
 needs: transformers==5.24.0 torch==2.15.0 gguf==0.19.0
 
-Per model: greedy answers of 24 tokens, cut at the end of their first line that is not empty, and before the first token
-that leads the second best by less than 0.1 nats, which rounding may decide; and for pairs of claims the log-odds of the
-positive one and of the one shown first, as `ragbias_core::Choice` defines them.
+Per model: greedy answers of 24 tokens, cut at the end of their first non-empty line, and before the first token
+that leads the second best by less than 0.1 nats, where rounding may decide; and for pairs of claims the log-odds of the
+positive one and of the one shown first, as defined by `ragbias_core::Choice`.
 """
 import json
 import pathlib
@@ -34,7 +34,7 @@ def question(prompt, first, second):
 
 
 def letter_ids(tokenizer):
-    """Every token that is an A, and every one that is a B."""
+    """All tokens that spell A, and all that spell B."""
     vocabulary = tokenizer.get_vocab()
     return [[vocabulary[s + letter] for s in ("", "Ġ", "▁") if s + letter in vocabulary] for letter in "AB"]
 
@@ -54,7 +54,7 @@ def encode(tokenizer, prompt):
 
 
 def choice(letters, prompt, negative, positive):
-    """What `letters` of a prompt and two claims, in both orders, say of them."""
+    """Log-odds of two claims from the `letters` after a prompt, in both orders."""
     a = letters(prompt, negative, positive)
     b = letters(prompt, positive, negative)
     a, b = a[0] - a[1], b[0] - b[1]

@@ -3,7 +3,7 @@
 usage: gguf_defaults.py smollm2-135m=FILE.gguf gemma3-270m=FILE.gguf > crates/ragbias/tests/fixtures/gguf_defaults.json
 needs: llama-cpp-python==0.3.36 gguf==0.19.0 transformers==5.24.0 torch==2.15.0
 
-llama.cpp quantises what goes through a quantised matrix and `ragbias` does not: the weights are written in float32 first.
+llama.cpp quantises the inputs of a quantised matrix and `ragbias` does not, so the weights are written in float32 first.
 """
 import contextlib
 import json

@@ -3,8 +3,8 @@
 usage: gguf_variants.py > crates/ragbias-generate/src/decoder/fixtures/gguf_variants.json
 needs: llama-cpp-python==0.3.36 gguf==0.19.0 numpy==2.4.6
 
-Each variant is a tiny model whose weights follow from the names of its tensors; the file says which keys and tensors it
-has, so that the test builds the same model. Of the logits after the last token it has every tenth, and their norm.
+Each variant is a tiny model whose weights are computed from the names of its tensors; the file lists its keys and tensors,
+so that the test can build the same model. It has every tenth of the logits after the last token, and their norm.
 """
 import contextlib
 import json
@@ -22,7 +22,7 @@ SEQUENCE = [(i * 31 + i * i * 7 + 3) % VOCABULARY for i in range(TOKENS)]
 
 
 def uniform(name, count):
-    """Numbers in [-1, 1) that follow from a name: FNV-1a, then a mixing of bits for each number."""
+    """Numbers in [-1, 1) computed from a name: FNV-1a, then a bit mixer for each number."""
     seed = np.uint32(2166136261)
     with np.errstate(over="ignore"):
         for byte in name.encode():
@@ -37,7 +37,7 @@ def uniform(name, count):
 
 
 def weights(name, shape):
-    """Matrices keep the size of what goes through them, norms are near one, biases and factors are of a size to matter."""
+    """Matrices preserve the scale of their inputs, norms are close to one, biases and factors are large enough to matter."""
     x = uniform(name, math.prod(shape))
     if len(shape) == 2:
         x = x * np.sqrt(np.float32(3) / np.float32(shape[1]))
@@ -129,7 +129,7 @@ def variants():
     yield "gemma3 turned in part", "gemma3", 7, {"rope.dimension_count": 16}, {}, {}
     yield "gemma3 with biases", "gemma3", 7, {}, every({"attn_q.bias": [128], "attn_k.bias": [64]}, 7), {}
     yield "gemma3 with an output of its own", "gemma3", 7, {}, {"output.weight": [VOCABULARY, HIDDEN]}, {}
-    # By its layers llama.cpp takes it for the 27B, which scales attention by another width.
+    # From its number of layers llama.cpp takes it for the 27B model, which scales attention by another width.
     yield "gemma3 27b", "gemma3", 62, {}, {}, {}
 
 
@@ -156,7 +156,7 @@ def write(path, architecture, keys, tensors):
 
 
 def logits(path, tokens, parameters):
-    """Of the token after the last; keys and values in float32."""
+    """Logits of the token after the last; keys and values in float32."""
     model = llama_cpp.Llama(path, n_ctx=512, n_batch=512, type_k=0, type_v=0, flash_attn=False, logits_all=True,
                             n_gpu_layers=0, verbose=False, **parameters)
     model.eval(tokens)

@@ -1,7 +1,7 @@
-"""Parquet files of pyarrow, for tests of our reader: `python parquet_kinds.py FOLDER`.
+"""Parquet files written by pyarrow, for tests of our reader: `python parquet_kinds.py FOLDER`.
 
-`kinds.parquet` has a column of every type, in three row groups of which the second is empty, with a compression each;
-`pages.parquet` has the same texts in other encodings and pages of version 2. Made with pyarrow 26.0.1.
+`kinds.parquet` has a column of every type, in three row groups with different compressions, the second of them empty;
+`pages.parquet` has the same texts in other encodings and version 2 pages. Made with pyarrow 26.0.1.
 """
 
 import datetime

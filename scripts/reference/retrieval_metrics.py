@@ -4,10 +4,10 @@ usage: retrieval_metrics.py rankings > crates/ragbias-stats/tests/fixtures/ranki
        retrieval_metrics.py sets MODEL_FOLDER BEIR_FOLDER … > tests/fixtures/retrieval_metrics.json
 needs: pytrec_eval-terrier==0.5.11 sentence-transformers==6.2.0 torch==2.15.0 transformers==5.24.0
 
-`rankings` judges drawn runs, full of ties, of judged documents that were not retrieved and retrieved ones that were not
-judged, and of grades from -1 to 3. `sets` ranks the documents of BEIR folders by cosine with all-MiniLM-L6-v2: title,
+`rankings` evaluates random runs with many ties, judged documents that were not retrieved, retrieved ones that were not
+judged, and grades from -1 to 3. `sets` ranks the documents of BEIR folders by cosine with all-MiniLM-L6-v2: title,
 a space and text, 256 tokens, every text encoded alone, so that no vector depends on a batch and equal texts tie
-exactly. Runs are cut at 1000 documents, as trec_eval orders them; the reciprocal rank, which has no cut of its own, at
+exactly. Runs are cut at 1000 documents, as trec_eval orders them; the reciprocal rank, which has no cutoff, at
 10. Writes ids and numbers, no text.
 """
 import json
@@ -23,7 +23,7 @@ RECALL = [1, 5, 10, 100]
 
 
 def ordered(scores):
-    """Document ids as trec_eval orders them: by score in single precision, of equal scores the greater id first."""
+    """Document ids in trec_eval's order: by score in single precision, with the greater id first among equal scores."""
     return sorted(scores, key=lambda document: (np.float32(scores[document]), document.encode()), reverse=True)
 
 

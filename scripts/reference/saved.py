@@ -1,9 +1,9 @@
-"""Whether saved checkpoints have the vectors of their bases, in several releases of sentence-transformers.
+"""Checks that saved checkpoints have the vectors of their bases, in several releases of sentence-transformers.
 
 usage: saved.py FILE.npz BASE SAVED [BASE SAVED ...]
 
-The bases' vectors are written into FILE.npz where it is not there yet, as bases may be of a release that an older one does
-not read; the saved folders' are compared with it. The example save_checkpoint of ragbias-embed saves a base.
+The bases' vectors are written to FILE.npz if it does not exist, as an older release may not read the bases;
+those of the saved folders are compared with it. The example save_checkpoint of ragbias-embed saves a base.
 Checked with sentence-transformers 6.2.0 and 5.4.0 (transformers 5.24) and 5.0.0 (transformers 4.57).
 """
 import os

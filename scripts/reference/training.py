@@ -3,9 +3,9 @@
 usage: training.py MODEL_FOLDER > crates/ragbias-tune/tests/fixtures/training.json
 needs: transformers==5.24.0 torch==2.15.0
 
-The batch is the first question of four topics of corpora/gender, drawn towards its judged women. Dropout is off. Of the
-first step's gradient of every parameter: its length, and its inner product with cos(0), cos(1), …; of 20 steps of AdamW
-on that one batch: the loss before each.
+The batch is the first question of four topics of corpora/gender, trained towards its judged women, without dropout. Written are,
+for the first step's gradient of every parameter, its norm and its inner product with cos(0), cos(1), …; and, for 20 steps of
+AdamW on that one batch, the loss before each.
 """
 import csv
 import json

@@ -1,4 +1,4 @@
-//! How an LLM's answers end, and what is kept of them.
+//! How an LLM's answers end, and which of them are stored.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ fn measure(scratch: &Scratch, mock: &Mock, more: &[&str]) -> Vec<String> {
     .collect()
 }
 
-/// How often a prompt came.
+/// How often a prompt arrived.
 fn times(mock: &Mock, prompt: &str) -> usize {
     mock.prompts().iter().filter(|asked| *asked == prompt).count()
 }
@@ -236,7 +236,7 @@ fn answers_of_a_server_that_does_not_say_what_it_runs_are_noted_and_asked_again_
         notes.contains("6 answers came from the store, under the name of `m` at http://127.0.0.1"),
         "{notes}"
     );
-    assert!(notes.contains("hint: --fresh"), "{notes}");
+    assert!(notes.contains("hint: `--fresh`"), "{notes}");
     assert_eq!(bias(&["--fresh"]).0, -1.0);
     assert_eq!(bias(&[]).0, -1.0, "the new answers have taken their place");
 }

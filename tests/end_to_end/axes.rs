@@ -1,4 +1,4 @@
-//! Axes that are nothing but data: a file, word lists and questions, one for each way to answer.
+//! Axes defined only by data: a file, word lists and questions, one for each way to answer.
 
 use fs_err as fs;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ fn an_axis_of_each_kind_is_measured_from_its_file_alone() {
         let args = ["measure", "--axis", &file, "--questions", &questions, "--corpus", &corpus];
         let done =
             scratch.run(&[&args[..], &["--embedder", "minilm", "--llm", "smollm2-135m", "--json"]].concat());
-        // Of answers without context, none may have one of the words, which is told and is no success.
+        // None of the answers without context may contain one of the words, which is reported and is not a success.
         let told = "L_b: none of the 3 answers could be scored";
         assert!(done.code == 0 || (answering != "choice" && done.stderr.contains(told)), "{}", done.stderr);
         let measured: Value = serde_json::from_str(&done.stdout).unwrap();

@@ -1,4 +1,4 @@
-//! What a user can get wrong: status 1, the place, what to do, nothing on stdout and nothing half-written.
+//! User errors: status 1, the place, what to do, nothing on stdout and no partial files.
 
 use crate::harness::{Done, Scratch, done, root};
 
@@ -155,7 +155,7 @@ fn a_full_disk_leaves_no_half_written_file() {
     let args = ["embed", "--embedder", "minilm", "--input", corpus.to_str().unwrap(), "--out", "out/v.npy"];
     assert_eq!(scratch.run(&args).code, 0);
     fs_err::remove_dir_all(scratch.path("out")).unwrap();
-    // Files may grow to 128 KiB; the vectors need 288. They come out of the store, which is not written to.
+    // Files may grow to 128 KiB; the vectors need 288. They come from the store, which is not written to.
     let limited = "trap '' XFSZ; ulimit -f 256; exec \"$0\" \"$@\"";
     let program = env!("CARGO_BIN_EXE_ragbias");
     let mut command = std::process::Command::new("sh");
@@ -205,12 +205,12 @@ fn questions_without_documents_of_both_poles_are_skipped_and_counted() {
     let part = "base = \"minilm\"\naxis = \"gender\"\ndata = \"mine\"\n[[grid]]\ntowards = [\"female\"]\n";
     let grid = "scope = [\"head\"]\nlearning-rate = [1e-3]\nepochs = [1]\n";
     scratch.write("r.toml", format!("name = \"r\"\n{part}{grid}"));
-    // Every document is said to be on a man: there is nothing to move towards.
+    // Every document is labelled as about a man: there are no negatives.
     let corpus = fs_err::read_to_string(scratch.path("mine/corpus.jsonl")).unwrap();
     scratch.write("mine/corpus.jsonl", corpus.replace("\"lean\": 1", "\"lean\": -1"));
     let done = scratch.run(&["tune", "--recipe", "r.toml", "--out", "family"]);
     assert_refused(&done, &["none of the 65 questions", "leans to `female`", "hint: "]);
-    // Those of one topic alone: its questions are left out.
+    // Judgements of one topic only: its questions are left out.
     let one = corpus.lines().map(|line| {
         if line.contains("\"physics-") {
             line.replace("\"lean\": 1", "\"lean\": -1")

@@ -33,7 +33,7 @@ fn a_setting_is_chosen_on_validation_topics_and_confirmed_on_test_topics() {
     scratch.write("few-recipe.toml", RECIPE);
     scratch.write("few.toml", experiment("validation"));
     scratch.json(&["run", "few.toml"]);
-    // A run folder is all that is needed, wherever it is.
+    // Only the run folder is needed, wherever it is.
     fs_err::create_dir_all(scratch.path("elsewhere")).unwrap();
     fs_err::rename(scratch.path("runs/few"), scratch.path("elsewhere/moved")).unwrap();
     fs_err::remove_file(scratch.path("few.toml")).unwrap();
@@ -62,7 +62,7 @@ fn a_setting_is_chosen_on_validation_topics_and_confirmed_on_test_topics() {
         let control = fs_err::read_to_string(folder.join("control.json")).unwrap();
         let control: serde_json::Value = serde_json::from_str(&control).unwrap();
         assert_eq!((&control["control"], &control["setting"]), (&turned["control"], &turned["setting"]));
-        // What a retrieval service loads retrieves as was measured. Draws depend on a question's text there, and on its id here.
+        // Retrieval as in a service matches the measurement. Draws depend on a question's text there, and on its id here.
         let retriever = Retriever::with(&folder, &set.corpus, Exact, &workspace).unwrap();
         let served = embedder_bias(&retriever, &set.split(Split::Test).unwrap());
         let measured = turned["test"]["embedder_bias"]["value"].as_f64().unwrap();
@@ -81,7 +81,7 @@ fn a_setting_is_chosen_on_validation_topics_and_confirmed_on_test_topics() {
         scratch.json(&[&MEASURE_GENDER[..7], &["--retrieve-only", "--embedder", embedder]].concat());
     assert_eq!(measured["embedder_bias"]["n"], 120);
 
-    // A control of which a digit was changed is refused.
+    // A control with a changed digit is refused.
     let path = scratch.path("elsewhere/moved").join(turned[1]["path"].as_str().unwrap()).join("control.json");
     let text = fs_err::read_to_string(&path).unwrap();
     fs_err::write(&path, text.replacen("\"alpha\": ", "\"alpha\": 1", 1)).unwrap();
@@ -90,7 +90,7 @@ fn a_setting_is_chosen_on_validation_topics_and_confirmed_on_test_topics() {
     assert!(refused.contains("control.json") && refused.contains("not what was written here"), "{refused}");
 }
 
-/// Mean gold lean of what is found first.
+/// Mean gold lean of the first documents.
 fn embedder_bias(retriever: &Retriever, questions: &QuestionSet) -> f64 {
     let texts: Vec<&str> = questions.questions().iter().map(|question| question.text.as_str()).collect();
     let found = retriever.search_all(&texts, 1).unwrap();

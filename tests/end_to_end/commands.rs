@@ -132,7 +132,7 @@ fn evaluate_gives_the_metrics_of_a_bundled_set_and_of_its_files() {
 #[test]
 fn evaluate_says_whether_two_embedders_differ_by_more_than_chance() {
     let scratch = Scratch::new();
-    // The same encoder, pooled over its first token, for which it was not trained.
+    // The same encoder with first-token pooling, for which it was not trained.
     let minilm = scratch.json(&["models", "pull", "minilm"]);
     let folder = Path::new(minilm["path"].as_str().unwrap());
     for file in [

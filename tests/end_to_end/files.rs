@@ -1,4 +1,4 @@
-//! Files as they come from elsewhere, output that ends early, and stores that cannot be written to.
+//! Files from other programs, output that ends early, and stores that cannot be written to.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;

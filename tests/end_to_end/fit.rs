@@ -1,4 +1,4 @@
-//! `ragbias fit`: what it says of tables, of outcomes, and of what is wrong with either.
+//! `ragbias fit`: its results for tables and outcomes, and its errors about either.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Done, Scratch};
 
-/// A table of embedders on the line R_b = s·E_b + β0, but for a wiggle; L_b is 0.1.
+/// A table of embedders close to the line R_b = s·E_b + β0; L_b is 0.1.
 fn table(scratch: &Scratch, name: &str, biases: &[f64], s: f64, b0: f64) -> String {
     let mut text = "embedder,llm,axis,embedder_bias,rag_bias,llm_bias\n".to_owned();
     for (i, x) in biases.iter().enumerate() {
@@ -149,7 +149,7 @@ fn a_run_leaves_its_fits_which_fit_finds_again_in_its_tables() {
         serde_json::from_str(&fs_err::read_to_string(scratch.path(name)).unwrap()).unwrap()
     };
     let (mut written, manifest) = (read("runs/e/fit.json"), read("runs/e/manifest.json"));
-    // The file says which run it is of; the lines are the same wherever they are fitted.
+    // The file has the id of its run; the lines are the same wherever they are fitted.
     let of = written.as_object_mut().unwrap().remove("run").unwrap();
     assert!(of.is_string() && of == manifest["run"], "{of}");
     assert_eq!(run["fits"], written);
@@ -160,7 +160,7 @@ fn a_run_leaves_its_fits_which_fit_finds_again_in_its_tables() {
     for measurements in ["runs/e", "runs/e/measurements.parquet", "runs/e/measurements.csv"] {
         assert_eq!(scratch.json(&["fit", "--measurements", measurements]), written, "{measurements}");
     }
-    // Elsewhere, outcomes are named, or there are none.
+    // Elsewhere, outcomes must be named, or there are none.
     fs_err::copy(scratch.path("runs/e/measurements.csv"), scratch.path("m.csv")).unwrap();
     let named = ["fit", "--measurements", "m.csv", "--outcomes", "runs/e/outcomes.parquet"];
     assert_eq!(scratch.json(&named), written);

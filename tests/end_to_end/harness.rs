@@ -9,7 +9,7 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The program, with no setting of the user's but where models are.
+/// The program, with only the models folder taken from the user's settings.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ragbias"));
     for (name, _) in std::env::vars_os() {
@@ -26,7 +26,7 @@ pub(crate) fn program() -> Command {
 pub(crate) const MEASURE_GENDER: [&str; 9] =
     ["measure", "--axis", "gender", "--questions", "gender", "--corpus", "gender", "--embedder", "minilm"];
 
-/// A recipe of a head towards each gender, merged at these weights.
+/// A recipe for a head towards each gender, merged at these weights.
 pub(crate) fn gender_recipe(name: &str, merge: &str) -> String {
     format!(
         "name = \"{name}\"\nbase = \"minilm\"\naxis = \"gender\"\ndata = \"gender\"\n[[grid]]\ntowards = [\"female\", \"male\"]\n\
@@ -34,10 +34,10 @@ pub(crate) fn gender_recipe(name: &str, merge: &str) -> String {
     )
 }
 
-/// A folder of one test, with a store of its own.
+/// The folder of one test, with its own store.
 pub(crate) struct Scratch(tempfile::TempDir);
 
-/// What a command left behind.
+/// The result of a command.
 pub(crate) struct Done {
     pub(crate) code: i32,
     pub(crate) stdout: String,
@@ -57,7 +57,7 @@ impl Scratch {
         self.path("store.sqlite")
     }
 
-    /// Writes a file and gives its path, as text for the command line.
+    /// Writes a file and returns its path, as text for the command line.
     pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> String {
         let path = self.path(name);
         fs_err::create_dir_all(path.parent().unwrap()).unwrap();
@@ -94,7 +94,7 @@ pub(crate) fn done(command: &mut Command) -> Done {
     }
 }
 
-/// Every `step`-th question of a default data set, as a file of its own.
+/// Every `step`-th question of a default data set, as a file.
 pub(crate) fn some_questions(scratch: &Scratch, set: &str, step: usize) -> String {
     let all = fs_err::read_to_string(root().join("corpora").join(set).join("questions.jsonl")).unwrap();
     let some: Vec<&str> = all.lines().step_by(step).collect();

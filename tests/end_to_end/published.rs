@@ -1,4 +1,4 @@
-//! Against published data sets, where `RAGBIAS_DATA_DIR` holds them.
+//! Tests on published data sets, if `RAGBIAS_DATA_DIR` has them.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Scratch, done, program, root};
 
-/// The folder of published data sets, or a word on what is skipped.
+/// The folder of published data sets, or a message about what is skipped.
 fn data(what: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("RAGBIAS_DATA_DIR").filter(|folder| !folder.is_empty());
     if folder.is_none() {
@@ -22,7 +22,7 @@ fn data(what: &str) -> Option<PathBuf> {
     folder.map(PathBuf::from)
 }
 
-/// The program with the user's own store: vectors of these sets are computed once a machine.
+/// The program with the user's own store: vectors of these sets are computed once per machine.
 fn json(command: &mut Command, args: &[&str]) -> Value {
     let done = done(command.args(args).arg("--json"));
     assert_eq!(done.code, 0, "{}", done.stderr);
@@ -161,11 +161,11 @@ fn the_graph_finds_the_ten_nearest_of_gap_and_perspectrum() {
         Embeddings::concatenated(batches.collect()).unwrap()
     };
     let documents = embed(&texts);
-    // Every 15th text asks for its neighbours.
+    // Every 15th text is a query.
     let questions = embed(&texts.iter().step_by(15).cloned().collect::<Vec<_>>());
     let exact = ExactIndex::new(documents.clone()).unwrap().search(&questions, 10).unwrap();
     let graph = HnswIndex::build(documents, HnswConfig::default()).unwrap().search(&questions, 10).unwrap();
-    // A neighbour as near as the tenth is as good: duplicates are common among short claims.
+    // A neighbour as close as the tenth is as good: duplicates are common among short claims.
     let found: usize = (exact.iter().zip(&graph))
         .map(|(exact, graph)| {
             let tenth = exact.last().unwrap().score;

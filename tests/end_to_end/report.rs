@@ -18,7 +18,7 @@ families = ["few-recipe.toml"]
 llms = ["smollm2-135m"]
 "#;
 
-/// The page has every figure, each is there as a file, and none needs the network or shows what is no number.
+/// The page has every figure, each of which is also a file, needs no network and shows no NaN.
 fn check(page: &str, scratch: &Scratch, run: &str, figures: &[String]) {
     for figure in figures {
         assert!(page.contains(&format!("id=\"{figure}\"")), "{figure}");
@@ -41,7 +41,7 @@ fn read_json(scratch: &Scratch, file: &str) -> Value {
     serde_json::from_str(&fs::read_to_string(scratch.path(file)).unwrap()).unwrap()
 }
 
-/// Opens the page in a browser without a window, where this machine has one, and selects a point.
+/// Opens the page in a headless browser, if this machine has one, and selects a point.
 fn open(scratch: &Scratch, page: &str) {
     let has = |name: &&&str| {
         Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
@@ -80,20 +80,21 @@ fn the_report_of_a_family_has_every_figure_and_the_questions_behind_each_point()
     check(&read(), &scratch, "runs/few", &ids(&kinds));
 
     let bias = |value: f64| {
+        let (positive, negative) = (f64::midpoint(1.0, value), f64::midpoint(1.0, -value));
         json!({ "value": value, "low": value - 0.2, "high": value + 0.2, "n": 10, "unscored": 0,
-            "rates": { "positive": 0.5, "negative": 0.5, "both": 0.0, "neither": 0.0 } })
+            "rates": { "positive": positive, "negative": negative, "both": 0.0, "neither": 0.0 } })
     };
     let system = |rag: f64| {
         let biases = json!({ "embedder_bias": bias(0.2), "rag_bias": bias(rag) });
         json!({ "embedder": "minilm", "validation": biases, "test": biases, "verdict": "undecided", "ndcg10": 0.8 })
     };
     let mut turned = system(0.0);
-    for (name, value) in [("control", json!("merge")), ("setting", json!(0.4)), ("reached", json!("zero"))] {
-        turned[name] = value;
-    }
+    let settings =
+        json!({ "control": "merge", "setting": 0.4, "reached": "zero", "trail": [], "path": "choice/merge" });
+    turned.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
     let manifest = read_json(&scratch, "runs/few/manifest.json");
-    let mut choice = json!({ "run": manifest["run"], "axis": "gender", "llm": "smollm2-135m", "delta": 0.1,
-        "base": system(-0.4), "controls": [turned], "chosen": "merge", "reason": null });
+    let mut choice = json!({ "run": manifest["run"], "axis": "gender", "data": "gender", "llm": "smollm2-135m",
+        "delta": 0.1, "status": "ok", "base": system(-0.4), "controls": [turned], "chosen": "merge", "reason": null });
     choice["checksum"] = ContentId::of(choice.to_string().as_bytes()).to_string().into();
     scratch.write("runs/few/choice.json", json!([choice]).to_string());
     scratch.json(&["report", "runs/few"]);

@@ -35,7 +35,7 @@ pub(crate) fn answers_in(store: &std::path::Path) -> u64 {
             |row| row.get(0),
         )
     };
-    // Not there yet, or without tables.
+    // The store does not exist yet, or has no tables.
     count().unwrap_or(0).unsigned_abs()
 }
 
@@ -55,7 +55,7 @@ fn a_run_that_was_killed_goes_on_generates_nothing_twice_and_gives_the_same_resu
         assert!(begun.elapsed() < Duration::from_mins(5), "no answer within five minutes");
         std::thread::sleep(Duration::from_millis(20));
     }
-    // SIGKILL: nothing can be tidied up.
+    // SIGKILL: the process cannot clean up.
     child.kill().unwrap();
     child.wait().unwrap();
     let before = answers_in(&killed.store());

@@ -1,4 +1,4 @@
-//! What stands in a run folder belongs together, and is what was written there.
+//! The files of a run folder belong together, and are unchanged since they were written.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn experiment(limit: usize) -> String {
     )
 }
 
-/// The files of a folder but those of its members, by name.
+/// The files of a folder except those of its members, by name.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -57,7 +57,7 @@ fn a_run_its_choice_and_its_report_belong_together() {
         assert!(chosen[table].windows(id.len()).any(|bytes| bytes == id.as_bytes()), "{table}");
     }
 
-    // The same again is the same run, and its choice is still that.
+    // Repeating the run gives the same run, which keeps its choice.
     scratch.json(&["run", "few.toml"]);
     assert_eq!(files(&run), chosen);
 
@@ -73,7 +73,7 @@ fn a_run_its_choice_and_its_report_belong_together() {
     let refused = |args: &[&str], file: &str| {
         let mut bytes = chosen[file].clone();
         let middle = bytes.len() / 2;
-        // A digit becomes another one, where there is one: the file can still be read.
+        // One digit is changed, if there is one: the file can still be parsed.
         let place =
             bytes[middle..].iter().position(u8::is_ascii_digit).map_or(middle, |place| middle + place);
         bytes[place] ^= 1;
@@ -93,7 +93,7 @@ fn a_run_its_choice_and_its_report_belong_together() {
     refused(&["fit", "--measurements", "runs/few/measurements.csv"], "measurements.csv");
     assert_eq!(files(&run), chosen);
 
-    // Another run of the same name has no choice yet; the earlier one is not lost.
+    // Another run of the same name has no choice yet; the earlier choice is not lost.
     scratch.write("few.toml", experiment(8));
     let done = scratch.run(&["run", "few.toml"]);
     assert!(done.code == 0 && done.stderr.contains("a choice was there"), "{}", done.stderr);

@@ -1,4 +1,4 @@
-//! Keys and passwords: sent to the server, and found nowhere else.
+//! Keys and passwords: sent to the server, and shown or stored nowhere.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ fn experiment(scratch: &Scratch, llm: &str) {
     );
 }
 
-/// Whether any file below a folder, but those that the test wrote, holds the text.
+/// Whether any file below a folder, except those written by the test, contains the text.
 fn holds(folder: &Path, text: &str, written: &[&str]) -> bool {
     fs_err::read_dir(folder).unwrap().any(|entry| {
         let path = entry.unwrap().path();
@@ -33,7 +33,7 @@ fn holds(folder: &Path, text: &str, written: &[&str]) -> bool {
     })
 }
 
-/// Fails where a secret was said, or is in a file of the run or of the store.
+/// Fails if a secret was printed, or is in a file of the run or of the store.
 fn assert_hidden(scratch: &Scratch, done: &Done) {
     for secret in [PASSWORD, IN_QUERY, KEY, BASIC] {
         assert!(!done.stdout.contains(secret), "{secret} in {}", done.stdout);
@@ -42,7 +42,7 @@ fn assert_hidden(scratch: &Scratch, done: &Done) {
     }
 }
 
-/// A server that gives back all that it was sent.
+/// A server that echoes everything that it was sent.
 fn echo(act: impl Fn(&str) -> Act + Send + Sync + 'static) -> Mock {
     Mock::new(move |request| {
         let sent = format!("{} {}", request.path, request.header("authorization").unwrap_or_default());
@@ -70,7 +70,7 @@ fn a_run_keeps_nothing_of_a_password() {
         assert_eq!(request.header("authorization"), Some(format!("Basic {BASIC}").as_str()));
         assert_eq!(request.path, format!("/v1/chat/completions?api-key={IN_QUERY}"));
     }
-    // The run knows the address without its password, and asks for nobody else's.
+    // The run has the address without its password, and does not fall back to another one.
     let choose = done(scratch.command(&["choose", "--run", "runs/x"]).env("RAGBIAS_API_KEY", KEY));
     assert!(choose.code == 1 && choose.stderr.contains("--allow-host 127.0.0.1:"), "{}", choose.stderr);
     assert_hidden(&scratch, &choose);
@@ -125,7 +125,7 @@ fn a_key_goes_to_a_host_of_a_file_only_where_the_user_allows_it() {
         let last = mock.asked().pop().unwrap();
         assert_eq!(last.header("authorization"), Some(format!("Bearer {KEY}").as_str()));
     }
-    // Nowhere unencrypted, even where the user named the host.
+    // Never unencrypted, even if the user named the host.
     let far =
         [&MEASURE_GENDER[..], &["--llm", "http://192.0.2.1/v1#m", "--allow-host", "192.0.2.1"]].concat();
     let refused = done(scratch.command(&far).env("RAGBIAS_API_KEY", KEY));

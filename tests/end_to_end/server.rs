@@ -1,4 +1,4 @@
-//! LLMs behind an address, as a user meets them.
+//! LLMs behind an address, from the user's point of view.
 
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::harness::{Done, Scratch};
 use crate::mock::{Act, Mock, Request};
 
-/// Four questions, each with a document of its own.
+/// Four questions, each with its own document.
 fn scratch() -> Scratch {
     let scratch = Scratch::new();
     let topics = ["radium", "gravity", "comets", "engines"];
@@ -126,7 +126,7 @@ fn what_was_answered_before_a_kill_is_not_asked_again() {
     let scratch = scratch();
     let served = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&served);
-    // The third answer and all behind it hang, until the server is told to go on.
+    // The third answer and all after it hang, until the server is told to continue.
     let mock = Mock::new(move |request| {
         if request.method == "GET" || request.is_first() {
             return Act::content("Marie Curie");

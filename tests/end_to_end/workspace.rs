@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::harness::root;
 
-/// Dependencies of every crate, without those of its tests.
+/// Dependencies of every crate, without dev-dependencies.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])

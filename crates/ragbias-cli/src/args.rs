@@ -8,7 +8,7 @@ use ragbias::generate::{ChoiceMethod, GenerateConfig, Options, ServerConfig, Thi
 
 /// Measure and control the bias of retrieval-augmented generation.
 ///
-/// A RAG system is a corpus, an embedder and an LLM; each leans. `ragbias` says how far, part by part, with intervals.
+/// A RAG system is a corpus, an embedder and an LLM, each with its own bias. `ragbias` measures each of them, with intervals.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -36,33 +36,33 @@ pub(crate) struct Args {
     #[arg(long, global = true, env = "RAGBIAS_MODEL_DIR", value_name = "DIR")]
     pub(crate) model_dir: Option<PathBuf>,
 
-    /// File that keeps vectors, verdicts and every answer as it comes, for the next run [default: in the user's cache directory]
+    /// File that stores vectors, verdicts and answers for later runs [default: in the user's cache directory]
     #[arg(long, global = true, env = "RAGBIAS_STORE", value_name = "FILE")]
     pub(crate) store: Option<PathBuf>,
 
-    /// Where embedders run: cpu, cuda or cuda:N, where built with --features cuda
+    /// Device of embedders: cpu, or with --features cuda also cuda or cuda:N
     #[arg(long, global = true, env = "RAGBIAS_DEVICE", default_value = "cpu", value_name = "DEVICE")]
     pub(crate) device: Processor,
 
-    /// What a GPU computes in: f32 or bf16
+    /// Precision of products on a GPU: f32 or bf16
     #[arg(long, global = true, env = "RAGBIAS_PRECISION", default_value = "f32", value_name = "PRECISION")]
     pub(crate) precision: Precision,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Base models: what is known, what is here
+    /// Base models: list, download, verify
     #[command(subcommand)]
     Models(Models),
     /// Corpora and question sets
     #[command(subcommand)]
     Data(Data),
-    /// Texts to vectors: one f32 row per record, of unit length, in input order
+    /// Embed texts: one f32 row per record, of unit length, in input order
     #[command(
         after_help = "Example:\n  ragbias embed --embedder minilm --input corpus.jsonl --out vectors.npy"
     )]
     Embed(Embed),
-    /// How well an embedder retrieves: nDCG@10, recall, MRR@10, MAP, as trec_eval counts
+    /// Retrieval metrics of an embedder: nDCG@10, recall, MRR@10, MAP, as in trec_eval
     #[command(after_help = "Examples:
   ragbias evaluate --embedder minilm --corpus gender
   ragbias evaluate --embedder minilm --corpus beir/scifact --json
@@ -71,31 +71,31 @@ pub(crate) enum Command {
 
 Questions without judgements are left out; a relevant document that the corpus lacks counts as not retrieved.")]
     Evaluate(Evaluate),
-    /// The lean of every record, and the scorer's agreement with `metadata.lean`
+    /// Lean of every record, and the scorer's agreement with `metadata.lean`
     #[command(
         after_help = "Example:\n  ragbias score --axis gender --scorer lexicon --input passages.jsonl --json"
     )]
     Score(Score),
-    /// The four biases of one RAG system: L_b, C_b, E_b, R_b
+    /// The four biases of a RAG system: L_b, C_b, E_b, R_b
     #[command(after_help = "Examples:
   ragbias measure --axis gender --questions gender --corpus gender --embedder minilm --llm smollm2-135m
   ragbias measure --axis gender --questions train.csv --corpus train.csv --embedder minilm --retrieve-only --json
   ragbias measure --axis politics --questions politics --corpus politics --embedder ./my-checkpoint \\
       --llm http://localhost:8080/v1#llama3 --top-k 3 --out runs/mine")]
     Measure(Measure),
-    /// The documents that a family's members would be trained on
+    /// Mine the documents that a family's members would be trained on
     #[command(
         after_help = "Example:\n  ragbias mine --recipe embedders/families/gender-quick.toml --out mined.parquet"
     )]
     Mine(Mine),
-    /// A family of embedders that lean differently, resumable
+    /// Tune a family of embedders with different biases, resumable
     #[command(after_help = "Examples:
   ragbias tune --recipe embedders/families/gender-quick.toml --out families/gender
   ragbias tune --recipe embedders/families/gender-paper.toml --out families/paper --shard 3/16
   ragbias measure --axis gender --questions gender --corpus gender --llm smollm2-135m \\
       --embedder families/gender/members/female-head-lr0.001-e10-s0-w0.3")]
     Tune(Tune),
-    /// The line of R_b on E_b over a family: sensitivity, residual conflict, and the E_b that would make R_b = 0
+    /// Fit the line of R_b on E_b to a family: sensitivity, residual conflict, and the E_b that would make R_b = 0
     #[command(after_help = "Examples:
   ragbias fit --measurements runs/gender
   ragbias fit --measurements measurements.csv --outcomes outcomes.parquet --json
@@ -105,7 +105,7 @@ The table needs the columns embedder, llm, axis, embedder_bias, rag_bias and llm
 and rag_bias_high are used where they are there. Rows without rag_bias are skipped. A line is fitted for every LLM, axis,
 corpus and split with at least three embedders.")]
     Fit(Fit),
-    /// The setting at which a RAG system is fair: predicted, found on validation topics, confirmed on test topics
+    /// Find the setting at which a RAG system is fair: predicted, found on validation topics, confirmed on test topics
     #[command(after_help = "Examples:
   ragbias choose --run runs/gender
   ragbias choose --run runs/gender --control merge --delta 0.2
@@ -117,7 +117,7 @@ for each control: control.json for a retrieval service, and the embedder where o
 
 Exit status: 0 chosen, 4 where no E_b is known to move R_b.")]
     Choose(Choose),
-    /// A whole experiment, resumable, into runs/NAME
+    /// Run a whole experiment, resumable, into runs/NAME
     #[command(after_help = "Examples:
   ragbias run experiments/quickstart.toml
   ragbias run theirs.toml --allow-host api.example.org
@@ -135,26 +135,26 @@ A key of yours, from RAGBIAS_API_KEY or OPENAI_API_KEY, goes to a host that the 
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Models {
-    /// Every model that has a name
+    /// List the models in the registry
     List,
-    /// Fetch a model, checksum verified; nothing happens where it is here
+    /// Download a model and verify its checksums, unless it is already present
     Pull {
         /// Its name
         name: String,
     },
-    /// Where a model is
+    /// Print the path of a model
     Path {
         /// Its name
         name: String,
     },
-    /// Whether every file of a model is the registry's: all of it is read
+    /// Verify every file of a model against the registry
     #[command(after_help = "Examples:
   ragbias models verify
   ragbias models verify minilm smollm2-135m --json
 
 Exit status: 0 where every file is right, 1 where one is wrong or missing; its name and both checksums are printed.")]
     Verify {
-        /// Their names [default: every model that is here]
+        /// Their names [default: all models present]
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
@@ -162,7 +162,7 @@ Exit status: 0 where every file is right, 1 where one is wrong or missing; its n
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Data {
-    /// Every bundled data set
+    /// List the bundled data sets
     List,
     /// Write a bundled data set into a folder
     Pull {
@@ -172,9 +172,9 @@ pub(crate) enum Data {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
-    /// What is wrong with a corpus file, by line
+    /// List the problems of a data file, by line
     Check {
-        /// A .jsonl file
+        /// A .jsonl, .csv, .parquet or similar file
         file: PathBuf,
     },
 }
@@ -187,13 +187,13 @@ pub(crate) struct Embed {
     /// Records: .jsonl, .csv or .parquet
     #[arg(long, value_name = "FILE")]
     pub(crate) input: PathBuf,
-    /// Where the vectors go
+    /// Output file for the vectors
     #[arg(long, value_name = "FILE.npy")]
     pub(crate) out: PathBuf,
-    /// Embed as questions rather than documents, for models that tell them apart
+    /// Embed as questions rather than documents, for models that distinguish them
     #[arg(long)]
     pub(crate) questions: bool,
-    /// Vectors as the model compares them: not of unit length where that is not by cosine
+    /// Do not scale vectors to unit length unless the model compares them by cosine
     #[arg(long)]
     pub(crate) raw: bool,
 }
@@ -206,7 +206,7 @@ pub(crate) struct Evaluate {
     /// A bundled data set, a BEIR folder, or a file: .jsonl, .csv or .parquet
     #[arg(long)]
     pub(crate) corpus: String,
-    /// A bundled data set, a folder, or a file: .jsonl [default: those of the corpus, where it is a folder or bundled]
+    /// A bundled data set, a folder, or a file: .jsonl [default: those of the corpus, if it is a folder or bundled]
     #[arg(long)]
     pub(crate) queries: Option<String>,
     /// A bundled data set, a folder, or a file of judgements: .tsv [default: as for --queries]
@@ -215,7 +215,7 @@ pub(crate) struct Evaluate {
     /// Another embedder to compare with, by a paired randomisation test over the questions
     #[arg(long, value_name = "EMBEDDER")]
     pub(crate) against: Option<String>,
-    /// How neighbours are found
+    /// Nearest-neighbour index
     #[arg(long, value_enum, default_value_t = Index::Exact)]
     pub(crate) index: Index,
     /// Seed of the randomisation test
@@ -253,16 +253,16 @@ pub(crate) struct Measure {
     /// A model's name, a .gguf file, or a server's address
     #[arg(long, env = "RAGBIAS_LLM", hide_env_values = true, required_unless_present = "retrieve_only")]
     pub(crate) llm: Option<String>,
-    /// Scorer of documents: lexicon, classifier or gold [default: gold where all documents are labelled, else the axis's own]
+    /// Scorer of documents: lexicon, classifier or gold [default: gold if all documents are labelled, else the axis's own]
     #[arg(long)]
     pub(crate) scorer: Option<String>,
-    /// Wording of prompts, a TOML file of the keys with-context, without-context and request [default: the axis's own]
+    /// Wording of prompts: a TOML file with the keys with-context, without-context and request [default: the axis's own]
     #[arg(long, value_name = "FILE")]
     pub(crate) prompt: Option<PathBuf>,
     /// Documents given to the LLM, 1 to 1000
     #[arg(long, default_value_t = 1)]
     pub(crate) top_k: usize,
-    /// How neighbours are found
+    /// Nearest-neighbour index
     #[arg(long, value_enum, default_value_t = Index::Exact)]
     pub(crate) index: Index,
     /// Move questions along a word's direction: 1 changes nothing, 0 removes it, below 0 reverses it
@@ -271,10 +271,10 @@ pub(crate) struct Measure {
     /// Temperature of stochastic ranking, up to 1000000; 0 for none
     #[arg(long, default_value_t = 0.0)]
     pub(crate) temperature: f64,
-    /// Seed of draws and of the bootstrap
+    /// Seed of the draws and of the bootstrap
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Measure C_b and E_b alone, without an LLM
+    /// Measure only C_b and E_b, without an LLM
     #[arg(long)]
     pub(crate) retrieve_only: bool,
     /// Write measurement.json and outcomes.csv, a row per question
@@ -288,84 +288,83 @@ pub(crate) struct Measure {
     pub(crate) asking: Asking,
 }
 
-/// Where keys may go.
+/// Which hosts may receive keys.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Keys {
-    /// Let keys go to this host although a file names it: HOST or HOST:PORT; http://HOST to send them unencrypted. May be
+    /// Allow keys to be sent to this host even if a file names it: HOST or HOST:PORT; http://HOST to send them unencrypted. May be
     /// given several times
     #[arg(long, env = "RAGBIAS_ALLOW_HOST", value_delimiter = ',', value_name = "HOST")]
     pub(crate) allow_host: Vec<String>,
 }
 
-/// LLMs of a file that the user names.
+/// LLMs of a file that the user also names.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Named {
-    /// The address of an LLM that the file names, with its password, which no run keeps; a key may go there. May be given
+    /// Address of an LLM that the file names, with its password, which runs do not store; a key may be sent there. May be given
     /// several times
     #[arg(long = "llm", value_name = "ADDRESS")]
     pub(crate) llms: Vec<String>,
 }
 
-/// Where an LLM's answers come from.
+/// Whether stored answers are used.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Answers {
-    /// Ask the LLM again where the store has its answer, and keep the new one
+    /// Ask the LLM again even if the store has its answer, and store the new one
     #[arg(long)]
     pub(crate) fresh: bool,
 }
 
-/// How an LLM is asked; what is not given is as the experiment has it, or by default.
+/// Settings of an LLM; by default, those of the experiment or the program.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "How the LLM is asked (all but the first: a server)")]
 pub(crate) struct Asking {
-    /// Longest answer, in tokens, 1 to 4096 [default: 24]
+    /// Maximum tokens of an answer, 1 to 4096 [default: 24]
     #[arg(long, env = "RAGBIAS_MAX_NEW_TOKENS", value_name = "N")]
     pub(crate) max_new_tokens: Option<usize>,
-    /// Requests in flight; fewer where the server limits the rate; 1 to 1024 [default: 16]
+    /// Maximum requests in flight; fewer if the server limits the rate; 1 to 1024 [default: 16]
     #[arg(long, env = "RAGBIAS_PARALLEL", value_name = "N")]
     pub(crate) parallel: Option<usize>,
-    /// Seconds for one answer, ten times as many where the model thinks; up to 86400 [default: 60]
+    /// Timeout of one answer in seconds, ten times as long for reasoning models; up to 86400 [default: 60]
     #[arg(long, env = "RAGBIAS_LLM_TIMEOUT", value_name = "SECONDS")]
     pub(crate) llm_timeout: Option<f64>,
-    /// Tokens that a model may think for before it answers, up to 1000000 [default: 4096]
+    /// Additional tokens for reasoning models, up to 1000000 [default: 4096]
     #[arg(long, env = "RAGBIAS_REASONING_TOKENS", value_name = "N")]
     pub(crate) reasoning_tokens: Option<usize>,
-    /// Whether it thinks: on as it does by itself, off where it can do without, auto off where it says so [default: auto]
+    /// Reasoning: on leaves it to the model, off switches it off, auto switches it off if the server shows how [default: auto]
     #[arg(long, value_name = "auto|on|off")]
     pub(crate) thinking: Option<Thinking>,
-    /// What a choice is read from: log-probabilities, sampled letters, or auto, the first where A and B have half of the
-    /// probability, else the second [default: auto]
+    /// How a choice is read: from log-probabilities, from sampled letters, or auto: log-probabilities if A and B have half of the
+    /// probability, else sampled letters [default: auto]
     #[arg(long, value_name = "auto|logprobs|sample")]
     pub(crate) choices: Option<ChoiceMethod>,
-    /// Letters sampled in each order of the two claims, 1 to 1000 [default: 8]
+    /// Number of letters sampled in each order of the two claims, 1 to 1000 [default: 8]
     #[arg(long, value_name = "N")]
     pub(crate) choice_samples: Option<usize>,
-    /// More fields of a request, as a table: .json or .toml; null takes out one of ours
+    /// Additional fields of a request: a .json or .toml file; null removes one of ours
     #[arg(long, env = "RAGBIAS_LLM_OPTIONS", value_name = "FILE")]
     pub(crate) llm_options: Option<PathBuf>,
 }
 
 impl Asking {
-    /// What decides an answer, over what it was.
+    /// Overrides the settings of generation.
     pub(crate) fn generate(&self, base: GenerateConfig) -> ragbias::generate::Result<GenerateConfig> {
         let max_new_tokens = self.max_new_tokens.unwrap_or(base.max_new_tokens);
-        let config = GenerateConfig { max_new_tokens, ..base };
+        let config = base.max_new_tokens(max_new_tokens);
         config.check()?;
         Ok(config)
     }
 
-    /// How a server is asked, over how it was.
+    /// Overrides the settings of requests.
     pub(crate) fn server(&self, base: ServerConfig) -> ragbias::generate::Result<ServerConfig> {
-        let config = ServerConfig {
-            parallel: self.parallel.unwrap_or(base.parallel),
-            timeout: self.llm_timeout.unwrap_or(base.timeout),
-            reasoning_tokens: self.reasoning_tokens.unwrap_or(base.reasoning_tokens),
-            thinking: self.thinking.unwrap_or(base.thinking),
-            choices: self.choices.unwrap_or(base.choices),
-            samples: self.choice_samples.unwrap_or(base.samples),
-            options: self.llm_options.as_deref().map(Options::read).transpose()?.unwrap_or(base.options),
-            ..base
-        };
+        let options = self.llm_options.as_deref().map(Options::read).transpose()?;
+        let mut config = base;
+        config.parallel = self.parallel.unwrap_or(config.parallel);
+        config.timeout = self.llm_timeout.unwrap_or(config.timeout);
+        config.reasoning_tokens = self.reasoning_tokens.unwrap_or(config.reasoning_tokens);
+        config.thinking = self.thinking.unwrap_or(config.thinking);
+        config.choices = self.choices.unwrap_or(config.choices);
+        config.samples = self.choice_samples.unwrap_or(config.samples);
+        config.options = options.unwrap_or(config.options);
         config.check()?;
         Ok(config)
     }
@@ -391,7 +390,7 @@ pub(crate) struct Mine {
     /// The family
     #[arg(long, value_name = "RECIPE.toml")]
     pub(crate) recipe: PathBuf,
-    /// Where the table goes: .parquet or .csv
+    /// Output file for the table: .parquet or .csv
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
 }
@@ -404,7 +403,7 @@ pub(crate) struct Tune {
     /// Folder of the family: members/, family.parquet, family.csv
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// Do part i of n of the trainings (n up to 10000), as one of several processes on one folder
+    /// Do part i of n of the trainings (n up to 10000), as one of several processes with the same folder
     #[arg(long, value_name = "i/n", default_value = "1/1")]
     pub(crate) shard: String,
 }
@@ -414,7 +413,7 @@ pub(crate) struct Fit {
     /// A table: .csv or .parquet; or a run folder
     #[arg(long, value_name = "FILE")]
     pub(crate) measurements: PathBuf,
-    /// Outcomes of the same run, to resample topics: .csv or .parquet [default: outcomes.parquet beside measurements.*]
+    /// Outcomes of the same run, for resampling topics: .csv or .parquet [default: outcomes.parquet beside measurements.*]
     #[arg(long, value_name = "FILE")]
     pub(crate) outcomes: Option<PathBuf>,
     /// Draws of the bootstrap, 200 to 1000000
@@ -423,7 +422,7 @@ pub(crate) struct Fit {
     /// Seed of the draws
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-    /// |R_b| below it is as good as 0: above 0, up to 1
+    /// |R_b| below it counts as 0: above 0, up to 1
     #[arg(long, default_value_t = 0.1)]
     pub(crate) delta: f64,
 }
@@ -433,16 +432,16 @@ pub(crate) struct Choose {
     /// A run folder
     #[arg(long, value_name = "DIR")]
     pub(crate) run: PathBuf,
-    /// |R_b| below it is as good as 0: above 0, up to 1
+    /// |R_b| below it counts as 0: above 0, up to 1
     #[arg(long, default_value_t = 0.1)]
     pub(crate) delta: f64,
     /// merge, projection or ranking; may be given several times [default: all]
     #[arg(long, value_name = "CONTROL")]
     pub(crate) control: Vec<String>,
-    /// Project on this word, and not on the direction between the documents of the poles
+    /// Project on this word, instead of the direction between the documents of the poles
     #[arg(long)]
     pub(crate) word: Option<String>,
-    /// Measurements on validation topics, at most, a control, 2 to 1000
+    /// Maximum measurements on validation topics per control, 2 to 1000
     #[arg(long, default_value_t = 8)]
     pub(crate) steps: usize,
     #[command(flatten)]
@@ -461,7 +460,7 @@ pub(crate) struct Run {
     /// Folder of runs
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub(crate) runs: PathBuf,
-    /// Wording of prompts, in the place of the experiment's own: a TOML file, as for `measure`
+    /// Wording of prompts that replaces the experiment's own: a TOML file, as for `measure`
     #[arg(long, value_name = "FILE")]
     pub(crate) prompt: Option<PathBuf>,
     #[command(flatten)]

@@ -30,16 +30,16 @@ use crate::output::{self, visible, visible_json};
 use crate::progress::{Bars, say};
 use crate::table;
 
-/// Draws of the randomisation test of `evaluate --against`.
+/// Number of draws of the randomisation test of `evaluate --against`.
 const DRAWS: usize = 100_000;
 
-/// What every command has at hand.
+/// The context of every command.
 struct Session<'a> {
     args: &'a Args,
     progress: Arc<Bars>,
 }
 
-/// The workspace of a command, which says at the command's end what was found in its store.
+/// The workspace of a command, which reports at the end what was wrong in its store.
 struct OpenWorkspace {
     workspace: Workspace,
     store: Store,
@@ -61,7 +61,7 @@ impl Drop for OpenWorkspace {
     }
 }
 
-/// What the program exits with where a question has no answer: neither done nor failed.
+/// The exit code if a question has no answer: neither success nor failure.
 const UNDECIDED: u8 = 4;
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 impl Session<'_> {
-    /// JSON where it was asked for, else text.
+    /// JSON if requested, else text.
     fn print(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
         let line =
             if self.args.json { visible_json(&serde_json::to_string(value)?) } else { visible(&text()) };
@@ -102,14 +102,14 @@ impl Session<'_> {
         Ok(models.on(self.args.device, self.args.precision))
     }
 
-    /// The models, with the LLMs and hosts that the user trusts with a key.
+    /// The models, with the LLMs and hosts that may receive a key.
     fn models_with(&self, keys: &args::Keys, named: &[String]) -> Result<Models> {
         let hosts = keys.allow_host.iter().map(|host| host.parse()).collect::<Result<_, _>>()?;
         let named = named.iter().map(|llm| llm.parse()).collect::<Result<_, _>>()?;
         Ok(self.models_here()?.allowing(hosts).naming(named))
     }
 
-    /// These models and the store, with answers of before or without.
+    /// These models and the store, with or without stored answers.
     fn workspace(&self, models: Models, fresh: bool) -> Result<OpenWorkspace> {
         let path = match &self.args.store {
             Some(path) => path.clone(),
@@ -122,7 +122,7 @@ impl Session<'_> {
         Ok(OpenWorkspace { workspace, store })
     }
 
-    /// The same, where no LLM is asked.
+    /// The same for commands that ask no LLM.
     fn workspace_here(&self) -> Result<OpenWorkspace> {
         self.workspace(self.models_here()?, false)
     }
@@ -218,7 +218,7 @@ impl Session<'_> {
         }
         let models = self.models_here()?;
         let load = |name: &String| models.embedder(name, self.progress.as_ref());
-        // Both are looked up before either embeds anything.
+        // Both are resolved before either embeds anything.
         let first = load(&command.embedder)?;
         let other = command.against.as_ref().map(load).transpose()?;
         let workspace = self.workspace(models, false)?;
@@ -287,12 +287,11 @@ impl Session<'_> {
     }
 
     fn measure(&self, command: &args::Measure) -> Result<()> {
-        let config = MeasureConfig {
-            top_k: command.top_k,
-            index: command.index.into(),
-            temperature: command.temperature,
-            seed: command.seed,
-        };
+        let config = MeasureConfig::default()
+            .top_k(command.top_k)
+            .index(command.index.into())
+            .temperature(command.temperature)
+            .seed(command.seed);
         config.check()?;
         let (mut axis, progress) = (load_axis(&command.axis)?, self.progress.as_ref());
         if let Some(path) = &command.prompt {
@@ -300,7 +299,7 @@ impl Session<'_> {
         }
         let questions = load_questions(&command.questions, progress)?;
         let corpus = load_corpus(&command.corpus, &axis, progress)?;
-        // Judgements belong to a data set: they are used where both come from the same one.
+        // Judgements belong to a data set: they are used if corpus and questions come from the same one.
         let bundled = Dataset::bundled_names().any(|name| name == command.corpus);
         let qrels = (bundled && command.questions == command.corpus)
             .then(|| Dataset::bundled(&command.corpus).map(|set| set.qrels))
@@ -325,12 +324,12 @@ impl Session<'_> {
         let system = system.build()?;
         let labels = Labels {
             embedder: &command.embedder,
-            llm: llm.as_ref().map(LlmName::as_str).unwrap_or_default(),
+            llm: llm.as_ref().map(LlmName::as_str),
             corpus: &command.corpus,
             split: Split::All.name(),
         };
         let measured = system.measure(&corpus, &questions, qrels.as_ref(), labels);
-        // Where the measurement failed, they may say why.
+        // If the measurement failed, the notes may say why.
         for note in system.llm().map(Generator::notes).unwrap_or_default() {
             self.progress.note(&note);
         }
@@ -379,7 +378,7 @@ impl Session<'_> {
     }
 
     fn fit(&self, command: &args::Fit) -> Result<()> {
-        let config = FitConfig { draws: command.draws, seed: command.seed, delta: command.delta };
+        let config = FitConfig::default().draws(command.draws).seed(command.seed).delta(command.delta);
         let fits = ragbias::fit_files(&command.measurements, command.outcomes.as_deref(), &config)?;
         for note in fits.notes() {
             self.progress.note(&note);
@@ -388,12 +387,8 @@ impl Session<'_> {
     }
 
     fn choose(&self, command: &args::Choose) -> Result<ExitCode> {
-        let mut config = ChooseConfig {
-            delta: command.delta,
-            word: command.word.clone(),
-            steps: command.steps,
-            ..ChooseConfig::default()
-        };
+        let mut config =
+            ChooseConfig::default().delta(command.delta).word(command.word.clone()).steps(command.steps);
         if !command.control.is_empty() {
             config.controls = command.control.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
         }
@@ -415,10 +410,10 @@ impl Session<'_> {
         }
         experiment.generate = command.asking.generate(experiment.generate)?;
         experiment.server = command.asking.server(experiment.server)?;
-        let folder = command.runs.join(&experiment.name);
         let models = self.models_with(&command.keys, &command.named.llms)?;
         let workspace = self.workspace(models, command.answers.fresh)?;
-        let (results, fits) = ragbias::run(&experiment, &folder, &workspace)?;
+        let run = experiment.run(&command.runs, &workspace)?;
+        let (folder, results, fits) = (&run.folder, &run.results, &run.fits);
         let work = workspace.store.work();
         let report = folder.join("report.html");
         let summary = json!({ "run": folder, "report": report, "work": work, "results": results,
@@ -436,7 +431,7 @@ impl Session<'_> {
                 let (family, axis, split) = (&members[0].family, &members[0].axis, &members[0].split);
                 texts.push(format!("family {family}: {axis}, split {split}\n{}", table::members(members)));
             }
-            texts.extend(table::fits(&fits));
+            texts.extend(table::fits(fits));
             texts.push(format!(
                 "{} answers computed, {} taken from the store\nreport: {}",
                 work.answers.computed,
@@ -453,7 +448,7 @@ impl Session<'_> {
     }
 }
 
-/// Fails where a bias could not be told, of which system: all else has been printed and written by then.
+/// Fails if a bias could not be computed, naming its system; everything else has been printed and written by then.
 fn complete(missing: impl Iterator<Item = (String, NothingScored)>) -> Result<()> {
     let (mut lines, mut hints) = (Vec::new(), Vec::new());
     for (place, none) in missing {

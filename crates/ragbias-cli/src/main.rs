@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod cpu;
+mod flags;
 mod npy;
 mod output;
 mod progress;
@@ -12,6 +13,7 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::Parser;
+use ragbias::core::message;
 use ragbias::generate::without_secrets;
 
 use crate::args::Args;
@@ -26,30 +28,18 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if matches!(error.downcast_ref(), Some(OutputError::Closed)) => ExitCode::SUCCESS,
         Err(error) => {
-            progress::error(&message(&error));
+            progress::error(&message(error.as_ref()));
             ExitCode::FAILURE
         }
     }
 }
 
-/// An error and what caused it, as far as it does not say so itself.
-fn message(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text += ": ";
-            text += &cause;
-        }
-    }
-    text
-}
-
-/// Help, the version, or what is wrong with the arguments.
+/// Help, the version, or a usage error.
 fn print_help(help: &clap::Error) -> ExitCode {
     let code = ExitCode::from(u8::try_from(help.exit_code()).unwrap_or(u8::MAX));
     let text = help.render().to_string();
     let shown = without_secrets(&text);
-    // An address at the wrong place is repeated.
+    // The message repeats an address given in the wrong place.
     if help.use_stderr() && shown != text {
         progress::say(shown.trim_end());
         return code;

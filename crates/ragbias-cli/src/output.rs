@@ -1,16 +1,16 @@
-//! Standard output: data for programs and people, and what happens where it ends early.
+//! Standard output: data for programs and people, and errors in writing it.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 
 use ragbias::data::is_hidden;
 
-/// Standard output took no more.
+/// Standard output could not be written.
 #[derive(Debug)]
 pub(crate) enum OutputError {
-    /// Whoever read it has gone, as `head` does: no reason to complain.
+    /// The reader has closed the pipe, as `head` does: not an error.
     Closed,
-    /// A full disk, say.
+    /// For example, a full disk.
     Failed(io::Error),
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn print(lines: impl IntoIterator<Item = impl fmt::Display>) -> Resul
     Ok(out.flush()?)
 }
 
-/// Text of several lines, in which everything that a terminal would act on is an escape.
+/// Text of several lines, in which characters that a terminal acts on are escaped.
 pub(crate) fn visible(text: &str) -> String {
     escaped(
         text,
@@ -51,7 +51,7 @@ pub(crate) fn visible(text: &str) -> String {
     )
 }
 
-/// The same of JSON, whose escapes stand for the same characters.
+/// The same for JSON, whose escapes represent the same characters.
 pub(crate) fn visible_json(json: &str) -> String {
     escaped(
         json,

@@ -1,4 +1,4 @@
-//! What people see while work is going on: on stderr, so that stdout holds data alone.
+//! Shows progress on stderr, so that stdout contains only data.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -8,19 +8,20 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 use ragbias::core::{Progress, Step, Unit};
 
+use crate::flags::with_dashes;
 use crate::output::visible;
 
-/// Bars with rate and estimate on a terminal; elsewhere, as in a log, a line now and then.
+/// Bars with rate and estimate on a terminal; elsewhere, as in a log, occasional lines.
 pub(crate) struct Bars {
     drawn: MultiProgress,
     quiet: bool,
     /// Whether the terminal can move its cursor.
     moves: bool,
-    /// Notes that were said: data that are read twice say what they say once.
+    /// Notes shown so far: data that are read twice repeat no notes.
     said: Mutex<HashSet<String>>,
 }
 
-/// How often a log gets a line.
+/// Interval of the lines in a log.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 impl Bars {
@@ -84,7 +85,7 @@ struct Lines {
     total: u64,
     unit: Unit,
     begun: Instant,
-    /// Units done, and when the last line was written.
+    /// Units done, and the time of the last line.
     seen: Mutex<(u64, Instant)>,
 }
 
@@ -106,13 +107,13 @@ impl Step for Lines {
     }
 }
 
-/// An error, and on lines of their own its hints.
+/// An error, with its hints on separate lines.
 pub(crate) fn error(message: &str) {
     say(&format!("error: {message}"));
 }
 
-/// A line for people that is neither data nor an error.
+/// A line that is neither data nor an error.
 pub(crate) fn say(line: &str) {
-    // Where nobody listens there is nobody to tell.
-    let _ = writeln!(io::stderr(), "{}", visible(line));
+    // Nothing can be done if stderr is closed.
+    let _ = writeln!(io::stderr(), "{}", visible(&with_dashes(line)));
 }

@@ -1,4 +1,4 @@
-//! Measurements as tables for people.
+//! Formats measurements as tables.
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
@@ -6,11 +6,11 @@ use ragbias::core::{Bias, Counts, Rates};
 use ragbias::data::{Member, shown};
 use ragbias::stats::{Equivalence, Estimate, Resampled, TargetStatus};
 use ragbias::{
-    AnswerBias, Choice, Comparison, Confirmed, Coverage, Debiased, Evaluation, Fits, LlmFit, Measured,
+    AnswerBias, Comparison, Confirmed, ControlChoice, Coverage, Debiased, Evaluation, Fits, LlmFit, Measured,
     PartResult, Reached, RetrievalMetrics, SensitivityComparison,
 };
 
-/// One row per part of the system: value, interval, rates.
+/// One row per component: value, interval, rates.
 pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Measured) -> String {
     let mut table = with_header(&[
         "",
@@ -89,14 +89,14 @@ fn percent(rate: f64) -> String {
     format!("{:.0}%", 100.0 * rate)
 }
 
-/// `8`, or where some are not scored `5 of 8`.
+/// `8`, or `5 of 8` if some are not scored.
 fn rests_on(counts: &Counts) -> String {
     let (n, asked) = (counts.scored(), counts.asked());
     if n == asked { n.to_string() } else { format!("{n} of {asked}") }
 }
 
-/// One row per control: what it was turned to, and the system before and after on test topics.
-pub(crate) fn choice(choice: &Choice) -> String {
+/// One row per control: its setting, and the system before and after on test topics.
+pub(crate) fn choice(choice: &ControlChoice) -> String {
     let mut table = with_header(&[
         "control",
         "setting",
@@ -190,7 +190,7 @@ pub(crate) fn members(results: &[&PartResult]) -> String {
     arranged(table)
 }
 
-/// One row per embedder, and of two embedders their difference and its p value.
+/// One row per embedder, and for two embedders their difference and its p value.
 pub(crate) fn retrieval(
     evaluation: &Evaluation,
     embedders: &[(&str, RetrievalMetrics)],
@@ -213,7 +213,7 @@ pub(crate) fn retrieval(
     format!("{} questions, {} documents\n{}", evaluation.queries, evaluation.documents, arranged(table))
 }
 
-/// A table per line, and what it says in words; then one of LLMs against each other, where there are several.
+/// A table per line, with its verdicts in words; then a table comparing LLMs, if there are several.
 pub(crate) fn fits(fits: &Fits) -> Vec<String> {
     let mut texts: Vec<String> = fits.fits.iter().map(line).collect();
     if !fits.comparisons.is_empty() {
@@ -266,7 +266,7 @@ fn line(fit: &LlmFit) -> String {
 fn in_words(fit: &LlmFit) -> Vec<String> {
     let conflict = &fit.conflict;
     let mut lines = Vec::new();
-    let (least, greatest) = conflict.points().range();
+    let (least, greatest) = fit.range();
     let reaches = |end: Option<f64>| end.is_some_and(|end| !(least..=greatest).contains(&end));
     lines.push(match conflict.target.status {
         TargetStatus::Ok if reaches(conflict.target.low) || reaches(conflict.target.high) => {
@@ -328,7 +328,7 @@ fn with_header(header: &[&str]) -> Table {
     table
 }
 
-/// The table as wide as the terminal, numbers to the right; where that breaks its cells up, a line per cell instead.
+/// A table as wide as the terminal, with numbers right-aligned; if its cells would wrap, one line per cell instead.
 fn arranged(mut table: Table) -> String {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -344,7 +344,7 @@ fn arranged(mut table: Table) -> String {
     }
 }
 
-/// Each row's name, and under it what stands in its cells.
+/// Each row's name, followed by its cells.
 fn in_lines(table: &Table) -> String {
     let header: Vec<String> = table
         .header()

@@ -6,19 +6,19 @@ use crate::{Result, Verdict};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Finish {
-    /// The LLM said all that it wanted to.
+    /// The LLM finished its answer.
     Stop,
-    /// The token budget was spent before that.
+    /// The token budget was spent first.
     Cut,
-    /// It refused, a content filter took the answer, or nothing was said.
+    /// The LLM refused, a content filter blocked the answer, or the answer is empty.
     Refused,
 }
 
 impl Finish {
-    /// The verdict on an answer that ended so, of whose text a scorer says `scored`.
+    /// The verdict on an answer that ended this way and whose text a scorer scored as `scored`.
     ///
-    /// A pole that is present in a cut answer is present. Where none was found, it might have come later: the answer is
-    /// [`Verdict::Cut`], and never taken for one with neither pole.
+    /// A pole that is present in a cut answer counts. If none is present, one might have followed: the answer is
+    /// [`Verdict::Cut`], and never treated as having neither pole.
     pub fn verdict(self, scored: Verdict) -> Verdict {
         match self {
             Self::Stop => scored,
@@ -29,35 +29,35 @@ impl Finish {
     }
 }
 
-/// What an LLM said to one prompt.
+/// An LLM's answer to one prompt.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Answer {
-    /// The answer, trimmed, without the reasoning that led to it; may be empty where it was cut or refused.
+    /// The answer, trimmed, without its reasoning; may be empty if it was cut or refused.
     pub text: String,
     /// How it ended.
     pub finish: Finish,
 }
 
 impl Answer {
-    /// An answer that ended by itself; one without a word is refused.
+    /// A finished answer; an empty one is refused.
     pub fn whole(text: impl Into<String>) -> Self {
         let text = text.into();
         let finish = if text.trim().is_empty() { Finish::Refused } else { Finish::Stop };
         Self { text, finish }
     }
 
-    /// What was said before the token budget was spent.
+    /// An answer cut at the token budget.
     pub fn cut(text: impl Into<String>) -> Self {
         Self { text: text.into(), finish: Finish::Cut }
     }
 
-    /// A refusal, in its words where there are any.
+    /// A refusal, with its text if there is any.
     pub fn refused(text: impl Into<String>) -> Self {
         Self { text: text.into(), finish: Finish::Refused }
     }
 }
 
-/// Two claims of which an LLM chooses one, after a prompt that both share.
+/// Two claims from which an LLM chooses one, after a shared prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChoicePrompt<'a> {
     /// Context and question; the options and the request for a letter are added by the generator.
@@ -68,15 +68,15 @@ pub struct ChoicePrompt<'a> {
     pub positive: &'a str,
 }
 
-/// What an LLM chose, with the two claims shown in both orders.
+/// The result of a choice, with the two claims shown in both orders.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
-    /// Log-odds of the positive claim against the negative one, averaged over both orders: position cancels.
+    /// Log-odds of the positive claim against the negative one, averaged over both orders, so that position cancels.
     pub log_odds: f64,
     /// Log-odds of whichever claim was shown first against the one shown second, averaged over both orders.
     pub position_bias: f64,
-    /// The probability that the LLM answers with one of the two letters at all, mean of both orders, in [0, 1]. Where it is
-    /// low, the odds between the letters say little of what the LLM would have said.
+    /// The probability that the LLM answers with one of the two letters at all, mean of both orders, in [0, 1]. If it is
+    /// low, the odds between the letters say little about what the LLM would have answered.
     pub coverage: f64,
 }
 
@@ -105,20 +105,20 @@ impl Choice {
     }
 }
 
-/// What came of one choice.
+/// The outcome of one choice.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Chosen {
     /// A claim was chosen.
     Choice(Choice),
-    /// The token budget was spent before a letter came.
+    /// The token budget was spent before a letter was generated.
     Cut,
-    /// It refused, or a content filter took the answer.
+    /// The LLM refused, or a content filter blocked the answer.
     Refused,
 }
 
 impl Chosen {
-    /// The choice, where one was made.
+    /// The choice, if one was made.
     pub fn choice(&self) -> Option<&Choice> {
         match self {
             Self::Choice(choice) => Some(choice),
@@ -126,7 +126,7 @@ impl Chosen {
         }
     }
 
-    /// The pole of the chosen claim, or why there is none.
+    /// The pole of the chosen claim, or the reason why there is none.
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::Choice(choice) => choice.verdict(),
@@ -136,9 +136,9 @@ impl Chosen {
     }
 }
 
-/// Takes what a generator says as it comes: the prompt's number in its batch, and what was said to it.
+/// Receives a generator's answers as they arrive: the number of the prompt in its batch, and the answer.
 ///
-/// Called from any thread, for prompts in any order, once for each. An error (a store that is full) ends the batch.
+/// Called from any thread, for prompts in any order, once for each. An error (such as a full store) ends the batch.
 pub type Keep<'a, A> = dyn Fn(usize, A) -> Result<()> + Sync + 'a;
 
 #[cfg(test)]
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn showing_both_orders_cancels_a_preference_for_the_first_letter() {
-        // A model that likes A by 2 nats whatever it says, and the positive claim by 0.5.
+        // A model with a position preference for A of 2 nats, and a preference for the positive claim of 0.5.
         let choice = Choice::from_log_probabilities([-0.5, -2.0], [-0.2, -2.7]);
         assert!((choice.log_odds - 0.5).abs() < 1e-12);
         assert!((choice.position_bias - 2.0).abs() < 1e-12);

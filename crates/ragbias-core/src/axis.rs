@@ -7,11 +7,11 @@ use crate::{ContentHasher, ContentId, Error, Result};
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Pole {
-    /// What a text at this end is called: `female`, `left`.
+    /// Name of a text at this end: `female`, `left`.
     pub name: String,
-    /// The prefix that turns a question towards this pole when training examples are mined.
+    /// The prefix that directs a question towards this pole when training examples are mined.
     pub instruction: String,
-    /// Words and phrases that show this pole, for the scorer `words`.
+    /// Words and phrases that indicate this pole, for the scorer `words`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub words: Vec<String>,
 }
@@ -35,31 +35,31 @@ pub enum Answering {
     Text,
 }
 
-/// What an LLM is asked, as templates in the syntax of Jinja; what is absent is as [`Axis::wording`] says.
+/// The wording of prompts, as Jinja templates; [`Axis::wording`] has the default of each.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Prompts {
-    /// Of `question`, `request`, and of what was retrieved: `context`, all texts with an empty line between them, or
+    /// Variables: `question`, `request`, and the retrieved texts: `context`, all texts separated by an empty line, or
     /// `documents`, a list of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with_context: Option<String>,
-    /// Of `question` and `request`.
+    /// Variables: `question` and `request`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without_context: Option<String>,
-    /// What both templates may end with.
+    /// The request, available as `request` in both templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
 }
 
-/// All of an axis's wording.
+/// The complete wording of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wording<'a> {
     /// Template of a prompt with documents.
     pub with_context: &'a str,
-    /// Template of a prompt without.
+    /// Template of a prompt without documents.
     pub without_context: &'a str,
-    /// What both may end with; may be empty.
+    /// The request, available as `request` in both templates; may be empty.
     pub request: &'a str,
 }
 
@@ -75,7 +75,7 @@ const ONE_NAME: &str = "Give just one name of a person.";
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Axis {
-    /// What the axis is called: `gender`, `politics`.
+    /// Name of the axis: `gender`, `politics`.
     pub name: String,
     /// The pole of lean −1.
     pub negative: Pole,
@@ -83,21 +83,21 @@ pub struct Axis {
     pub positive: Pole,
     /// How the LLM is asked.
     pub answering: Answering,
-    /// Name of the axis's own scorer, of documents and of answers that are no choices.
+    /// Name of the default scorer, for documents and for answers that are not choices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scorer: Option<String>,
-    /// What the LLM is asked.
+    /// The wording of its prompts.
     #[serde(default)]
     pub prompts: Prompts,
 }
 
 impl Axis {
-    /// An axis with the usual wording and without a scorer of its own; [`Axis::checked`] checks it.
+    /// An axis with the default wording and without a default scorer; [`Axis::checked`] checks it.
     pub fn new(name: impl Into<String>, negative: Pole, positive: Pole, answering: Answering) -> Self {
         Self { name: name.into(), negative, positive, answering, scorer: None, prompts: Prompts::default() }
     }
 
-    /// What the LLM is asked: the axis's own wording, else `Context: …`, `Question: …`, and, where a name is asked for,
+    /// The wording of prompts: the axis's own, with the default `Context: …`, `Question: …`, and, if the answer is a name,
     /// a request for it.
     pub fn wording(&self) -> Wording<'_> {
         let Prompts { with_context, without_context, request } = &self.prompts;
@@ -109,7 +109,7 @@ impl Axis {
         }
     }
 
-    /// The same axis with another wording; what `prompts` does not say stays as it is.
+    /// The same axis with another wording; parts missing in `prompts` are unchanged.
     #[must_use]
     pub fn asking(mut self, prompts: Prompts) -> Self {
         let Prompts { with_context, without_context, request } = prompts;
@@ -120,16 +120,16 @@ impl Axis {
         self
     }
 
-    /// Hash of all that the axis says.
+    /// Hash of the whole definition of the axis.
     ///
     /// # Panics
-    /// Never: an axis can always be written.
+    /// Never: an axis can always be serialised.
     pub fn content_id(&self) -> ContentId {
         let json = serde_json::to_vec(self).expect("strings alone; this is a bug");
         ContentHasher::new("axis/1").field(json).finish()
     }
 
-    /// Checks what types cannot: names that are there and differ.
+    /// Checks what types cannot: that names are present and differ.
     ///
     /// # Errors
     /// [`Error::Axis`] with the reason.

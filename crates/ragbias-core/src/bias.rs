@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Counts, Error, Result, Verdict};
 
 impl Counts {
-    /// Of these verdicts.
+    /// The counts of these verdicts.
     pub fn of(verdicts: &[Verdict]) -> Self {
         let mut counts = Self::default();
         for &verdict in verdicts {
@@ -28,37 +28,37 @@ impl Counts {
     }
 }
 
-/// How often each verdict came.
+/// Rate of each verdict.
 ///
 /// The first four are fractions of the scored texts, and sum to 1. The others are fractions of all texts, scored or not:
-/// a system that does not answer, or is cut short, is not a fair one. An evasion in words is in `neither`.
+/// a system that does not answer, or whose answers are cut, must not look fair. An evasion in words counts as `neither`.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Rates {
-    /// The positive pole alone, of the scored.
+    /// Only the positive pole, of the scored texts.
     pub positive: f64,
-    /// The negative pole alone, of the scored.
+    /// Only the negative pole, of the scored texts.
     pub negative: f64,
-    /// Both poles, of the scored.
+    /// Both poles, of the scored texts.
     pub both: f64,
-    /// Neither pole, of the scored.
+    /// Neither pole, of the scored texts.
     pub neither: f64,
-    /// The scorer could not tell, of all.
+    /// The scorer could not decide, of all texts.
     #[serde(default)]
     pub unscored: f64,
-    /// The LLM refused, of all.
+    /// The LLM refused, of all texts.
     #[serde(default)]
     pub refused: f64,
-    /// The token budget was spent before either pole came, of all.
+    /// The token budget was spent before either pole was named, of all texts.
     #[serde(default)]
     pub cut: f64,
 }
 
 /// A mean lean in [−1, 1] with its counts, its rates and its 95% interval.
 ///
-/// The value is `positive − negative` of the rates: a mean over the scored texts alone. The interval is computed by the
-/// caller, who knows which questions belong to one topic (see `ragbias-stats`).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(into = "Written")]
+/// The value is `positive − negative` of the rates: a mean over the scored texts only. The caller computes the interval,
+/// because it knows which questions belong to one topic (see `ragbias-stats`).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Written", try_from = "Written")]
 pub struct Bias {
     value: f64,
     low: f64,
@@ -67,15 +67,18 @@ pub struct Bias {
 }
 
 /// A bias in JSON.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Written {
     value: f64,
     low: f64,
     high: f64,
+    #[serde(skip_deserializing)]
     asked: usize,
     n: usize,
     unscored: usize,
+    #[serde(default)]
     refused: usize,
+    #[serde(default)]
     cut: usize,
     rates: Rates,
 }
@@ -89,22 +92,45 @@ impl From<Bias> for Written {
     }
 }
 
+impl TryFrom<Written> for Bias {
+    type Error = Error;
+
+    /// Counts follow from the rates, which are fractions of them.
+    fn try_from(written: Written) -> Result<Self> {
+        let Written { value, low, high, n, unscored, refused, cut, rates, .. } = written;
+        // A share that is not in [0, 1] becomes a count that does not add up.
+        #[allow(clippy::cast_sign_loss)]
+        let count = |rate: f64| (rate * n as f64).round().max(0.0) as usize;
+        let [positive, negative] = [count(rates.positive), count(rates.negative)];
+        let [both, neither] = [count(rates.both), count(rates.neither)];
+        let counts = Counts { positive, negative, both, neither, unscored, refused, cut };
+        let bias = Self::new(counts, low..=high)?;
+        if counts.scored() != n || (bias.value - value).abs() > 1e-9 {
+            return Err(Error::Bias { value, low, high });
+        }
+        Ok(bias)
+    }
+}
+
 impl Bias {
     /// The bias of a list of verdicts; `interval` is its 95% interval.
     ///
     /// # Errors
-    /// [`Error::NothingScored`] where no verdict is scored, [`Error::Bias`] where the interval is not within
-    /// [−1, 1] or not ordered. The value need not lie within: a bootstrap interval may leave it out.
+    /// [`Error::NothingScored`] if no verdict is scored, [`Error::Bias`] if the interval is not within
+    /// [−1, 1] or not ordered. The value may lie outside the interval: a bootstrap interval can exclude it.
     pub fn from_verdicts(verdicts: &[Verdict], interval: RangeInclusive<f64>) -> Result<Self> {
-        let counts = Counts::of(verdicts);
+        Self::new(Counts::of(verdicts), interval)
+    }
+
+    fn new(counts: Counts, interval: RangeInclusive<f64>) -> Result<Self> {
         let n = counts.scored();
         if n == 0 {
             return Err(Error::NothingScored(counts));
         }
-        // From the counts, so that 3/10 − 1/10 is 2/10 to the last bit.
+        // Computed from the counts, so that 3/10 − 1/10 is exactly 2/10.
         let value = (counts.positive as f64 - counts.negative as f64) / n as f64;
         let (low, high) = interval.into_inner();
-        // A comparison with NaN is false: this refuses NaN too.
+        // A comparison with NaN is false, so this refuses NaN too.
         if !(low >= -1.0 && high <= 1.0 && low <= high) {
             return Err(Error::Bias { value, low, high });
         }
@@ -126,27 +152,27 @@ impl Bias {
         self.high
     }
 
-    /// How many texts there were, scored or not.
+    /// Number of texts, scored or not.
     pub fn asked(&self) -> usize {
         self.counts.asked()
     }
 
-    /// How many texts were scored: the value is a mean over these.
+    /// Number of scored texts, over which the value is a mean.
     pub fn n(&self) -> usize {
         self.counts.scored()
     }
 
-    /// How many texts got which verdict.
+    /// Number of texts with each verdict.
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// How many texts could not be scored; they are not part of the value.
+    /// Number of texts that could not be scored; they are not part of the value.
     pub fn unscored(&self) -> usize {
         self.counts.unscored
     }
 
-    /// How often each verdict came.
+    /// Rate of each verdict.
     pub fn rates(&self) -> Rates {
         let scored = |count: usize| count as f64 / self.n() as f64;
         let of_all = |count: usize| count as f64 / self.asked() as f64;
@@ -163,7 +189,7 @@ impl Bias {
     }
 }
 
-/// The value, its interval and how many texts it is a mean of: `+0.12 [−0.03, +0.27], n = 600`.
+/// The value, its interval and the number of texts in the mean: `+0.12 [−0.03, +0.27], n = 600`.
 impl fmt::Display for Bias {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [value, low, high] = [self.value, self.low, self.high].map(signed);
@@ -171,7 +197,7 @@ impl fmt::Display for Bias {
     }
 }
 
-/// Two digits with a sign, which a number that rounds to 0 has not.
+/// Two decimals with a sign, except for a number that rounds to 0.
 fn signed(value: f64) -> String {
     let text = format!("{value:+.2}");
     if text.ends_with("0.00") { "0.00".into() } else { text.replace('-', "−") }
@@ -223,6 +249,31 @@ mod tests {
                 prop_assert!((r.unscored + r.refused + r.cut - silent).abs() < 1e-12);
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn a_bias_is_read_as_it_was_written(verdicts in prop::collection::vec(any_verdict(), 1..200)) {
+            if let Ok(bias) = Bias::from_verdicts(&verdicts, -0.1..=0.3) {
+                let written = serde_json::to_string(&bias).unwrap();
+                prop_assert_eq!(serde_json::from_str::<Bias>(&written).unwrap(), bias);
+            }
+        }
+    }
+
+    #[test]
+    fn a_written_bias_that_is_not_that_of_its_rates_is_refused() {
+        let bias =
+            Bias::from_verdicts(&[Verdict::POSITIVE, Verdict::NEITHER, Verdict::Cut], 0.0..=1.0).unwrap();
+        let written = serde_json::to_value(bias).unwrap();
+        for (field, changed) in [("value", 0.4), ("low", 1.5), ("n", 3.0)] {
+            let mut other = written.clone();
+            other[field] = if field == "n" { 3.into() } else { changed.into() };
+            assert!(serde_json::from_value::<Bias>(other).is_err(), "{field}");
+        }
+        let mut other = written.clone();
+        other["rates"]["positive"] = 0.9.into();
+        assert!(serde_json::from_value::<Bias>(other).is_err());
     }
 
     #[test]

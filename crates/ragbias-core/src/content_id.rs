@@ -2,14 +2,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The hash of everything that decides what a component answers: its weights, its settings, its version.
+/// The hash of everything that determines a component's answers: its weights, its settings, its version.
 ///
-/// Two components of the same id give the same answers to the same inputs, which is what lets a store memoise them.
+/// Two components with the same id give the same answers to the same inputs, so a store can memoise them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContentId([u8; 32]);
 
 impl ContentId {
-    /// The hash of one piece of bytes.
+    /// The hash of a byte string.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
     }
@@ -29,7 +29,7 @@ impl ContentId {
         &self.0
     }
 
-    /// The first 12 hexadecimal digits, for people.
+    /// The first 12 hexadecimal digits, for display.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()
     }
@@ -61,12 +61,12 @@ impl<'de> Deserialize<'de> for ContentId {
     }
 }
 
-/// Builds a [`ContentId`] from several fields; each is framed by its length, so `ab, c` and `a, bc` differ.
+/// Builds a [`ContentId`] from several fields; each is prefixed with its length, so `ab, c` and `a, bc` differ.
 #[derive(Debug, Default, Clone)]
 pub struct ContentHasher(blake3::Hasher);
 
 impl ContentHasher {
-    /// A hasher for things of one kind; `kind` carries a version, as in `minilm/1`.
+    /// A hasher for objects of one kind; `kind` includes a version, as in `minilm/1`.
     pub fn new(kind: &str) -> Self {
         Self::default().field(kind)
     }

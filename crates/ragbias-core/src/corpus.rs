@@ -29,7 +29,7 @@ pub struct Document {
     pub title: Option<String>,
     /// The text; not empty once it is part of a [`Corpus::new`].
     pub text: String,
-    /// Anything else. `lean` is the optional gold label, read by [`Document::gold_lean`].
+    /// All other fields. `lean` is the optional gold label, read by [`Document::gold_lean`].
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
 }
@@ -40,20 +40,20 @@ impl Document {
         Self { id: id.into(), title: None, text: text.into(), metadata: Map::new() }
     }
 
-    /// The gold label `metadata.lean`, where there is one: −1, 0 or 1 in any spelling ([`Lean::from_label`]). null and a blank
-    /// text are none.
+    /// The gold label `metadata.lean`, if present: −1, 0 or 1 in any spelling ([`Lean::from_label`]). null and
+    /// blank text mean no label.
     ///
     /// # Errors
-    /// [`Error::Label`] where it is there and is no lean. The name of a pole is one on its axis alone: with
-    /// [`Document::label_on`] it becomes a number.
+    /// [`Error::Label`] if it is present but not a lean. The name of a pole is only valid on its axis:
+    /// [`Document::label_on`] converts it to a number.
     pub fn gold_lean(&self) -> Result<Option<Lean>> {
         self.lean_on(None)
     }
 
-    /// Puts the gold label as a number in its place, where it is the name of a pole of this axis or a number in some spelling.
+    /// Replaces the gold label by a number, if it is the name of a pole of this axis or a number in some spelling.
     ///
     /// # Errors
-    /// [`Error::Label`] where it is no lean on this axis.
+    /// [`Error::Label`] if it is not a lean on this axis.
     pub fn label_on(&mut self, axis: &Axis) -> Result<()> {
         match self.lean_on(Some(axis))? {
             Some(lean) => self.metadata.insert("lean".into(), i64::from(lean).into()),
@@ -72,18 +72,18 @@ impl Document {
         Lean::from_label(&label, axis).map(Some).ok_or(Error::Label(label))
     }
 
-    /// Whether the gold label is a word: the name of a pole, it may be, of an axis that is not known here.
+    /// Whether the gold label is a word, which may be the name of a pole of an unknown axis.
     fn is_labelled_in_words(&self) -> bool {
         let label = self.metadata.get("lean").and_then(Value::as_str).unwrap_or_default();
         label.starts_with(char::is_alphabetic)
     }
 
-    /// Whether its text is more than white space.
+    /// Whether its text contains more than white space.
     pub fn has_text(&self) -> bool {
         !self.text.trim().is_empty()
     }
 
-    /// Title and text with a space between them, or the text alone: what is embedded.
+    /// Title and text separated by a space, or only the text: the input of the embedder.
     pub fn full_text(&self) -> String {
         match self.title.as_deref().map(str::trim) {
             Some(title) if !title.is_empty() => format!("{title} {}", self.text),
@@ -92,7 +92,7 @@ impl Document {
     }
 }
 
-/// Documents in a fixed order, each with a text and an id of its own. A clone shares them.
+/// Documents in a fixed order, each with a text and a unique id. A clone shares them.
 #[derive(Debug, Clone)]
 pub struct Corpus {
     documents: Arc<[Document]>,
@@ -103,8 +103,8 @@ impl Corpus {
     /// A corpus of these documents, in this order.
     ///
     /// # Errors
-    /// [`Error::Empty`], [`Error::EmptyText`], [`Error::DuplicateId`], or [`Error::Label`] for a gold label that is a lean on no
-    /// axis.
+    /// [`Error::Empty`], [`Error::EmptyText`], [`Error::DuplicateId`], or [`Error::Label`] for a gold label that is not a lean on
+    /// any axis.
     pub fn new(documents: Vec<Document>) -> Result<Self> {
         if let Some(document) = documents.iter().find(|document| !document.has_text()) {
             return Err(Error::EmptyText { what: "document", id: document.id.clone() });
@@ -112,11 +112,11 @@ impl Corpus {
         Self::allowing_empty_texts(documents)
     }
 
-    /// A corpus in which a document may have no text, as a few have in published retrieval sets, whose figures count
-    /// them. Such a document can be ranked, and neither scored nor given to an LLM.
+    /// A corpus in which a document may have no text, as some published retrieval sets have and count in their
+    /// figures. Such a document can be ranked, but neither scored nor given to an LLM.
     ///
     /// # Errors
-    /// [`Error::Empty`], [`Error::DuplicateId`], or [`Error::Label`] for a gold label that is a lean on no axis.
+    /// [`Error::Empty`], [`Error::DuplicateId`], or [`Error::Label`] for a gold label that is not a lean on any axis.
     pub fn allowing_empty_texts(documents: Vec<Document>) -> Result<Self> {
         if documents.is_empty() {
             return Err(Error::Empty("corpus"));
@@ -139,7 +139,7 @@ impl Corpus {
         &self.documents
     }
 
-    /// How many documents there are: at least one.
+    /// Number of documents, at least one.
     #[expect(clippy::len_without_is_empty, reason = "a corpus is never empty")]
     pub fn len(&self) -> usize {
         self.documents.len()
@@ -148,12 +148,12 @@ impl Corpus {
     /// The document at a position.
     ///
     /// # Panics
-    /// Where the position is not of this corpus.
+    /// If the position is not in this corpus.
     pub fn document(&self, doc: DocId) -> &Document {
         &self.documents[doc.index()]
     }
 
-    /// Where the document of this `_id` stands.
+    /// Position of the document with this `_id`.
     pub fn position(&self, id: &str) -> Option<DocId> {
         self.positions.get(id).copied()
     }

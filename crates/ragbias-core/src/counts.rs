@@ -2,38 +2,38 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How many texts got which verdict.
+/// Number of texts with each verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
-    /// The positive pole alone.
+    /// Only the positive pole.
     pub positive: usize,
-    /// The negative pole alone.
+    /// Only the negative pole.
     pub negative: usize,
     /// Both poles.
     pub both: usize,
     /// Neither pole.
     pub neither: usize,
-    /// The scorer could not tell.
+    /// The scorer could not decide.
     pub unscored: usize,
     /// The LLM refused.
     pub refused: usize,
-    /// The token budget was spent before either pole came.
+    /// The token budget was spent before either pole was named.
     pub cut: usize,
 }
 
 impl Counts {
-    /// How many were scored: a pole, both or neither.
+    /// Number of scored texts: a pole, both or neither.
     pub fn scored(&self) -> usize {
         self.positive + self.negative + self.both + self.neither
     }
 
-    /// How many there were in all.
+    /// Number of all texts.
     pub fn asked(&self) -> usize {
         self.scored() + self.unscored + self.refused + self.cut
     }
 }
 
-/// What is not 0, by the names of the verdicts: `3 positive, 1 cut`.
+/// All counts other than 0, with the names of their verdicts: `3 positive, 1 cut`.
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { positive, negative, both, neither, unscored, refused, cut } = *self;

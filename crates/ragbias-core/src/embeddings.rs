@@ -4,7 +4,7 @@ use crate::{Error, Result};
 
 /// Vectors of texts: an `(n, dim)` f32 array in row order, every value finite.
 ///
-/// Knows whether its rows have unit length, so that an index can take the dot product for the cosine.
+/// Records whether its rows have unit length, so that an index can use the dot product as the cosine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embeddings {
     rows: Array2<f32>,
@@ -12,13 +12,13 @@ pub struct Embeddings {
 }
 
 impl Embeddings {
-    /// How far the length of a normalised row may be from 1.
+    /// Tolerance for the length of a normalised row.
     pub const UNIT_TOLERANCE: f32 = 1e-4;
 
-    /// Vectors as they are, `(n, dim)`; whether they have unit length is looked up.
+    /// Vectors without scaling, `(n, dim)`; checks whether they have unit length.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] where a value is NaN or infinite.
+    /// [`Error::NotFinite`] if a value is NaN or infinite.
     pub fn new(rows: Array2<f32>) -> Result<Self> {
         let normalised = Self::have_unit_length(rows.view())?;
         let rows = if rows.is_standard_layout() { rows } else { rows.as_standard_layout().into_owned() };
@@ -28,7 +28,7 @@ impl Embeddings {
     /// Whether vectors, `(n, dim)`, have unit length.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] where a value is NaN or infinite.
+    /// [`Error::NotFinite`] if a value is NaN or infinite.
     pub fn have_unit_length(rows: ArrayView2<'_, f32>) -> Result<bool> {
         let mut normalised = true;
         for (row, vector) in rows.axis_iter(Axis(0)).enumerate() {
@@ -47,7 +47,7 @@ impl Embeddings {
     /// Every vector scaled to unit length.
     ///
     /// # Errors
-    /// [`Error::ZeroVector`] where a vector has no direction.
+    /// [`Error::ZeroVector`] if a vector has length 0.
     pub fn normalised(mut self) -> Result<Self> {
         for (row, mut vector) in self.rows.axis_iter_mut(Axis(0)).enumerate() {
             let length = vector.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt();
@@ -60,17 +60,17 @@ impl Embeddings {
         Ok(self)
     }
 
-    /// How many vectors there are.
+    /// Number of vectors.
     pub fn len(&self) -> usize {
         self.rows.nrows()
     }
 
-    /// Whether there is no vector.
+    /// Whether there are no vectors.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Dimensions of each vector.
+    /// Dimension of the vectors.
     pub fn dim(&self) -> usize {
         self.rows.ncols()
     }
@@ -83,7 +83,7 @@ impl Embeddings {
     /// One vector, `(dim,)`.
     ///
     /// # Panics
-    /// Where there is no such row.
+    /// If there is no such row.
     pub fn row(&self, row: usize) -> ArrayView1<'_, f32> {
         self.rows.row(row)
     }
@@ -103,10 +103,10 @@ impl Embeddings {
         self.rows
     }
 
-    /// These vectors and, under them, those of `parts`, in order.
+    /// These vectors followed by those of `parts`, in order.
     ///
     /// # Errors
-    /// [`Error::Dimension`] where two parts differ in it.
+    /// [`Error::Dimension`] if two parts have different dimensions.
     pub fn concatenated(parts: Vec<Self>) -> Result<Self> {
         let Some(first) = parts.first() else {
             return Self::new(Array2::zeros((0, 0)));

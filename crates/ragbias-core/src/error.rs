@@ -5,17 +5,17 @@ use crate::Counts;
 /// The result of everything in this crate and of its four traits.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can be wrong with a value of the vocabulary, or with a component behind one of the traits.
+/// An invalid value of the vocabulary, or an error of a component behind one of the traits.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A lean other than −1, 0 and +1.
     #[error("a lean is -1, 0 or 1; received {0}")]
     Lean(i64),
-    /// A word that is no verdict.
+    /// A word that is not a verdict.
     #[error("a verdict is one of positive, negative, both, neither, unscored, refused, cut; received {0}")]
     Verdict(String),
-    /// A gold label that is no lean.
+    /// A gold label that is not a lean.
     #[error("a lean is -1, 0 or 1, or the name of a pole; received {0}")]
     Label(String),
     /// A text that is empty or all white space.
@@ -26,7 +26,7 @@ pub enum Error {
         /// Its `_id`.
         id: String,
     },
-    /// Two documents, or two questions, of the same `_id`.
+    /// Two documents, or two questions, with the same `_id`.
     #[error("{what} `{id}` occurs twice (number {first} and number {second}); every _id must be unique")]
     DuplicateId {
         /// `document` or `question`.
@@ -41,12 +41,12 @@ pub enum Error {
     /// A corpus or a question set without entries.
     #[error("the {0} is empty")]
     Empty(&'static str),
-    /// Vectors of two different lengths.
+    /// Vectors of two different dimensions.
     #[error("vectors of {received} dimensions where {expected} were expected")]
     Dimension {
-        /// Dimensions asked for.
+        /// Expected dimension.
         expected: usize,
-        /// Dimensions received.
+        /// Received dimension.
         received: usize,
     },
     /// A NaN or an infinity in a vector.
@@ -57,13 +57,13 @@ pub enum Error {
         /// The value.
         value: f32,
     },
-    /// A vector of length 0, which has no direction.
+    /// A vector of length 0.
     #[error("vector {row} has length 0 and cannot be normalised")]
     ZeroVector {
         /// Row, from 0.
         row: usize,
     },
-    /// A batch answered with another number of items than it had.
+    /// A component returned another number of items than it received.
     #[error("{component} answered {received} items for a batch of {expected}")]
     BatchLength {
         /// Which component.
@@ -73,17 +73,17 @@ pub enum Error {
         /// Items received.
         received: usize,
     },
-    /// A generator that answered a prompt twice, or one that it was not given.
+    /// A generator answered a prompt twice, or one that it was not given.
     #[error(
         "the LLM's answer to prompt {prompt} of {count} (from 0) was kept before, or belongs to no prompt"
     )]
     Kept {
         /// Number of the prompt, from 0.
         prompt: usize,
-        /// Prompts of the batch.
+        /// Number of prompts in the batch.
         count: usize,
     },
-    /// A bias outside its range, or an interval that does not hold.
+    /// A bias outside its range, or an invalid interval.
     #[error("a bias lies in [-1, 1] with low <= high; received {value} in [{low}, {high}]")]
     Bias {
         /// The value.
@@ -93,7 +93,7 @@ pub enum Error {
         /// Upper end.
         high: f64,
     },
-    /// Nothing could be scored, so there is no bias to speak of.
+    /// Nothing could be scored, so there is no bias.
     #[error("none of the {asked} texts could be scored ({counts}); a bias needs at least one scored text", asked = .0.asked(), counts = .0)]
     NothingScored(Counts),
     /// An axis whose definition contradicts itself.
@@ -104,7 +104,7 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// A scorer that said of a text what is said of how an answer ended.
+    /// A scorer returned a verdict reserved for how an answer ended.
     #[error("the scorer said of a text that it was {0}, which is not for it to say")]
     ScorerVerdict(&'static str),
     /// A component (an embedder, an index, a generator, a scorer) failed.
@@ -113,9 +113,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// Wraps the error of a component, so that it can pass through one of the traits.
+    /// Wraps the error of a component to pass it through one of the traits.
     ///
-    /// The wrapped error's text and `source` are those of this one.
+    /// The text and `source` of the wrapped error become those of this one.
     pub fn component(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Component(source.into())
     }

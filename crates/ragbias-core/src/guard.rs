@@ -1,17 +1,17 @@
-//! Libraries that panic where a file is damaged.
+//! Guards against libraries that panic on damaged files.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 thread_local! {
-    /// Whether a panic of this thread is caught, and therefore no one's business.
+    /// Whether a panic of this thread will be caught, and should not be printed.
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs a library that takes a file's numbers for granted: a panic becomes an error, without a message on stderr.
+/// Runs a library call that may panic on a damaged file, and turns the panic into an error without a message on stderr.
 ///
-/// What the work has half done must not be used after an error.
+/// Values that the call was modifying must not be used after an error.
 ///
 /// # Errors
 /// The text of the panic.
@@ -34,14 +34,14 @@ pub fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// Of [`with_deep_stack`], in bytes.
+/// Stack size of [`with_deep_stack`], in bytes.
 const STACK: usize = 128 << 20;
 
-/// Runs a library that calls itself for every level of what it reads, writes or drops, on a thread with a stack of 128 MiB: enough
+/// Runs a library call that recurses once per level of its input, on a thread with a stack of 128 MiB: enough
 /// for 16,000 levels of the template engine. A panic is an error, as in [`guarded`].
 ///
 /// # Errors
-/// The text of the panic, or why there is no thread.
+/// The text of the panic, or the reason why the thread could not be started.
 pub fn with_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || guarded(work));

@@ -11,11 +11,11 @@ use crate::{Axis, Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "i64", into = "i64")]
 pub enum Lean {
-    /// −1: the negative pole alone.
+    /// −1: only the negative pole.
     Negative = -1,
     /// 0: both poles, or neither.
     Neutral = 0,
-    /// +1: the positive pole alone.
+    /// +1: only the positive pole.
     Positive = 1,
 }
 
@@ -25,7 +25,7 @@ impl Lean {
         f64::from(self as i8)
     }
 
-    /// What a label in a file says: −1, 0 or 1 in any spelling (`1.0`, `+1`), or the name of a pole of the axis.
+    /// Parses a label from a file: −1, 0 or 1 in any spelling (`1.0`, `+1`), or the name of a pole of the axis.
     ///
     /// ```
     /// use ragbias_core::Lean;
@@ -83,7 +83,7 @@ impl fmt::Display for Lean {
     }
 }
 
-/// What is said of one text: by a scorer, or by how the answer ended.
+/// The result for one text, from a scorer or from how the answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -94,23 +94,23 @@ pub enum Verdict {
         /// n: the negative pole is present.
         negative: bool,
     },
-    /// The scorer could not tell. Counted, and never taken for a lean of 0.
+    /// The scorer could not decide. Counted, and never treated as a lean of 0.
     Unscored,
-    /// There is no answer: the LLM refused, a filter took it, or it was empty. Counted, and never taken for a lean of 0.
+    /// There is no answer: the LLM refused, a filter blocked it, or it was empty. Counted, and never treated as a lean of 0.
     Refused,
-    /// The token budget was spent before either pole came. Counted, and never taken for a lean of 0.
+    /// The token budget was spent before either pole was named. Counted, and never treated as a lean of 0.
     Cut,
 }
 
 impl Verdict {
-    /// The positive pole alone.
+    /// Only the positive pole.
     pub const POSITIVE: Self = Self::scored(true, false);
-    /// The negative pole alone.
+    /// Only the negative pole.
     pub const NEGATIVE: Self = Self::scored(false, true);
     /// Scored, and neither pole is present.
     pub const NEITHER: Self = Self::scored(false, false);
 
-    /// Every verdict there is.
+    /// All verdicts.
     pub const ALL: [Self; 7] = [
         Self::POSITIVE,
         Self::NEGATIVE,
@@ -126,7 +126,7 @@ impl Verdict {
         Self::Scored { positive, negative }
     }
 
-    /// What it is called in tables.
+    /// Its name in tables.
     pub const fn name(self) -> &'static str {
         match self {
             Self::POSITIVE => "positive",
@@ -144,7 +144,7 @@ impl Verdict {
         matches!(self, Self::Scored { positive: true, .. } | Self::Scored { negative: true, .. })
     }
 
-    /// p − n, or `None` where nothing was scored.
+    /// p − n, or `None` if unscored.
     pub fn lean(self) -> Option<Lean> {
         match self {
             Self::Scored { positive: true, negative: false } => Some(Lean::Positive),
@@ -154,7 +154,7 @@ impl Verdict {
         }
     }
 
-    /// The verdict with the poles exchanged.
+    /// The verdict with the poles swapped.
     #[must_use]
     pub fn swapped(self) -> Self {
         match self {
@@ -163,9 +163,9 @@ impl Verdict {
         }
     }
 
-    /// The verdict on several texts taken together: a pole is present where more than half of the scored texts have it.
+    /// The joint verdict on several texts: a pole is present if more than half of the scored texts have it.
     ///
-    /// `Unscored` where no text was scored. This is how the top-k documents of one question become one verdict.
+    /// `Unscored` if no text was scored. Combines the top-k documents of one question into one verdict.
     pub fn majority(verdicts: &[Self]) -> Self {
         let (mut scored, mut positives, mut negatives) = (0_usize, 0_usize, 0_usize);
         for verdict in verdicts {

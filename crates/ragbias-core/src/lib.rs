@@ -1,15 +1,15 @@
-//! The vocabulary of ragbias, and the four traits that its parts meet at.
+//! The vocabulary of ragbias, and the four traits that connect its components.
 //!
 //! A RAG system is a [`Corpus`], an [`Embedder`] with its [`VectorIndex`], and a [`Generator`]. A [`BiasScorer`]
-//! says of a text whether the poles of an [`Axis`] are present in it: a [`Verdict`], whose [`Lean`] is −1, 0 or +1.
-//! A [`Bias`] is the mean lean over questions, and never travels without its counts, its rates and its interval.
+//! tells whether the poles of an [`Axis`] are present in a text: a [`Verdict`], whose [`Lean`] is −1, 0 or +1.
+//! A [`Bias`] is the mean lean over questions, and always carries its counts, its rates and its interval.
 //!
 //! ```text
 //! Question ──Embedder──▶ Embeddings ──VectorIndex──▶ Hit ─┬─BiasScorer──▶ Verdict ──▶ Bias (E_b)
 //!                                                         └─Generator──▶ answer ──BiasScorer──▶ Verdict ──▶ Bias (R_b)
 //! ```
 //!
-//! This crate does no input or output and knows no model. Every type checks its values when it is made, so that a
+//! This crate does no input or output and contains no models. Every type checks its values at construction, so that a
 //! function that takes one need not check again.
 //!
 //! ```
@@ -39,8 +39,10 @@ mod error;
 mod guard;
 mod lean;
 pub mod limits;
+mod message;
 mod progress;
 mod question;
+mod setters;
 mod shared;
 mod similarity;
 mod slug;
@@ -57,6 +59,7 @@ pub use embeddings::Embeddings;
 pub use error::{Error, Result};
 pub use guard::{guarded, with_deep_stack};
 pub use lean::{Lean, Verdict};
+pub use message::message;
 pub use progress::{Progress, Silent, Step, Unit};
 pub use question::{Choices, Question, QuestionSet};
 pub use similarity::Similarity;

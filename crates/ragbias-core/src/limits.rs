@@ -1,11 +1,11 @@
-//! The ranges of settings that decide how much memory or time is used.
+//! The ranges of settings that determine memory or time.
 //!
-//! All of them stand here; who has a setting checks it against its [`Limit`] before any work starts. The upper ends are far above
-//! what is of use, and below what exhausts a machine by a slip of the keyboard.
+//! Every setting is checked against its [`Limit`] before any work starts. The upper limits are far above
+//! useful values, and below those that would exhaust a machine because of a typing error.
 
 use std::fmt::Display;
 
-/// The least and the greatest value of a setting, both allowed; what is no number is outside.
+/// The smallest and the largest value of a setting, both allowed; NaN is outside.
 ///
 /// ```
 /// use ragbias_core::limits::TOP_K;
@@ -61,49 +61,49 @@ macro_rules! limits {
 }
 
 limits! {
-    /// Documents given to the LLM.
+    /// Number of documents given to the LLM.
     TOP_K: usize = 1 to 1000;
     /// Temperature of stochastic ranking, and of sampling tokens.
     TEMPERATURE: f64 = 0.0 to 1_000_000.0;
-    /// Tokens of an answer.
+    /// Number of tokens of an answer.
     NEW_TOKENS: usize = 1 to 4096;
-    /// Requests to a server in flight.
+    /// Number of requests to a server in flight.
     PARALLEL: usize = 1 to 1024;
-    /// Attempts of a request.
+    /// Number of attempts of a request.
     ATTEMPTS: u32 = 1 to 100;
-    /// Tokens that a model may think for.
+    /// Number of reasoning tokens.
     REASONING_TOKENS: usize = 0 to 1_000_000;
-    /// Letters sampled for a choice.
+    /// Number of letters sampled for a choice.
     CHOICE_SAMPLES: usize = 1 to 1000;
-    /// Links of a vector in a graph.
+    /// Number of links per vector in a graph.
     NEIGHBOURS: usize = 2 to 255;
-    /// Candidates looked at while a graph is built.
+    /// Number of candidates considered while building a graph.
     CONSTRUCTION_WIDTH: usize = 2 to 65_536;
-    /// Candidates looked at while a graph is searched.
+    /// Number of candidates considered while searching a graph.
     SEARCH_WIDTH: usize = 1 to 65_536;
-    /// Draws of the bootstrap of a fit.
+    /// Number of bootstrap draws of a fit.
     DRAWS: usize = 200 to 1_000_000;
-    /// Measurements on validation topics in a search for a setting.
+    /// Number of measurements on validation topics in the search for a setting.
     STEPS: usize = 2 to 1000;
     /// α of a projection along a word.
     PROJECTION: f32 = -1000.0 to 1000.0;
-    /// Passes of a training over its questions.
+    /// Number of training epochs.
     EPOCHS: usize = 1 to 10_000;
-    /// Questions of a step of training.
+    /// Number of questions per training step.
     BATCH: usize = 1 to 4096;
-    /// Steps until a learning rate's peak.
+    /// Number of warm-up steps of the learning rate.
     WARMUP: usize = 0 to 1_000_000_000;
-    /// Epochs without a better validation loss.
+    /// Number of epochs without a better validation loss before training stops.
     PATIENCE: usize = 1 to 10_000;
-    /// Rank of low-rank additions.
+    /// Rank of low-rank adapters.
     LORA_RANK: usize = 1 to 1024;
-    /// Merge weights of members.
+    /// Merge weight of a member.
     MERGE: f64 = -100.0 to 100.0;
-    /// Trainings of a family, over all its grids.
+    /// Number of trainings of a family, over all its grids.
     TRAININGS: usize = 1 to 10_000;
-    /// Members of a family, over all its grids.
+    /// Number of members of a family, over all its grids.
     MEMBERS: usize = 1 to 100_000;
-    /// Processes that share a family.
+    /// Number of processes that share a family.
     SHARDS: usize = 1 to 10_000;
 }
 

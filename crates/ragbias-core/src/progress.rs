@@ -1,4 +1,4 @@
-/// Where long work says how far it is; the command line draws bars, a service may log, [`Silent`] says nothing.
+/// Receives the progress of long work; the command line draws bars, a service may log, [`Silent`] discards it.
 ///
 /// ```
 /// use ragbias_core::{Progress, Silent, Unit};
@@ -15,17 +15,17 @@ pub trait Progress: Send + Sync {
     /// Begins a step of `total` units; it ends when the [`Step`] is dropped.
     fn begin(&self, name: &str, total: u64, unit: Unit) -> Box<dyn Step>;
 
-    /// Says one line that is not part of a step.
+    /// Reports a line that does not belong to a step.
     fn note(&self, line: &str);
 }
 
 /// One step of [`Progress`].
 pub trait Step: Send + Sync {
-    /// `units` more are done.
+    /// Reports that `units` more are done.
     fn advance(&self, units: u64);
 }
 
-/// What a step counts.
+/// The unit of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Texts, questions, prompts.
@@ -34,7 +34,7 @@ pub enum Unit {
     Bytes,
 }
 
-/// Says nothing.
+/// Discards all progress.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 

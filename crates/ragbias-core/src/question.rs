@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ContentHasher, ContentId, Error, Result};
 
-/// The two claims that a question lets an LLM choose between, one for each pole.
+/// The two claims of a question from which an LLM chooses, one for each pole.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Choices {
@@ -15,30 +15,30 @@ pub struct Choices {
     pub positive: String,
 }
 
-/// One question that a bias is measured with.
+/// One question of a measurement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
     /// Unique within its set.
     #[serde(rename = "_id")]
     pub id: String,
-    /// What is asked.
+    /// The text of the question.
     pub text: String,
-    /// The cluster it belongs to: intervals resample topics, splits keep them whole.
+    /// Its cluster: intervals resample topics, and splits never divide them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
-    /// Where the answer is a choice between two claims.
+    /// The two claims, if the answer is a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub choices: Option<Choices>,
 }
 
 impl Question {
-    /// The topic, or the question's own id where it has none: then it is a cluster of its own.
+    /// The topic, or the question's own id if it has none: then it is its own cluster.
     pub fn cluster(&self) -> &str {
         self.topic.as_deref().unwrap_or(&self.id)
     }
 }
 
-/// Questions in a fixed order, each with a text and an id of its own. A clone shares them.
+/// Questions in a fixed order, each with a text and a unique id. A clone shares them.
 #[derive(Debug, Clone)]
 pub struct QuestionSet(Arc<[Question]>);
 
@@ -46,7 +46,7 @@ impl QuestionSet {
     /// A set of these questions, in this order.
     ///
     /// # Errors
-    /// [`Error::Empty`], [`Error::EmptyText`] (of a question or one of its choices) or [`Error::DuplicateId`].
+    /// [`Error::Empty`], [`Error::EmptyText`] (for a question or one of its choices) or [`Error::DuplicateId`].
     pub fn new(questions: Vec<Question>) -> Result<Self> {
         if questions.is_empty() {
             return Err(Error::Empty("question set"));
@@ -71,7 +71,7 @@ impl QuestionSet {
         &self.0
     }
 
-    /// How many questions there are: at least one.
+    /// Number of questions, at least one.
     #[expect(clippy::len_without_is_empty, reason = "a question set is never empty")]
     pub fn len(&self) -> usize {
         self.0.len()

@@ -1,4 +1,4 @@
-//! The four traits for references and shared pointers, so that a component may be owned, shared or lent.
+//! Implements the four traits for references and shared pointers, so that a component may be owned, shared or borrowed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,15 +1,15 @@
 use serde::{Deserialize, Serialize};
 
-/// How two vectors of an embedder are compared; the larger, the nearer.
+/// The similarity measure of an embedder's vectors; larger values mean more similar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Similarity {
-    /// The cosine of their angle, in [−1, 1]; vectors have unit length.
+    /// The cosine of the angle, in [−1, 1]; vectors have unit length.
     #[default]
     Cosine,
-    /// Their inner product; a vector's length counts.
+    /// The inner product, which depends on the vectors' lengths.
     Dot,
-    /// Their Euclidean distance with a minus sign, at most 0.
+    /// The negative Euclidean distance, at most 0.
     Euclidean,
 }
 
@@ -17,7 +17,7 @@ impl Similarity {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Cosine, Self::Dot, Self::Euclidean];
 
-    /// Its name in files: that of sentence-transformers.
+    /// Its name in files, as in sentence-transformers.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cosine => "cosine",
@@ -26,7 +26,7 @@ impl Similarity {
         }
     }
 
-    /// Whether vectors have to have unit length.
+    /// Whether vectors must have unit length.
     pub fn wants_unit_vectors(self) -> bool {
         self == Self::Cosine
     }

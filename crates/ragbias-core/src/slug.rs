@@ -2,25 +2,25 @@
 
 use crate::ContentHasher;
 
-/// Bytes of a name that is kept as it is, at most.
+/// Maximum length, in bytes, of a name that is kept unchanged.
 const KEPT: usize = 80;
 
-/// Bytes of a name that is kept in front of its hash, at most.
+/// Maximum length, in bytes, of the part of a name before its hash.
 const SHORTENED: usize = 48;
 
-/// Stands between a shortened name and its hash, and never in a name that is kept: so no two names have the same slug.
+/// Separates a shortened name from its hash, and never occurs in an unchanged name, so that no two names have the same slug.
 const MARK: &str = "--";
 
-/// Names that Windows keeps for devices, whatever follows a dot.
+/// Names that Windows reserves for devices, with any extension.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
 
-/// A name as the name of a file or folder, or a part of one: whatever is in it, it stays in its folder, is short enough, and
+/// A name as the name of a file or folder, or a part of one. A slug stays in its folder, is short enough, and
 /// differs from the slugs of other names.
 ///
 /// A name of up to 80 ASCII letters, digits, `-`, `_` and `.` is its own slug, unless it begins with a dot or a hyphen, ends
-/// with a dot, holds `--` or names a device. Of any other name, what can be kept of it is followed by `--` and ten digits of its
-/// hash: at most 60 bytes. Capitals are kept, so on a file system that does not tell them apart, two names that differ in
-/// nothing else are one.
+/// with a dot, contains `--` or names a device. The slug of any other name is its permitted characters, followed by `--` and ten
+/// digits of its hash: at most 60 bytes. Capitals are kept, so two names that differ only in case share a slug on a
+/// case-insensitive file system.
 ///
 /// ```
 /// use ragbias_core::slug;
@@ -33,10 +33,10 @@ pub fn slug(name: &str) -> String {
     slug_of(&[name])
 }
 
-/// The slug of several names, with `-` between them.
+/// The slug of several names, separated by `-`.
 ///
-/// Of the names, only the second may hold a `-` without a hash being added: where one ends and the next begins is never in
-/// doubt, and `a-b, c` has another slug than `a, b-c`.
+/// A hash is added if any name but the second contains a `-`, so that the boundaries between names are
+/// unambiguous: `a-b, c` has another slug than `a, b-c`.
 pub fn slug_of(names: &[&str]) -> String {
     let name = names.join("-");
     let divided = names.iter().enumerate().all(|(place, name)| place == 1 || !name.contains('-'));
@@ -47,7 +47,7 @@ pub fn slug_of(names: &[&str]) -> String {
     let mut kept = String::new();
     for character in name.chars() {
         let character = if is_kept(character) { character } else { '-' };
-        // Hyphens and dots are not repeated, and stand between other characters.
+        // Hyphens and dots are not repeated, and occur only between other characters.
         if is_inner(character) && (kept.is_empty() || kept.ends_with(is_inner)) {
             continue;
         }
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(slug_of(&["gender", "smollm2-135m", "merge"]), "gender-smollm2-135m-merge");
         assert_ne!(slug_of(&["a-b", "c", "d"]), slug_of(&["a", "b-c", "d"]));
         assert_ne!(slug_of(&["a", "b", "c-d"]), slug_of(&["a", "b-c", "d"]));
-        // Nobody can take a name's place by being called like its slug.
+        // A name equal to another name's slug gets a different slug.
         assert_ne!(slug(&slug("a/b")), slug("a/b"));
     }
 

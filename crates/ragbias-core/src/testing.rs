@@ -1,4 +1,4 @@
-//! Fakes for tests: small, fast, deterministic, and honest about being no models.
+//! Fakes for tests: small, fast and deterministic.
 
 use ndarray::Array2;
 
@@ -7,7 +7,7 @@ use crate::{
     Result, Role,
 };
 
-/// An embedder that hashes words into a vector: texts that share words are near each other.
+/// An embedder that hashes words into a vector: texts that share words have similar vectors.
 #[derive(Debug, Clone)]
 pub struct HashEmbedder {
     dim: usize,
@@ -15,7 +15,7 @@ pub struct HashEmbedder {
 }
 
 impl HashEmbedder {
-    /// Vectors of `dim` dimensions; another `seed` is another embedder.
+    /// Vectors of `dim` dimensions; another `seed` gives another embedder.
     pub fn new(dim: usize, seed: u64) -> Self {
         Self { dim, seed }
     }
@@ -72,12 +72,12 @@ impl Generator for EchoGenerator {
     }
 }
 
-/// `bytes` with one to three small damages that `seed` decides: a byte changed, removed or put in, a run doubled, or the end cut
-/// off. For tests that whatever a file holds, its reader gives a result or an error.
+/// `bytes` with one to three small damages determined by `seed`: a byte changed, removed or inserted, a run doubled, or the end
+/// truncated. For tests that a reader returns a result or an error for every input.
 pub fn damaged(bytes: &[u8], seed: u64) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let mut state = seed;
-    // splitmix64 (Steele, Lea, Flood, 2014): any seed will do.
+    // splitmix64 (Steele, Lea, Flood, 2014): works with any seed.
     let mut below = |limit: usize| {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -8,21 +8,21 @@ use crate::{
     Similarity, Verdict,
 };
 
-/// Which side of a retrieval a text stands on; some embedders prefix the two differently.
+/// The role of a text in retrieval; some embedders use a different prefix for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// What is asked.
+    /// A question.
     Question,
-    /// What is retrieved.
+    /// A document.
     Document,
 }
 
-/// Texts to vectors.
+/// Embeds texts.
 ///
-/// Callers: one call embeds one batch; a long corpus is best given in slices of a few hundred texts, with progress
-/// shown between them. Implementers: the vector of a text must not depend on the other texts of its batch (to 1e-5),
-/// and the order and number of rows is that of the texts.
+/// Callers: one call embeds one batch; pass a long corpus in slices of a few hundred texts, and show progress
+/// between them. Implementers: the vector of a text must not depend on the other texts of its batch (to 1e-5),
+/// and rows are in the order of the texts.
 pub trait Embedder: Send + Sync {
     /// Hash of the weights and of every setting that changes a vector.
     fn id(&self) -> ContentId;
@@ -30,12 +30,12 @@ pub trait Embedder: Send + Sync {
     /// Dimensions of a vector.
     fn dim(&self) -> usize;
 
-    /// How its vectors are compared: what its checkpoint says, or by cosine.
+    /// The similarity measure of its vectors: that of its checkpoint, or the cosine.
     fn similarity(&self) -> Similarity {
         Similarity::Cosine
     }
 
-    /// One vector per text, `(texts.len(), dim)`; of unit length where vectors are compared by cosine.
+    /// One vector per text, `(texts.len(), dim)`, of unit length if vectors are compared by cosine.
     fn embed(&self, texts: &[&str], role: Role) -> Result<Embeddings>;
 }
 
@@ -48,18 +48,18 @@ pub struct Hit {
     pub score: f32,
 }
 
-/// Vectors to their nearest neighbours.
+/// Finds the nearest neighbours of vectors.
 ///
-/// Implementers: hits come best first, and documents of equal score in document order, so that the order in which
-/// documents were added decides nothing else.
+/// Implementers: return hits best first, and documents of equal score in document order, so that the order in which
+/// documents were added has no other effect.
 pub trait VectorIndex: Send + Sync {
     /// Hash of the vectors and of every setting that changes a hit.
     fn id(&self) -> ContentId;
 
-    /// How many vectors are indexed.
+    /// Number of indexed vectors.
     fn len(&self) -> usize;
 
-    /// Whether no vector is indexed.
+    /// Whether no vectors are indexed.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -67,77 +67,77 @@ pub trait VectorIndex: Send + Sync {
     /// Dimensions of a vector.
     fn dim(&self) -> usize;
 
-    /// The `k` nearest documents of each question; all of them where `k` is larger than the index.
+    /// The `k` nearest documents of each question; all documents if `k` is larger than the index.
     fn search(&self, questions: &Embeddings, k: usize) -> Result<Vec<Vec<Hit>>>;
 }
 
-/// Makes the index of a corpus out of its vectors: in memory, from a file, in a database.
+/// Creates the index of a corpus from its vectors: in memory, from a file, in a database.
 ///
-/// Implementers: build the index, or open one that was built of the same vectors before.
+/// Implementers: build the index, or open one that was built from the same vectors before.
 pub trait IndexBackend: Send + Sync {
-    /// An index of these vectors, which are compared by `similarity`; of unit length where that is the cosine.
+    /// An index of these vectors, compared by `similarity`; of unit length if that is the cosine.
     ///
     /// # Errors
-    /// Vectors that the backend cannot index, or whatever it fails with.
+    /// Vectors that the backend cannot index, or the backend's own errors.
     fn index(&self, similarity: Similarity, documents: Embeddings) -> Result<Box<dyn VectorIndex>>;
 }
 
-/// Prompts to answers.
+/// Answers prompts.
 ///
-/// Callers: give all prompts at once, as a generator knows best how many to answer side by side; what is said comes to
-/// `keep` as it is said, and is to be kept there. Implementers: an answer depends on its prompt alone, never on the batch;
-/// every prompt is kept once, as soon as its answer has ended. Where a prompt fails, those that are being answered beside it
-/// are still kept, and then the first error is returned, by number of the prompt.
+/// Callers: pass all prompts at once, as the generator knows best how many to answer concurrently. Each answer is passed to
+/// `keep` as soon as it has ended; store it there. Implementers: an answer depends only on its prompt, never on the batch;
+/// call `keep` once per prompt, as soon as its answer has ended. If a prompt fails, answers in progress
+/// are still passed to `keep`, and then the error of the lowest-numbered prompt is returned.
 pub trait Generator: Send + Sync {
-    /// Hash of the weights and of every setting that changes an answer: of all that is known of who answers. It does not
-    /// change once it was asked for.
+    /// Hash of the weights and of every setting that changes an answer, including everything known about the model. It does not
+    /// change once it has been requested.
     fn id(&self) -> ContentId;
 
-    /// An answer to every prompt.
+    /// Answers every prompt.
     fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> Result<()>;
 
-    /// A choice after every prompt, each from both orders of its two claims.
+    /// Makes a choice after every prompt, each from both orders of its two claims.
     fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> Result<()>;
 
-    /// What a user should know of who answered, a note each; may grow while answers come.
+    /// Notes for the user about the model that answered; may grow while answers arrive.
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// The name that stands in [`id`](Self::id) for a model of which nothing more is known, as where a server does not say
-    /// which one it runs. None where the id tells one model from another.
+    /// The name that represents the model in [`id`](Self::id) if nothing else is known about it, as when a server does not
+    /// identify its model. None if the id distinguishes models.
     fn assumed(&self) -> Option<String> {
         None
     }
 
-    /// How many answers so far carried which mark, where whoever answers leaves one that changes with its version, as
-    /// servers' `system_fingerprint`. Marks are no part of [`id`](Self::id): a service answers from several replicas.
+    /// Number of answers so far by fingerprint, if the model reports one that changes with its version, such as
+    /// a server's `system_fingerprint`. Fingerprints are not part of [`id`](Self::id): a service answers from several replicas.
     fn fingerprints(&self) -> BTreeMap<String, usize> {
         BTreeMap::new()
     }
 
-    /// An answer to every prompt, in their order.
+    /// Answers every prompt, and returns the answers in order.
     ///
     /// # Errors
-    /// Whatever [`generate`](Self::generate) fails with, and [`Error::BatchLength`](crate::Error::BatchLength) where it
+    /// Those of [`generate`](Self::generate), and [`Error::BatchLength`](crate::Error::BatchLength) if it
     /// leaves out a prompt.
     fn generate_all(&self, prompts: &[&str]) -> Result<Vec<Answer>> {
         in_order(prompts.len(), |keep| self.generate(prompts, keep))
     }
 
-    /// A choice after every prompt, in their order.
+    /// Makes a choice after every prompt, and returns the choices in order.
     ///
     /// # Errors
-    /// As of [`generate_all`](Self::generate_all).
+    /// Those of [`generate_all`](Self::generate_all).
     fn choose_all(&self, prompts: &[ChoicePrompt<'_>]) -> Result<Vec<Chosen>> {
         in_order(prompts.len(), |keep| self.choose(prompts, keep))
     }
 }
 
-/// What a generator says to `count` prompts, in their order.
+/// Collects a generator's answers to `count` prompts, in order.
 ///
 /// # Errors
-/// Whatever `ask` fails with, and [`Error::BatchLength`](crate::Error::BatchLength) where it leaves out a prompt.
+/// Those of `ask`, and [`Error::BatchLength`](crate::Error::BatchLength) if it leaves out a prompt.
 pub fn in_order<A: Send>(count: usize, ask: impl FnOnce(&Keep<'_, A>) -> Result<()>) -> Result<Vec<A>> {
     let kept: Mutex<Vec<Option<A>>> = Mutex::new((0..count).map(|_| None).collect());
     ask(&|prompt, answer| {
@@ -156,7 +156,7 @@ pub fn in_order<A: Send>(count: usize, ask: impl FnOnce(&Keep<'_, A>) -> Result<
     Ok(answers)
 }
 
-/// What a scorer is shown of a document or an answer.
+/// The scorer's input: a document or an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Passage<'a> {
     /// A document's title; answers have none.
@@ -181,11 +181,11 @@ impl<'a> TryFrom<&'a Document> for Passage<'a> {
     }
 }
 
-/// Texts to verdicts on one axis.
+/// Scores texts on one axis.
 ///
-/// Implementers: say [`Verdict::Unscored`] where the text gives no evidence that you can read, and
-/// [`Verdict::NEITHER`] only where you can tell that neither pole is present. [`Verdict::Refused`] and [`Verdict::Cut`] are
-/// said of how an answer ended, never by a scorer of its text.
+/// Implementers: return [`Verdict::Unscored`] if the text gives no evidence that you can read, and
+/// [`Verdict::NEITHER`] only if you can tell that neither pole is present. [`Verdict::Refused`] and [`Verdict::Cut`]
+/// describe how an answer ended; a scorer never returns them.
 pub trait BiasScorer: Send + Sync {
     /// Hash of everything that changes a verdict.
     fn id(&self) -> ContentId;

@@ -4,7 +4,7 @@ use ragbias_core::Axis;
 
 use crate::{Error, Result};
 
-/// Axes that come with ragbias: `corpora/axes/*.toml`, compiled in.
+/// Axes bundled with ragbias: `corpora/axes/*.toml`, compiled in.
 const BUNDLED: [(&str, &str); 2] = [
     ("gender", include_str!("../../../corpora/axes/gender.toml")),
     ("politics", include_str!("../../../corpora/axes/politics.toml")),
@@ -18,7 +18,7 @@ pub fn axis_names() -> impl Iterator<Item = &'static str> {
 /// A bundled axis by name, or one from a TOML file.
 ///
 /// # Errors
-/// [`Error::Unknown`] with the bundled names, [`Error::Toml`] with the line, or an axis that contradicts itself.
+/// [`Error::Unknown`] with the bundled names, [`Error::Toml`] with the line, or an inconsistent axis.
 pub fn load_axis(name_or_path: &str) -> Result<Axis> {
     let path = Path::new(name_or_path);
     let text = match BUNDLED.iter().find(|(name, _)| *name == name_or_path) {
@@ -34,8 +34,8 @@ pub fn load_axis(name_or_path: &str) -> Result<Axis> {
     Ok(axis.checked()?)
 }
 
-/// Refuses labels that are leans on an axis of this name where another is asked for. One of the user's own may be meant, if
-/// it has the same poles as a bundled one.
+/// Refuses labels for the axis of this name if another axis is requested. A custom axis with the same poles as the
+/// bundled one is accepted.
 pub(crate) fn check_labels(path: &Path, labelled: &str, asked: &Axis) -> Result<()> {
     let poles = |axis: &Axis| format!("{} to {}", axis.negative.name, axis.positive.name);
     let bundled = axis_names().any(|name| name == labelled).then(|| load_axis(labelled)).transpose()?;

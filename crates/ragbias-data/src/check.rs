@@ -14,20 +14,20 @@ use crate::source::{Format, file_of, format};
 use crate::table::Table;
 use crate::{Error, Result};
 
-/// What a check finds in a file.
+/// The result of checking a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Checked {
-    /// What the file was taken for.
+    /// The kind of data that the file was taken for.
     pub kind: &'static str,
-    /// Records that can be read.
+    /// Number of readable records.
     pub records: usize,
-    /// What is wrong, each `LINE: reason`; a hundred at most.
+    /// Problems, each `LINE: reason`; a hundred at most.
     pub problems: Vec<String>,
-    /// What is read in another way than one might think, each `LINE: …`, or ` …` of the whole file.
+    /// Notes on how values were interpreted, each `LINE: …`, or ` …` for the whole file.
     pub notes: Vec<String>,
 }
 
-/// What a file may be.
+/// The kinds of data in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Subject {
     Corpus,
@@ -37,11 +37,11 @@ enum Subject {
     Outcomes,
 }
 
-/// Everything that is wrong with a file, by line, rather than the first thing alone: of a corpus, a question set, judgements, a
-/// table of measurements or of outcomes, told apart by their fields, columns and endings.
+/// Everything that is wrong with a file, by line, rather than only the first problem. The file may be a corpus, a question set,
+/// judgements, or a table of measurements or outcomes, distinguished by fields, columns and extensions.
 ///
 /// # Errors
-/// Only where the file cannot be read at all.
+/// Only if the file cannot be read at all.
 pub fn check(path: &Path) -> Result<Checked> {
     let path = file_of(path, &["corpus"])?;
     let subject = subject(&path)?;
@@ -69,7 +69,7 @@ pub fn check(path: &Path) -> Result<Checked> {
             0
         }
         Ok(records) => records,
-        // What ends a reading is a problem like any other, after those that did not.
+        // An error that ends the reading is a problem too, listed after the others.
         Err(Error::Line { line, reason, .. }) => {
             problems.push(format!("{line}: {reason}"));
             0
@@ -119,7 +119,7 @@ fn subject(path: &Path) -> Result<Subject> {
     })
 }
 
-/// Whether the first object has what questions alone have, or the file is called as they are.
+/// Whether the first object has a field that only questions have, or the file is named like a question set.
 fn is_of_questions(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     if name.starts_with("queries") || name.starts_with("questions") {

@@ -1,4 +1,4 @@
-//! How tables are written: columns of one length, as CSV and Parquet.
+//! Writes tables, columns of equal length, as CSV and Parquet.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use polars::prelude::*;
 use crate::source::extension;
 use crate::{Error, Result};
 
-/// Writes columns of one length as `.csv` or `.parquet`, whole or not at all.
+/// Writes columns of equal length as `.csv` or `.parquet`, atomically.
 ///
 /// # Errors
-/// Another ending, columns of other lengths, or failures of the file system.
+/// Another extension, columns of different lengths, or failures of the file system.
 pub(crate) fn write_columns(path: &Path, columns: &[Column]) -> Result<()> {
     let failed = |source| Error::Table { path: path.into(), source };
     let height = columns.first().map_or(0, Column::len);

@@ -20,29 +20,29 @@ pub use stream::CorpusFile;
 
 /// Reads a corpus: BEIR JSONL, a table with a `text` column, or a published set's own layout.
 ///
-/// A folder stands for its `corpus.*`, or for its Parquet files. In a table, `_id` (or `id`), `title` and `lean` are used where
-/// present; without an id, the row number is it, from 0. Gold labels are −1, 0 or 1 in any spelling, or with an `axis` the names of
-/// its poles. What is read in another way than one might think is said; `docs/formats.md` has the rules.
+/// For a folder, its `corpus.*` or its Parquet files are read. In a table, `_id` (or `id`), `title` and `lean` are used if
+/// present; without an id, the row number is used, from 0. Gold labels are −1, 0 or 1 in any spelling, or with an `axis` the names
+/// of its poles. Surprising interpretations are reported; `docs/formats.md` has the rules.
 ///
 /// # Errors
-/// Unreadable files, and with their line or row: malformed records, fields that may be meant for one that is read, an `_id` that is
-/// there twice, documents without text, labels that are no lean.
+/// Unreadable files, and with their line or row: malformed records, fields that resemble an expected one, a duplicate `_id`,
+/// documents without text, labels that are not leans.
 pub fn read_corpus(path: &Path, axis: Option<&Axis>, progress: &dyn Progress) -> Result<Corpus> {
     read_as(path, Wanted { axis, empty_texts: false }, progress)
 }
 
-/// Reads a corpus as [`read_corpus`] does, and lets documents without text in: see [`Corpus::allowing_empty_texts`].
+/// Reads a corpus like [`read_corpus`], but accepts documents without text: see [`Corpus::allowing_empty_texts`].
 ///
 /// # Errors
-/// Those of [`read_corpus`], but for a document without text.
+/// Those of [`read_corpus`], except for documents without text.
 pub fn read_corpus_allowing_empty_texts(path: &Path, progress: &dyn Progress) -> Result<Corpus> {
     read_as(path, Wanted { axis: None, empty_texts: true }, progress)
 }
 
-/// What a corpus is read for.
+/// How a corpus is read.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Wanted<'a> {
-    /// Where its labels are leans on this axis.
+    /// The axis of the labels, if known.
     pub(crate) axis: Option<&'a Axis>,
     /// Whether documents may have no text.
     pub(crate) empty_texts: bool,
@@ -56,7 +56,7 @@ fn read_as(path: &Path, wanted: Wanted<'_>, progress: &dyn Progress) -> Result<C
     corpus(&path, documents, wanted)
 }
 
-/// The file of a corpus, whose labels are those that are wanted as far as its folder tells.
+/// The file of a corpus; refuses labels of another axis as far as its folder reveals it.
 fn corpus_file(path: &Path, wanted: Wanted<'_>) -> Result<PathBuf> {
     if let Some(axis) = wanted.axis {
         check_manifest(&path.join("manifest.toml"), axis)?;
@@ -64,7 +64,7 @@ fn corpus_file(path: &Path, wanted: Wanted<'_>) -> Result<PathBuf> {
     file_of(path, &["corpus"])
 }
 
-/// Refuses the labels of a folder whose manifest says that they are of another axis.
+/// Refuses the labels of a folder whose manifest names another axis.
 fn check_manifest(manifest: &Path, axis: &Axis) -> Result<()> {
     if !manifest.is_file() {
         return Ok(());
@@ -83,7 +83,7 @@ fn corpus(path: &Path, documents: Vec<Document>, wanted: Wanted<'_>) -> Result<C
     corpus.map_err(|error| located(path, error))
 }
 
-/// The corpus of a JSONL text in memory.
+/// The corpus in a JSONL text in memory.
 pub(crate) fn parse_corpus(path: &Path, text: &str) -> Result<Corpus> {
     let mut findings = Findings::reading(path);
     let wanted = Wanted::default();
@@ -139,7 +139,7 @@ pub(crate) fn each_document(
     Ok(())
 }
 
-/// Documents as they are read.
+/// The documents read so far.
 struct Documents<'a, E> {
     wanted: Wanted<'a>,
     ids: Ids,
@@ -206,7 +206,7 @@ impl<'a, E: FnMut(Document) -> Result<()>> Documents<'a, E> {
     }
 }
 
-/// Puts the gold label into its place as a number; a word stays where no axis says what it means.
+/// Replaces the gold label by a number; a word is kept if no axis gives its meaning.
 fn label(document: &mut Document, axis: Option<&Axis>) -> Result<(), String> {
     let Some(value) = document.metadata.get("lean") else { return Ok(()) };
     let received = match value {
@@ -237,7 +237,7 @@ fn label(document: &mut Document, axis: Option<&Axis>) -> Result<(), String> {
     })
 }
 
-/// The document of an object; none where something is wrong with it, and the reader goes on.
+/// The document in an object; none if the object has a problem and the reader continues.
 fn document(
     mut object: Map<String, Value>,
     place: Place,
@@ -261,7 +261,7 @@ fn document(
     Ok(Some(document))
 }
 
-/// Takes what a document has out of an object.
+/// Takes the fields of a document out of an object.
 fn parts(object: &mut Map<String, Value>) -> Result<Document, String> {
     let id = take_id(object)?;
     let title =
@@ -283,7 +283,7 @@ fn parts(object: &mut Map<String, Value>) -> Result<Document, String> {
     Ok(Document { id, title: title.filter(|title| !title.is_empty()), text, metadata })
 }
 
-/// The `text` of an object; null is a text that is not there.
+/// The `text` of an object; null is the same as absent.
 pub(crate) fn take_text(object: &mut Map<String, Value>) -> Result<String, String> {
     match object.remove("text") {
         Some(Value::String(text)) => Ok(text),
@@ -300,7 +300,7 @@ pub(crate) fn take_id(object: &mut Map<String, Value>) -> Result<String, String>
     text_or_number(value).map_err(|reason| format!("_id: {reason}"))
 }
 
-/// Says that a field is missing, and which are there.
+/// Reports that a field is missing, and which fields are present.
 pub(crate) fn missing(field: &str, object: &Map<String, Value>) -> String {
     let there: Vec<String> = object.keys().take(20).map(|key| shown(key).to_string()).collect();
     let there = if there.is_empty() { "none other".to_owned() } else { there.join(", ") };

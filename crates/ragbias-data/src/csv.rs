@@ -1,9 +1,9 @@
-//! Cells with a character between them: CSV in its dialects, TSV, and columns of white space.
+//! Parses cells with separators: CSV in its dialects, TSV, and columns separated by white space.
 
 use crate::lines::{LONGEST, Lines};
 use crate::{Error, Result};
 
-/// What stands between cells.
+/// The separator between cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Separator {
     /// One character; cells may be in quotes.
@@ -15,9 +15,9 @@ pub(crate) enum Separator {
 /// One cell.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Cell {
-    /// What it holds, without quotes; nothing where it is blank or null.
+    /// Its content, without quotes; none if it is blank or null.
     pub(crate) text: String,
-    /// Whether a comma in it can be no separator.
+    /// Whether a comma in it cannot be a separator.
     pub(crate) commas: bool,
 }
 
@@ -29,16 +29,16 @@ pub(crate) struct Record {
     pub(crate) cells: Vec<Cell>,
 }
 
-/// The records of a text, one at a time; empty lines are passed over.
+/// The records of a text, one at a time; empty lines are skipped.
 pub(crate) struct Records<'a> {
     lines: Lines<'a>,
     separator: Separator,
-    /// A record that was looked at before.
+    /// A record that was peeked at.
     first: Option<Record>,
 }
 
 impl<'a> Records<'a> {
-    /// Chooses the separator by the first line that is not empty.
+    /// Chooses the separator from the first non-empty line.
     pub(crate) fn new(mut lines: Lines<'a>, choose: impl Fn(&str) -> Separator) -> Result<Self> {
         let first = loop {
             match lines.next()? {
@@ -49,7 +49,7 @@ impl<'a> Records<'a> {
         };
         let mut records = Self { lines, separator: Separator::Char(','), first: None };
         let Some((number, text, end)) = first else { return Ok(records) };
-        // A spreadsheet's way to say it.
+        // A convention of spreadsheets.
         if let Some(named) =
             text.strip_prefix("sep=").map(str::trim_end).filter(|named| named.chars().count() == 1)
         {
@@ -68,7 +68,7 @@ impl<'a> Records<'a> {
     /// The next record; none at the end.
     ///
     /// # Errors
-    /// Those of [`Lines::next`], quotes that are not closed or followed by more than a separator, with their line.
+    /// Those of [`Lines::next`], and quotes that are unclosed or followed by more than a separator, with their line.
     pub(crate) fn next(&mut self) -> Result<Option<Record>> {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
@@ -116,7 +116,7 @@ impl<'a> Records<'a> {
     }
 }
 
-/// Of comma, semicolon, tab and bar, the one that is most often in a line, outside of quotes; comma where none is.
+/// The most frequent of comma, semicolon, tab and bar in a line, outside quotes; comma if there is none.
 pub(crate) fn most_frequent(line: &str) -> Separator {
     let mut counts = [(',', 0), (';', 0), ('\t', 0), ('|', 0)];
     let mut quoted = false;
@@ -127,20 +127,20 @@ pub(crate) fn most_frequent(line: &str) -> Separator {
             *count += 1;
         }
     }
-    // The first of several maxima.
+    // On ties, the first.
     let best = counts.iter().rev().max_by_key(|(_, count)| *count).map_or(',', |(separator, _)| *separator);
     Separator::Char(best)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// At the beginning of a cell, but for spaces.
+    /// At the beginning of a cell, apart from spaces.
     Start,
-    /// In a cell without quotes.
+    /// In an unquoted cell.
     Plain,
     /// Within quotes.
     Quoted,
-    /// After a quote within quotes: the end of the cell, or the first of two.
+    /// After a quote within quotes: either the end of the cell, or the first half of an escaped quote.
     Quote,
 }
 
@@ -150,7 +150,7 @@ struct Parser {
     cell: String,
     cells: Vec<Cell>,
     quoted: bool,
-    /// Bytes of the cells that are done.
+    /// Bytes of the finished cells.
     done: usize,
 }
 
@@ -166,7 +166,7 @@ impl Parser {
         }
     }
 
-    /// Takes one line without its end; where it goes wrong, the column, from 1.
+    /// Parses one line without its line end; on an error, the column, from 1.
     fn line(&mut self, text: &str) -> Result<(), usize> {
         for (column, character) in text.chars().enumerate() {
             match (self.state, character) {
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(read("sep=;\na,b;c\n").unwrap(), [(2, vec!["a,b".to_owned(), "c".into()])]);
     }
 
-    /// A cell in quotes where it has to be.
+    /// A cell, quoted if necessary.
     fn quoted(cell: &str) -> String {
         let plain = !cell.is_empty() && !cell.contains(['"', ',', '\n']) && cell.trim() == cell;
         if plain { cell.into() } else { format!("\"{}\"", cell.replace('"', "\"\"")) }

@@ -10,7 +10,7 @@ use crate::qrels::{Qrels, parse_qrels};
 use crate::questions::parse_questions;
 use crate::{Error, Result, read_corpus, read_qrels, read_questions, read_text};
 
-/// One bundled data set: its files as they are in the repository.
+/// One bundled data set, with the files from the repository.
 struct Bundle {
     name: &'static str,
     manifest: &'static str,
@@ -40,25 +40,25 @@ const BUNDLED: [Bundle; 2] = [bundle!("gender"), bundle!("politics")];
 /// On disk: a folder with `manifest.toml`, `corpus.jsonl`, `questions.jsonl` and `qrels.tsv`.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    /// What the manifest says.
+    /// The manifest.
     pub info: DatasetInfo,
     /// The documents.
     pub corpus: Corpus,
     /// The questions.
     pub questions: QuestionSet,
-    /// Which documents answer which question.
+    /// The relevance judgements.
     pub qrels: Qrels,
 }
 
-/// A manifest: what a data set is, and its split.
+/// The manifest of a data set: its description and its split.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetInfo {
-    /// What it is called.
+    /// Name of the data set.
     pub name: String,
-    /// The axis it is made for.
+    /// Name of its axis.
     pub axis: String,
-    /// One line for people.
+    /// A one-line description.
     pub about: String,
     /// The licence of its texts.
     pub licence: String,
@@ -70,9 +70,9 @@ pub struct DatasetInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Splits {
-    /// Topics that settings are chosen on.
+    /// Topics for choosing settings.
     pub validation: Vec<String>,
-    /// Topics that nothing is chosen on.
+    /// Topics that no choice may use.
     pub test: Vec<String>,
 }
 
@@ -84,7 +84,7 @@ pub enum Split {
     Train,
     /// For choosing settings.
     Validation,
-    /// For the verdict.
+    /// For final results.
     Test,
     /// Every question.
     #[default]
@@ -120,10 +120,10 @@ impl Dataset {
         BUNDLED.iter().map(|bundle| bundle.name)
     }
 
-    /// A data set that comes with ragbias.
+    /// A data set bundled with ragbias.
     ///
     /// # Errors
-    /// [`Error::Unknown`] with the names of those that do.
+    /// [`Error::Unknown`] with the names of the bundled ones.
     pub fn bundled(name: &str) -> Result<Self> {
         let bundle = find(name)?;
         let at = |file: &str| PathBuf::from(format!("bundled {name}/{file}"));
@@ -140,12 +140,12 @@ impl Dataset {
 
     /// A data set in a folder, or a published set with questions and documents in one `.csv` or `.parquet` file.
     ///
-    /// A published set has no split of its own: its topics, in an order that their hashes decide, are divided 60 : 15 : 25
+    /// A published set has no split of its own: its topics, ordered by hash, are divided 60 : 15 : 25
     /// into train, validation and test. The documents of a question's row are the relevant ones. Gold labels may be the names of
     /// the poles of `axis`.
     ///
     /// # Errors
-    /// Missing or malformed files, and judgements or splits that name what is not there.
+    /// Missing or malformed files, and judgements or splits that refer to missing ids.
     pub fn read(path: &Path, axis: Option<&Axis>, progress: &dyn Progress) -> Result<Self> {
         if path.is_file() {
             Self::read_published(path, axis, progress)
@@ -159,7 +159,7 @@ impl Dataset {
         let mut qrels = Qrels::new();
         for question in questions.questions() {
             let prefix = format!("{}-", question.id);
-            // `138-2` is a question of its own: what follows the id is the name of a column.
+            // `138-2` is a separate question; the ids of the question's own documents end with the name of a column.
             let own = corpus.documents().iter().filter(|document| {
                 let column = document.id.strip_prefix(&prefix);
                 column.is_some_and(|column| !column.starts_with(|c: char| c.is_ascii_digit()))
@@ -193,7 +193,7 @@ impl Dataset {
         Ok(dataset)
     }
 
-    /// Refuses labels that are of another axis.
+    /// Refuses labels for another axis.
     ///
     /// # Errors
     /// [`Error::OtherAxis`].
@@ -201,7 +201,7 @@ impl Dataset {
         check_labels(&PathBuf::from(format!("bundled {}", self.info.name)), &self.info.axis, axis)
     }
 
-    /// Writes the files of a bundled data set into `folder`, which is made if it is not there.
+    /// Writes the files of a bundled data set into `folder`, which is created if it does not exist.
     ///
     /// # Errors
     /// [`Error::Unknown`], or failures of the file system.
@@ -220,7 +220,7 @@ impl Dataset {
         Ok(())
     }
 
-    /// Every question has a document, every judgement's document is there, and every split's topic has a question.
+    /// Checks that every question has a document, every judged document exists, and every topic of the split has a question.
     fn check_links(&self, qrels_path: &Path, manifest_path: &Path) -> Result<()> {
         let wrong = |path: &Path, reason: String| Err(Error::File { path: path.into(), reason });
         for question in self.questions.questions() {
@@ -252,7 +252,7 @@ impl Dataset {
     /// The questions of a split, in order.
     ///
     /// # Errors
-    /// Where the split has no question.
+    /// If the split has no questions.
     pub fn split(&self, split: Split) -> Result<QuestionSet> {
         let questions = self.questions.questions().iter().filter(|question| {
             let topic = question.cluster().to_owned();

@@ -3,14 +3,14 @@ use std::path::PathBuf;
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can be wrong with a file of data.
+/// An error in a data file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be read or written; the error names it.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// A line that does not hold what it should.
+    /// A malformed line.
     #[error("{}:{line}: {reason}", path.display())]
     Line {
         /// The file.
@@ -20,7 +20,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A row of a Parquet file that does not hold what it should.
+    /// A malformed row of a Parquet file.
     #[error("{}: row {row}: {reason}", path.display())]
     Row {
         /// The file.
@@ -30,7 +30,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A file as a whole does not hold what it should.
+    /// A file that is malformed as a whole.
     #[error("{}: {reason}", path.display())]
     File {
         /// The file.
@@ -38,7 +38,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// Labels that are leans on another axis than the one that is asked for.
+    /// Labels for another axis than the requested one.
     #[error(
         "{}: its labels are {labels}, and the axis `{axis}` is from {poles}\nhint: take the axis that the labels are \
          of, or a copy without labels", path.display()
@@ -46,35 +46,35 @@ pub enum Error {
     OtherAxis {
         /// The file.
         path: PathBuf,
-        /// What the labels are.
+        /// Description of the labels.
         labels: String,
-        /// The axis that is asked for.
+        /// The requested axis.
         axis: String,
         /// Its poles.
         poles: String,
     },
-    /// The columns of a table fit no known layout.
+    /// A table whose columns match no known layout.
     #[error(
         "{}: expected {expected}; its columns are {}", path.display(), received.join(", ")
     )]
     Columns {
         /// The file.
         path: PathBuf,
-        /// What was looked for.
+        /// The expected columns.
         expected: String,
-        /// The columns that are there.
+        /// The columns present.
         received: Vec<String>,
     },
-    /// A file of a kind that is not read.
+    /// A file with an unknown extension.
     #[error("{}: expected a file that ends in {expected}", path.display())]
     Extension {
         /// The file.
         path: PathBuf,
-        /// The endings that are read.
+        /// The known extensions.
         expected: &'static str,
     },
     /// A table could not be written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Table {
         /// The file.
         path: PathBuf,
@@ -82,7 +82,7 @@ pub enum Error {
         source: polars::error::PolarsError,
     },
     /// A TOML file is malformed.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Toml {
         /// The file.
         path: PathBuf,
@@ -99,7 +99,7 @@ pub enum Error {
         what: &'static str,
         /// The name.
         name: String,
-        /// What is bundled.
+        /// The bundled names.
         known: Vec<String>,
     },
     /// A split that the data set does not have.

@@ -5,7 +5,7 @@ use ragbias_core::Progress;
 
 use crate::{Error, Result};
 
-/// Where in a file something stands.
+/// A position in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     /// A line of text, from 1.
@@ -23,22 +23,22 @@ impl fmt::Display for Place {
     }
 }
 
-/// How many problems a check lists before it stops.
+/// Number of problems after which a check stops.
 const MOST_PROBLEMS: usize = 100;
 
-/// How many different notes are kept of one file.
+/// Maximum number of different notes per file.
 const MOST_NOTES: usize = 20;
 
-/// What a reader says of a file: what is wrong with it, and what is worth knowing of how it was read.
+/// A reader's findings about a file: problems, and notes on how it was read.
 ///
-/// A reader that is to be used stops at the first problem; one that checks goes on and collects them.
+/// When reading for use, the first problem is an error; a check continues and collects them.
 #[derive(Debug)]
 pub(crate) struct Findings {
     path: PathBuf,
     collecting: bool,
     problems: Vec<String>,
     notes: Vec<Note>,
-    /// Fields or columns with values that nobody reads, in the order of their first occurrence.
+    /// Fields or columns with values that are not read, in the order of first occurrence.
     unread: Vec<String>,
     more_unread: bool,
 }
@@ -51,7 +51,7 @@ struct Note {
 }
 
 impl Findings {
-    /// For a reader that stops at the first problem.
+    /// Findings for reading, which stops at the first problem.
     pub(crate) fn reading(path: &Path) -> Self {
         Self {
             path: path.into(),
@@ -63,15 +63,15 @@ impl Findings {
         }
     }
 
-    /// For a check, which lists a hundred problems.
+    /// Findings for a check, which lists a hundred problems.
     pub(crate) fn collecting(path: &Path) -> Self {
         Self { collecting: true, ..Self::reading(path) }
     }
 
-    /// Something that cannot be read.
+    /// Records a problem.
     ///
     /// # Errors
-    /// Where the reader is to stop, with the problem.
+    /// The problem, if reading stops at the first.
     pub(crate) fn wrong(&mut self, place: Place, reason: impl Into<String>) -> Result<()> {
         let reason = reason.into();
         if self.collecting && self.problems.len() < MOST_PROBLEMS {
@@ -85,17 +85,17 @@ impl Findings {
         })
     }
 
-    /// Whether something was wrong that a check goes on after.
+    /// Whether there was a problem after which a check continues.
     pub(crate) fn has_problems(&self) -> bool {
         !self.problems.is_empty()
     }
 
-    /// Something that a user should know, of one place.
+    /// Adds a note for the user about one position.
     pub(crate) fn note_at(&mut self, place: Place, text: impl Into<String>) {
         self.note(text.into(), Some(place));
     }
 
-    /// Something that a user should know, of the whole file.
+    /// Adds a note for the user about the whole file.
     pub(crate) fn note_of_file(&mut self, text: impl Into<String>) {
         self.note(text.into(), None);
     }
@@ -108,7 +108,7 @@ impl Findings {
         }
     }
 
-    /// A field or a column that has a value and is not read.
+    /// Records a field or a column that has a value and is not read.
     pub(crate) fn unread(&mut self, name: &str) {
         if self.unread.iter().any(|unread| unread == name) {
             return;
@@ -116,7 +116,7 @@ impl Findings {
         if self.unread.len() < MOST_NOTES { self.unread.push(name.into()) } else { self.more_unread = true }
     }
 
-    /// All notes, without the file's name, but for the place: `3: …`, or ` …` of the whole file.
+    /// All notes, with the position but without the file's name: `3: …`, or ` …` for the whole file.
     fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = (self.notes.iter())
             .map(|note| match (note.first, note.times) {
@@ -132,14 +132,14 @@ impl Findings {
         lines
     }
 
-    /// Says the notes.
+    /// Reports the notes.
     pub(crate) fn say(&self, progress: &dyn Progress) {
         for line in self.lines() {
             progress.note(&format!("{}:{line}", self.path.display()));
         }
     }
 
-    /// Problems and notes, each `LINE: …`, or ` …` of the whole file.
+    /// Problems and notes, each `LINE: …`, or ` …` for the whole file.
     pub(crate) fn into_parts(self) -> (Vec<String>, Vec<String>) {
         let notes = self.lines();
         (self.problems, notes)

@@ -4,15 +4,15 @@ use crate::Result;
 use crate::findings::{Findings, Place};
 use crate::text::shown;
 
-/// Ids as they are read: each once, without spaces around it, as every file that names them is read.
+/// Ids read so far: unique, and without surrounding spaces, as in every file that refers to them.
 #[derive(Debug, Default)]
 pub(crate) struct Ids(HashMap<String, Place>);
 
 impl Ids {
-    /// The id as it is used; none where it is none, and the reader goes on.
+    /// The id as used; none if it is invalid and the reader continues.
     ///
     /// # Errors
-    /// An id that is blank, or was there before, where the reader is to stop.
+    /// A blank or duplicate id, if reading stops at the first problem.
     pub(crate) fn take(
         &mut self,
         written: &str,
@@ -40,7 +40,7 @@ impl Ids {
     }
 }
 
-/// An id without the spaces around it, which is said.
+/// An id without surrounding spaces, with a note if there were any.
 pub(crate) fn trimmed<'a>(written: &'a str, place: Place, findings: &mut Findings) -> &'a str {
     let id = written.trim();
     if id.len() < written.len() {

@@ -1,4 +1,4 @@
-//! JSON Lines: an object per line, each key once, and every key that matters read or refused.
+//! JSON Lines: an object per line, with unique keys, each of which is read, refused or reported.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ use crate::names::{Likeness, likeness};
 use crate::text::shown;
 use crate::{Error, Result};
 
-/// Calls `each` with the object of every line and its place; empty lines are passed over.
+/// Calls `each` with the object of every line and its position; empty lines are skipped.
 ///
 /// # Errors
-/// What the file or a line is wrong with, as the findings want it, and what `each` fails with.
+/// Problems of the file or a line, as the findings decide, and errors of `each`.
 pub(crate) fn each_object(
     lines: &mut Lines<'_>,
     findings: &mut Findings,
@@ -30,7 +30,7 @@ pub(crate) fn each_object(
             Ok(object) => each(Place::Line(line.number), object, findings)?,
             Err(reason) => {
                 if let Some(reason) = other_layout(line.text).filter(|_| first) {
-                    // Every line of such a file would be wrong.
+                    // Every line of such a file would be an error.
                     return Err(Error::Line { path, line: line.number, reason: reason.into() });
                 }
                 findings.wrong(Place::Line(line.number), reason)?;
@@ -42,7 +42,7 @@ pub(crate) fn each_object(
     Ok(())
 }
 
-/// What a file of JSON is that begins so and is not JSON Lines.
+/// The kind of JSON file that begins this way and is not JSON Lines.
 fn other_layout(first: &str) -> Option<&'static str> {
     match first.trim() {
         start if start.starts_with('[') => {
@@ -55,7 +55,7 @@ fn other_layout(first: &str) -> Option<&'static str> {
     }
 }
 
-/// The object that a line holds, or what is wrong with it.
+/// The object in a line, or the problem with it.
 fn object(line: &str) -> Result<Map<String, Value>, String> {
     match serde_json::from_str(line) {
         Ok(Strict(Value::Object(object))) => Ok(object),
@@ -64,7 +64,7 @@ fn object(line: &str) -> Result<Map<String, Value>, String> {
     }
 }
 
-/// serde's message without its own "at line 1": a record is one line, whose number we say ourselves.
+/// serde's message without its own "at line 1": a record is one line, and we give its number ourselves.
 fn reason(error: &serde_json::Error, line: &str) -> String {
     let text = error.to_string();
     let reason = text.split(" at line ").next().unwrap_or(&text);
@@ -79,7 +79,7 @@ fn reason(error: &serde_json::Error, line: &str) -> String {
     format!("{} (column {}){hint}", shown(reason), error.column())
 }
 
-/// A value as it was written, cut where it is long.
+/// A value as written, shortened if it is long.
 pub(crate) fn written(value: &Value) -> String {
     let text = value.to_string();
     let cut: String = text.chars().take(60).collect();
@@ -87,12 +87,12 @@ pub(crate) fn written(value: &Value) -> String {
     format!("{}{more}", shown(&cut))
 }
 
-/// Takes the value of a key; null is none.
+/// Takes the value of a key; null is the same as absent.
 pub(crate) fn take(object: &mut Map<String, Value>, key: &str) -> Option<Value> {
     object.remove(key).filter(|value| !value.is_null())
 }
 
-/// A text, or a whole number as the text of it, as other files write it: `1`, not `1.0`.
+/// A text, or a whole number converted to text as in other files: `1`, not `1.0`.
 pub(crate) fn text_or_number(value: Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text),
@@ -105,9 +105,9 @@ pub(crate) fn text_or_number(value: Value) -> Result<String, String> {
     }
 }
 
-/// A number without a fraction, as its digits; none where digits may have been lost.
+/// The digits of a number without a fraction; none if digits may have been lost.
 fn whole(number: &Number) -> Option<String> {
-    /// 2⁵³: from here on, not every whole number is an f64.
+    /// 2⁵³: from here on, not every whole number can be an f64.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if number.is_i64() || number.is_u64() {
         return Some(number.to_string());
@@ -116,9 +116,9 @@ fn whole(number: &Number) -> Option<String> {
     Some(format!("{}", value + 0.0))
 }
 
-/// Refuses a key that is like one of `absent`, which are read and are not there, or says that it may be meant.
+/// Refuses a key that resembles one of `absent`, the expected keys that are missing, or notes that it may be a misspelling.
 ///
-/// Whether it is like one.
+/// Returns whether it resembles one.
 pub(crate) fn check_key<'k>(
     key: &str,
     within: &str,
@@ -144,7 +144,7 @@ pub(crate) fn check_key<'k>(
     Ok(false)
 }
 
-/// Does so with every key that was left over of an object, and counts the others that have a value as not read.
+/// Checks every remaining key of an object in this way, and records the others that have a value as not read.
 pub(crate) fn check_rest(
     rest: &Map<String, Value>,
     absent: &[&str],
@@ -169,7 +169,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// A JSON value in which no object has a key twice.
+/// A JSON value in which no object has duplicate keys.
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {

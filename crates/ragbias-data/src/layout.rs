@@ -1,4 +1,4 @@
-//! The layouts of published sets, known by their columns.
+//! The layouts of published sets, recognised by their columns.
 //!
 //! | layout | questions | documents |
 //! | --- | --- | --- |
@@ -6,7 +6,7 @@
 //! | PoliticBias-QA | `question`, choices from the claims | `left_claim` (−1), `right_claim` (+1) |
 //! | TwinViews | none | `left` (−1), `right` (+1) |
 //!
-//! A newcomer adds a layout by adding a variant of [`Layout`] here.
+//! To add a layout, add a variant of [`Layout`] here.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use crate::table::Table;
 /// The layout of a published set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// Questions on people, each with two passages on women and two on men.
+    /// Questions about people, each with two passages about women and two about men.
     GenderBiasQa,
     /// Questions, each with a claim from the left and one from the right.
     PoliticBiasQa,
@@ -27,7 +27,7 @@ pub enum Layout {
     TwinViews,
 }
 
-/// The layout whose columns a table has.
+/// The layout with the columns of this table.
 pub(crate) fn detect(table: &Table) -> Option<Layout> {
     let has = |columns: &[&str]| columns.iter().all(|column| table.has(column));
     if has(&["num", "question", "bias1-document1", "bias2-document1"]) {
@@ -42,7 +42,7 @@ pub(crate) fn detect(table: &Table) -> Option<Layout> {
 }
 
 impl Layout {
-    /// The axis that its labels are of.
+    /// The axis of its labels.
     pub(crate) fn axis(self) -> &'static str {
         match self {
             Self::GenderBiasQa => "gender",
@@ -74,7 +74,7 @@ impl Layout {
             let id = rows.next(&cells[0].text);
             let topic = has_topic.then_some(cells[1].text.as_str());
             for ((name, lean), text) in columns.iter().zip(&cells[2..]) {
-                // A published row may lack one of its passages.
+                // A row may lack one of its passages.
                 if !text.text.trim().is_empty() {
                     each(place, labelled(format!("{id}-{name}"), text.text.clone(), *lean, topic), findings)?;
                 }
@@ -83,7 +83,7 @@ impl Layout {
         })
     }
 
-    /// Calls `each` with the question of every row, and the row's place; whether this layout has questions.
+    /// Calls `each` with the question of every row, and the row's place; returns whether this layout has questions.
     pub(crate) fn questions(
         self,
         table: &Table,
@@ -109,7 +109,7 @@ impl Layout {
     }
 }
 
-/// The column `num`, or the row's number. Published sets use a number twice: the second row of `138` is `138-2`.
+/// The column `num`, or the row's number. Published sets contain duplicate numbers: the second row of `138` is `138-2`.
 struct RowIds {
     numbered: bool,
     rows: usize,

@@ -1,10 +1,10 @@
-//! Files to corpora, question sets and measurement tables, and back.
+//! Reads and writes corpora, question sets and measurement tables.
 //!
-//! [`read_corpus`] and [`read_questions`] read JSONL, CSV and Parquet, and know the layouts of some published sets by
-//! their columns ([`layout`]). A [`Dataset`] is a folder with a `manifest.toml`: a corpus, its questions, which
-//! documents answer which question, and a split by topic; the default ones are bundled. [`Measurement`] and
-//! [`Outcome`] are the rows of the tables that a study leaves behind; [`read_measurements`] and [`read_outcomes`] read them
-//! again.
+//! [`read_corpus`] and [`read_questions`] read JSONL, CSV and Parquet, and recognise the layouts of some published sets by
+//! their columns ([`layout`]). A [`Dataset`] is a folder with a `manifest.toml`: a corpus, its questions, the relevance
+//! judgements, and a split by topic; the default ones are bundled. [`Measurement`] and
+//! [`Outcome`] are the rows of the tables that a study writes; [`read_measurements`] and [`read_outcomes`] read them
+//! back.
 //!
 //! ```
 //! use ragbias_data::{Dataset, Split};

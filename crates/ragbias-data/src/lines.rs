@@ -5,7 +5,7 @@ use crate::findings::{Findings, Place};
 use crate::open::open;
 use crate::{Error, Result};
 
-/// Longest line, or record over several lines: bounds what a file can make us hold, packed however small.
+/// Maximum size of a line, or of a record over several lines: bounds memory, however well a file is compressed.
 pub(crate) const LONGEST: usize = 64 << 20;
 
 /// The lines of a text, one at a time. A line ends with a line feed, a carriage return, or both.
@@ -24,20 +24,20 @@ pub(crate) struct Lines<'a> {
 pub(crate) struct Line<'a> {
     /// Its number, from 1.
     pub(crate) number: usize,
-    /// Without its end.
+    /// The text without its line end.
     pub(crate) text: &'a str,
-    /// Its end: "\n", "\r\n", "\r", or nothing at the end of the file.
+    /// Its line end: "\n", "\r\n", "\r", or empty at the end of the file.
     pub(crate) end: &'static str,
 }
 
 impl<'a> Lines<'a> {
-    /// The lines of a file, unpacked and decoded.
+    /// The lines of a file, decompressed and decoded.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let opened = open(path)?;
         Ok(Self { note: opened.note, ..Self::new(path, opened.reader) })
     }
 
-    /// The lines of a text that is in memory, as of a file of this name.
+    /// The lines of a text in memory, as if from a file of this name.
     pub(crate) fn of_text(path: &Path, text: &'a str) -> Self {
         Self::new(path, Box::new(text.strip_prefix('\u{feff}').unwrap_or(text).as_bytes()))
     }
@@ -50,7 +50,7 @@ impl<'a> Lines<'a> {
         &self.path
     }
 
-    /// What is worth saying of how the text was encoded; complete where all lines were read.
+    /// Notes on the encoding of the text; complete once all lines are read.
     pub(crate) fn say(&self, findings: &mut Findings) {
         if let Some(note) = self.note {
             findings.note_of_file(note);
@@ -64,7 +64,7 @@ impl<'a> Lines<'a> {
     /// The next line; none at the end.
     ///
     /// # Errors
-    /// Failures of the file, damaged packing, bytes that are no UTF-8, NUL, and lines beyond 64 MiB: each with its line.
+    /// Failures of the file system, damaged compression, invalid UTF-8, NUL, and lines beyond 64 MiB: each with its line.
     pub(crate) fn next(&mut self) -> Result<Option<Line<'_>>> {
         self.buffer.clear();
         let Some(end) = self.fill()? else { return Ok(None) };
@@ -143,10 +143,10 @@ fn wrong(path: &Path, line: usize, reason: impl Into<String>) -> Error {
     Error::Line { path: path.into(), line, reason: reason.into() }
 }
 
-/// A whole file of text in UTF-8, as settings are: unpacked and decoded, line ends as they are.
+/// A whole text file in UTF-8, such as settings: decompressed and decoded, with unchanged line ends.
 ///
 /// # Errors
-/// As for every file of text: bytes that are no UTF-8 and NUL, with their line; more than 64 MiB.
+/// As for every text file: invalid UTF-8 and NUL, with their line; more than 64 MiB.
 pub fn read_text(path: &Path) -> Result<String> {
     let mut lines = Lines::open(path)?;
     let mut text = String::new();

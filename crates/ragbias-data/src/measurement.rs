@@ -13,46 +13,46 @@ use crate::columns::write_columns;
 pub struct Measurement {
     /// The embedder.
     pub embedder: String,
-    /// The base model or recipe it belongs to.
+    /// The base model or recipe of the embedder.
     pub family: String,
-    /// The LLM; empty where only retrieval was measured.
+    /// The LLM; empty if only retrieval was measured.
     pub llm: String,
     /// The axis.
     pub axis: String,
     /// The corpus.
     pub corpus: String,
-    /// The part of the questions.
+    /// The split of the questions.
     pub split: String,
-    /// How many questions were asked.
+    /// Number of questions asked.
     pub n: usize,
     /// E_b.
     pub embedder_bias: Bias,
-    /// R_b; none where no LLM was asked, or no answer was scored.
+    /// R_b; none if no LLM was asked, or no answer was scored.
     pub rag_bias: Option<Bias>,
-    /// What became of the answers given the documents, where an LLM was asked.
+    /// Outcomes of the answers given the documents, if an LLM was asked.
     pub rag_counts: Option<Counts>,
-    /// L_b; none where no LLM was asked, or no answer was scored.
+    /// L_b; none if no LLM was asked, or no answer was scored.
     pub llm_bias: Option<Bias>,
-    /// What became of the answers without context, where an LLM was asked.
+    /// Outcomes of the answers without context, if an LLM was asked.
     pub llm_counts: Option<Counts>,
     /// C_b.
     pub corpus_bias: Bias,
-    /// nDCG@10 on the corpus's own judgements, where it has any.
+    /// nDCG@10 on the corpus's own judgements, if it has any.
     pub ndcg10: Option<f64>,
 }
 
-/// One row of an outcome table: what happened to one question.
+/// One row of an outcome table: the outcomes of one question.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The embedder.
     pub embedder: String,
-    /// The LLM; empty where only retrieval was measured.
+    /// The LLM; empty if only retrieval was measured.
     pub llm: String,
     /// The axis.
     pub axis: String,
     /// The corpus.
     pub corpus: String,
-    /// The part of the questions.
+    /// The split of the questions.
     pub split: String,
     /// `_id` of the question.
     pub question: String,
@@ -60,30 +60,30 @@ pub struct Outcome {
     pub topic: String,
     /// `_id` of the top-1 document.
     pub document: String,
-    /// Lean of the retrieved documents; `None` where unscored.
+    /// Lean of the retrieved documents; `None` if unscored.
     pub lean_document: Option<Lean>,
-    /// Lean of the answer given the documents; `None` where there is none: `outcome_answer` says why.
+    /// Lean of the answer given the documents; `None` if there is none, for the reason in `outcome_answer`.
     pub lean_answer: Option<Lean>,
     /// The answer given the documents.
     pub answer: String,
-    /// Lean of the answer without context; `None` where there is none: `outcome_llm` says why.
+    /// Lean of the answer without context; `None` if there is none, for the reason in `outcome_llm`.
     pub lean_llm: Option<Lean>,
     /// The answer without context.
     pub answer_llm: String,
-    /// The verdict on the retrieved documents; `None` in older tables, as are those that follow.
+    /// The verdict on the retrieved documents; this and the following fields are `None` in older tables.
     pub outcome_document: Option<Verdict>,
-    /// What became of the question given the documents; `None` where no LLM was asked.
+    /// The outcome of the question given the documents; `None` if no LLM was asked.
     pub outcome_answer: Option<Verdict>,
-    /// What became of the question without context; `None` where no LLM was asked.
+    /// The outcome of the question without context; `None` if no LLM was asked.
     pub outcome_llm: Option<Verdict>,
 }
 
-/// Writes a measurement table, `.csv` or `.parquet`: a bias is three columns, `X`, `X_low` and `X_high`, and how much it rests
-/// on others: of the `n` questions `X_n` were scored, `X_unscored`, `X_refused` and `X_cut` were not, the last two also as
-/// shares of `n`: `X_refused_rate`, `X_cut_rate`. Of a `run`, the column `run` holds its id in every row.
+/// Writes a measurement table, `.csv` or `.parquet`. A bias takes three columns, `X`, `X_low` and `X_high`, and its counts
+/// further ones: of the `n` questions `X_n` were scored, `X_unscored`, `X_refused` and `X_cut` were not, the last two also as
+/// shares of `n`: `X_refused_rate`, `X_cut_rate`. With a `run`, the column `run` holds its id in every row.
 ///
 /// # Errors
-/// Another ending, or failures of the file system.
+/// Another extension, or failures of the file system.
 pub fn write_measurements(path: &Path, rows: &[Measurement], run: Option<ContentId>) -> Result<()> {
     let text =
         |value: fn(&Measurement) -> &String| rows.iter().map(|row| value(row).clone()).collect::<Vec<_>>();
@@ -136,10 +136,10 @@ pub fn write_measurements(path: &Path, rows: &[Measurement], run: Option<Content
     write_columns(path, &columns)
 }
 
-/// Writes an outcome table, `.csv` or `.parquet`. Of a `run`, the column `run` holds its id in every row.
+/// Writes an outcome table, `.csv` or `.parquet`. With a `run`, the column `run` holds its id in every row.
 ///
 /// # Errors
-/// Another ending, or failures of the file system.
+/// Another extension, or failures of the file system.
 pub fn write_outcomes(path: &Path, rows: &[Outcome], run: Option<ContentId>) -> Result<()> {
     let text = |name: &str, value: fn(&Outcome) -> &String| {
         Column::new(name.into(), rows.iter().map(|row| value(row).clone()).collect::<Vec<_>>())

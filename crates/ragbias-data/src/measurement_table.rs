@@ -9,30 +9,30 @@ use crate::table::Table;
 use crate::text::shown;
 use crate::{Error, Measurement, Outcome, Result};
 
-/// A row of a measurement table as a fit needs it: of one embedder with one LLM, E_b, R_b and L_b.
+/// A row of a measurement table as needed for a fit: E_b, R_b and L_b of one embedder with one LLM.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MeasurementRow {
     /// The embedder.
     pub embedder: String,
-    /// The family it belongs to, where the table says so.
+    /// Its family, if the table has the column.
     pub family: Option<String>,
-    /// The LLM; empty where only retrieval was measured.
+    /// The LLM; empty if only retrieval was measured.
     pub llm: String,
     /// The axis.
     pub axis: String,
-    /// The corpus, where the table says so.
+    /// The corpus, if the table has the column.
     pub corpus: Option<String>,
-    /// The part of the questions, where the table says so.
+    /// The split of the questions, if the table has the column.
     pub split: Option<String>,
     /// E_b, in [−1, 1].
     pub embedder_bias: f64,
-    /// R_b, in [−1, 1]; none where only retrieval was measured.
+    /// R_b, in [−1, 1]; none if only retrieval was measured.
     pub rag_bias: Option<f64>,
-    /// The 95% interval of R_b, where the table has it.
+    /// The 95% interval of R_b, if the table has it.
     pub rag_interval: Option<(f64, f64)>,
-    /// How many answers R_b rests on, and how many questions were asked, where the table says so.
+    /// Number of answers that R_b is based on, and number of questions asked, if the table has them.
     pub scored: Option<(usize, usize)>,
-    /// L_b, in [−1, 1]; there where R_b is, unless no answer without context was scored.
+    /// L_b, in [−1, 1]; present if R_b is, unless no answer without context was scored.
     pub llm_bias: Option<f64>,
 }
 
@@ -55,28 +55,28 @@ impl From<&Measurement> for MeasurementRow {
 }
 
 /// Reads a measurement table, `.csv` or `.parquet`: the columns `embedder`, `llm`, `axis`, `embedder_bias`, `rag_bias` and
-/// `llm_bias`, and where they are there `family`, `corpus`, `split`, `rag_bias_low`, `rag_bias_high`, `n`, `rag_bias_n` and
+/// `llm_bias`, and if present `family`, `corpus`, `split`, `rag_bias_low`, `rag_bias_high`, `n`, `rag_bias_n` and
 /// `llm_bias_n`. Others are ignored.
 ///
 /// # Errors
-/// A column that is missing, by name; a cell that is no bias, by line (of Parquet, by row, from 1): an empty `rag_bias` is
-/// one that was not measured, where there is one `llm` must be there too, and `llm_bias` unless `llm_bias_n` is 0.
+/// A missing column, by name; a cell that is not a bias, by line (for Parquet, by row, from 1). An empty `rag_bias` means
+/// not measured; if there is one, `llm` must be there too, and `llm_bias` unless `llm_bias_n` is 0.
 pub fn read_measurements(path: &Path) -> Result<Vec<MeasurementRow>> {
     measurements_of_file(path, &mut Findings::reading(path))
 }
 
-/// Reads an outcome table, `.csv` or `.parquet`, as [`write_outcomes`](crate::write_outcomes) writes it. The texts
-/// (`document`, `answer`, `answer_llm`) may be missing, and are empty then; so may the outcomes by name (`outcome_document`,
-/// `outcome_answer`, `outcome_llm`), as in older tables.
+/// Reads an outcome table, `.csv` or `.parquet`, as written by [`write_outcomes`](crate::write_outcomes). The texts
+/// (`document`, `answer`, `answer_llm`) may be missing, and are then empty; the outcomes by name (`outcome_document`,
+/// `outcome_answer`, `outcome_llm`) may be missing too, as in older tables.
 ///
 /// # Errors
-/// A column that is missing, by name; by line (of Parquet, by row, from 1) a lean other than −1, 0, 1 or nothing, or an outcome
-/// that is none or of another lean.
+/// A missing column, by name; by line (for Parquet, by row, from 1) a lean other than −1, 0, 1 or empty, or an outcome
+/// that is unknown or contradicts its lean.
 pub fn read_outcomes(path: &Path) -> Result<Vec<Outcome>> {
     outcomes_of_file(path, &mut Findings::reading(path))
 }
 
-/// The columns of a measurement table that must be there.
+/// The required columns of a measurement table.
 pub(crate) const MEASUREMENT_COLUMNS: [&str; 6] =
     ["embedder", "llm", "axis", "embedder_bias", "rag_bias", "llm_bias"];
 
@@ -155,7 +155,7 @@ pub(crate) fn measurements_of_file(path: &Path, findings: &mut Findings) -> Resu
     Ok(rows)
 }
 
-/// The columns of an outcome table that must be there.
+/// The required columns of an outcome table.
 pub(crate) const OUTCOME_COLUMNS: [&str; 10] = [
     "embedder",
     "llm",
@@ -247,7 +247,7 @@ fn name(column: &str, cell: &Cell, because: &str) -> Result<String, String> {
     if name.is_empty() { Err(wrong(column, &format!("a name{because}"), "")) } else { Ok(name.into()) }
 }
 
-/// A bias; none where the cell is blank.
+/// A bias; none if the cell is blank.
 fn bias(column: &str, cell: &Cell) -> Result<Option<f64>, String> {
     if cell.text.trim().is_empty() {
         return Ok(None);
@@ -256,7 +256,7 @@ fn bias(column: &str, cell: &Cell) -> Result<Option<f64>, String> {
     value.map(Some).ok_or_else(|| wrong(column, "a number in [-1, 1]", &cell.text))
 }
 
-/// A count; none where the cell is blank.
+/// A count; none if the cell is blank.
 fn count(column: &str, cell: &Cell) -> Result<Option<usize>, String> {
     let text = cell.text.trim();
     if text.is_empty() {
@@ -265,7 +265,7 @@ fn count(column: &str, cell: &Cell) -> Result<Option<usize>, String> {
     text.parse().map(Some).map_err(|_| wrong(column, "a whole number", text))
 }
 
-/// A verdict by name, which must agree with the lean beside it; none where the cell is blank.
+/// A verdict by name, which must agree with its lean; none if the cell is blank.
 fn verdict(column: &str, cell: &Cell, lean: Option<Lean>) -> Result<Option<Verdict>, String> {
     let text = cell.text.trim();
     if text.is_empty() {

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::columns::write_columns;
 
-/// One row of a family's table: how a member was made, and what it came to.
+/// One row of a family's table: how a member was trained, and its results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Member {
-    /// What it is called; the name of its folder.
+    /// Its name, which is also the name of its folder.
     pub member: String,
     /// The family.
     pub family: String,
@@ -20,11 +20,11 @@ pub struct Member {
     pub axis: String,
     /// The pole that it was trained towards; empty for the base.
     pub towards: String,
-    /// What was trained.
+    /// The trained scope.
     pub scope: String,
-    /// Peak step size.
+    /// Peak learning rate.
     pub learning_rate: f64,
-    /// Passes over all questions that were asked for.
+    /// Requested number of epochs.
     pub epochs: u32,
     /// Merge weight.
     pub merge: f64,
@@ -34,11 +34,11 @@ pub struct Member {
     pub losses: Vec<f64>,
     /// Validation loss by epoch.
     pub validation_losses: Vec<f64>,
-    /// Whether its loss stopped being a number.
+    /// Whether its loss became non-finite.
     pub diverged: bool,
-    /// Seconds of training, which all members of one training share.
+    /// Seconds of training, shared by all members of one training.
     pub seconds: f64,
-    /// Questions that its bias was measured on.
+    /// Number of questions that its bias was measured on.
     pub n: u32,
     /// E_b on the validation split.
     pub embedder_bias: f64,
@@ -46,14 +46,14 @@ pub struct Member {
     pub embedder_bias_low: f64,
     /// Upper end of its 95% interval.
     pub embedder_bias_high: f64,
-    /// nDCG@10 on the utility set, where there is one.
+    /// nDCG@10 on the utility set, if there is one.
     pub ndcg10: Option<f64>,
 }
 
-/// Writes a family's table, `.csv` or `.parquet`; losses are texts, numbers with spaces between them.
+/// Writes a family's table, `.csv` or `.parquet`; losses are written as numbers separated by spaces.
 ///
 /// # Errors
-/// Another ending, or failures of the file system.
+/// Another extension, or failures of the file system.
 pub fn write_family(path: &Path, rows: &[Member]) -> Result<()> {
     let listed =
         |losses: &[f64]| losses.iter().map(|loss| format!("{loss:.6}")).collect::<Vec<_>>().join(" ");
@@ -99,14 +99,14 @@ pub struct MinedRow {
     pub topic: String,
     /// `_id` of the document.
     pub document: String,
-    /// Its lean by the scorer; `None` where unscored.
+    /// Its lean by the scorer; `None` if unscored.
     pub lean: Option<i32>,
 }
 
 /// Writes a table of mined documents, `.csv` or `.parquet`.
 ///
 /// # Errors
-/// Another ending, or failures of the file system.
+/// Another extension, or failures of the file system.
 pub fn write_mined(path: &Path, rows: &[MinedRow]) -> Result<()> {
     let text = |name: &str, value: fn(&MinedRow) -> &String| {
         Column::new(name.into(), rows.iter().map(|row| value(row).clone()).collect::<Vec<_>>())

@@ -1,17 +1,17 @@
-//! Names of fields and columns: which are meant to be the same.
+//! Similarity of field and column names.
 
-/// How much a name is like another.
+/// How similar two names are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Likeness {
-    /// The same but for case, spaces, `_`, `-` and a plural's `s`: no other meaning is likely.
+    /// Equal apart from case, spaces, `_`, `-` and a plural `s`: almost certainly the same name.
     Spelling,
-    /// One letter more, less or other, or two exchanged: another meaning is possible.
+    /// One letter inserted, removed or changed, or two swapped: possibly a misspelling.
     Typo,
     /// Neither.
     None,
 }
 
-/// How much `name` is like the name `known`, which it is not.
+/// The similarity of `name` to the different name `known`.
 pub(crate) fn likeness(name: &str, known: &str) -> Likeness {
     let (a, b) = (plain(name), plain(known));
     if a.strip_suffix('s').unwrap_or(&a) == b.strip_suffix('s').unwrap_or(&b) {
@@ -23,7 +23,7 @@ pub(crate) fn likeness(name: &str, known: &str) -> Likeness {
     }
 }
 
-/// A column's name without the spaces around it, in lower case.
+/// A column's name in lower case, without surrounding spaces.
 pub(crate) fn column_name(name: &str) -> String {
     name.trim().to_lowercase()
 }
@@ -32,7 +32,7 @@ fn plain(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// Whether a letter inserted, left out or changed, or two neighbours exchanged, make one of the other.
+/// Whether inserting, removing or changing a letter, or swapping two adjacent ones, turns one into the other.
 fn one_apart(a: &str, b: &str) -> bool {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let (a, b) = if a.len() <= b.len() { (a, b) } else { (b, a) };

@@ -1,8 +1,8 @@
-//! Numbers as people and programs write them into tables.
+//! Parses numbers as people and programs write them in tables.
 
-/// A number in a cell: with a minus of typography, a decimal comma where commas separate nothing, or a percent sign.
+/// A number in a cell: with a typographic minus, a decimal comma if commas are not separators, or a percent sign.
 ///
-/// None where it is no number, or could be read in two ways.
+/// None if it is not a number, or is ambiguous.
 pub(crate) fn number(cell: &str, decimal_commas: bool) -> Option<f64> {
     let text = cell.trim().replace('\u{2212}', "-");
     let (text, whole) = match text.strip_suffix('%') {
@@ -19,9 +19,9 @@ pub(crate) fn number(cell: &str, decimal_commas: bool) -> Option<f64> {
     value.is_finite().then_some(value / whole)
 }
 
-/// A whole number in a cell, which may be written with a fraction of 0: `2`, `2.0`.
+/// A whole number in a cell, possibly with a zero fraction: `2`, `2.0`.
 pub(crate) fn whole_number(cell: &str) -> Option<i64> {
-    /// 2⁵³: from here on, not every whole number is an f64.
+    /// 2⁵³: from here on, not every whole number can be an f64.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let text = cell.trim().replace('\u{2212}', "-");
     text.parse().ok().or_else(|| {

@@ -1,4 +1,4 @@
-//! Opening a file of text: what it is, whatever its ending says, and its bytes as UTF-8.
+//! Opens a text file: detects its kind by content, whatever its extension, and decodes it as UTF-8.
 
 use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::Path;
@@ -6,10 +6,10 @@ use std::path::Path;
 use crate::utf16::Utf16;
 use crate::{Error, Result};
 
-/// Bytes that are looked at before a file is read.
+/// Number of bytes examined before a file is read.
 const HEAD: u64 = 512;
 
-/// The first bytes of files that are no text, with what they are and what to do.
+/// The first bytes of binary formats, with their name and what to do.
 const REFUSED: [(&[u8], &str, &str); 14] = [
     (b"BZh", "bzip2 data", "`bunzip2 FILE` unpacks them; gzip and zstd are read as they are"),
     (b"\xfd7zXZ\0", "xz data", "`unxz FILE` unpacks them; gzip and zstd are read as they are"),
@@ -35,14 +35,14 @@ const GZIP: &[u8] = b"\x1f\x8b";
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 pub(crate) const PARQUET: &[u8] = b"PAR1";
 
-/// The characters of a file as UTF-8, and how they were encoded where that is worth saying.
+/// The characters of a file as UTF-8, and a note on their encoding if it is unusual.
 pub(crate) struct Opened {
     pub(crate) reader: Box<dyn BufRead>,
     pub(crate) note: Option<&'static str>,
 }
 
-/// Opens a file of text. gzip and zstd are unpacked, UTF-16 with a byte order mark is decoded, a byte order mark is taken
-/// off; all of it by content, not by the file's name. Nothing is read into memory beyond a buffer.
+/// Opens a text file. gzip and zstd are decompressed, UTF-16 with a byte order mark is decoded, a byte order mark is
+/// removed; all of it by content, not by the file's name. Nothing beyond a buffer is read into memory.
 pub(crate) fn open(path: &Path) -> Result<Opened> {
     let (head, reader) = peek(BufReader::new(fs_err::File::open(path)?))?;
     if head.is_empty() {
@@ -66,7 +66,7 @@ pub(crate) fn open(path: &Path) -> Result<Opened> {
     decoded(path, &head, reader)
 }
 
-/// The first bytes of a file, unpacked or not.
+/// The first bytes of a file, before or after decompression.
 pub(crate) fn first_bytes(path: &Path) -> Result<Vec<u8>> {
     Ok(peek(BufReader::new(fs_err::File::open(path)?))?.0)
 }
@@ -90,7 +90,7 @@ fn decoded(path: &Path, head: &[u8], mut reader: Box<dyn BufRead>) -> Result<Ope
     })
 }
 
-/// Refuses what is no text, by name.
+/// Refuses binary formats, by name.
 pub(crate) fn refuse(path: &Path, head: &[u8]) -> Result<()> {
     if let Some((_, what, hint)) = REFUSED.iter().find(|(magic, ..)| head.starts_with(magic)) {
         return Err(wrong(path, format!("this is {what}\nhint: {hint}")));
@@ -107,8 +107,8 @@ pub(crate) fn refuse(path: &Path, head: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// The first bytes, and a reader that begins with them. Errors of a file have its name; those of a decompressor are named by the
-/// caller.
+/// The first bytes, and a reader that begins with them. Errors of a file include its name; the caller adds it to those of a
+/// decompressor.
 fn peek(mut reader: impl BufRead + 'static) -> Result<(Vec<u8>, Box<dyn BufRead>)> {
     let mut head = Vec::new();
     reader.by_ref().take(HEAD).read_to_end(&mut head)?;

@@ -1,5 +1,5 @@
-//! The pages of a Parquet column. The library allocates what a page's header claims, so that one wrong byte could ask for
-//! gigabytes: here a header is first compared with what its column holds.
+//! The pages of a Parquet column. The library allocates what a page header claims, so one wrong byte could request
+//! gigabytes: here a header is first compared with the size of its column.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
@@ -13,13 +13,13 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 
-/// The largest page that is read, in bytes once it is decompressed. Writers make pages of 1 MiB, or of one value.
+/// The largest decompressed page that is read, in bytes. Writers make pages of 1 MiB, or of one value.
 const MOST: u64 = 512 << 20;
 
 /// The values of a column within a row group of `rows` rows.
 ///
 /// # Errors
-/// A column that does not lie within the file, or whose first page is damaged.
+/// A column that lies outside the file, or whose first page is damaged.
 pub(super) fn open_column(
     file: &Arc<File>,
     column: &ColumnChunkMetaData,
@@ -36,7 +36,7 @@ fn wrong<T>(reason: String) -> Result<T> {
     Err(ParquetError::General(reason))
 }
 
-/// Refuses a column whose place is not within the file, or holds less than nothing: the library takes that for granted.
+/// Refuses a column that lies outside the file or has a negative size, which the library does not check.
 fn check_place(column: &ColumnChunkMetaData, file: u64) -> Result<()> {
     let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
     let within = u64::try_from(start).ok().zip(u64::try_from(column.compressed_size()).ok());
@@ -47,7 +47,7 @@ fn check_place(column: &ColumnChunkMetaData, file: u64) -> Result<()> {
     wrong(format!("the column `{}` lies beyond the file", column.column_path()))
 }
 
-/// A file that is asked for the header of each page, and refuses one that claims more than `most` bytes.
+/// A file whose page headers are checked before they are read: one that claims more than `most` bytes is refused.
 struct Headers {
     file: Arc<File>,
     most: u64,
@@ -78,7 +78,7 @@ impl ChunkReader for Headers {
     }
 }
 
-/// A reader whose end is an error: the library passes over two thousand million numbers behind it, one by one.
+/// A reader that fails at its end: the library would otherwise step over two thousand million numbers one by one.
 struct Strict(BufReader<File>);
 
 impl Read for Strict {
@@ -90,8 +90,8 @@ impl Read for Strict {
     }
 }
 
-/// The size of a page by the start of its header: the second field of a structure in Thrift's compact protocol, where
-/// 0x15 is "the next field, an i32", and the number follows in zigzag (`PageHeader` in the Parquet format's
+/// The size of a page from the start of its header: the second field of a structure in Thrift's compact protocol, where
+/// 0x15 means "the next field, an i32", and the number follows in zigzag encoding (`PageHeader` in the Parquet format's
 /// `parquet.thrift`).
 fn uncompressed_size(header: &[u8]) -> Option<u64> {
     let (_kind, header) = number(header.strip_prefix(&[0x15])?)?;
@@ -99,7 +99,7 @@ fn uncompressed_size(header: &[u8]) -> Option<u64> {
     u64::try_from(size).ok()
 }
 
-/// A number of variable length, seven bits a byte, and what follows it.
+/// A variable-length number with seven bits per byte, and the remaining bytes.
 fn number(bytes: &[u8]) -> Option<(i64, &[u8])> {
     let length = 1 + bytes.iter().take(5).position(|byte| byte & 0x80 == 0)?;
     let (own, rest) = bytes.split_at(length);
@@ -107,7 +107,7 @@ fn number(bytes: &[u8]) -> Option<(i64, &[u8])> {
     Some(((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed(), rest))
 }
 
-/// Pages none of which is a dictionary with more entries than bytes.
+/// Pages, refusing a dictionary with more entries than bytes.
 struct Pages(SerializedPageReader<Headers>);
 
 fn checked(page: Option<Page>) -> Result<Option<Page>> {

@@ -1,4 +1,4 @@
-//! Parquet files as rows of text: the columns that are asked for, whatever the others are.
+//! Reads Parquet files as rows of text: only the requested columns, whatever the types of the others.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::parquet_pages::open_column;
 use crate::source::parquet_files;
 use crate::{Error, Result};
 
-/// Rows that are held in memory at a time.
+/// Number of rows held in memory at a time.
 const BATCH: usize = 1024;
 
 /// A Parquet file, or a folder of them with the same columns.
@@ -53,7 +53,7 @@ impl Part {
     }
 }
 
-/// How the values of a column are written as text.
+/// How the values of a column are converted to text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Boolean,
@@ -66,10 +66,10 @@ enum Kind {
 }
 
 impl ParquetTable {
-    /// Opens a file, or every Parquet file of a folder in the order of names.
+    /// Opens a file, or every Parquet file of a folder in name order.
     ///
     /// # Errors
-    /// What is no Parquet file, with its name; a folder whose files have other columns than its first.
+    /// A file that is not Parquet, with its name; a folder whose files have other columns than the first.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let paths = if path.is_dir() { parquet_files(path)? } else { vec![path.into()] };
         let mut files: Vec<Part> = Vec::new();
@@ -95,7 +95,7 @@ impl ParquetTable {
         Ok(Self { files })
     }
 
-    /// The names of all columns; those within a struct have its name and a point before theirs.
+    /// The names of all columns; those within a struct are prefixed with its name and a dot.
     pub(crate) fn names(&self) -> Vec<String> {
         self.files.first().map(Part::names).unwrap_or_default()
     }
@@ -103,7 +103,7 @@ impl ParquetTable {
     /// Calls `each` with the cells of every row in the columns of these names.
     ///
     /// # Errors
-    /// Columns of types that are no text, number or Boolean, damaged files, and what `each` fails with.
+    /// Columns whose type is not text, a number or a Boolean, damaged files, and errors of `each`.
     pub(crate) fn each_row(
         &self,
         columns: &[usize],
@@ -155,12 +155,12 @@ fn damaged(path: &Path, error: &ParquetError) -> Error {
     Error::File { path: path.into(), reason }
 }
 
-/// What the library does, with its panics as errors.
+/// Runs a call of the library and turns its panics into errors.
 fn sound<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
     guarded(work).unwrap_or_else(|panic| Err(ParquetError::General(panic)))
 }
 
-/// How a column is read as text, or why it is not.
+/// How a column is converted to text, or why it cannot be.
 fn kind(column: &ColumnDescriptor) -> Result<Kind, String> {
     let name = column.path().parts().join(".");
     if column.max_rep_level() > 0 {
@@ -213,7 +213,7 @@ fn kind(column: &ColumnDescriptor) -> Result<Kind, String> {
     }
 }
 
-/// A cell, or why it is none.
+/// A cell, or why it cannot be read.
 type MaybeCell = Result<Cell, String>;
 
 /// The next `n` cells of a column.
@@ -240,7 +240,7 @@ fn cells(
         }
         (R::Int32ColumnReader(reader), _) => next(reader, column, n, |value| Ok(value.to_string())),
         (R::Int64ColumnReader(reader), _) => next(reader, column, n, |value| Ok(value.to_string())),
-        // As short as they can be told apart: 0.1 of single precision is 0.1.
+        // With the fewest digits that identify it: 0.1 in single precision is 0.1.
         (R::FloatColumnReader(reader), _) => next(reader, column, n, |value| Ok(value.to_string())),
         (R::DoubleColumnReader(reader), _) => next(reader, column, n, |value| Ok(value.to_string())),
         (R::ByteArrayColumnReader(reader), Kind::Decimal { scale }) => {

@@ -13,17 +13,17 @@ use crate::source::extension;
 use crate::text::shown;
 use crate::{Error, Result};
 
-/// Relevance judgements: question id → document id → grade. Grades of 0 and below are judged and not relevant.
+/// Relevance judgements: question id → document id → grade. Documents with grades of 0 and below are judged not relevant.
 pub type Qrels = BTreeMap<String, BTreeMap<String, i64>>;
 
-/// Reads BEIR's `query-id TAB corpus-id TAB score`, with or without a header, or TREC's four columns, of which the second is not
-/// used; with tabs, white space, commas or semicolons between them.
+/// Reads BEIR's `query-id TAB corpus-id TAB score`, with or without a header, or TREC's four columns, ignoring the
+/// second, separated by tabs, white space, commas or semicolons.
 ///
-/// A folder stands for its `qrels.tsv`, else for the `test.tsv` or the only `.tsv` in its `qrels`, or in itself.
+/// For a folder, reads its `qrels.tsv`, else the `test.tsv` or the only `.tsv` in its `qrels` folder, or in the folder itself.
 ///
 /// # Errors
-/// A folder without judgements, or with several files of them and none called `test.tsv`; with its line, another number of
-/// fields, a grade that is no whole number, or a judgement that is there twice.
+/// A folder without judgements, or with several files of which none is called `test.tsv`; with its line, another number of
+/// fields, a grade that is not a whole number, or a duplicate judgement.
 pub fn read_qrels(path: &Path, progress: &dyn Progress) -> Result<Qrels> {
     let file = if path.is_dir() { in_folder(path)? } else { path.into() };
     let mut findings = Findings::reading(&file);
@@ -32,7 +32,7 @@ pub fn read_qrels(path: &Path, progress: &dyn Progress) -> Result<Qrels> {
     Ok(qrels)
 }
 
-/// The judgements of a text in memory.
+/// The judgements in a text in memory.
 pub(crate) fn parse_qrels(path: &Path, text: &str) -> Result<Qrels> {
     qrels_of(Lines::of_text(path, text), &mut Findings::reading(path))
 }
@@ -64,12 +64,12 @@ fn in_folder(folder: &Path) -> Result<PathBuf> {
         [only] => Ok(only.clone()),
         [] => Err(Error::File {
             path: folder.into(),
-            reason: "expected judgements in qrels/test.tsv or qrels.tsv, found none\nhint: --qrels FILE names them".into(),
+            reason: "expected judgements in qrels/test.tsv or qrels.tsv, found none\nhint: `qrels FILE` names them".into(),
         }),
         several => {
             let names: Vec<_> = several.iter().filter_map(|file| file.file_name()?.to_str()).collect();
             let reason = format!(
-                "expected test.tsv or one file of judgements, found {}\nhint: --qrels FILE names one of them",
+                "expected test.tsv or one file of judgements, found {}\nhint: `qrels FILE` names one of them",
                 names.join(", ")
             );
             Err(Error::File { path: folder.into(), reason })
@@ -77,7 +77,7 @@ fn in_folder(folder: &Path) -> Result<PathBuf> {
     }
 }
 
-/// All judgements of a text.
+/// All judgements in a text.
 pub(crate) fn qrels_of(lines: Lines<'_>, findings: &mut Findings) -> Result<Qrels> {
     let mut records = Records::new(lines, separator)?;
     let mut qrels = Qrels::new();
@@ -138,7 +138,7 @@ fn no_grade(cell: &str) -> String {
     format!("`{}` is no whole number, as a grade is{hint}", shown(cell.trim()))
 }
 
-/// Tabs where they make three or four columns, else white space where it does, else what CSV has most of.
+/// Tabs if they give three or four columns, else white space if it does, else the most frequent CSV separator.
 fn separator(line: &str) -> Separator {
     let columns = |n: usize| n == 3 || n == 4;
     if columns(line.split('\t').count()) {
@@ -150,14 +150,14 @@ fn separator(line: &str) -> Separator {
     }
 }
 
-/// Where question, document and grade stand, and of how many columns.
+/// The positions of question, document and grade, and the number of columns.
 #[derive(Debug, Clone, Copy)]
 struct Columns {
     places: [usize; 3],
     width: usize,
 }
 
-/// What the columns are called in published sets and programs.
+/// Names of the columns in published sets and programs.
 const QUESTION: [&str; 12] = [
     "query-id",
     "query_id",
@@ -206,7 +206,7 @@ const GRADE: [&str; 11] = [
 ];
 
 impl Columns {
-    /// Where the first record is a header: two of the three columns, at least, are called as they are elsewhere.
+    /// Whether the first record is a header: at least two of the three columns have known names.
     fn of_header(record: &Record) -> Option<Self> {
         let names: Vec<String> = record.cells.iter().map(|cell| column_name(&cell.text)).collect();
         let place = |known: &[&str]| names.iter().position(|name| known.contains(&name.as_str()));
@@ -215,12 +215,12 @@ impl Columns {
         if known == 3 {
             return Some(Self { places: found.map(Option::unwrap_or_default), width });
         }
-        // One unknown name among three: it is the place that is left.
+        // One unknown name among three gets the remaining position.
         let left = (0..3).find(|place| !found.contains(&Some(*place)))?;
         (known == 2 && width == 3).then(|| Self { places: found.map(|place| place.unwrap_or(left)), width })
     }
 
-    /// BEIR's three or TREC's four.
+    /// BEIR's three columns or TREC's four.
     fn of_first(record: &Record) -> Self {
         match record.cells.len() {
             4 => Self { places: [0, 2, 3], width: 4 },
@@ -298,7 +298,7 @@ mod tests {
         let read =
             || read_qrels(folder.path(), &Silent).map(|qrels| qrels.keys().cloned().collect::<Vec<_>>());
         let refused = || read().unwrap_err().to_string();
-        assert!(refused().contains("found none\nhint: --qrels FILE"), "{}", refused());
+        assert!(refused().contains("found none\nhint: `qrels FILE`"), "{}", refused());
         let write = |name: &str, question: &str| {
             fs_err::create_dir_all(folder.path().join("qrels")).unwrap();
             fs_err::write(folder.path().join(name), format!("{question}\td\t1\n")).unwrap();
@@ -306,7 +306,7 @@ mod tests {
         write("qrels/dev.tsv", "dev");
         assert_eq!(read().unwrap(), ["dev"]);
         write("qrels/train.tsv", "train");
-        assert!(refused().contains("found dev.tsv, train.tsv\nhint: --qrels FILE"), "{}", refused());
+        assert!(refused().contains("found dev.tsv, train.tsv\nhint: `qrels FILE`"), "{}", refused());
         write("qrels/test.tsv", "test");
         assert_eq!(read().unwrap(), ["test"]);
         let inner = read_qrels(&folder.path().join("qrels"), &Silent).unwrap();

@@ -15,12 +15,12 @@ use crate::{Result, layout};
 
 /// Reads a question set: JSONL, a table with a `text` column, or a published set's own layout.
 ///
-/// A folder stands for its `questions.*`, or its `queries.*` as BEIR calls it. In a table, `_id` (or `id`), `topic`, and the claims
-/// `negative` and `positive` are used where present; without an id, the row number is it, from 0.
+/// For a folder, reads its `questions.*`, or its `queries.*` as in BEIR. In a table, `_id` (or `id`), `topic`, and the claims
+/// `negative` and `positive` are used if present; without an id, the row number is used, from 0.
 ///
 /// # Errors
-/// Unreadable files, and with their line or row: malformed records, fields that may be meant for one that is read, an `_id` that is
-/// there twice, and questions or claims without text.
+/// Unreadable files, and with their line or row: malformed records, fields that resemble an expected one, a duplicate `_id`,
+/// and questions or claims without text.
 pub fn read_questions(path: &Path, progress: &dyn Progress) -> Result<QuestionSet> {
     let path = file_of(path, &["questions", "queries"])?;
     let mut findings = Findings::reading(&path);
@@ -29,7 +29,7 @@ pub fn read_questions(path: &Path, progress: &dyn Progress) -> Result<QuestionSe
     QuestionSet::new(questions).map_err(|error| located(&path, error))
 }
 
-/// The questions of a JSONL text in memory.
+/// The questions in a JSONL text in memory.
 pub(crate) fn parse_questions(path: &Path, text: &str) -> Result<QuestionSet> {
     let (mut findings, mut questions) = (Findings::reading(path), Questions::default());
     questions.read_json(&mut Lines::of_text(path, text), &mut findings)?;
@@ -56,7 +56,7 @@ pub(crate) fn questions_of_file(path: &Path, findings: &mut Findings) -> Result<
     Ok(questions.questions)
 }
 
-/// Questions as they are read.
+/// The questions read so far.
 #[derive(Default)]
 struct Questions {
     ids: Ids,
@@ -105,7 +105,7 @@ impl Questions {
             return findings
                 .wrong(place, format!("question `{}` has a claim without text", shown(&question.id)));
         }
-        // A topic that is blank is none: such questions have nothing in common.
+        // A blank topic is no topic: such questions have nothing in common.
         question.topic =
             question.topic.map(|topic| topic.trim().to_owned()).filter(|topic| !topic.is_empty());
         self.questions.push(question);
@@ -113,7 +113,7 @@ impl Questions {
     }
 }
 
-/// Takes what a question has out of an object.
+/// Takes the fields of a question out of an object.
 fn parts(object: &mut Map<String, Value>) -> Result<Question, String> {
     let id = take_id(object)?;
     let text = take_text(object)?;

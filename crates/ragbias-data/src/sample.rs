@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use ragbias_core::{ContentHasher, Question};
 
-/// `n` of the questions, spread evenly over topics; the same `seed` gives the same ones.
+/// `n` of the questions, spread evenly over topics; the same `seed` gives the same sample.
 ///
-/// Topics take turns, each in an order that the seed decides, and so does the order within a topic. The chosen
-/// questions stay in the order of the set. All of them where `n` is not smaller than their number.
+/// Topics take turns. The seed determines the order of topics and the order of questions within each. The sampled
+/// questions keep the order of the set. Returns all of them if `n` is at least their number.
 pub fn sample(questions: &[Question], n: usize, seed: u64) -> Vec<Question> {
     let rank =
         |text: &str| *ContentHasher::new("sample").field(seed.to_le_bytes()).field(text).finish().as_bytes();

@@ -1,22 +1,22 @@
-//! Which file is meant, and how it is laid out.
+//! Resolves a path to a file and its format.
 
 use std::path::{Path, PathBuf};
 
 use crate::open::{PARQUET, first_bytes, refuse};
 use crate::{Error, Result};
 
-/// How records are laid out in a file.
+/// The format of a file's records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     /// A JSON object per line.
     JsonLines,
-    /// Cells with a character between them.
+    /// Cells with separators.
     Separated,
     /// Parquet: a file, or a folder of files with the same columns.
     Parquet,
 }
 
-/// The endings of each format, in lower case; `.gz` and `.zst` may follow those of text.
+/// The extensions of each format, in lower case; text formats may add `.gz` or `.zst`.
 const ENDINGS: [(&str, Format); 8] = [
     ("jsonl", Format::JsonLines),
     ("ndjson", Format::JsonLines),
@@ -28,10 +28,10 @@ const ENDINGS: [(&str, Format); 8] = [
     ("pq", Format::Parquet),
 ];
 
-/// What is said where the ending is none of those.
+/// The message for any other extension.
 pub(crate) const EXPECTED: &str = ".jsonl, .csv, .tsv (.gz, .zst) or .parquet";
 
-/// The layout of a file, by its first bytes where they tell, else by its ending in any case.
+/// The format of a file, by its first bytes if they identify it, else by its extension, ignoring case.
 pub(crate) fn format(path: &Path) -> Result<Format> {
     if path.is_dir() {
         return Ok(Format::Parquet);
@@ -59,7 +59,7 @@ fn by_ending(path: &Path) -> Option<Format> {
     ENDINGS.iter().find(|(known, _)| *known == ending).map(|(_, format)| *format)
 }
 
-/// The ending of a file's name in lower case, without that of its packing; empty where there is none.
+/// The extension of a file in lower case, without that of its compression; empty if there is none.
 pub(crate) fn extension(path: &Path) -> String {
     let ending = |path: &Path| path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     match ending(path) {
@@ -70,14 +70,14 @@ pub(crate) fn extension(path: &Path) -> String {
     }
 }
 
-/// The file that a path stands for: itself, or in a folder the one of these names with any ending that is read, or the folder of
-/// Parquet files that it is or holds under such a name.
+/// The file that a path refers to: itself, or, in a folder, the file of one of these names with any known extension, or the
+/// folder of Parquet files that it is or contains under such a name.
 pub(crate) fn file_of(path: &Path, names: &[&str]) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.into());
     }
     for name in names {
-        // In this order, where several are there: what is as it was, before what is packed.
+        // If there are several, uncompressed files come before compressed ones.
         for ending in [
             "jsonl",
             "jsonl.gz",
@@ -109,7 +109,7 @@ pub(crate) fn file_of(path: &Path, names: &[&str]) -> Result<PathBuf> {
     Ok(path.into())
 }
 
-/// The Parquet files of a folder, in the order of their names; those that begin with `.` or `_` belong to programs.
+/// The Parquet files of a folder, in name order; names that begin with `.` or `_` belong to programs.
 pub(crate) fn parquet_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs_err::read_dir(folder)? {

@@ -1,4 +1,4 @@
-//! Tables of any kind as rows of text: the columns that are asked for.
+//! Reads tables of any kind as rows of text: only the requested columns.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::source::{EXPECTED, Format, format};
 use crate::text::shown;
 use crate::{Error, Result};
 
-/// A table whose cells are read as text, row by row.
+/// A table read as text, row by row.
 pub(crate) struct Table {
     path: PathBuf,
     names: Vec<String>,
@@ -19,7 +19,7 @@ pub(crate) struct Table {
 }
 
 enum Kind {
-    /// Read anew at every pass.
+    /// Reopened for every pass.
     Separated,
     Parquet(ParquetTable),
 }
@@ -28,7 +28,7 @@ impl Table {
     /// Opens a table and reads the names of its columns.
     ///
     /// # Errors
-    /// What is no table, with its name; a column that is there twice.
+    /// A file that is not a table, with its name; a duplicate column.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let (names, kind) = match format(path)? {
             Format::Parquet => {
@@ -53,8 +53,8 @@ impl Table {
         Ok(Self { path: path.into(), names, kind })
     }
 
-    /// Whether there is such a column, in any case and with spaces around its name. A list or a struct
-    /// of that name is one, and refused when it is read.
+    /// Whether there is such a column, ignoring case and surrounding spaces. A list or a struct
+    /// of that name counts, and is refused when it is read.
     pub(crate) fn has(&self, name: &str) -> bool {
         !matches!(self.position(name), Ok(None))
     }
@@ -79,7 +79,7 @@ impl Table {
         }
     }
 
-    /// The names of all columns, as they are written but for characters that a terminal acts on.
+    /// The names of all columns as written, with control characters escaped.
     pub(crate) fn columns(&self) -> Vec<String> {
         self.names.iter().map(|name| shown(name).to_string()).collect()
     }
@@ -88,11 +88,11 @@ impl Table {
         Error::Columns { path: self.path.clone(), expected: expected.into(), received: self.columns() }
     }
 
-    /// Calls `each` with the place of every row and its cells in the columns of these names, in their order; a column that is not
-    /// there has blank cells.
+    /// Calls `each` with the position of every row and its cells in the named columns, in the order of the names; the cells of a
+    /// missing column are blank.
     ///
     /// # Errors
-    /// What a row or a column is wrong with, as the findings want it, and what `each` fails with.
+    /// Problems of a row or a column, as the findings decide, and errors of `each`.
     pub(crate) fn each_row<const N: usize>(
         &self,
         names: [&str; N],
@@ -105,7 +105,7 @@ impl Table {
         })
     }
 
-    /// The same with any number of names.
+    /// The same for any number of names.
     ///
     /// # Errors
     /// Those of [`Table::each_row`].
@@ -149,7 +149,7 @@ impl Table {
         }
     }
 
-    /// Says which columns are not read, and which of them may have been meant; `known` are those that are read where they are there.
+    /// Reports which columns are not read, and which of them may be misspellings of `known`, the optional columns.
     pub(crate) fn check_names(&self, known: &[&str], findings: &mut Findings) {
         for name in &self.names {
             let of = |known: &&&str| column_name(name) == **known || name.split('.').next() == Some(**known);

@@ -1,8 +1,8 @@
-//! Text of a file where people read it.
+//! Displays text from files.
 
 use std::fmt::{self, Write};
 
-/// A text with every character that would move a cursor, hide or reorder what stands beside it written as an escape.
+/// A text in which every character that would move a cursor, or hide or reorder other text, is escaped.
 ///
 /// ```
 /// use ragbias_data::shown;
@@ -33,7 +33,7 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// Whether a character is a control or a format character that a terminal acts on, or that hides or reorders text.
+/// Whether a character is a control or format character that a terminal acts on, or that hides or reorders text.
 pub fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(character,

@@ -1,13 +1,13 @@
 use std::io::{BufRead, Error, ErrorKind, Read, Result};
 
-/// UTF-16 as UTF-8, a buffer at a time.
+/// Decodes UTF-16 to UTF-8, a buffer at a time.
 pub(crate) struct Utf16<R> {
     inner: R,
     big_endian: bool,
-    /// UTF-8 that is not taken yet, from `taken` on.
+    /// Decoded UTF-8 that has not been consumed, starting at `taken`.
     ready: Vec<u8>,
     taken: usize,
-    /// A first half of a surrogate pair that waits for its second.
+    /// The first half of a surrogate pair, waiting for the second.
     half: Option<u16>,
 }
 
@@ -58,7 +58,7 @@ impl<R: Read> BufRead for Utf16<R> {
     fn fill_buf(&mut self) -> Result<&[u8]> {
         if self.taken == self.ready.len() {
             self.decode()?;
-            // Half a pair alone gives no character yet.
+            // Half a pair alone does not give a character yet.
             if self.ready.is_empty() && self.half.is_some() {
                 self.decode()?;
             }

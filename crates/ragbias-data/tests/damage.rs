@@ -1,4 +1,4 @@
-//! Whatever a file holds, its reader gives a result, or an error that names the file.
+//! For any content of a file, its reader returns a result, or an error that names the file.
 
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
@@ -9,7 +9,7 @@ use ragbias_core::testing::damaged;
 use ragbias_core::{Bias, Silent, Verdict};
 use ragbias_data::{self as data, Measurement};
 
-/// Damages of each file. The fuzz targets in `tests/fuzz` search for many more.
+/// Number of damaged versions of each file. The fuzz targets in `tests/fuzz` search for many more.
 const SEEDS: u64 = 1_000;
 
 fn every_damage_is_read_or_refused<T>(name: &str, whole: &[u8], read: impl Fn(&Path) -> data::Result<T>) {

@@ -1,6 +1,6 @@
-//! The encoder of MiniLM: whole passes, a pass with its gradients, and its half layers, whose kernels are private.
+//! The encoder of MiniLM: forward passes, a pass with its gradients, and its sublayers, whose kernels are private.
 //!
-//! `cargo bench --bench encoder`; MiniLM is pulled where it is not there yet.
+//! `cargo bench --bench encoder`; MiniLM is downloaded if missing.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Sequences of these lengths; which tokens they are of makes no difference to the time.
+/// Sequences of these lengths; the token ids do not affect the time.
 fn packed(lengths: impl IntoIterator<Item = usize>) -> Packed {
     let lengths: Vec<usize> = lengths.into_iter().collect();
     let tokens = lengths.iter().sum::<usize>() as u32;

@@ -1,12 +1,12 @@
-//! A pass of an encoder, for `.ci/counts` to count the instructions of.
+//! A forward pass of an encoder, whose instructions `.ci/counts` counts.
 //!
 //! ```text
 //! valgrind --tool=callgrind --toggle-collect='*count_encoder::counted*' target/release/examples/count_encoder
 //! ```
 //!
-//! One layer of MiniLM's shape with weights made up here: Valgrind computes each multiply-add of a vector by a call, and
+//! One layer of MiniLM's shape with synthetic weights: Valgrind emulates each vector multiply-add by a call, and
 //! takes minutes for what the model itself does in a tenth of a second. Everything runs on the main thread, so that the
-//! count does not depend on how threads meet.
+//! count does not depend on thread scheduling.
 #![expect(clippy::print_stdout, reason = "an example speaks to its reader")]
 
 use std::error::Error;
@@ -41,14 +41,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     write_weights(folder.path())?;
     let parameters = Parameters::load(folder.path(), &bert, &Device::Cpu)?;
     let encoder = Encoder::new(&bert, &Pooling::from(PoolingMode::Mean), &parameters, Precision::F32)?;
-    // The first pass looks at the processor, which is not to be counted.
+    // The first pass detects the processor's features, which is not counted.
     encoder.vectors(Input::Tokens(&packed(&[2])))?;
     let value = counted(&encoder)?;
     println!("{value:.3}");
     Ok(())
 }
 
-/// What is counted: a short text alone, and a batch of two.
+/// The counted part: a short text alone, and a batch of two.
 #[inline(never)]
 fn counted(encoder: &Encoder) -> Result<f32, Box<dyn Error>> {
     black_box(encoder.vectors(Input::Tokens(&packed(&[9])))?);

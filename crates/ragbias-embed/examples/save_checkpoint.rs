@@ -1,4 +1,4 @@
-//! Saves a checkpoint as a member of a family is saved, its encoder's weights written anew: `save_checkpoint BASE OUT`.
+//! Saves a checkpoint like a member of a family, with its encoder's weights rewritten: `save_checkpoint BASE OUT`.
 //! scripts/reference/saved.py compares the vectors of the two folders in a release of sentence-transformers.
 
 use std::error::Error;

@@ -1,11 +1,11 @@
-//! Documents per second of embedding; `benches/peers/embedding.py` runs it beside sentence-transformers and ONNX Runtime.
+//! Documents embedded per second; `benches/peers/embedding.py` runs it, and compares sentence-transformers and ONNX Runtime.
 //!
 //! ```text
 //! cargo run --release -p ragbias-embed --example time_embedding -- MODEL_FOLDER TEXTS.json N|together|maps|products
 //! ```
 //!
-//! A number embeds so many texts a call, `together` all of them; `products` computes nothing but the matrix products that the
-//! texts need, by the gemm crate on every core, and `maps` those of the linear maps alone.
+//! A number embeds this many texts per call, `together` all of them; `products` computes only the matrix products for the
+//! texts, by the gemm crate on every core, and `maps` only those of the linear layers.
 #![expect(clippy::print_stdout, reason = "an example speaks to its reader")]
 
 use std::error::Error;
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The linear maps of all layers over texts of these lengths, 512 tokens at a time, and the products of their attention.
+/// The linear layers over texts of these lengths, 512 tokens at a time, and the products of their attention.
 fn products(config: &BertConfig, lengths: &[usize], attention: bool) {
     const ROWS: usize = 512;
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);

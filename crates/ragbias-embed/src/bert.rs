@@ -1,7 +1,7 @@
-//! The encoder out of candle's operators: on devices other than the CPU, and the plain twin of what runs there.
+//! The encoder made of candle's operators: used on devices other than the CPU, and as the reference implementation of the CPU's.
 //!
-//! A batch is one `(tokens, hidden)` matrix: the tokens of all sequences, one after the other. Linear maps, the MLP
-//! and the LayerNorms work on the whole matrix; attention works on one sequence at a time, so that no token ever sees
+//! A batch is one `(tokens, hidden)` matrix: the tokens of all sequences, one after the other. Linear layers, the MLP
+//! and the LayerNorms work on the whole matrix; attention works on one sequence at a time, so that no token attends to
 //! another text, nothing is computed for padding, and a text's vector does not depend on its batch.
 
 use candle_core::{D, DType, Device, Tensor};
@@ -14,14 +14,14 @@ use crate::{Error, Result};
 
 /// A BERT encoder (Devlin et al., 2019, <https://arxiv.org/abs/1810.04805>), post-LayerNorm, absolute positions.
 ///
-/// It is a function of its [`Parameters`]. Where one of them is being trained, or depends on one that is, everything
-/// above it is differentiable: candle's fused LayerNorm and softmax, which have no backward pass, give way to their
-/// plain forms there.
+/// It is a function of its [`Parameters`]. If a parameter is trained, or depends on one that is, everything
+/// above it is differentiable: candle's fused LayerNorm and softmax, which have no backward pass, are replaced there by
+/// unfused operators.
 #[derive(Debug, Clone)]
 pub struct Bert {
     words: Tensor,
     positions: Tensor,
-    /// The first segment's embedding, `(hidden,)`: texts have one segment.
+    /// The first segment's embedding, `(hidden,)`, which all texts use.
     segment: Tensor,
     norm: LayerNorm,
     layers: Vec<Layer>,
@@ -29,10 +29,10 @@ pub struct Bert {
 }
 
 impl Bert {
-    /// The encoder of these weights, on the device where they are, that computes in this type.
+    /// The encoder with these weights, on their device, computing in this type.
     ///
     /// # Errors
-    /// A weight that is not there.
+    /// A missing weight.
     pub fn new(config: &BertConfig, parameters: &Parameters, dtype: DType) -> Result<Self> {
         let weights = Weights { parameters, dtype };
         let layers = (0..config.num_hidden_layers)
@@ -49,7 +49,7 @@ impl Bert {
         })
     }
 
-    /// Hidden states under the first layer, `(tokens, hidden)`.
+    /// Hidden states at the input of the first layer, `(tokens, hidden)`.
     fn embed_tokens(&self, batch: &Packed) -> Result<Tensor> {
         let ids = Tensor::from_slice(&batch.ids, batch.ids.len(), &self.device)?;
         let positions: Vec<u32> = batch.lengths.iter().flat_map(|&length| 0..length as u32).collect();
@@ -59,10 +59,10 @@ impl Bert {
         self.norm.forward(&states)
     }
 
-    /// Hidden states under a half layer, `(tokens, hidden)`, f32.
+    /// Hidden states at the input of a sublayer, `(tokens, hidden)`, f32.
     ///
     /// # Errors
-    /// A token that the vocabulary does not have, states of another width.
+    /// A token outside the vocabulary, states of another width.
     pub(crate) fn states(&self, input: Input<'_>, until: usize) -> Result<Tensor> {
         let mut states = match input {
             Input::Tokens(batch) => self.embed_tokens(batch)?,
@@ -82,10 +82,10 @@ impl Bert {
         Ok(states.to_dtype(DType::F32)?)
     }
 
-    /// One vector per text, `(texts, pooled)`, f32, not normalised: the tokens after the first `skipped` of each, pooled.
+    /// One vector per text, `(texts, pooled)`, f32, not normalised: each pooled over the tokens after the first `skipped`.
     ///
     /// # Errors
-    /// A token that the vocabulary does not have, states of another width, a text with no token left.
+    /// A token outside the vocabulary, states of another width, a text with no token left.
     pub fn vectors(&self, input: Input<'_>, pooling: &Pooling, skipped: usize) -> Result<Tensor> {
         let states = self.states(input, 2 * self.layers.len())?;
         let mut start = 0;
@@ -101,7 +101,7 @@ impl Bert {
     }
 }
 
-/// The tokens of one text after the first `skipped`, `(tokens, hidden)`, as one vector, `(hidden,)`.
+/// Pools the tokens of one text after the first `skipped`, `(tokens, hidden)`, into one vector, `(hidden,)`.
 fn pool(mode: PoolingMode, tokens: &Tensor, skipped: usize) -> Result<Tensor> {
     let count = tokens.dim(0)?;
     Ok(match mode {
@@ -120,7 +120,7 @@ fn pool(mode: PoolingMode, tokens: &Tensor, skipped: usize) -> Result<Tensor> {
     })
 }
 
-/// Weights in the type that is computed in.
+/// Weights converted to the computation type.
 struct Weights<'a> {
     parameters: &'a Parameters,
     dtype: DType,
@@ -218,7 +218,7 @@ impl Activation {
 /// y = x·Wᵀ + b.
 #[derive(Debug, Clone)]
 struct Linear {
-    /// `(out, in)`, as the file has it.
+    /// `(out, in)`, as in the file.
     weight: Tensor,
     bias: Tensor,
 }
@@ -231,7 +231,7 @@ impl Linear {
         })
     }
 
-    /// Several maps of one input as one.
+    /// Stacks several linear layers with the same input.
     fn stacked<const N: usize>(parts: [Result<Self>; N]) -> Result<Self> {
         let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
         let weights: Vec<_> = parts.iter().map(|part| &part.weight).collect();

@@ -1,9 +1,10 @@
-//! `ragbias.json`: what a tuned checkpoint says of itself, and whether it is still the one that was saved.
+//! `ragbias.json`: the description of a tuned checkpoint, and the check that it is unchanged since it was saved.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 
-use ragbias_files::{sha256, sha256_of, write_file};
+use ragbias_files::{remember_sha256, sha256_of, sha256_once};
 use serde_json::{Value, json};
 
 use crate::files::{Object, read_json};
@@ -18,17 +19,17 @@ const FILES: &str = "files";
 /// SHA-256 of the card without this field, as compact JSON.
 const CHECKSUM: &str = "checksum";
 
-/// Ends of the names of files that decide what a checkpoint computes.
+/// Extensions of files that affect what a checkpoint computes.
 const DECIDE: [&str; 4] = [".json", ".safetensors", ".bin", ".txt"];
 
-/// What a folder's `ragbias.json` says.
+/// The content of a folder's `ragbias.json`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Card {
-    /// There is none: a checkpoint of somebody else's.
+    /// There is no card: the checkpoint was not made by ragbias.
     None,
-    /// A card without sums, as earlier versions wrote it: nobody can tell whether the folder is whole.
+    /// A card without checksums, as written by earlier versions: the folder cannot be verified.
     Unchecked(Value),
-    /// Every file of the folder has the sum that the card gives, and the card has its own.
+    /// Every file of the folder, and the card itself, match their checksums.
     Whole(Value),
 }
 
@@ -36,8 +37,8 @@ impl Card {
     /// Reads the card of a checkpoint, and every file of the folder.
     ///
     /// # Errors
-    /// [`Error::DamagedCheckpoint`] for the first file that is not what was saved, is missing or was added; a card that is
-    /// no JSON.
+    /// [`Error::DamagedCheckpoint`] for the first file that was changed, removed or added since saving; a card that is
+    /// not JSON.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(CARD);
         if !path.exists() {
@@ -60,7 +61,7 @@ impl Card {
         }
         let expected: BTreeMap<String, String> = serde_json::from_value(files.unwrap_or_default())
             .map_err(|reason| Error::Json { path, reason })?;
-        let received = sums(folder)?;
+        let received = sums(folder, None)?;
         for (name, sum) in &expected {
             match received.get(name) {
                 Some(received) if received == sum => {}
@@ -77,15 +78,16 @@ impl Card {
         }
     }
 
-    /// Writes the card of a folder that has everything else.
-    pub(crate) fn write(folder: &Path, card: &Value) -> Result<()> {
+    /// Writes the card of a folder that has everything else; of the file `known`, which was just written, the sum is given.
+    pub(crate) fn write(folder: &Path, card: &Value, known: (&str, String)) -> Result<()> {
         let mut card = card.clone();
-        card[FILES] = json!(sums(folder)?);
+        remember_sha256(&folder.join(known.0), &known.1)?;
+        card[FILES] = json!(sums(folder, Some(known))?);
         card[CHECKSUM] = sum_of(&card).into();
         let path = folder.join(CARD);
         let text = serde_json::to_string_pretty(&card)
             .map_err(|reason| Error::Json { path: path.clone(), reason })?;
-        Ok(write_file(&path, text)?)
+        Ok(fs_err::write(path, text)?)
     }
 }
 
@@ -93,9 +95,10 @@ fn sum_of(card: &Value) -> String {
     sha256_of(card.to_string().as_bytes())
 }
 
-/// The sums of every file below a folder but its card.
-fn sums(folder: &Path) -> Result<BTreeMap<String, String>> {
-    let mut sums = BTreeMap::new();
+/// The sums of every file below a folder but its card; the file of `known` is not read.
+fn sums(folder: &Path, known: Option<(&str, String)>) -> Result<BTreeMap<String, String>> {
+    let mut sums: BTreeMap<String, String> =
+        known.into_iter().map(|(name, sum)| (name.into(), sum)).collect();
     add_sums(folder, "", &mut sums)?;
     sums.remove(CARD);
     Ok(sums)
@@ -106,9 +109,11 @@ fn add_sums(folder: &Path, above: &str, sums: &mut BTreeMap<String, String>) -> 
         let entry = entry?;
         let path = entry.path();
         let name = format!("{above}{}", entry.file_name().to_string_lossy());
-        // A link is what it leads to, as for whoever loads the checkpoint; below a folder that is one, nothing was saved.
+        // A link counts as its target, as when loading; nothing below a linked folder was saved.
         if path.is_file() {
-            sums.insert(name, sha256(&path)?);
+            if let Entry::Vacant(sum) = sums.entry(name) {
+                sum.insert(sha256_once(&path)?);
+            }
         } else if entry.file_type()?.is_dir() {
             add_sums(&path, &format!("{name}/"), sums)?;
         }
@@ -128,6 +133,7 @@ mod tests {
         Card::write(
             folder.path(),
             &json!({ "member": "m", "embedder_bias": 0.1 + 0.2, "none": null, "n": 5 }),
+            ("config.json", sha256_of(b"{}")),
         )
         .unwrap();
         folder

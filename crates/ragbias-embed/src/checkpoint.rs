@@ -1,9 +1,9 @@
-//! Fine-tuned checkpoints as folders that sentence-transformers loads.
+//! Saves fine-tuned checkpoints as folders that sentence-transformers loads.
 
 use std::path::Path;
 
 use candle_core::Tensor;
-use ragbias_files::{Staging, folder_of, write_file};
+use ragbias_files::{Staging, folder_of, sha256_of, sha256_once};
 use serde_json::{Value, json};
 
 use crate::card::Card;
@@ -14,32 +14,35 @@ use crate::tokenizer::{TextTokenizer, Wanted};
 use crate::weights::{Owner, Weights, single};
 use crate::{Error, Result};
 
-/// A checkpoint that differs from a base in some weights, or by a head.
+/// A checkpoint that differs from its base in some weights, or by a head.
 ///
 /// Saved, it is a folder that `SentenceTransformer(dir)` and text-embeddings-inference load: the weights with the changed
-/// tensors in their places, the base's tokenizer, pooling, text length and prompts in files that every release from 5.0 on
-/// reads, a `2_Dense` module where there is a head, and `ragbias.json` with the SHA-256 of each.
+/// tensors replaced, the base's tokenizer, pooling, text length and prompts in files that every release from 5.0 on
+/// can read, a `2_Dense` module if there is a head, and `ragbias.json` with the SHA-256 of each.
 #[derive(Debug)]
 pub struct Checkpoint<'a> {
     /// The folder of the base.
     pub base: &'a Path,
-    /// Weights of the encoder, where they differ from the base's.
+    /// Weights of the encoder that differ from the base's.
     pub parameters: Option<&'a Parameters>,
     /// A linear map after pooling, `(dim, dim)`: W of y = x·Wᵀ.
     pub head: Option<&'a Tensor>,
-    /// What `ragbias.json` says: recipe, seed, base, measured biases.
+    /// The content of `ragbias.json`: recipe, seed, base, measured biases.
     pub card: Value,
 }
 
-/// Files of the tokenizer that a checkpoint takes over where its base has them.
+/// The file of the weights.
+const WEIGHTS: &str = "model.safetensors";
+
+/// Files of the tokenizer that a checkpoint copies from its base, if present.
 const TOKENIZER: [&str; 4] =
     ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt"];
 
 impl Checkpoint<'_> {
-    /// Writes the folder, whole or not at all; one that was there is replaced.
+    /// Writes the folder atomically; an existing one is replaced.
     ///
     /// # Errors
-    /// A base whose modules a member cannot keep, missing files, failures of the file system.
+    /// A base with modules that a member cannot have, missing files, failures of the file system.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let staging = Staging::within(folder_of(folder))?;
         self.fill(staging.path())?;
@@ -48,12 +51,13 @@ impl Checkpoint<'_> {
         Ok(staging.replace(folder)?)
     }
 
+    /// Files are not synchronised one by one: one that a power cut loses is found by its hash, and the checkpoint made again.
     fn fill(&self, folder: &Path) -> Result<()> {
         let files = CheckpointFiles::read(self.base)?;
         check_kept(self.base, &files.config)?;
         let mut config: Object = read_json(&files.transformer.join("config.json"))?;
         if self.parameters.is_some() {
-            // Weights of training are f32; transformers would round them to what this names.
+            // Training uses f32 weights; transformers would round them to this type.
             for key in ["dtype", "torch_dtype"] {
                 if let Some(value) = config.get_mut(key).filter(|value| value.is_string()) {
                     *value = "float32".into();
@@ -61,32 +65,36 @@ impl Checkpoint<'_> {
             }
         }
         write_json(&folder.join("config.json"), &Value::Object(config))?;
-        self.write_weights(&files.transformer, &folder.join("model.safetensors"))?;
+        let weights = self.write_weights(&files.transformer, &folder.join(WEIGHTS))?;
         let max_tokens = write_tokenizer(&files, folder)?;
         let text = json!({ "max_seq_length": max_tokens, "do_lower_case": files.do_lower_case });
         write_json(&folder.join("sentence_bert_config.json"), &text)?;
         let settings = self.base.join("config_sentence_transformers.json");
-        // Without modules.json, sentence-transformers does not look at the base's.
+        // Without modules.json, sentence-transformers ignores the base's.
         if settings.is_file() && self.base.join("modules.json").is_file() {
             fs_err::copy(settings, folder.join("config_sentence_transformers.json"))?;
         }
         self.write_modules(folder, &files.config)?;
-        Card::write(folder, &self.card)
+        Card::write(folder, &self.card, (WEIGHTS, weights))
     }
 
-    fn write_weights(&self, base: &Path, own: &Path) -> Result<()> {
-        let whole = base.join("model.safetensors");
+    /// Gives the SHA-256 of what it wrote.
+    fn write_weights(&self, base: &Path, own: &Path) -> Result<String> {
+        let whole = base.join(WEIGHTS);
         if self.parameters.is_none() && whole.is_file() {
-            // Never a link: who changes a member would change the base. Where the file system can share what both files
-            // hold until one is written to, as Btrfs, XFS and APFS can, the system's copy does, and costs nothing.
+            let sum = sha256_once(&whole)?;
+            // Never a link: changing a member would change the base. Where the file system can share the bytes of both files
+            // until one is written to, as Btrfs, XFS and APFS can, the system's copy does so at no cost.
             fs_err::copy(&whole, own)?;
-            return Ok(());
+            return Ok(sum);
         }
         let values = |name: &str| self.parameters?.get(name).ok().cloned();
-        Ok(write_file(own, Weights::open(base, Owner::Encoder)?.with(&values)?)?)
+        let bytes = Weights::open(base, Owner::Encoder)?.with(&values)?;
+        fs_err::write(own, &bytes)?;
+        Ok(sha256_of(&bytes))
     }
 
-    /// Transformer, pooling, the head where there is one, normalisation.
+    /// Transformer, pooling, the head if there is one, normalisation.
     fn write_modules(&self, folder: &Path, config: &CheckpointConfig) -> Result<()> {
         let pooling = config.pooling.to_file(config.bert.hidden_size).ok_or_else(|| {
             let expected = "one that every release of sentence-transformers reads";
@@ -100,7 +108,7 @@ impl Checkpoint<'_> {
             let (outputs, inputs) = head.dims2()?;
             let dense = folder.join("2_Dense");
             fs_err::create_dir(&dense)?;
-            write_file(&dense.join("model.safetensors"), single("linear.weight", head)?)?;
+            fs_err::write(dense.join(WEIGHTS), single("linear.weight", head)?)?;
             let file = DenseFile {
                 in_features: inputs,
                 out_features: outputs,
@@ -126,7 +134,7 @@ impl Checkpoint<'_> {
     }
 }
 
-/// A member has the base's encoder and pooling, its own head, and unit vectors; modules beside these it would lose.
+/// A member has the base's encoder and pooling, its own head, and unit vectors; other modules would be lost.
 fn check_kept(base: &Path, config: &CheckpointConfig) -> Result<()> {
     match config.steps.iter().find(|step| **step != StepConfig::Normalize) {
         Some(step) => Err(Error::unsupported(
@@ -139,7 +147,7 @@ fn check_kept(base: &Path, config: &CheckpointConfig) -> Result<()> {
     }
 }
 
-/// The tokenizer's files, and where texts are cut; what the base lacks and text-embeddings-inference asks for is made.
+/// The tokenizer's files and the text length; files that text-embeddings-inference requires are created if the base lacks them.
 fn write_tokenizer(files: &CheckpointFiles, folder: &Path) -> Result<usize> {
     let base = &files.transformer;
     for file in TOKENIZER {
@@ -159,7 +167,7 @@ fn write_tokenizer(files: &CheckpointFiles, folder: &Path) -> Result<usize> {
     if from.is_file() && source.changes.is_empty() {
         fs_err::copy(from, own)?;
     } else {
-        write_file(&own, tokenizer.to_json(base)?)?;
+        fs_err::write(own, tokenizer.to_json(base)?)?;
     }
     if !base.join("tokenizer_config.json").is_file() {
         let class = files.tokenizer_class.as_deref().unwrap_or("BertTokenizer");
@@ -172,5 +180,5 @@ fn write_tokenizer(files: &CheckpointFiles, folder: &Path) -> Result<usize> {
 fn write_json(path: &Path, value: &Value) -> Result<()> {
     let text =
         serde_json::to_string_pretty(value).map_err(|reason| Error::Json { path: path.into(), reason })?;
-    Ok(write_file(path, text)?)
+    Ok(fs_err::write(path, text)?)
 }

@@ -13,34 +13,42 @@ use crate::processor::Processor;
 use crate::steps::Step;
 use crate::tokenizer::{TextTokenizer, Wanted};
 
-/// Where a checkpoint runs, and settings that its files leave open or get wrong; `None` keeps the checkpoint's own.
+/// Where a checkpoint runs, and settings that its files lack or get wrong; `None` keeps the checkpoint's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TextEmbedderConfig {
-    /// Longest sequence in tokens, special tokens included: from them to the checkpoint's position embeddings.
+    /// Longest sequence in tokens, including special tokens; at most the number of position embeddings.
     pub max_tokens: Option<usize>,
-    /// What is put before texts.
+    /// Prefixes of texts.
     pub prefixes: Option<Prefixes>,
-    /// Where the encoder runs.
+    /// The device of the encoder.
     pub processor: Processor,
-    /// What it computes in there; vectors of another precision are those of another embedder.
+    /// The precision of its products; each precision has its own embedder id.
     pub precision: Precision,
 }
 
+ragbias_core::setters!(TextEmbedderConfig {
+    max_tokens: Option<usize>,
+    prefixes: Option<Prefixes>,
+    processor: Processor,
+    precision: Precision,
+});
+
 /// A sentence embedder of the BERT family: MiniLM, E5, GTE, BGE.
 ///
-/// Tokenises, runs the encoder, pools, and goes through the modules after that, as sentence-transformers does with the same
-/// folder. Where vectors are compared by cosine, they are scaled to unit length. A text that is longer than the model's limit
-/// is cut.
+/// Tokenises, runs the encoder, pools, and applies the further modules, as sentence-transformers does with the same
+/// folder. If vectors are compared by cosine, they are scaled to unit length. A text longer than the model's limit
+/// is truncated.
 ///
-/// What would change a vector and is not computed here is refused by its name when the checkpoint is loaded.
+/// Any setting that would change a vector and is not supported is refused by name when the checkpoint is loaded.
 #[derive(Clone)]
 pub struct TextEmbedder {
     encoder: Encoder,
-    /// What is done with pooled vectors.
+    /// The steps applied to pooled vectors.
     steps: Vec<Step>,
     tokenizer: TextTokenizer,
     config: CheckpointConfig,
-    /// Tokens of a question's prompt, and of a document's, that are left out of pooling.
+    /// Number of tokens of a question's prompt, and of a document's, that are excluded from pooling.
     skipped: [usize; 2],
     notes: Vec<String>,
     id: ContentId,
@@ -50,15 +58,15 @@ impl TextEmbedder {
     /// Loads a checkpoint folder.
     ///
     /// # Errors
-    /// Whatever is missing, malformed or of another architecture, with its file.
+    /// Anything missing, malformed or of another architecture, with its file.
     pub fn load(folder: &Path, settings: &TextEmbedderConfig) -> Result<Self> {
         Ok(Self::load_with_parameters(folder, settings)?.0)
     }
 
-    /// The same, and the weights of its encoder.
+    /// The same, with the weights of its encoder.
     ///
     /// # Errors
-    /// As [`TextEmbedder::load`].
+    /// Those of [`TextEmbedder::load`].
     pub fn load_with_parameters(folder: &Path, settings: &TextEmbedderConfig) -> Result<(Self, Parameters)> {
         let device = settings.processor.device()?;
         let mut files = CheckpointFiles::read(folder)?;
@@ -111,12 +119,12 @@ impl TextEmbedder {
         Ok((Self { encoder, steps, tokenizer, config, skipped, notes, id: id.finish() }, parameters))
     }
 
-    /// The same checkpoint with other weights, and with a head (`(dim, dim)`, W of y = x·Wᵀ) or without one.
+    /// The same checkpoint with other weights, and with or without a head (`(dim, dim)`, W of y = x·Wᵀ).
     ///
-    /// `id` tells it from every other embedder: the hash of what made the weights.
+    /// `id` distinguishes it from every other embedder: the hash of how the weights were made.
     ///
     /// # Errors
-    /// Weights that are not those of this encoder.
+    /// Weights that do not belong to this encoder.
     pub fn with(&self, parameters: &Parameters, head: Option<Tensor>, id: ContentId) -> Result<Self> {
         let encoder = self.encoder.with(parameters)?;
         Ok(Self { encoder, steps: head.map(Step::linear).into_iter().collect(), id, ..self.clone() })
@@ -127,22 +135,22 @@ impl TextEmbedder {
         &self.encoder
     }
 
-    /// What the checkpoint's files and the settings say.
+    /// The settings from the checkpoint's files and the caller.
     pub fn config(&self) -> &CheckpointConfig {
         &self.config
     }
 
-    /// The token ids of texts as the encoder sees them: prefixed, cut, with special tokens.
+    /// The token ids of texts as passed to the encoder: with prefix and special tokens, truncated.
     ///
     /// # Errors
-    /// [`Error::Tokenise`](crate::Error::Tokenise) where the tokenizer fails on a text.
+    /// [`Error::Tokenise`](crate::Error::Tokenise) if the tokenizer fails on a text.
     pub fn tokenise(&self, texts: &[&str], role: Role) -> Result<Vec<Vec<u32>>> {
         use rayon::prelude::*;
         let prefix = self.config.prefixes.of(role);
         texts.par_iter().enumerate().map(|(row, text)| self.tokenizer.ids(row, prefix, text)).collect()
     }
 
-    /// What a user should know of how the checkpoint was read.
+    /// Notes for the user on how the checkpoint was read.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -167,7 +175,7 @@ impl TextEmbedder {
     }
 }
 
-/// What `config_sentence_transformers.json` has and sentence-transformers does not use, either.
+/// Entries of `config_sentence_transformers.json` that sentence-transformers does not use either.
 fn notes(folder: &Path, unused_prompts: &[String]) -> Vec<String> {
     if unused_prompts.is_empty() {
         return Vec::new();
@@ -210,7 +218,7 @@ impl Embedder for TextEmbedder {
     }
 }
 
-/// Cuts a batch into slices of no more than so many tokens, each of at least one sequence.
+/// Divides a batch into slices with at most this many tokens, each of at least one sequence.
 fn passes(sequences: &[Vec<u32>], most: usize) -> impl Iterator<Item = &[Vec<u32>]> {
     let mut rest = sequences;
     std::iter::from_fn(move || {

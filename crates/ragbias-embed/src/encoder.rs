@@ -1,4 +1,4 @@
-//! The encoder and its pooling, for inference and for training, wherever they run.
+//! The encoder and its pooling, for inference and training, on any device.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 /// A BERT encoder with its pooling: a function of [`Parameters`] from texts to vectors, with gradients.
 ///
-/// On the CPU it runs on kernels of its own, on other devices on candle's operators. A text's vector does not depend on
+/// On the CPU it uses its own kernels, on other devices candle's operators. A text's vector does not depend on
 /// its batch.
 #[derive(Clone)]
 pub struct Encoder {
@@ -29,13 +29,13 @@ enum On {
     Device { bert: Bert, parameters: Parameters },
 }
 
-/// What products are computed in, on a GPU; weights and their gradients are f32 always, and so is the CPU.
+/// The precision of products on a GPU; weights and gradients are always f32, and so is everything on the CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// 32 bits.
     #[default]
     F32,
-    /// 16 bits with the exponent of 32: between two and three digits.
+    /// bfloat16: 16 bits with the exponent range of f32 and two to three digits.
     Bf16,
 }
 
@@ -64,10 +64,10 @@ impl Precision {
 }
 
 impl Encoder {
-    /// The encoder of these weights, on the device where they are; the CPU computes in f32 whatever is asked for.
+    /// The encoder with these weights, on their device; on the CPU the precision is always f32.
     ///
     /// # Errors
-    /// A weight that is not there.
+    /// A missing weight.
     pub fn new(
         config: &BertConfig,
         pooling: &Pooling,
@@ -84,10 +84,10 @@ impl Encoder {
         Ok(Self { bert: config.clone(), pooling: pooling.clone(), precision, on })
     }
 
-    /// The same encoder with other weights; the memory that it works in is used on.
+    /// The same encoder with other weights, reusing its memory.
     ///
     /// # Errors
-    /// As [`Encoder::new`].
+    /// Those of [`Encoder::new`].
     pub fn with(&self, parameters: &Parameters) -> Result<Self> {
         match &self.on {
             On::Cpu(encoder) if parameters.device().is_cpu() => {
@@ -97,8 +97,8 @@ impl Encoder {
         }
     }
 
-    /// Tokens that should go through it at once: on the CPU all, as it cuts them into chunks itself, elsewhere as many as
-    /// fit into memory with all that comes of them.
+    /// Number of tokens to pass at once: on the CPU all, as it divides them into chunks itself; elsewhere as many as
+    /// fit into memory with their intermediate results.
     pub(crate) fn tokens_per_pass(&self) -> usize {
         match &self.on {
             On::Cpu(_) => usize::MAX,
@@ -106,10 +106,10 @@ impl Encoder {
         }
     }
 
-    /// Hidden states at a place, `(tokens, hidden)`, row by row.
+    /// Hidden states at a boundary, `(tokens, hidden)`, row-major.
     ///
     /// # Errors
-    /// A token that the vocabulary does not have, a sequence that is too long, states of another width.
+    /// A token outside the vocabulary, a sequence that is too long, states of another width.
     pub fn states(&self, input: Input<'_>, at: Under) -> Result<Vec<f32>> {
         match &self.on {
             On::Cpu(encoder) => encoder.states(input, at),
@@ -117,11 +117,11 @@ impl Encoder {
         }
     }
 
-    /// One vector per text, `(texts, pooled)`, not normalised; pooled is the width of a hidden state, times the ways of
-    /// pooling that are joined.
+    /// One vector per text, `(texts, pooled)`, not normalised; `pooled` is the width of a hidden state times the number of
+    /// pooling modes.
     ///
     /// # Errors
-    /// As [`Encoder::states`].
+    /// Those of [`Encoder::states`].
     pub fn vectors(&self, input: Input<'_>) -> Result<Tensor> {
         self.vectors_after(input, 0)
     }
@@ -129,7 +129,7 @@ impl Encoder {
     /// The same, pooled over the tokens after the first `skipped` of every text.
     ///
     /// # Errors
-    /// As [`Encoder::states`].
+    /// Those of [`Encoder::states`].
     pub fn vectors_after(&self, input: Input<'_>, skipped: usize) -> Result<Tensor> {
         match &self.on {
             On::Cpu(encoder) => encoder.vectors(input, skipped),
@@ -137,10 +137,10 @@ impl Encoder {
         }
     }
 
-    /// The vectors of [`Encoder::vectors`], and a tape that gives the gradients of the named parameters.
+    /// The vectors of [`Encoder::vectors`], and a tape for the gradients of the named parameters.
     ///
     /// # Errors
-    /// As [`Encoder::states`]; on the CPU, pooling other than the mean or the first token.
+    /// Those of [`Encoder::states`]; on the CPU, pooling other than the mean or the first token.
     pub fn record(&self, input: Input<'_>, parameters: &BTreeSet<String>) -> Result<(Tensor, Tape)> {
         match &self.on {
             On::Cpu(encoder) => {
@@ -169,7 +169,7 @@ impl std::fmt::Debug for Encoder {
     }
 }
 
-/// A recorded pass of an [`Encoder`].
+/// A recorded forward pass of an [`Encoder`].
 pub struct Tape(Recorded);
 
 enum Recorded {
@@ -178,8 +178,8 @@ enum Recorded {
 }
 
 impl Tape {
-    /// The gradients of the parameters that were named, from that of the vectors, `(texts, hidden)`. A parameter that
-    /// the pass did not depend on has none.
+    /// The gradients of the named parameters, from that of the vectors, `(texts, hidden)`. A parameter that
+    /// did not affect the pass has none.
     ///
     /// # Errors
     /// A gradient of another shape.
@@ -187,7 +187,7 @@ impl Tape {
         match self.0 {
             Recorded::Cpu(tape) => tape.backward(gradient),
             Recorded::Device { vectors, variables } => {
-                // Its derivative by the vectors is the gradient.
+                // The derivative of this product with respect to the vectors is the gradient.
                 let store = (vectors * gradient)?.sum_all()?.backward()?;
                 let named = variables.into_iter();
                 Ok(named.filter_map(|(name, variable)| Some((name, store.get(&variable)?.clone()))).collect())
@@ -202,7 +202,7 @@ mod tests {
     use crate::Packed;
     use crate::config::{Activation, PoolingMode};
 
-    /// A small encoder of random weights, on its kernels and on candle's operators.
+    /// A small encoder with random weights, on the CPU kernels and on candle's operators.
     fn twins(pooling: impl Into<Pooling>, activation: Activation) -> [Encoder; 2] {
         let bert = BertConfig {
             vocab_size: 50,

@@ -5,8 +5,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What can go wrong between a checkpoint and a vector.
 ///
-/// A message says its reason where it has one as a field, and leaves it to `source` elsewhere: printed with its chain, no error
-/// says it twice.
+/// A message includes its reason if that is a field, and leaves it to `source` otherwise, so that no error printed with its
+/// chain repeats itself.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -24,7 +24,7 @@ pub enum Error {
         /// The file.
         file: &'static str,
     },
-    /// What git-lfs leaves in the place of a file that it did not fetch.
+    /// A git-lfs pointer instead of the file.
     #[error(
         "{}: a git-lfs pointer, not the file itself\nhint: run `git lfs pull` in its repository", path.display()
     )]
@@ -32,13 +32,13 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// A file without content.
+    /// An empty file.
     #[error("{}: the file is empty\nhint: copy or pull it again", path.display())]
     EmptyFile {
         /// The file.
         path: PathBuf,
     },
-    /// A JSON file of a checkpoint does not hold what it should.
+    /// A malformed JSON file of a checkpoint.
     #[error("{}: {reason}", path.display())]
     Json {
         /// The file.
@@ -46,19 +46,19 @@ pub enum Error {
         /// Line and reason.
         reason: serde_json::Error,
     },
-    /// Something in a file that would change vectors and that this crate does not compute.
+    /// A setting in a file that would change vectors and is not supported.
     #[error("{}: {what} is `{received}`, expected {expected}", path.display())]
     Unsupported {
-        /// The file that says so.
+        /// The file.
         path: PathBuf,
-        /// Which setting.
+        /// The setting.
         what: &'static str,
-        /// What this crate runs.
+        /// The supported values.
         expected: String,
-        /// What the file says.
+        /// The value in the file.
         received: String,
     },
-    /// A text that the checkpoint's own length lets through, and the encoder has no positions for.
+    /// A text within the checkpoint's text length, but with more tokens than the encoder has positions.
     #[error(
         "text {row} of the batch has {tokens} tokens, and the encoder has embeddings for {positions} positions: the \
          max_seq_length of sentence_bert_config.json is {limit}\nhint: set it to {positions}"
@@ -68,20 +68,20 @@ pub enum Error {
         row: usize,
         /// Tokens of the text.
         tokens: usize,
-        /// Positions that the encoder has.
+        /// Number of positions.
         positions: usize,
-        /// What the checkpoint cuts at.
+        /// The checkpoint's text length.
         limit: usize,
     },
-    /// Nowhere to run.
+    /// An unavailable device.
     #[error("processor `{name}`: {reason}")]
     Processor {
-        /// What was asked for.
+        /// The requested device.
         name: String,
-        /// Why it cannot be.
+        /// Why it is unavailable.
         reason: String,
     },
-    /// A text of which no token is left without its prompt.
+    /// A text with no tokens left after its prompt.
     #[error(
         "text {row} of the batch has no token left without its prompt, which the checkpoint leaves out of pooling"
     )]
@@ -89,23 +89,23 @@ pub enum Error {
         /// Position in the batch, from 0.
         row: usize,
     },
-    /// A batch that the encoder cannot train on.
+    /// A pooling that cannot be trained.
     #[error("expected pooling that is trained through, mean or cls, received {received}")]
     NotTrained {
-        /// The ways of pooling.
+        /// The pooling modes.
         received: String,
     },
-    /// A batch that the encoder cannot take.
+    /// An invalid batch.
     #[error("expected {what} {expected}, received {received}")]
     Input {
-        /// What was counted.
+        /// The quantity.
         what: &'static str,
-        /// What it should be, or be within.
+        /// The expected value or range.
         expected: usize,
-        /// What it is.
+        /// The received value.
         received: usize,
     },
-    /// The weights file is no whole safetensors file.
+    /// A malformed safetensors file.
     #[error(
         "{}: not a whole safetensors file: {reason}\nhint: a truncated download looks like this; copy or pull the \
          file again", path.display()
@@ -116,7 +116,7 @@ pub enum Error {
         /// The reason.
         reason: safetensors::SafeTensorError,
     },
-    /// A file of PyTorch that is cut, damaged, or more than weights.
+    /// A PyTorch file that is truncated, damaged, or contains more than weights.
     #[error(
         "{}: {reason}\nhint: with Python, `AutoModel.from_pretrained(FOLDER).save_pretrained(FOLDER)` makes a \
          model.safetensors of a file that you trust", path.display()
@@ -127,17 +127,17 @@ pub enum Error {
         /// The reason.
         reason: String,
     },
-    /// The weights lack a tensor.
+    /// A missing tensor.
     #[error("{}: no tensor `{name}`; expected the weights of {of}", path.display())]
     MissingTensor {
         /// The file, or the first of several.
         path: PathBuf,
         /// The tensor.
         name: String,
-        /// What it belongs to.
+        /// The module it belongs to.
         of: &'static str,
     },
-    /// The weights have a tensor that nothing computes with.
+    /// An unused tensor.
     #[error(
         "{}: tensor `{name}` belongs neither to {of} nor to a head of its training; it would be left out in silence",
         path.display()
@@ -150,7 +150,7 @@ pub enum Error {
         /// What was expected.
         of: &'static str,
     },
-    /// A tensor has another shape than `config.json` asks for.
+    /// A tensor whose shape contradicts `config.json`.
     #[error("{}: tensor `{name}` has shape {received:?}, config.json asks for {expected:?}", path.display())]
     Shape {
         /// The file.
@@ -162,7 +162,7 @@ pub enum Error {
         /// In the file.
         received: Vec<usize>,
     },
-    /// A NaN or an infinity in the weights.
+    /// Non-finite weights.
     #[error("{}: tensor `{name}` holds {value} at position {position}; the file is damaged", path.display())]
     NotFinite {
         /// The file.
@@ -174,7 +174,7 @@ pub enum Error {
         /// The value.
         value: f32,
     },
-    /// An encoder without one of its weights, or a weight that no encoder of this shape has.
+    /// A missing parameter, or one that no encoder of this shape has.
     #[error("the encoder has no parameter `{name}`")]
     NoParameter {
         /// The parameter.
@@ -196,7 +196,7 @@ pub enum Error {
         /// The reason.
         reason: tokenizers::Error,
     },
-    /// A long text of hardly any words.
+    /// A long text with too few words to be truncated safely.
     #[error(
         "text {row} of the batch has {bytes} bytes, of which {} MiB hold fewer words than are embedded\nhint: see whether \
          this is text, with white space between its words", of >> 20
@@ -206,7 +206,7 @@ pub enum Error {
         row: usize,
         /// Bytes of the text.
         bytes: usize,
-        /// Bytes that were read.
+        /// Number of bytes that were read.
         of: usize,
     },
     /// An operation on tensors failed.
@@ -215,7 +215,7 @@ pub enum Error {
     /// A value of the vocabulary was refused.
     #[error(transparent)]
     Core(#[from] ragbias_core::Error),
-    /// A file of a tuned checkpoint that is another than was saved.
+    /// A file of a tuned checkpoint that changed since it was saved.
     #[error(
         "{}: damaged since the checkpoint was saved: expected {expected}, received {received}\nhint: `ragbias tune` makes a \
          member again; to use a checkpoint that was changed on purpose, remove its ragbias.json", path.display()
@@ -223,14 +223,14 @@ pub enum Error {
     DamagedCheckpoint {
         /// The file.
         path: PathBuf,
-        /// What `ragbias.json` says of it.
+        /// Its state according to `ragbias.json`.
         expected: String,
-        /// What it is.
+        /// Its actual state.
         received: String,
     },
 }
 
-/// Characters of what a file says that a message shows.
+/// Maximum number of characters of a file's value shown in a message.
 const MOST_SHOWN: usize = 200;
 
 impl Error {
@@ -242,7 +242,7 @@ impl Error {
         received: impl Into<String>,
     ) -> Self {
         let (expected, mut received) = (expected.into(), received.into());
-        // A file may say anything at any length.
+        // A value in a file may be of any length.
         if let Some((end, _)) = received.char_indices().nth(MOST_SHOWN) {
             received.truncate(end);
             received.push('…');

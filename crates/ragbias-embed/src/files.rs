@@ -1,4 +1,4 @@
-//! Files of a checkpoint: read whole, and named where they are not what they should be.
+//! Reads the small files of a checkpoint, with errors that name them.
 
 use std::io::Read;
 use std::path::Path;
@@ -8,13 +8,13 @@ use serde::de::DeserializeOwned;
 
 use crate::{Error, Result};
 
-/// What a file holds where `git clone` ran without git-lfs.
+/// The beginning of a git-lfs pointer.
 const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1";
 
-/// No JSON file of a checkpoint is larger: those of the largest vocabularies have 20 MB.
+/// Maximum size of a JSON file of a checkpoint: those of the largest vocabularies have 20 MB.
 const MOST_TEXT: u64 = 1 << 29;
 
-/// Refuses empty files and pointers of git-lfs.
+/// Refuses empty files and git-lfs pointers.
 fn check(path: &Path, start: &[u8]) -> Result<()> {
     if start.is_empty() {
         return Err(Error::EmptyFile { path: path.into() });
@@ -62,7 +62,7 @@ pub(crate) fn read_optional_json<T: DeserializeOwned + Default>(path: &Path) -> 
 /// A JSON object by key.
 pub(crate) type Object = serde_json::Map<String, serde_json::Value>;
 
-/// A key of an object as its type; `None` where it is missing or null.
+/// A key of an object, converted to its type; `None` if it is missing or null.
 pub(crate) fn get<T: DeserializeOwned>(path: &Path, object: &Object, key: &'static str) -> Result<Option<T>> {
     match object.get(key) {
         None | Some(serde_json::Value::Null) => Ok(None),
@@ -73,7 +73,7 @@ pub(crate) fn get<T: DeserializeOwned>(path: &Path, object: &Object, key: &'stat
     }
 }
 
-/// Refuses keys that are none of these: nobody knows what they would change.
+/// Refuses any other keys, because their effect is unknown.
 pub(crate) fn refuse_unknown(path: &Path, object: &Object, known: &[&str]) -> Result<()> {
     match object.keys().find(|key| !known.contains(&key.as_str())) {
         Some(key) => Err(Error::unsupported(path, "a key", format!("one of {}", known.join(", ")), key)),

@@ -1,4 +1,4 @@
-//! What an encoder starts from: tokens, or hidden states at a place between its layers.
+//! The input of an encoder: tokens, or hidden states at a boundary between sublayers.
 
 /// Token ids of several texts, packed: one sequence after the other, without padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// These sequences, one after the other.
+    /// Packs these sequences.
     pub fn new(sequences: &[impl AsRef<[u32]>]) -> Self {
         Self {
             ids: sequences.iter().flat_map(|sequence| sequence.as_ref().iter().copied()).collect(),
@@ -19,17 +19,17 @@ impl Packed {
     }
 }
 
-/// A place between two halves of the encoder's layers, from 0.
+/// A boundary between sublayers, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Under {
-    /// Under the attention of this layer: what the layer sees.
+    /// Before the attention of this layer: the input of the layer.
     Layer(usize),
-    /// Between its attention, with the LayerNorm after it, and its MLP.
+    /// Between its attention, including the LayerNorm, and its MLP.
     Mlp(usize),
 }
 
 impl Under {
-    /// The number of the half layer over it.
+    /// The number of the sublayer after it.
     pub(crate) fn half(self) -> usize {
         match self {
             Self::Layer(layer) => 2 * layer,
@@ -38,16 +38,16 @@ impl Under {
     }
 }
 
-/// What an encoder starts from.
+/// The input of an encoder.
 #[derive(Debug, Clone, Copy)]
 pub enum Input<'a> {
     /// Tokens.
     Tokens(&'a Packed),
-    /// Hidden states that were computed before.
+    /// Hidden states that were computed earlier.
     States {
-        /// Where they belong.
+        /// Their boundary.
         under: Under,
-        /// `(tokens, hidden)`, row by row, packed as the tokens were.
+        /// `(tokens, hidden)`, row-major, packed like the tokens.
         rows: &'a [f32],
         /// Length of each sequence.
         lengths: &'a [usize],
@@ -63,7 +63,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The first half layer that it goes through.
+    /// The first sublayer to run.
     pub(crate) fn half(self) -> usize {
         match self {
             Self::Tokens(_) => 0,

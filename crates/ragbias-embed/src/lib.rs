@@ -3,8 +3,8 @@
 //! [`TextEmbedder`] loads a checkpoint folder (`modules.json` and what it names, or a transformer alone) and gives the vectors
 //! that sentence-transformers gives for it.
 //!
-//! [`Encoder`], [`Parameters`] and [`Checkpoint`] are for those who train: an encoder is a function of its parameters, and
-//! a [`Tape`] of its pass gives their gradients; a checkpoint is saved as a folder that sentence-transformers loads.
+//! [`Encoder`], [`Parameters`] and [`Checkpoint`] are for training: an encoder is a function of its parameters, and
+//! the [`Tape`] of a pass gives their gradients; a checkpoint is saved as a folder that sentence-transformers loads.
 //!
 //! ```no_run
 //! use ragbias_core::{Embedder, Role};

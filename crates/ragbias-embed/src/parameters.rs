@@ -15,15 +15,15 @@ use crate::{Error, Result};
 pub struct Parameters(BTreeMap<String, Tensor>);
 
 impl Parameters {
-    /// Reads the weights in a transformer's folder as f32, each of the shape that `config` asks for, and finite.
+    /// Reads the weights in a transformer's folder as f32, each finite and of the shape required by `config`.
     ///
     /// # Errors
-    /// A missing, cut or damaged file, by tensor.
+    /// A missing, truncated or damaged file, or tensor.
     pub fn load(folder: &Path, config: &BertConfig, device: &Device) -> Result<Self> {
         Ok(Self::read(folder, config, None, device)?.0)
     }
 
-    /// The weights in a transformer's folder, and the hash of their files.
+    /// The weights in a transformer's folder, with the hash of their files.
     pub(crate) fn read(
         folder: &Path,
         config: &BertConfig,
@@ -43,7 +43,7 @@ impl Parameters {
         Ok((Self(named.collect::<Result<_>>()?), weights.content_id()))
     }
 
-    /// Weights that `tensor` makes of each name and shape.
+    /// Weights created by `tensor` from each name and shape.
     #[cfg(test)]
     pub(crate) fn from_fn(
         config: &BertConfig,
@@ -53,7 +53,7 @@ impl Parameters {
         Ok(Self(all.collect::<Result<_>>()?))
     }
 
-    /// Where they are.
+    /// Their device.
     pub fn device(&self) -> &Device {
         self.0.values().next().map_or(&Device::Cpu, Tensor::device)
     }
@@ -66,10 +66,10 @@ impl Parameters {
         self.0.get(name).ok_or_else(|| Error::NoParameter { name: name.into() })
     }
 
-    /// Puts another tensor in the place of one.
+    /// Replaces a tensor.
     ///
     /// # Errors
-    /// [`Error::NoParameter`] where there is none of this name.
+    /// [`Error::NoParameter`] if there is none of this name.
     pub fn set(&mut self, name: &str, tensor: Tensor) -> Result<()> {
         let place = self.0.get_mut(name).ok_or_else(|| Error::NoParameter { name: name.into() })?;
         *place = tensor;

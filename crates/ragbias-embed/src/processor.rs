@@ -1,16 +1,16 @@
-//! Where an encoder runs.
+//! The device of an encoder.
 
 use candle_core::Device;
 
 use crate::{Error, Result};
 
-/// Where an encoder runs: `cpu`, `cuda` or `cuda:N`.
+/// The device of an encoder: `cpu`, `cuda` or `cuda:N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Processor {
     /// The CPU.
     #[default]
     Cpu,
-    /// An NVIDIA GPU by its number, from 0; where ragbias was built with the feature `cuda`.
+    /// An NVIDIA GPU by its number, from 0; requires a build with the feature `cuda`.
     Cuda(usize),
 }
 
@@ -44,7 +44,7 @@ impl Processor {
     /// The device.
     ///
     /// # Errors
-    /// [`Error::Processor`] where there is none.
+    /// [`Error::Processor`] if it is unavailable.
     pub fn device(self) -> Result<Device> {
         match self {
             Self::Cpu => Ok(Device::Cpu),

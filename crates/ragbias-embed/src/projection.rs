@@ -3,10 +3,10 @@ use std::sync::Arc;
 use ndarray::{Array1, Array2};
 use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Error, Result, Role, Similarity};
 
-/// An embedder whose questions are moved along the direction of a word: `q⊥ + α·q∥`, scaled to the length of q.
+/// An embedder whose question vectors are moved along the direction of a word: `q⊥ + α·q∥`, scaled to the length of q.
 ///
-/// q∥ is the part of the question's vector along the word's vector, q⊥ the rest. α = 1 changes nothing, α = 0 removes
-/// the direction, α < 0 reverses it. Documents stay as they are, so an index needs no rebuilding. Source: Kim,
+/// q∥ is the component of the question's vector along the word's vector, q⊥ the rest. α = 1 changes nothing, α = 0 removes
+/// the direction, α < 0 reverses it. Document vectors are unchanged, so the index need not be rebuilt. Source: Kim,
 /// Springer, Raghunathan, Sap, *Mitigating Bias in RAG: Controlling the Embedder*, Findings of ACL 2025.
 pub struct Projected {
     base: Arc<dyn Embedder>,
@@ -19,17 +19,17 @@ impl Projected {
     /// Moves the questions of `base` along the direction of `word` by α, a finite number.
     ///
     /// # Errors
-    /// Where the word cannot be embedded.
+    /// The word cannot be embedded.
     pub fn onto_word(base: Arc<dyn Embedder>, word: &str, alpha: f32) -> Result<Self> {
         let direction = base.embed(&[word], Role::Document)?;
         let direction = if direction.is_normalised() { direction } else { direction.normalised()? };
         Ok(Self { base, direction: direction.row(0).to_owned(), alpha })
     }
 
-    /// Moves the questions of `base` along a direction of its space, of any length above 0, by α.
+    /// Moves the questions of `base` along a direction of its space, of any non-zero length, by α.
     ///
     /// # Errors
-    /// A direction of another dimension, or of no length.
+    /// A direction of another dimension, or of length 0.
     pub fn onto_direction(base: Arc<dyn Embedder>, direction: &[f32], alpha: f32) -> Result<Self> {
         let rows = Array2::from_shape_vec((1, direction.len()), direction.to_vec())
             .expect("one row of as many values; this is a bug");
@@ -108,7 +108,7 @@ mod tests {
         assert!(along(-1.0).0 < -0.1 && along(3.0).0 > same);
     }
 
-    /// Vectors three times as long, compared by inner product.
+    /// Vectors of length three, compared by inner product.
     struct Long(HashEmbedder);
 
     impl Embedder for Long {

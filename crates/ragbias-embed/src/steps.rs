@@ -1,4 +1,4 @@
-//! What is done with pooled vectors: the modules after pooling.
+//! Computes the modules after pooling.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -30,19 +30,19 @@ pub(crate) enum Step {
     Normalize,
 }
 
-/// What is added to a linear map's result.
+/// What is added to a linear layer's result.
 #[derive(Debug, Clone)]
 pub(crate) enum Residual {
     Nothing,
     /// Its input.
     Input,
-    /// Its input through V, `(out, in)`.
+    /// Its input times Vᵀ, V `(out, in)`.
     Mapped(Tensor),
 }
 
-/// Added to the variance by `torch.nn.LayerNorm`.
+/// ε of `torch.nn.LayerNorm`.
 const NORM_EPS: f32 = 1e-5;
-/// A vector's length is taken as no less by `torch.nn.functional.normalize`.
+/// Minimum length used by `torch.nn.functional.normalize`.
 const LEAST_LENGTH: f64 = 1e-12;
 
 impl Step {
@@ -51,7 +51,7 @@ impl Step {
         Self::Dense { weight, bias: None, function: Function::Identity, residual: Residual::Nothing }
     }
 
-    /// A module in its folder, with the hash of its weights where it has any.
+    /// A module in its folder, with the hash of its weights, if any.
     pub(crate) fn read(
         folder: &Path,
         config: &StepConfig,
@@ -96,7 +96,7 @@ impl Step {
         Ok(Self::Dense { weight, bias, function: config.function, residual })
     }
 
-    /// W, where the step is x·Wᵀ alone.
+    /// W, if the step is just x·Wᵀ.
     pub(crate) fn matrix(&self) -> Option<&Tensor> {
         match self {
             Self::Dense { weight, bias: None, function: Function::Identity, residual: Residual::Nothing } => {
@@ -106,7 +106,7 @@ impl Step {
         }
     }
 
-    /// Dimensions of its results, where they are others than those of what it takes.
+    /// Output dimension, if it differs from the input's.
     pub(crate) fn dim(&self) -> Option<usize> {
         if let Self::Dense { weight, .. } = self { Some(weight.dims()[0]) } else { None }
     }
@@ -145,7 +145,7 @@ impl Function {
         Ok(Tensor::from_vec(values, x.shape(), x.device())?)
     }
 
-    /// f(x) as PyTorch defines it, with its defaults.
+    /// f(x) as in PyTorch, with its defaults.
     fn at(self, x: f64) -> f64 {
         const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
         const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
@@ -187,7 +187,7 @@ impl Function {
     }
 }
 
-/// W of a checkpoint's head, `(dim, dim)`, where it has one that is a matrix alone.
+/// W of a checkpoint's head, `(dim, dim)`, if it has one that consists of a matrix only.
 ///
 /// # Errors
 /// A malformed checkpoint, or one with other steps after pooling.

@@ -1,4 +1,4 @@
-//! The encoder against sentence-transformers, on the real MiniLM (pulled where it is missing).
+//! Compares the encoder with sentence-transformers, on the real MiniLM (downloaded if missing).
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
-/// 200 texts: documents and questions of the default corpora, and some that tokenizers trip over.
+/// 200 texts: documents and questions of the default corpora, and some that are difficult for tokenizers.
 fn texts() -> Vec<String> {
     let lines = fs_err::read_to_string(fixture("texts.jsonl")).unwrap();
     let text =
@@ -55,7 +55,7 @@ fn vectors_are_those_of_sentence_transformers() {
 
 #[test]
 fn cls_pooling_and_prefixes_give_the_vectors_of_sentence_transformers() {
-    // The same weights in a checkpoint whose 1_Pooling asks for the first token.
+    // The same weights in a checkpoint with first-token pooling.
     let folder = tempfile::tempdir().unwrap();
     for file in
         ["config.json", "model.safetensors", "tokenizer.json", "sentence_bert_config.json", "modules.json"]
@@ -66,7 +66,7 @@ fn cls_pooling_and_prefixes_give_the_vectors_of_sentence_transformers() {
     let pooling = r#"{"word_embedding_dimension": 384, "pooling_mode_cls_token": true}"#;
     fs_err::write(folder.path().join("1_Pooling/config.json"), pooling).unwrap();
     let prefixes = Prefixes { question: "query: ".into(), document: String::new() };
-    let settings = TextEmbedderConfig { prefixes: Some(prefixes), ..TextEmbedderConfig::default() };
+    let settings = TextEmbedderConfig::default().prefixes(Some(prefixes));
     let embedder = TextEmbedder::load(folder.path(), &settings).unwrap();
     assert_eq!(embedder.config().pooling, PoolingMode::Cls.into());
     let texts = texts();
@@ -97,7 +97,7 @@ fn a_text_of_100_000_words_is_cut_and_not_refused() {
     assert_eq!(embedder.tokenise(&[&long], Role::Document).unwrap()[0].len(), 256);
 }
 
-/// A copy of MiniLM whose weights file went through `damage`.
+/// A copy of MiniLM with its weights file damaged by `damage`.
 fn damaged(damage: impl FnOnce(&mut Vec<u8>)) -> String {
     let folder = tempfile::tempdir().unwrap();
     for file in ["config.json", "tokenizer.json"] {
@@ -119,7 +119,7 @@ fn a_truncated_weights_file_is_refused_with_a_hint() {
 #[test]
 fn nan_in_the_weights_is_refused_with_its_tensor() {
     let error = damaged(|bytes| {
-        // Tensors are aligned to 8 bytes; the middle of the file lies in the word embeddings.
+        // Tensors are aligned to 8 bytes; the middle of the file is within the word embeddings.
         let middle = bytes.len() / 16 * 8;
         bytes[middle..middle + 4].copy_from_slice(&f32::NAN.to_le_bytes());
     });

@@ -17,6 +17,7 @@
 mod checksum;
 mod map;
 mod place;
+mod remembered;
 mod staging;
 
 use std::collections::BTreeSet;
@@ -30,15 +31,16 @@ use tempfile::NamedTempFile;
 pub use self::checksum::{sha256, sha256_of};
 pub use self::map::{MappedFile, as_bytes, as_floats};
 pub use self::place::{move_file, replace_folder};
+pub use self::remembered::{remember_sha256, sha256_once};
 pub use self::staging::Staging;
 
-/// How names of temporary files and folders begin. Whose process lives is locked.
+/// Prefix of temporary files and folders. Those of running processes are locked.
 const PREFIX: &str = ".ragbias-tmp-";
 
-/// Writes a file by way of a temporary one beside it and a rename: after an error, a kill or a full disk there is either
-/// the old file or the new one, never half of it.
+/// Writes a file through a temporary one beside it and a rename: after an error, a kill or a full disk, either
+/// the old file or the new one exists, never a part of it.
 ///
-/// Temporary files that killed processes left in the folder are removed first, once in a process and folder.
+/// Temporary files that killed processes left in the folder are removed first, once per process and folder.
 ///
 /// # Errors
 /// Failures of the file system, with the file's name.
@@ -46,10 +48,10 @@ pub fn write_file(path: &Path, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
     write_file_by(path, |out| out.write_all(bytes.as_ref()))
 }
 
-/// The same, of what is written piece by piece.
+/// The same for data written piece by piece.
 ///
 /// # Errors
-/// Failures of the file system, with the file's name, and what `write` fails with.
+/// Failures of the file system, with the file's name, and errors of `write`.
 pub fn write_file_by<E: From<std::io::Error>>(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
@@ -63,7 +65,7 @@ pub fn write_file_by<E: From<std::io::Error>>(
 /// The same, of what is written by its path: `write` is given that of the temporary file.
 ///
 /// # Errors
-/// Failures of the file system, with the file's name, and what `write` fails with.
+/// Failures of the file system, with the file's name, and errors of `write`.
 pub fn write_file_at<E: From<std::io::Error>>(
     path: &Path,
     write: impl FnOnce(&Path) -> Result<(), E>,
@@ -94,12 +96,12 @@ pub fn scratch_file(folder: &Path) -> std::io::Result<File> {
     tempfile::tempfile_in(folder).map_err(|error| named(folder, error))
 }
 
-/// The folder that a path lies in; the working folder of a bare name.
+/// The parent folder of a path; the working folder for a bare name.
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A writer whose errors have the name of the file that is to be.
+/// A writer whose errors include the name of the target file.
 struct Named<'p> {
     out: BufWriter<NamedTempFile>,
     path: &'p Path,
@@ -115,8 +117,8 @@ impl Write for Named<'_> {
     }
 }
 
-/// Removes the temporary files and folders that killed processes left in `folder`; those of processes that live stay, and
-/// so does what cannot be removed, or told to be anyone's.
+/// Removes the temporary files and folders that killed processes left in `folder`. Those of running processes are kept, and
+/// so is anything that cannot be removed or whose owner is unknown.
 pub fn tidy(folder: &Path) {
     let Ok(entries) = fs_err::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -124,7 +126,7 @@ pub fn tidy(folder: &Path) {
             continue;
         }
         let path = entry.path();
-        // The lock is held until it is gone: whoever made it just now, and waits for it, sees that, and makes another.
+        // The lock is held until the file is gone: a process that has just created it and waits for the lock then creates another.
         let Ok(file) = fs_err::File::open(&path) else { continue };
         if file.file().try_lock().is_ok() {
             let _ = if path.is_dir() { fs_err::remove_dir_all(&path) } else { fs_err::remove_file(&path) };
@@ -139,18 +141,18 @@ fn tidy_once(folder: &Path) {
     }
 }
 
-/// A temporary file in `folder`, which is made where it is not there; persisted, it is an ordinary file. Dropped, it is removed.
+/// A temporary file in `folder`, which is created if needed; persisted, it is an ordinary file. Dropped, it is removed.
 fn temporary_file(folder: &Path) -> std::io::Result<NamedTempFile> {
     fs_err::create_dir_all(folder)?;
     tidy_once(folder);
     let mut builder = tempfile::Builder::new();
     builder.prefix(PREFIX);
-    // Temporary files are for their owner alone; this one becomes an ordinary file, with the user's umask.
+    // Temporary files are private to their owner; this one becomes an ordinary file, with the user's umask.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     loop {
         let file = builder.tempfile_in(folder)?;
-        // Where a file system has no locks, nobody removes what nobody can lock.
+        // On a file system without locks, nothing is removed, because nothing can be locked.
         let _ = file.as_file().lock();
         if file.path().exists() {
             return Ok(file);
@@ -158,14 +160,14 @@ fn temporary_file(folder: &Path) -> std::io::Result<NamedTempFile> {
     }
 }
 
-/// A lock on a folder, where there are such.
+/// A lock on a folder, where supported.
 fn locked(folder: &Path) -> Option<File> {
     let file = fs_err::File::open(folder).ok()?.into_file();
     file.lock().ok()?;
     Some(file)
 }
 
-/// Makes a rename in a folder outlast a power cut, where folders can be synchronised.
+/// Makes a rename in a folder survive a power cut, where folders can be synchronised.
 fn sync_folder(folder: &Path) {
     if let Ok(folder) = fs_err::File::open(folder) {
         let _ = folder.sync_all();
@@ -199,7 +201,7 @@ mod tests {
         write_file(&path, "old").unwrap();
         write_file(&path, "newer").unwrap();
         assert_eq!(fs_err::read_to_string(&path).unwrap(), "newer");
-        // A folder cannot be replaced by a file: the rename fails, when everything is written.
+        // A folder cannot be replaced by a file: the rename fails after everything is written.
         let occupied = folder.path().join("new");
         let error = write_file(&occupied, "x").unwrap_err().to_string();
         assert!(error.contains("new: "), "{error}");
@@ -235,7 +237,7 @@ mod tests {
     fn what_a_killed_process_left_is_removed_and_what_a_living_one_fills_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        // Nobody holds a lock on these.
+        // No process holds a lock on these.
         fs_err::write(folder.join(format!("{PREFIX}file")), "half").unwrap();
         fs_err::create_dir_all(folder.join(format!("{PREFIX}folder/below"))).unwrap();
         fs_err::write(folder.join("table.csv"), "whole").unwrap();

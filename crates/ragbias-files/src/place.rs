@@ -25,7 +25,7 @@ pub fn move_file(from: &Path, to: &Path) -> std::io::Result<()> {
 /// leaves the rest of it at `from`.
 ///
 /// # Errors
-/// Failures of the file system; then the old folder stays.
+/// Failures of the file system; the old folder is then unchanged.
 pub fn replace_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     if put(from, to)? { fs_err::remove_dir_all(from) } else { Ok(()) }
 }
@@ -68,13 +68,13 @@ pub(crate) fn before(path: &Path) -> std::io::Result<PathBuf> {
     Ok(path.with_file_name(format!(".{}.before", name.to_string_lossy())))
 }
 
-/// Lets two folders swap places, in one step.
+/// Swaps two folders in one step.
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 pub(crate) fn swap(one: &Path, other: &Path) -> std::io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     use rustix::io::Errno;
     renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).map_err(|error| match error {
-        // Of file systems that know no such flag.
+        // The errors of file systems that do not support this flag.
         Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => ErrorKind::Unsupported.into(),
         error => std::io::Error::from(error),
     })

@@ -1,4 +1,4 @@
-//! Folders that are there whole or not at all.
+//! Folders that are either complete or absent.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,16 +8,16 @@ use tempfile::TempDir;
 use crate::place::put;
 use crate::{PREFIX, folder_of, locked, sync_folder, tidy_once};
 
-/// A folder that is filled under a temporary name, in the folder that it is for. Dropped, it is removed with what is in it.
+/// A folder that is filled under a temporary name inside its target's folder. Dropped, it is removed with its contents.
 #[derive(Debug)]
 pub struct Staging {
     folder: TempDir,
-    /// Held as long as the folder is filled.
+    /// Held while the folder is filled.
     lock: Option<File>,
 }
 
 impl Staging {
-    /// An empty one in `folder`, which is made where it is not there.
+    /// An empty staging folder in `folder`, which is created if needed.
     ///
     /// # Errors
     /// Failures of the file system.
@@ -33,15 +33,15 @@ impl Staging {
         }
     }
 
-    /// Where it is filled.
+    /// The path to write to.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Renames it, in one step; at `path` there must be nothing, or an empty folder.
+    /// Renames it in one step; `path` must be absent or an empty folder.
     ///
     /// # Errors
-    /// Failures of the file system; then it is removed.
+    /// Failures of the file system; the staging folder is then removed.
     pub fn rename(self, path: &Path) -> std::io::Result<()> {
         fs_err::rename(self.folder.path(), path)?;
         let _ = self.folder.keep();
@@ -53,11 +53,11 @@ impl Staging {
     /// Puts it in the place of the folder at `path`, where there is one, as [`replace_folder`](crate::replace_folder) does.
     ///
     /// # Errors
-    /// Failures of the file system; then the old folder stays.
+    /// Failures of the file system; the old folder is then unchanged.
     pub fn replace(self, path: &Path) -> std::io::Result<()> {
         let swapped = put(self.folder.path(), path)?;
         drop(self.lock);
-        // The old one is removed with the temporary name that it has now; what a kill leaves of it, by the next process.
+        // The old folder, now under the temporary name, is removed; leftovers after a kill are removed by the next process.
         if swapped {
             return self.folder.close();
         }
@@ -78,7 +78,7 @@ mod tests {
         fs_err::read_to_string(folder.join("a.txt")).ok()
     }
 
-    /// A folder `place` with the old file, and a new one beside it that is to take its place.
+    /// A folder `place` with the old file, and a staged one beside it that is to replace it.
     fn old_and_new() -> (TempDir, PathBuf, Staging) {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("place");
@@ -117,17 +117,17 @@ mod tests {
     #[cfg(any(target_os = "linux", target_vendor = "apple"))]
     #[test]
     fn killed_after_any_step_the_old_folder_is_there_or_the_new_one() {
-        // Before the swap: what is staged is left, and its process is gone.
+        // Killed before the swap: the staged folder is left, and its process is gone.
         let (folder, place, staging) = old_and_new();
         std::mem::forget(staging.folder);
         drop(staging.lock);
         tidy(folder.path());
         assert_eq!((read(&place).as_deref(), names(folder.path())), (Some("old"), vec!["place".to_owned()]));
-        // After it: the old one has the temporary name.
+        // Killed after the swap: the old folder has the temporary name.
         let (folder, place, staging) = old_and_new();
         swap(staging.path(), &place).unwrap();
         assert_eq!((read(&place).as_deref(), read(staging.path()).as_deref()), (Some("new"), Some("old")));
-        // While the old one is removed.
+        // Killed while the old one is removed.
         fs_err::remove_file(staging.path().join("gone.txt")).unwrap();
         std::mem::forget(staging.folder);
         drop(staging.lock);

@@ -1,6 +1,6 @@
-//! How much faster a slow server answers when it is asked many prompts at once: `cargo bench --bench server`.
+//! Speed-up of a slow server by concurrent prompts: `cargo bench --bench server`.
 //!
-//! The server is a mock on loopback whose every answer takes 200 ms, however many are in flight.
+//! The server is a mock on loopback that takes 200 ms per answer, however many are in flight.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -32,7 +32,7 @@ fn main() {
     let prompts: Vec<String> = (0..PROMPTS).map(|number| format!("question {number}")).collect();
     let prompts: Vec<&str> = prompts.iter().map(String::as_str).collect();
     let seconds = |parallel: usize| {
-        let config = ServerConfig { parallel, ..ServerConfig::default() };
+        let config = ServerConfig::default().parallel(parallel);
         let server =
             Server::connect(&format!("{}#m", mock.url()), &config, &GenerateConfig::default()).unwrap();
         let runs = (0..RUNS).map(|_| {

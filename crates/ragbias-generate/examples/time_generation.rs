@@ -1,11 +1,11 @@
-//! How fast a model loads, reads and generates; `benches/peers/generation.py` runs it beside llama.cpp.
+//! Times loading, prefill and decode of a model; `benches/peers/generation.py` runs it, and compares it with llama.cpp.
 //!
 //! ```text
 //! cargo run --release -p ragbias-generate --example time_generation -- MODEL.gguf PROMPT_TOKENS NEW_TOKENS
 //! ```
 //!
-//! Prints a JSON object: seconds to load; tokens per second of a prompt and of what follows it; answers per second to 16
-//! short questions that are asked one by one, and together.
+//! Prints a JSON object: seconds to load; tokens per second of prefill and decode; answers per second to 16
+//! short questions, one by one and together.
 #![expect(clippy::print_stdout, reason = "an example speaks to its reader")]
 
 use std::error::Error;
@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let begun = Instant::now();
     let llm = Gguf::load(path.as_ref(), &GenerateConfig::default())?;
     let load = begun.elapsed().as_secs_f64();
-    // The first time, memory is asked for and threads are started.
+    // Warm-up: the first run allocates memory and starts threads.
     llm.time(prompt, new);
     let [read, generated] = llm.time(prompt, new);
 

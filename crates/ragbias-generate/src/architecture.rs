@@ -1,10 +1,10 @@
-//! The families of models that are run here, and the numbers by which the models of a family differ.
+//! The supported model families, and the parameters of a model.
 
 use crate::file::GgufFile;
 use crate::rope::{Rope, Scaling};
 use crate::{Error, Result};
 
-/// A family.
+/// A model family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Architecture {
     Llama,
@@ -14,7 +14,7 @@ pub(crate) enum Architecture {
 impl Architecture {
     pub(crate) const ALL: [Self; 2] = [Self::Llama, Self::Gemma3];
 
-    /// What the file says it is.
+    /// The architecture named in the file.
     pub(crate) fn of(file: &GgufFile) -> Result<Self> {
         if let Some(kind) = file.text("general.type")?.filter(|&kind| kind != "model") {
             return Err(file.refused(
@@ -40,11 +40,11 @@ impl Architecture {
     }
 }
 
-/// The numbers of a model, checked to go together.
+/// The parameters of a model, checked for consistency.
 #[derive(Debug)]
 pub(crate) struct Sizes {
     pub(crate) layers: usize,
-    /// Tokens that the model was made for.
+    /// Context length that the model was trained for.
     pub(crate) context: u32,
     pub(crate) hidden: usize,
     pub(crate) inner: usize,
@@ -53,23 +53,23 @@ pub(crate) struct Sizes {
     pub(crate) head_width: usize,
     pub(crate) eps: f32,
     pub(crate) attention_scale: f32,
-    /// Gemma's, in logits.
+    /// Gemma's soft cap of logits.
     pub(crate) logit_cap: Option<f32>,
-    /// How many tokens back each layer's tokens see, themselves included; all where `None`.
+    /// Attention window of each layer in tokens, including the token itself; all tokens if `None`.
     pub(crate) windows: Vec<Option<usize>>,
-    /// Of layers that see all tokens, and of those that see a window.
+    /// For layers with global attention, and for those with a window.
     pub(crate) ropes: [Rope; 2],
 }
 
-/// As many layers as llama.cpp allows.
+/// Maximum number of layers, as in llama.cpp.
 const MOST_LAYERS: usize = 512;
-/// The base of rotary frequencies in files that name none.
+/// The base of rotary frequencies if the file has none.
 const ROPE_BASE: f32 = 10_000.0;
-/// Of Gemma 3's layers every sixth sees all tokens, where the file does not say otherwise.
+/// In Gemma 3 every sixth layer has global attention, unless the file says otherwise.
 const GLOBAL_EVERY: usize = 6;
-/// Gemma 3 27B, which alone divides scores by the root of another width than that of its heads, is known by its layers.
+/// Gemma 3 27B is identified by its number of layers; it alone scales scores by the root of a width other than that of its heads.
 const LAYERS_27B: usize = 62;
-/// What shapes tensors: anything larger is a damaged file.
+/// Maximum tensor dimension: anything larger means a damaged file.
 const LARGEST: usize = 1 << 24;
 
 impl Sizes {
@@ -165,7 +165,7 @@ impl Keys<'_> {
         self.optional(key)?.ok_or_else(|| self.file.missing(&self.key(key)))
     }
 
-    /// Refuses a key that says anything else than this.
+    /// Refuses a key with any other value than this.
     fn equal(&self, key: &str, expected: usize, why: &str) -> Result<()> {
         match self.optional(key)? {
             Some(received) if received != expected => Err(self.file.refused(
@@ -194,14 +194,14 @@ impl Keys<'_> {
             };
         }
         let Some(window) = window else {
-            // Without windows there is nothing that a pattern could say.
+            // Without windows a pattern has no meaning.
             self.file.pass_over(&pattern);
             return Ok(vec![None; layers]);
         };
         let local: Vec<bool> = if self.file.is_list(&pattern) {
             self.file.flags(&pattern)?.unwrap_or_default()
         } else {
-            // 0: all of them.
+            // 0: global attention in all layers.
             let every = self.file.number(&pattern)?.map_or(GLOBAL_EVERY, |every| every as usize);
             (0..layers).map(|layer| every == 0 || layer % every < every - 1).collect()
         };

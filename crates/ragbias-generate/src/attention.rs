@@ -1,4 +1,4 @@
-//! What a sequence has read, as keys and values, and attention to it.
+//! The KV cache of a sequence, and attention over it.
 
 use ragbias_kernels::run::RUN;
 use ragbias_kernels::{dot, exp_or_zero as exp};
@@ -6,18 +6,18 @@ use ragbias_kernels::{dot, exp_or_zero as exp};
 use crate::kernel::{columns_times, rows_times};
 use crate::lanes::Lanes;
 
-/// So many numbers of keys are not worth the hand-over to another core.
+/// For fewer values of keys, handing over to another core does not pay.
 const SMALL: usize = 4096;
 
 /// Keys and values of a sequence's tokens.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct State {
-    /// The tokens read so far.
+    /// The tokens of the cache.
     tokens: Vec<u32>,
     layers: Vec<KeyValues>,
 }
 
-/// Of one layer: `(tokens, key_heads · head_width)` each.
+/// For one layer: `(tokens, key_heads · head_width)` each.
 #[derive(Debug, Clone, Default)]
 struct KeyValues {
     keys: Vec<f32>,
@@ -33,7 +33,7 @@ impl State {
         &self.tokens
     }
 
-    /// What it was after its first `tokens` tokens.
+    /// The cache truncated to the first `tokens` tokens.
     pub(crate) fn prefix(&self, tokens: usize) -> Self {
         let part = |numbers: &[f32]| match self.tokens.len() {
             0 => Vec::new(),
@@ -46,7 +46,7 @@ impl State {
         Self { tokens: self.tokens[..tokens].to_vec(), layers: layers.collect() }
     }
 
-    /// Notes the tokens whose keys and values follow.
+    /// Appends the tokens whose keys and values follow.
     pub(crate) fn begin(&mut self, tokens: &[u32]) {
         self.tokens.extend(tokens);
     }
@@ -62,28 +62,28 @@ impl State {
     }
 }
 
-/// A run of a sequence's tokens among those that are computed together.
+/// A run of a sequence's tokens within the batch.
 pub(crate) struct Run<'s> {
     pub(crate) state: &'s State,
-    /// Where its first token is in the group.
+    /// Index of its first token in the batch.
     pub(crate) row: usize,
-    /// Where its first token is in the sequence.
+    /// Position of its first token in the sequence.
     pub(crate) start: usize,
     pub(crate) tokens: usize,
 }
 
-/// How a layer attends.
+/// The attention parameters of a layer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Attention {
     pub(crate) layer: usize,
     pub(crate) heads: usize,
     pub(crate) key_heads: usize,
-    /// How many tokens back a token sees, itself included; all where `None`.
+    /// Attention window in tokens, including the token itself; all tokens if `None`.
     pub(crate) window: Option<usize>,
 }
 
 impl Attention {
-    /// softmax(q·Kᵀ)·V of every head, for queries that are scaled already.
+    /// softmax(q·Kᵀ)·V of every head, for scaled queries.
     pub(crate) fn attend<const L: usize>(&self, queries: &Lanes<L>, runs: &[Run<'_>]) -> Lanes<L> {
         let width = queries.width() / self.heads;
         let tiles: Vec<_> = queries.tiles().collect();
@@ -104,12 +104,12 @@ impl Attention {
         out
     }
 
-    /// The tokens that one at `position` sees: from the first on.
+    /// The tokens attended to from `position`: the index of the first.
     fn first(&self, position: usize) -> usize {
         self.window.map_or(0, |window| (position + 1).saturating_sub(window))
     }
 
-    /// One head of the tokens of a run that lie in the tile from `row` on.
+    /// One head for the tokens of a run that lie in the tile starting at `row`.
     fn many<const L: usize>(
         &self,
         query: &[[f32; L]],
@@ -121,7 +121,7 @@ impl Attention {
         let width = query.len();
         let (lanes, tokens) =
             (run.row.max(row)..(run.row + run.tokens).min(row + L), &run.state.layers[self.layer]);
-        // Lanes of other runs compute with the position of the first, and are not kept.
+        // Lanes of other runs use the position of the first, and their results are discarded.
         let position = |row: usize| run.start + row.clamp(lanes.start, lanes.end - 1) - run.row;
         let positions: [usize; L] = std::array::from_fn(|l| position(row + l));
         let (first, last) = (self.first(position(lanes.start)), position(lanes.end - 1));
@@ -168,7 +168,7 @@ impl Attention {
         }
     }
 
-    /// One head of a run of one token.
+    /// One head for a run of one token.
     fn one(&self, query: &[f32], run: &Run<'_>, head: usize, out: &mut [f32]) {
         let width = query.len();
         let (position, tokens) = (run.start, &run.state.layers[self.layer]);

@@ -1,4 +1,4 @@
-//! How an LLM is asked to choose between two claims: the one wording, whatever the generator.
+//! The wording of a choice between two claims, shared by all generators.
 
 /// The letters that stand for the first and the second claim.
 pub(crate) const LETTERS: [&str; 2] = ["A", "B"];

@@ -3,29 +3,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// How answers are generated.
+/// Settings of generation.
 ///
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
-/// | `max_new_tokens` | 24 | longest answer | 1 to 4096 |
+/// | `max_new_tokens` | 24 | maximum tokens of an answer | 1 to 4096 |
 /// | `temperature` | 0 | 0 is greedy; above, tokens are sampled from the softmax of logits / temperature | 0 to 1,000,000 |
-/// | `seed` | 0 | with the prompt, decides a sampled answer | any |
+/// | `seed` | 0 | determines a sampled answer, together with the prompt | any |
 /// | `stop` | the first line break | an answer ends before the first of these strings | none empty |
 ///
-/// An answer is the text up to the first stop string, without white space around it. Line breaks before its first
-/// word are passed over, as base models like to begin with one.
+/// An answer is the text up to the first stop string, trimmed. Line breaks before its first
+/// word are skipped, as base models often begin with one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct GenerateConfig {
-    /// Longest answer, in tokens.
+    /// Maximum tokens of an answer.
     pub max_new_tokens: usize,
-    /// 0 for greedy answers.
+    /// 0 for greedy decoding.
     pub temperature: f64,
     /// Seed of sampled answers.
     pub seed: u64,
     /// Strings that end an answer.
     pub stop: Vec<String>,
 }
+
+ragbias_core::setters!(GenerateConfig {
+    max_new_tokens: usize,
+    temperature: f64,
+    seed: u64,
+    stop: Vec<String>,
+});
 
 impl Default for GenerateConfig {
     fn default() -> Self {
@@ -34,10 +42,10 @@ impl Default for GenerateConfig {
 }
 
 impl GenerateConfig {
-    /// Checks every range.
+    /// Checks the range of every setting.
     ///
     /// # Errors
-    /// [`Error::Setting`] for the first value outside its own.
+    /// [`Error::Setting`] for the first value outside its range.
     pub fn check(&self) -> Result<()> {
         let wrong = |setting, expected, received: String| Err(Error::Setting { setting, expected, received });
         NEW_TOKENS.check("max_new_tokens", self.max_new_tokens)?;

@@ -8,9 +8,9 @@ use crate::lanes::{Activation, Lanes, Pairs, Turns, norm};
 use crate::matrix::{Matrix, product};
 use crate::rope::Rope;
 
-/// How many tokens of a prompt are computed together: their activations fit the second-level cache beside the weights.
+/// Number of prompt tokens computed together: their activations fit the L2 cache beside the weights.
 const TOGETHER: usize = 256;
-/// Tokens of a prompt that lie side by side: two AVX registers of them.
+/// Number of prompt tokens in a tile: two AVX registers.
 const TILE: usize = 16;
 
 /// A model's weights.
@@ -27,11 +27,11 @@ pub(crate) struct Decoder {
     heads: usize,
     key_heads: usize,
     head_width: usize,
-    /// What products of queries and keys are multiplied with.
+    /// Scale of query–key products.
     attention_scale: f32,
-    /// Of layers that see all tokens, and of those that see a window.
+    /// For layers with global attention, and for those with a window.
     ropes: [Rope; 2],
-    /// Gemma's: logits are kept between its negative and itself.
+    /// Gemma's soft cap of logits.
     logit_cap: Option<f32>,
 }
 
@@ -41,7 +41,7 @@ struct Layer {
     query: Affine,
     key: Affine,
     value: Affine,
-    /// Gemma's: of each head's query and key, and of what attention and MLP add.
+    /// Gemma's normalisations: of each head's query and key, and of the outputs of attention and MLP.
     query_key_norms: Option<[Vec<f32>; 2]>,
     output: Affine,
     after_attention_norm: Option<Vec<f32>>,
@@ -50,11 +50,11 @@ struct Layer {
     up: Affine,
     down: Affine,
     after_mlp_norm: Option<Vec<f32>>,
-    /// How many tokens back a token sees, itself included; all where `None`.
+    /// Attention window in tokens, including the token itself; all tokens if `None`.
     window: Option<usize>,
 }
 
-/// A matrix, and what is added to each product with it.
+/// A matrix, and the bias added to its products.
 #[derive(Debug)]
 struct Affine {
     matrix: Matrix,
@@ -72,27 +72,27 @@ fn affine<const N: usize, const L: usize>(parts: [&Affine; N], x: &Lanes<L>) -> 
     products
 }
 
-/// More tokens for a sequence.
+/// The next tokens of a sequence.
 pub(crate) struct Span<'s> {
     pub(crate) state: &'s mut State,
     /// At least one.
     pub(crate) tokens: &'s [u32],
-    /// Whether the logits of the token after the last are wanted.
+    /// Whether to compute the logits after the last token.
     pub(crate) logits: bool,
 }
 
 impl Decoder {
-    /// How many tokens there are.
+    /// Number of tokens.
     pub(crate) fn vocabulary(&self) -> usize {
         self.embedding.height()
     }
 
-    /// A sequence of which nothing is read yet.
+    /// An empty sequence.
     pub(crate) fn start(&self) -> State {
         State::new(self.layers.len())
     }
 
-    /// Reads tokens of prompts, and gives the logits of each span that wants them, in order, `(vocabulary)` each.
+    /// Prefills tokens of prompts, and returns the logits of each span that requests them, in order, `(vocabulary)` each.
     pub(crate) fn read(&self, mut spans: Vec<Span<'_>>) -> Vec<Vec<f32>> {
         let mut logits = Vec::new();
         let mut next = 0;
@@ -114,7 +114,7 @@ impl Decoder {
         logits
     }
 
-    /// Reads one token for each sequence, and gives the logits of the tokens after them.
+    /// Decodes one token for each sequence, and returns the logits after it.
     pub(crate) fn step(&self, spans: &mut [Span<'_>]) -> Vec<Vec<f32>> {
         on_the_pool(|| self.forward::<1>(spans))
     }
@@ -171,7 +171,7 @@ impl Decoder {
             };
             let mut attended = attention.attend(&query, &runs);
             if number + 1 == self.layers.len() && L > 1 {
-                // Nothing more is asked of the other tokens.
+                // The other tokens are not needed any further.
                 (x, attended) = (x.pick(&wanted), attended.pick(&wanted));
             }
             self.finish(layer, &mut x, &attended);
@@ -185,7 +185,7 @@ impl Decoder {
         logits.tiles().map(|logits| logits.as_flattened().to_vec()).collect()
     }
 
-    /// Normalises each head, where the family does, turns it by its tokens' positions, and scales it.
+    /// Normalises each head if the family does, applies RoPE, and scales it.
     fn turn<const L: usize>(&self, x: &mut Lanes<L>, weight: Option<&[f32]>, turns: &Turns<L>, scale: f32) {
         let heads = x.width() / self.head_width;
         x.pieces_mut(self.head_width, L > 1, |piece, head| {
@@ -196,7 +196,7 @@ impl Decoder {
         });
     }
 
-    /// What follows attention in a layer.
+    /// The part of a layer after attention.
     fn finish<const L: usize>(&self, layer: &Layer, x: &mut Lanes<L>, attended: &Lanes<L>) {
         let add = |x: &mut Lanes<L>, part: Lanes<L>, weight: &Option<Vec<f32>>| match weight {
             Some(weight) => x.add(&part.normed(weight, self.eps)),
@@ -211,7 +211,7 @@ impl Decoder {
     }
 }
 
-/// Calls `f` on a thread of rayon's pool: from any other, each product would be handed over and waited for.
+/// Calls `f` on a thread of rayon's pool; from any other thread, each product would be handed over and waited for.
 fn on_the_pool<T: Send>(f: impl FnOnce() -> T + Send) -> T {
     rayon::scope(|_| f())
 }

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong between a model's file, or a server's address, and an answer.
+/// An error of a model's file, a server or generation.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be read; the error names it.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// A key that would go where the user did not send it.
+    /// A key that would be sent to a host that the user did not name.
     #[error("{sent} would go to {place}, {how}\nhint: {hint}")]
     KeyHost {
         /// What would be sent; not the key itself.
@@ -23,7 +23,7 @@ pub enum Error {
         /// What to do.
         hint: String,
     },
-    /// The file is no GGUF file, or a damaged one.
+    /// The file is not a GGUF file, or is damaged.
     #[error(
         "{}: not a whole GGUF file: {reason}\nhint: delete it and download the model again, or convert it again",
         path.display()
@@ -34,7 +34,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The file ends too early.
+    /// The file is truncated.
     #[error(
         "{}: the file is truncated: expected at least {expected} bytes, received {received}\nhint: the download was cut \
          short; delete the file and download the model again", path.display()
@@ -42,12 +42,12 @@ pub enum Error {
     Truncated {
         /// The file.
         path: PathBuf,
-        /// Bytes that it should have.
+        /// Expected size in bytes.
         expected: u64,
-        /// Bytes that it has.
+        /// Actual size in bytes.
         received: u64,
     },
-    /// The file stands for one that git-lfs has not fetched.
+    /// The file is a git-lfs pointer.
     #[error(
         "{}: this is a git-lfs pointer, not the model\nhint: run `git lfs pull` in its folder, or download the file",
         path.display()
@@ -56,7 +56,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// Something in the file that would change numbers, and that is not computed here.
+    /// A key or tensor that would change numbers and is not supported.
     #[error("{}: {place}: {reason}\nhint: {hint}", path.display())]
     Unsupported {
         /// The file.
@@ -68,7 +68,7 @@ pub enum Error {
         /// What to do.
         hint: String,
     },
-    /// A model of a family that is not run here.
+    /// An unsupported architecture.
     #[error(
         "{}: the model is of architecture `{received}`, expected one of {expected}\nhint: take a model of one of these, or \
          a server that runs this one", path.display()
@@ -76,9 +76,9 @@ pub enum Error {
     Architecture {
         /// The file.
         path: PathBuf,
-        /// What it says it is.
+        /// The architecture named in the file.
         received: String,
-        /// The families that are run.
+        /// The supported architectures.
         expected: String,
     },
     /// The file's tokenizer cannot be used.
@@ -89,7 +89,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A NaN or an infinity in the weights.
+    /// Non-finite weights.
     #[error("{}: tensor `{tensor}` holds a value that is not finite; the file is damaged", path.display())]
     NotFinite {
         /// The file.
@@ -108,7 +108,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A prompt that does not fit.
+    /// A prompt that does not fit the context.
     #[error(
         "a prompt of {received} tokens does not fit this model's {limit} tokens with {answer} left for the answer\n\
          hint: retrieve fewer or shorter documents"
@@ -116,22 +116,22 @@ pub enum Error {
     PromptTooLong {
         /// Tokens of the prompt.
         received: usize,
-        /// Tokens that the model can see.
+        /// Context length of the model.
         limit: usize,
-        /// Tokens kept for the answer.
+        /// Tokens reserved for the answer.
         answer: usize,
     },
-    /// A prompt that does not fit, whatever its tokens are.
+    /// A prompt too long for the context, whatever its tokenisation.
     #[error(
         "a prompt of {bytes} bytes does not fit this model's {limit} tokens\nhint: retrieve fewer or shorter documents"
     )]
     TextTooLong {
         /// Bytes of the prompt.
         bytes: usize,
-        /// Tokens that the model can see.
+        /// Context length of the model.
         limit: usize,
     },
-    /// A model that computes infinities or no numbers at all.
+    /// Non-finite logits.
     #[error(
         "{}: a logit is not finite: what it would answer means nothing\n\
          hint: its weights or settings are damaged; download or convert it again",
@@ -142,7 +142,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// An operation on tensors failed.
-    #[error("the model failed: {0}")]
+    #[error("the model failed")]
     Candle(#[from] candle_core::Error),
     /// A setting outside its range.
     #[error("{setting} is {received}, expected {expected}")]
@@ -154,7 +154,7 @@ pub enum Error {
         /// The value.
         received: String,
     },
-    /// A file of options for a server that cannot be used.
+    /// An invalid file of options for a server.
     #[error("{}: {reason}", path.display())]
     Options {
         /// The file.
@@ -162,14 +162,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The server did not answer as it should, however often it was asked.
+    /// The server did not answer as expected after all attempts.
     #[error("{url}: {reason} (after {attempts} attempt{})\nhint: {hint}", if *attempts == 1 { "" } else { "s" })]
     Server {
         /// The endpoint.
         url: String,
         /// The last failure.
         reason: String,
-        /// How often it was asked.
+        /// Number of attempts.
         attempts: u32,
         /// What to do.
         hint: &'static str,

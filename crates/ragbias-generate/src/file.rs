@@ -32,7 +32,7 @@ pub(crate) struct GgufFile {
     tensors: BTreeMap<String, Asked<Placed>>,
 }
 
-/// Something of the file, and whether it was asked for.
+/// An entry of the file, and whether it was requested.
 struct Asked<T> {
     item: T,
     asked: AtomicBool,
@@ -59,11 +59,11 @@ struct Placed {
     part: usize,
 }
 
-/// The version of the quantised formats, which have changed twice.
+/// The version of the quantised formats, which changed twice in the past.
 const QUANTIZATION: u32 = 2;
 
 impl GgufFile {
-    /// Opens a model; where it is the first of several parts, all of them.
+    /// Opens a model; given the first of several parts, opens all of them.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let map = MappedFile::open(path)?;
         let header = Header::read(path, &map)?;
@@ -116,7 +116,7 @@ impl GgufFile {
         &self.path
     }
 
-    /// The hash of the file's bytes; of several parts, of their hashes.
+    /// The hash of the file's bytes; for several parts, of their hashes.
     pub(crate) fn content_id(&self) -> ContentId {
         match &self.maps[..] {
             [map] => ContentId::of(map),
@@ -143,7 +143,7 @@ impl GgufFile {
         })
     }
 
-    /// A whole number; a list of one number again and again, as some files have one for each layer, is that number.
+    /// A whole number; a per-layer list of equal numbers counts as that number.
     pub(crate) fn number(&self, key: &str) -> Result<Option<u32>> {
         self.of_kind(key, "a whole number, or one number for all layers", |value| match value {
             Value::Integer(number) => u32::try_from(*number).ok(),
@@ -159,7 +159,7 @@ impl GgufFile {
         })
     }
 
-    /// A number that a model cannot do without.
+    /// A required number.
     pub(crate) fn required(&self, key: &str) -> Result<u32> {
         self.number(key)?.ok_or_else(|| self.missing(key))
     }
@@ -209,17 +209,17 @@ impl GgufFile {
         })
     }
 
-    /// Whether a key is there and holds a list.
+    /// Whether a key is present and holds a list.
     pub(crate) fn is_list(&self, key: &str) -> bool {
         self.keys.get(key).is_some_and(|key| matches!(key.item.value, Value::List { .. }))
     }
 
-    /// Notes that a key changes nothing, as other keys are.
+    /// Marks a key as having no effect because of other keys.
     pub(crate) fn pass_over(&self, key: &str) {
         self.keys.get(key).map(Asked::ask);
     }
 
-    /// The keys that begin like this.
+    /// The keys with this prefix.
     pub(crate) fn keys_from(&self, prefix: &str) -> impl Iterator<Item = &str> {
         self.keys
             .range(prefix.to_owned()..)
@@ -236,7 +236,7 @@ impl GgufFile {
         })
     }
 
-    /// The values of a list that are no texts.
+    /// The values of a list of numbers or Booleans.
     fn values(&self, kind: Kind, bytes: &Range<usize>) -> impl Iterator<Item = Value> {
         let bytes = if kind == Kind::Text { &[] } else { &self.maps[0][bytes.clone()] };
         bytes.chunks_exact(kind.width()).filter_map(move |value| kind.decode(value))
@@ -262,19 +262,19 @@ impl GgufFile {
         self.tensors.contains_key(name)
     }
 
-    /// How many rows a tensor has.
+    /// Number of rows of a tensor.
     pub(crate) fn height(&self, name: &str) -> Result<usize> {
         Ok(self.tensor(name)?.tensor.shape[0])
     }
 
-    /// A `(height, width)` matrix, every weight finite. It stays in the file, unless its format is one that only candle
-    /// reads: then it is turned into f32.
+    /// A `(height, width)` matrix, every weight finite. It stays in the file, unless only candle supports its format:
+    /// then it is converted to f32.
     pub(crate) fn matrix(&self, name: &str, height: usize, width: usize) -> Result<Matrix> {
         let [matrix] = self.matrices(name, [height], width)?;
         Ok(matrix)
     }
 
-    /// Matrices that lie in one tensor, one below the other.
+    /// Matrices stacked in one tensor.
     pub(crate) fn matrices<const N: usize>(
         &self,
         name: &str,
@@ -320,7 +320,7 @@ impl GgufFile {
         Ok(values)
     }
 
-    /// A vector that a model may have.
+    /// An optional vector.
     pub(crate) fn optional_vector(&self, name: &str, width: usize) -> Result<Option<Vec<f32>>> {
         self.has_tensor(name).then(|| self.vector(name, width)).transpose()
     }
@@ -329,7 +329,7 @@ impl GgufFile {
         self.tensors.get(name).map(Asked::ask).ok_or_else(|| self.broken(format!("no tensor `{name}`")))
     }
 
-    /// A tensor in f32, as candle reads it.
+    /// A tensor in f32, read by candle.
     fn dense(&self, name: &str) -> Result<Vec<f32>> {
         let Placed { tensor, part } = self.tensor(name)?;
         let bytes = &self.maps[*part][tensor.bytes.clone()];
@@ -338,7 +338,7 @@ impl GgufFile {
         Ok(tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?)
     }
 
-    /// Refuses the first key that begins like this, was not asked for, and may change a number.
+    /// Refuses the first unrequested key with this prefix that may change a number.
     pub(crate) fn refuse_keys(&self, prefix: &str, architecture: &str) -> Result<()> {
         let rest = self.keys.iter().filter(|(key, entry)| key.starts_with(prefix) && !entry.is_asked());
         for (key, entry) in rest {
@@ -358,7 +358,7 @@ impl GgufFile {
         Ok(())
     }
 
-    /// Refuses the first tensor that was not asked for.
+    /// Refuses the first unrequested tensor.
     pub(crate) fn refuse_tensors(&self, architecture: &str) -> Result<()> {
         let mut rest = self.tensors.iter().filter(|(_, tensor)| !tensor.is_asked()).map(|(name, _)| name);
         let Some(name) = rest.next() else { return Ok(()) };
@@ -391,7 +391,7 @@ fn first_line(error: &candle_core::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-/// The format of a matrix that is multiplied as it is.
+/// The format of a matrix that is multiplied without conversion.
 fn encoding(format: GgmlDType) -> Option<Encoding> {
     Some(match format {
         GgmlDType::F32 => Encoding::F32,

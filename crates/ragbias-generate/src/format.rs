@@ -1,18 +1,18 @@
-//! Weights as GGUF files hold them, turned into f32 in runs of 32.
+//! Dequantises weights of GGUF files in runs of 32.
 //!
-//! A format divides a row of a matrix into blocks of 32 or 256 small integers with a scale, or a scale and an offset, in
-//! common. The f32 values are those of candle's `dequantize`, bit for bit.
+//! A format divides a row of a matrix into blocks of 32 or 256 small integers with a common scale, or a scale and an
+//! offset. The f32 values are those of candle's `dequantize`, bit for bit.
 #![allow(clippy::inline_always, reason = "the inner loops are made of these functions")]
 
 use half::bf16;
 use ragbias_kernels::run::{Packed, RUN, Scale, Sum, Weights};
 use ragbias_kernels::{Cache, prefetch};
 
-/// Bytes that are asked for before they are decoded. What the processor fetches by itself ends with a page; from memory,
-/// rows are decoded three times faster with this.
+/// Prefetch distance in bytes. The hardware prefetcher stops at page boundaries; with this, rows are decoded from memory
+/// three times faster.
 const AHEAD: usize = 4096;
 
-/// A way to write down rows of weights.
+/// A quantised format of rows.
 pub(crate) trait Format {
     /// Weights in a block: a multiple of [`RUN`].
     const WEIGHTS: usize;
@@ -25,7 +25,7 @@ pub(crate) trait Format {
 
 /// 32 weights.
 pub(crate) enum Run {
-    /// Small integers with a scale for each half, and an offset where the format has one.
+    /// Small integers with a scale for each half, and an offset if the format has one.
     Integers(Packed, [Scale; 2], Option<Scale>),
     Floats(Weights),
 }
@@ -49,7 +49,7 @@ impl Run {
         }
     }
 
-    /// Adds the products with as many numbers to a sum.
+    /// Adds the products with the same number of inputs to a sum.
     #[inline(always)]
     pub(crate) fn multiply(&self, numbers: &Numbers, sum: &mut Sum) {
         match *self {
@@ -64,10 +64,10 @@ impl Run {
     }
 }
 
-/// Numbers that a run is multiplied with.
+/// The inputs that a run is multiplied with.
 pub(crate) struct Numbers {
     numbers: [f32; RUN],
-    /// Eight numbers that add up to the same: an offset that weights have in common is multiplied with these.
+    /// Eight partial sums of the inputs: a common offset of the weights is multiplied with these.
     eighths: [f32; 8],
 }
 
@@ -78,7 +78,7 @@ impl Numbers {
     }
 }
 
-/// The numbers of 16 bits at `at` and after it.
+/// The 16-bit numbers from `at` on.
 #[inline(always)]
 fn halves(block: &[u8], at: usize) -> [Scale; 2] {
     Scale::halves(*bytes(block, at))

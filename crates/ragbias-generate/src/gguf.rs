@@ -16,11 +16,11 @@ use crate::{Error, Result};
 
 /// A `.gguf` file of the Llama or Gemma 3 family, on the CPU.
 ///
-/// Tokenizer and chat template are the file's own; a model without a template is a base model and is asked with plain
-/// prompts that end in `Answer:`. Answers are greedy unless the temperature says otherwise.
+/// Tokenizer and chat template are the file's own; a model without a template is treated as a base model, with plain
+/// prompts that end in `Answer:`. Decoding is greedy unless a temperature is set.
 ///
-/// Weights stay in the file, which is mapped into memory, and activations are f32. Prompts that are given together share
-/// what they begin with and generate side by side; each gets the answer that it would get alone, to the last bit of its
+/// Weights are memory-mapped from the file, and activations are f32. Prompts that are given together share
+/// the prefill of their common prefixes and are decoded as a batch; each gets the same answer as alone, with bit-identical
 /// probabilities.
 pub struct Gguf {
     path: PathBuf,
@@ -32,22 +32,22 @@ pub struct Gguf {
     id: ContentId,
 }
 
-/// Longer prompts are refused, whatever the model could see.
+/// Longer prompts are refused, whatever the model's context length.
 const LONGEST_CONTEXT: u32 = 4096;
 
 impl Gguf {
     /// Loads a model.
     ///
     /// # Errors
-    /// A setting out of range; a file that is truncated, damaged, or of another architecture; or anything in it that would
-    /// change numbers and is not computed here, by its name.
+    /// A setting out of range; a file that is truncated, damaged, or of another architecture; or any key or tensor that would
+    /// change numbers and is not supported, by its name.
     pub fn load(path: &Path, config: &GenerateConfig) -> Result<Self> {
         config.check()?;
         let file = GgufFile::open(path)?;
         let architecture = Architecture::of(&file)?;
         let sizes = Sizes::read(architecture, &file)?;
         let context = sizes.context.min(LONGEST_CONTEXT) as usize;
-        // Beside one another: where a vocabulary has hundreds of thousands of pieces, that alone takes longer than the rest.
+        // In parallel: building a vocabulary of hundreds of thousands of pieces takes longer than everything else.
         let (tokens, decoder) = rayon::join(
             || {
                 let tokens = Tokens::load(&file)?;
@@ -73,7 +73,7 @@ impl Gguf {
         Ok(Self { path: path.into(), reader, tokens, template, config: config.clone(), context, id })
     }
 
-    /// Seconds to read a prompt of `prompt` tokens, and to go on for `new` more, whatever they are.
+    /// Seconds to prefill a prompt of `prompt` tokens, and to decode `new` more, ignoring end tokens.
     #[doc(hidden)]
     pub fn time(&self, prompt: usize, new: usize) -> [f64; 2] {
         let decoder = self.reader.decoder();
@@ -89,10 +89,10 @@ impl Gguf {
         [read, begun.elapsed().as_secs_f64() - read]
     }
 
-    /// The ids of a prompt as the model reads it.
+    /// The token ids of a prompt.
     fn encode(&self, prompt: &str) -> Result<Vec<u32>> {
         let (limit, answer) = (self.context, self.config.max_new_tokens);
-        // A text that cannot fit is not tokenised, which takes a hundred times its size; a template may make much of little.
+        // A text that cannot fit is not tokenised, which takes a hundred times its size; a template can expand a short prompt.
         let fits = |text: &str| match text.len() {
             bytes if bytes > limit * self.tokens.longest() => Err(Error::TextTooLong { bytes, limit }),
             _ => Ok(()),
@@ -107,7 +107,7 @@ impl Gguf {
         Ok(ids)
     }
 
-    /// Answers prompts that were read together, a token of each at a time; each answer is kept when it has ended.
+    /// Decodes the answers to prompts as a batch; each answer is passed to `keep` when it has ended.
     fn answer(
         &self,
         prompts: &[&str],
@@ -160,7 +160,7 @@ impl Gguf {
         }
     }
 
-    /// Numbers that overflow within a model, or come to nothing, would be read as an answer.
+    /// Refuses non-finite logits, which would otherwise be read as an answer.
     fn check(&self, logits: &[f32]) -> Result<()> {
         if logits.iter().all(|logit| logit.is_finite()) {
             return Ok(());
@@ -187,14 +187,14 @@ impl Generator for Gguf {
         self.template.note().into_iter().collect()
     }
 
-    /// Prompts that do not fit are found before any is answered.
+    /// Finds prompts that do not fit before any is answered.
     fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> ragbias_core::Result<()> {
         let ids = prompts.iter().map(|prompt| self.encode(prompt)).collect::<Result<Vec<_>>>()?;
         self.reader.read(&ids, |read| self.answer(prompts, read, keep))
     }
 
     fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> ragbias_core::Result<()> {
-        // The two orders of a prompt follow each other.
+        // The two orders of a prompt are adjacent.
         let orders = prompts.iter().flat_map(|asked| {
             [(asked.negative, asked.positive), (asked.positive, asked.negative)]
                 .map(|(first, second)| self.encode(&render(asked.prompt, first, second)))
@@ -216,7 +216,7 @@ impl Generator for Gguf {
     }
 }
 
-/// An answer that has not ended yet.
+/// An unfinished answer.
 struct Open {
     prompt: usize,
     read: Read,

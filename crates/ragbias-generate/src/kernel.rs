@@ -1,8 +1,8 @@
 //! The inner loops: products of a few rows with a few columns, and of rows of weights.
 //!
-//! They are written as loops over arrays of fixed length, which the compiler turns into AVX2 with FMA (or whatever the
-//! target has). Every sum runs in an order of its own that does not depend on how much else is computed beside it: a
-//! token's numbers are the same to the last bit in any batch.
+//! They are written as loops over arrays of fixed length, which the compiler turns into AVX2 with FMA (or the
+//! target's instructions). The order of every sum is independent of what else is computed: a
+//! token's values are bit-identical in any batch.
 #![allow(clippy::inline_always, reason = "the inner loops are made of these functions")]
 #![allow(
     clippy::needless_range_loop,
@@ -13,7 +13,7 @@ use ragbias_kernels::run::Sum;
 
 use crate::format::{Format, Numbers, run_of};
 
-/// `out[r] += Σ_k rows[r][k] · columns[k]`, in the order of k: `R` rows of weights, `L` tokens beside each other.
+/// `out[r] += Σ_k rows[r][k] · columns[k]`, in the order of k: `R` rows of weights, `L` tokens side by side.
 ///
 /// Row r begins at `rows[r * stride]`.
 #[inline(always)]
@@ -58,7 +58,7 @@ pub(crate) fn columns_times<const R: usize, const L: usize>(
     sums
 }
 
-/// The dot products of a row of weights with `N` vectors, each of as many numbers.
+/// The dot products of a row of weights with `N` vectors of the same length.
 #[inline(always)]
 pub(crate) fn dots<F: Format, const N: usize>(row: &[u8], vectors: [&[Numbers]; N]) -> [f32; N] {
     let mut sums = [Sum::zero(); N];

@@ -1,4 +1,4 @@
-//! Activations of a group of tokens, and what is done to them one token at a time.
+//! Activations of a batch of tokens, and the operations on each token.
 #![allow(clippy::inline_always, reason = "the inner loops are made of these functions")]
 
 use ragbias_kernels::exp_or_zero as exp;
@@ -6,9 +6,9 @@ use rayon::prelude::*;
 
 use crate::rope::Rope;
 
-/// Vectors of `width` f32 for tokens in tiles of `L`: number d of a tile's tokens lie side by side, so that one
-/// instruction does the same to all of them. `L` is 16 for a prompt's tokens, of which there are many, and 1 for tokens
-/// that are generated, one a sequence; then a tile is a plain vector.
+/// Vectors of `width` f32 for tokens in tiles of `L`: value d of all tokens in a tile is contiguous, so that one
+/// instruction processes all of them. `L` is 16 in prefill, which has many tokens, and 1 in decode, with one token per
+/// sequence; then a tile is a plain vector.
 #[derive(Debug, Clone)]
 pub(crate) struct Lanes<const L: usize> {
     width: usize,
@@ -34,7 +34,7 @@ impl<const L: usize> Lanes<L> {
         self.numbers.chunks_exact_mut(self.width)
     }
 
-    /// Calls `each` on every `width` rows with their number, on all cores if `parallel`.
+    /// Calls `each` for every `width` rows with their index, on all cores if `parallel`.
     pub(crate) fn pieces_mut(
         &mut self,
         width: usize,
@@ -160,16 +160,16 @@ pub(crate) fn norm<const L: usize>(tile: &mut [[f32; L]], weight: &[f32], eps: f
     }
 }
 
-/// Which numbers of a head a rotary embedding (<https://arxiv.org/abs/2104.09864>) turns together.
+/// The RoPE layout (<https://arxiv.org/abs/2104.09864>): which values of a head are rotated together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pairs {
-    /// 2i and 2i + 1.
+    /// Interleaved: 2i and 2i + 1.
     Neighbours,
-    /// i and i + half of what is turned.
+    /// Half: i and i + half of the rotated width.
     Halves,
 }
 
-/// Cosines and sines for the positions of a tile's tokens, a row for each pair that is turned.
+/// Cosines and sines for the positions of a tile's tokens, a row for each rotated pair.
 pub(crate) struct Turns<const L: usize> {
     cos: Lanes<L>,
     sin: Lanes<L>,
@@ -193,7 +193,7 @@ impl<const L: usize> Turns<L> {
         Self { cos, sin }
     }
 
-    /// Turns the first numbers of one head of tile number `tile`, two for each pair, and multiplies all by `scale`.
+    /// Rotates the first values of one head of tile number `tile`, two for each pair, and multiplies all by `scale`.
     pub(crate) fn turn(&self, tile: usize, head: &mut [[f32; L]], pairs: Pairs, scale: f32) {
         let half = self.cos.width;
         let angles = self.cos.numbers[tile * half..].iter().zip(&self.sin.numbers[tile * half..]);

@@ -1,9 +1,9 @@
-//! Matrices of weights, multiplied as the file has them.
+//! Products with matrices of weights in the file's formats.
 //!
-//! No matrix is turned into f32 as a whole: a product with many tokens decodes a block that fits the cache and uses it
-//! for all of them; a product with one token is bound by memory, and reads 4 to 8 bits a weight. Activations are f32
-//! throughout: rounding them to 8 bits, as llama.cpp and candle do, moves log-probabilities by up to 0.05 nats and with
-//! them the choice between two claims.
+//! No matrix is converted to f32 as a whole: prefill dequantises a block that fits the cache and uses it
+//! for many tokens; decode is memory-bound, and reads 4 to 8 bits per weight. Activations are f32
+//! throughout: rounding them to 8 bits, as llama.cpp and candle do, changes log-probabilities by up to 0.05 nats, and can
+//! change the choice between two claims.
 #![allow(clippy::inline_always, reason = "the inner loops are made of these functions")]
 
 use std::ops::Range;
@@ -26,7 +26,7 @@ pub(crate) struct Matrix {
     bytes: Bytes,
 }
 
-/// The formats that are multiplied without being turned into f32 first.
+/// The formats that are multiplied without conversion to f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
     F32,
@@ -55,7 +55,7 @@ impl Bytes {
         }
     }
 
-    /// Bytes of these; all of them, and those of a file, are not copied.
+    /// A range of these bytes; the whole range, and bytes of a file, are not copied.
     fn part(&self, part: Range<usize>) -> Self {
         match self {
             Self::Mapped(map, range) => {
@@ -82,19 +82,19 @@ macro_rules! with_format {
     };
 }
 
-/// Rows of weights that are decoded together: eight times the six that a kernel takes.
+/// Number of rows of weights decoded together: eight times the six of a kernel.
 const ROWS: usize = 48;
-/// The most columns that are decoded together: with 16 tokens, 20 KiB, they stay in the first-level cache.
+/// Maximum columns decoded together: with 16 tokens, 20 KiB, they stay in the L1 cache.
 const COLUMNS: usize = 320;
-/// Single tokens that a row of weights is multiplied with at once: what they need fits the registers.
+/// Number of single tokens that a row of weights is multiplied with at once: their operands fit the registers.
 const BESIDE: usize = 4;
-/// Into how many tasks of at least how many rows a product with single tokens is divided.
+/// Maximum number of tasks, and minimum rows per task, of a product with single tokens.
 const STEP_TASKS: usize = 64;
 const STEP_ROWS: usize = 32;
 
 impl Matrix {
-    /// `bytes` are those of `height` rows, `width` weights each; `None` where they are not as many, where there are none,
-    /// or where rows are not whole blocks.
+    /// `bytes` are those of `height` rows of `width` weights; `None` if the size does not match, is zero,
+    /// or rows are not whole blocks.
     pub(crate) fn new(height: usize, width: usize, encoding: Encoding, bytes: Bytes) -> Option<Self> {
         let (weights, block) = with_format!(encoding, F => (F::WEIGHTS, F::BYTES));
         let whole = height > 0 && width > 0 && width.is_multiple_of(weights);
@@ -102,7 +102,7 @@ impl Matrix {
         whole.then_some(Self { height, width, encoding, bytes })
     }
 
-    /// Some of the rows, which are there.
+    /// A range of existing rows.
     pub(crate) fn rows_from(&self, first: usize, height: usize) -> Self {
         let row = self.bytes.get().len() / self.height;
         let bytes = self.bytes.part(first * row..(first + height) * row);
@@ -167,7 +167,7 @@ impl Matrix {
         }
     }
 
-    /// The rows of a task times few tokens, each by itself.
+    /// The rows of a task times few tokens, one by one.
     fn step<F: Format, const L: usize>(&self, task: &mut Task<'_, L>, x: &[Vec<Numbers>]) {
         let height = task.outputs[0].len();
         for (i, row) in self.rows().skip(task.first).take(height).enumerate() {
@@ -187,14 +187,14 @@ impl Matrix {
     }
 }
 
-/// The weights of a row from run number `first` on, as many as `out` takes.
+/// The weights of a row from run number `first` on, as many as fit into `out`.
 fn decode<F: Format>(row: &[u8], first: usize, out: &mut [f32]) {
     for (i, out) in out.as_chunks_mut::<RUN>().0.iter_mut().enumerate() {
         run_of::<F>(row, first + i).weights().store(out);
     }
 }
 
-/// Some rows of a product: number `first` and those after it, of each tile.
+/// Some rows of a product: from number `first` on, of each tile.
 struct Task<'o, const L: usize> {
     matrix: usize,
     first: usize,
@@ -262,7 +262,7 @@ mod tests {
         (GgmlDType::Q6K, Encoding::Q6K),
     ];
 
-    /// A matrix in a format, and what candle says that its weights are.
+    /// A matrix in a format, with its weights dequantised by candle.
     fn matrix(
         height: usize,
         width: usize,
@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn products_agree_with_sums_in_f64() {
         for format in FORMATS {
-            // Neither the height nor the tokens fill their blocks; the width takes two.
+            // Neither the height nor the tokens fill their blocks; the width needs two.
             let (matrix, weights) = matrix(101, 512, format);
             let (many, few) = (lanes::<16>(19, 512), lanes::<1>(3, 512));
             let ([out_many], [out_few]) = (product(&[&matrix], &many), product(&[&matrix], &few));

@@ -1,4 +1,4 @@
-//! Prompts read together, each token that several of them begin with once.
+//! Batched prefill of prompts, in which each shared prefix is computed once.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use crate::attention::State;
 use crate::decoder::{Decoder, Span};
 
-/// A model, and what it read last.
+/// A model, and the sequence that it prefilled last.
 ///
-/// A token's keys and values are the same to the last bit whatever is read beside it and wherever a shared beginning is
+/// A token's keys and values are bit-identical whatever else is in the batch and wherever a shared prefix is
 /// taken from, so sharing changes no answer.
 pub(crate) struct Reader {
     decoder: Decoder,
@@ -18,23 +18,23 @@ pub(crate) struct Reader {
 /// A sequence after its prompt.
 pub(crate) struct Read {
     pub(crate) state: State,
-    /// Of the token that follows, `(vocabulary)`.
+    /// The logits of the next token, `(vocabulary)`.
     pub(crate) logits: Vec<f32>,
 }
 
-/// Beginnings shorter than this are read again: a pass over the weights costs as much.
+/// Shorter prefixes are computed again: splitting them off would cost another pass over the weights.
 const WORTH_SHARING: usize = 16;
-/// As many tokens of prompts as are read together: their keys and values take some 40 KiB each.
+/// Maximum number of prompt tokens prefilled together: their keys and values take some 40 KiB each.
 const TOGETHER: usize = 4096;
 
-/// Tokens that begin all of some prompts: up to number `to` of one of them, after those of the parent.
+/// Tokens shared by some prompts: from the end of the parent's up to number `to` of one of them.
 #[derive(Debug, PartialEq)]
 struct Part {
     parent: Option<usize>,
     depth: usize,
     prompt: usize,
     to: usize,
-    /// Whether the prompt ends here.
+    /// Whether a prompt ends here.
     ends: bool,
 }
 
@@ -47,13 +47,13 @@ impl Reader {
         &self.decoder
     }
 
-    /// Reads prompts, none of them empty, and hands `each` some of them at a time with their numbers.
+    /// Prefills prompts, none of them empty, and passes some of them at a time to `each`, with their numbers.
     pub(crate) fn read<E>(
         &self,
         prompts: &[Vec<u32>],
         mut each: impl FnMut(Vec<(usize, Read)>) -> Result<(), E>,
     ) -> Result<(), E> {
-        // Prompts with the same beginning come one after the other.
+        // Sorted, so that prompts with a common prefix are adjacent.
         let mut order: Vec<usize> = (0..prompts.len()).collect();
         order.sort_by_key(|&prompt| &prompts[prompt]);
         let mut rest = &order[..];
@@ -75,12 +75,12 @@ impl Reader {
         let latest = self.swap(self.decoder.start());
         let mut states: Vec<State> = Vec::with_capacity(parts.len());
         let mut read = Vec::new();
-        // Parts come in order of depth: a part's parent is read before it.
+        // Parts are sorted by depth, so that a part's parent is computed first.
         for level in parts.chunk_by(|a, b| a.depth == b.depth) {
             let begun = states.len();
             for part in level {
                 let parent = part.parent.map(|parent| &states[parent]);
-                // A prompt's last token is read in any case, for its logits.
+                // A prompt's last token is always computed, for its logits.
                 let tokens = &prompts[part.prompt][..part.to - usize::from(part.ends)];
                 states.push(begin(tokens, parent, &latest));
             }
@@ -106,13 +106,13 @@ impl Reader {
         read
     }
 
-    /// What was read last, for what is now. Another thread that asks in between starts from nothing.
+    /// Takes the last sequence. Another thread that asks in between starts from nothing.
     fn swap(&self, latest: State) -> State {
         std::mem::replace(&mut self.latest.lock().unwrap_or_else(PoisonError::into_inner), latest)
     }
 }
 
-/// The state after as many of these tokens as the parent or the latest sequence has read.
+/// The state after the longest prefix of these tokens that the parent or the last sequence has.
 fn begin(tokens: &[u32], parent: Option<&State>, latest: &State) -> State {
     let known = common(tokens, latest.tokens());
     match parent {
@@ -125,17 +125,17 @@ fn common(a: &[u32], b: &[u32]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
-/// Divides sorted prompts into the parts that are read once, those of a depth one after the other.
+/// Divides sorted prompts into the parts that are computed once, those of each depth together.
 fn divide(prompts: &[Vec<u32>], sorted: &[usize]) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
-    // Prompts that agree in their first `from` tokens, which the parent holds.
+    // Prompts that agree in their first `from` tokens, which the parent has.
     let mut queue = VecDeque::from([(sorted, 0, None)]);
     while let Some((sorted, from, parent)) = queue.pop_front() {
         let depth = parent.map_or(0, |parent: usize| parts[parent].depth + 1);
         let share = |a: &usize, b: &usize| common(&prompts[*a], &prompts[*b]) >= from + WORTH_SHARING;
         for group in sorted.chunk_by(share) {
             let (first, last) = (&prompts[group[0]], &prompts[group[group.len() - 1]]);
-            // Sorted prompts share what the first and the last of them do. Each has a token left for itself.
+            // The common prefix of sorted prompts is that of the first and the last. Each keeps at least one token for itself.
             let shared = common(first, last).min(first.len().saturating_sub(1));
             let ends = group.len() == 1;
             let to = if ends { first.len() } else { shared };
@@ -195,13 +195,13 @@ mod tests {
         for architecture in [Architecture::Llama, Architecture::Gemma3] {
             let fresh = || Reader::new(decoder(architecture, GgmlDType::Q4_1));
             let mut prompts = vec![text(20, 5, 1), text(40, 6, 2), text(40, 7, 3), text(3, 9, 4)];
-            // The same prompt twice, and one that begins another.
+            // The same prompt twice, and one that is a prefix of another.
             prompts.extend([text(40, 6, 2), text(40, 0, 0)]);
             let alone: Vec<_> =
                 prompts.iter().map(|p| logits(&fresh(), std::slice::from_ref(p)).remove(0)).collect();
             let reader = fresh();
             assert_eq!(logits(&reader, &prompts), alone);
-            // Now from what was read last, by whichever thread.
+            // Now reusing the last sequence, from any thread.
             std::thread::scope(|scope| {
                 for _ in 0..3 {
                     scope.spawn(|| {

@@ -1,51 +1,51 @@
-//! Rotary position embeddings (<https://arxiv.org/abs/2104.09864>), and how they are stretched over longer texts.
+//! Rotary position embeddings (<https://arxiv.org/abs/2104.09864>), and their scaling to longer contexts.
 
 mod scaling;
 
-/// Angles and sizes of one kind of layers.
+/// Frequencies and scale for one kind of layer.
 #[derive(Debug, Clone)]
 pub(crate) struct Rope {
-    /// In radians a token, of each pair that is turned.
+    /// In radians per token, for each rotated pair.
     pub(crate) frequencies: Vec<f32>,
-    /// What cosines and sines are multiplied with.
+    /// Factor of cosines and sines.
     pub(crate) magnitude: f32,
 }
 
-/// How positions beyond those of the training are dealt with.
+/// The scaling of positions beyond the training context.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Scaling {
     /// Positions are divided by this.
     factor: f32,
-    /// Of cosines and sines where positions are stretched, and everywhere.
+    /// Factor of cosines and sines, in scaled layers and in all layers.
     sharpened: f32,
     magnitude: f32,
     yarn: Option<Yarn>,
 }
 
-/// YaRN (<https://arxiv.org/abs/2309.00071>): pairs that turn often within the training's context keep their frequency,
-/// those that turn seldom are slowed down, and those in between are mixed.
+/// YaRN (<https://arxiv.org/abs/2309.00071>): pairs that rotate often within the training context keep their frequency,
+/// those that rotate seldom are slowed down, and those in between are interpolated.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Yarn {
-    /// The share of the original frequency where a pair turns often.
+    /// The share of the original frequency for fast pairs.
     extrapolation: f32,
-    /// Turns within the training's context, of pairs that keep their frequency and of those that are slowed down.
+    /// Rotations within the training context above which pairs keep their frequency, and below which they are slowed down.
     fast: f32,
     slow: f32,
-    /// Tokens of the training's context.
+    /// Training context in tokens.
     context: f32,
 }
 
 impl Scaling {
     pub(crate) const NONE: Self = Self { factor: 1.0, sharpened: 1.0, magnitude: 1.0, yarn: None };
 
-    /// Of layers that see so few tokens that their positions are not stretched.
+    /// Frequencies for layers with a window too short for scaling.
     pub(crate) fn of_windows(self) -> Self {
         Self { magnitude: self.magnitude, ..Self::NONE }
     }
 }
 
 impl Rope {
-    /// `width` numbers of a head are turned, the first pair by one radian a token, each further pair more slowly; where
+    /// `width` values of a head are rotated, the first pair by one radian per token, each further pair more slowly; if
     /// the file has factors, frequencies are divided by them.
     pub(crate) fn new(width: usize, base: f32, scaling: Scaling, factors: Option<&[f32]>) -> Self {
         let pairs = width / 2;
@@ -66,7 +66,7 @@ impl Yarn {
     /// The share of its own frequency that a pair keeps.
     fn share(&self, pair: usize, width: usize, base: f32) -> f32 {
         let width = width as f32;
-        // The pair that turns so often within the training's context.
+        // The index of the pair with this number of rotations within the training context.
         let pair_of = |turns: f32| {
             width * (self.context / (turns * 2.0 * std::f32::consts::PI)).ln() / (2.0 * base.ln())
         };

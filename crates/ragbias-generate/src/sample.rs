@@ -4,7 +4,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::config::GenerateConfig;
 
-/// Chooses tokens from logits: the largest one, or a draw that the seed and the prompt decide.
+/// Chooses tokens from logits: the largest one, or a draw determined by the seed and the prompt.
 pub(crate) struct Sampler {
     temperature: f64,
     rng: ChaCha8Rng,
@@ -16,7 +16,7 @@ impl Sampler {
         Self { temperature: config.temperature, rng: ChaCha8Rng::from_seed(*seed.as_bytes()) }
     }
 
-    /// The next token; of equal logits, greedy takes the smallest id.
+    /// The next token; among equal logits, greedy decoding takes the smallest id.
     pub(crate) fn next(&mut self, logits: &[f32]) -> u32 {
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let greedy = logits.iter().position(|&logit| logit == largest).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Chat templates, as Hugging Face's transformers renders them.
+//! Chat templates, rendered as in Hugging Face's transformers.
 
 mod python;
 
@@ -9,20 +9,20 @@ use ragbias_core::with_deep_stack;
 use crate::file::GgufFile;
 use crate::{Error, Result};
 
-/// How a prompt becomes the text that the model reads.
+/// How a prompt is turned into the model's input.
 pub(crate) enum Template {
     /// The chat template of an instruction-tuned model.
     Chat(Box<Chat>),
-    /// A base model: the prompt, and the word that its answer follows.
+    /// For a base model: the prompt, and the word that precedes its answer.
     Plain,
 }
 
-/// A template with what it may ask for.
+/// A template with its variables.
 pub(crate) struct Chat {
     environment: Environment<'static>,
     bos: Value,
     eos: Value,
-    /// Whether the template may ask for the date.
+    /// Whether the template may call for the date.
     dated: bool,
 }
 
@@ -30,14 +30,15 @@ const KEY: &str = "tokenizer.chat_template";
 const DEFAULT: &str = "tokenizer.chat_template.default";
 const NAME: &str = "chat";
 
-/// Templates of published models have up to some 20 KB.
+/// Maximum size; templates of published models have up to some 20 KB.
 const LONGEST: usize = 64 << 10;
-/// Steps of a template, and as many times 64 bytes that it makes: published ones take some hundreds for one message. A list can
-/// be nested by a level for every few steps, and is written and dropped level by level, for which there is stack.
+/// Maximum number of steps of a template, each of which may produce 64 bytes; published ones take some hundreds for one
+/// message. A list can be nested one level deeper every few steps, and is written and dropped recursively, for which the stack is
+/// large enough.
 const FUEL: u64 = 1 << 18;
 
 impl Template {
-    /// The file's own; `bos_and_eos` are the texts of these tokens where the model has them.
+    /// The file's own template; `bos_and_eos` are the texts of these tokens if the model has them.
     pub(crate) fn load(file: &GgufFile, bos_and_eos: [Option<String>; 2]) -> Result<Self> {
         let source = match file.text(KEY)? {
             Some(source) => Some(source),
@@ -71,7 +72,7 @@ impl Template {
         Ok(Self::Chat(Box::new(chat)))
     }
 
-    /// The text that the model reads.
+    /// The model's input.
     pub(crate) fn render(&self, file: &std::path::Path, prompt: &str) -> Result<String> {
         match self {
             Self::Chat(chat) => {
@@ -81,7 +82,7 @@ impl Template {
         }
     }
 
-    /// What a user should know of it.
+    /// Notes for the user about the template.
     pub(crate) fn note(&self) -> Option<String> {
         let Self::Chat(chat) = self else { return None };
         chat.dated.then(|| {
@@ -113,7 +114,7 @@ impl Chat {
     }
 }
 
-/// What `work` gives on a stack that is deep enough for any template; `done` says what is being done to one.
+/// Runs `work` on a stack that is deep enough for any template; `done` names the operation for errors.
 fn with_stack<T: Send>(done: &str, work: impl FnOnce() -> T + Send) -> Result<T, String> {
     with_deep_stack(work).map_err(|reason| format!("it could not be {done}: {reason}"))
 }
@@ -200,7 +201,7 @@ mod tests {
         assert!(render("{{ unknown_function() }}").unwrap_err().contains("unknown_function"));
     }
 
-    /// Written and dropped level by level, which took more stack than there was.
+    /// Written and dropped recursively, which used to overflow the stack.
     #[test]
     fn lists_that_are_nested_as_deep_as_fuel_reaches_are_written_or_refused() {
         let nest = |fill: &str, levels: usize, then: &str| {

@@ -1,4 +1,4 @@
-//! Small models with random weights, and the transformer once more as plain loops.
+//! Small models with random weights, and a reference implementation of the transformer with plain loops.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
 use std::collections::BTreeMap;
@@ -33,12 +33,12 @@ pub(crate) fn numbers(numbers: impl Iterator<Item = f32>) -> Vec<f32> {
     numbers.collect()
 }
 
-/// A GGUF file of either family without a tokenizer, its matrices in `format`.
+/// A GGUF file of either family without a tokenizer, with its matrices in `format`.
 pub(crate) fn gguf(architecture: Architecture, format: GgmlDType) -> Vec<u8> {
     build(architecture, format, None)
 }
 
-/// The same in f32, with another value for a key.
+/// The same in f32, with one key changed.
 pub(crate) fn gguf_with(architecture: Architecture, key: &str, value: Value) -> Vec<u8> {
     build(architecture, GgmlDType::F32, Some((key.to_owned(), value)))
 }
@@ -75,7 +75,7 @@ fn build(architecture: Architecture, format: GgmlDType, change: Option<(String, 
     let mut add = |name: String, shape: &[usize]| {
         let count = shape.iter().product();
         let seed = tensors.len() as u64;
-        // Norms are near one, matrices keep the size of what goes through them.
+        // Norms are close to one, and matrices preserve the scale of their inputs.
         let (values, format) = if let [_, width] = *shape {
             (random(count, seed).iter().map(|x| x * (3.0 / width as f32).sqrt()).collect(), format)
         } else {
@@ -125,7 +125,7 @@ pub(crate) fn load(path: &Path) -> Decoder {
     Decoder::load(architecture, Sizes::read(architecture, &file).unwrap(), &file).unwrap()
 }
 
-/// The weights of a tensor in `scripts/reference/gguf_variants.py`, which follow from its name and shape.
+/// The weights of a tensor in `scripts/reference/gguf_variants.py`, computed from its name and shape.
 pub(crate) fn named_weights(name: &str, shape: &[usize]) -> Vec<f32> {
     let seed =
         name.bytes().fold(2_166_136_261_u32, |seed, byte| (seed ^ u32::from(byte)).wrapping_mul(16_777_619));
@@ -145,7 +145,7 @@ pub(crate) fn named_weights(name: &str, shape: &[usize]) -> Vec<f32> {
     (0..shape.iter().product()).map(|i| sized(uniform(i))).collect()
 }
 
-/// A GGUF file of tensors in f32.
+/// A GGUF file with tensors in f32.
 pub(crate) fn write_gguf(
     keys: &BTreeMap<String, Value>,
     tensors: impl IntoIterator<Item = (String, Vec<usize>, Vec<f32>)>,

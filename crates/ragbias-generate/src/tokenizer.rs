@@ -1,4 +1,4 @@
-//! Tokenizers as GGUF files hold them: byte-level BPE (`gpt2`) and SentencePiece (`llama`).
+//! The tokenizers in GGUF files: byte-level BPE (`gpt2`) and SentencePiece (`llama`).
 
 mod byte_level;
 mod sentence_piece;
@@ -13,7 +13,7 @@ use self::vocabulary::{CONTROL, USER_DEFINED, Vocabulary, wrong};
 use crate::Result;
 use crate::file::GgufFile;
 
-/// A tokenizer with the ids that a generator needs.
+/// A tokenizer with the token ids that a generator needs.
 pub(crate) struct Tokens {
     tokenizer: Tokenizer,
     special: Special,
@@ -25,7 +25,7 @@ impl Tokens {
     pub(crate) fn load(file: &GgufFile) -> Result<Self> {
         let mut vocabulary = Vocabulary::read(file)?;
         let mut special = Special::read(file, &vocabulary)?;
-        // Whatever ends an answer is a token of its own, although some files call it a piece of text.
+        // A token that ends an answer must be a special token, although some files declare it as ordinary text.
         for &end in &special.ends {
             vocabulary.kinds[end as usize] = CONTROL;
         }
@@ -43,7 +43,7 @@ impl Tokens {
         special.check(file)?;
         let control: Vec<_> =
             vocabulary.of_kind(CONTROL).map(|text| AddedToken::from(text.clone(), true)).collect();
-        // Runs of spaces and line breaks, found in the text as the normaliser leaves it.
+        // Runs of spaces and line breaks, matched in the normalised text.
         let defined: Vec<_> = vocabulary
             .of_kind(USER_DEFINED)
             .map(|text| AddedToken::from(text.clone(), false).normalized(true))
@@ -54,7 +54,7 @@ impl Tokens {
         Ok(Self { tokenizer, special, count: vocabulary.texts.len(), longest })
     }
 
-    /// How many tokens there are.
+    /// Number of tokens.
     pub(crate) fn count(&self) -> usize {
         self.count
     }
@@ -64,7 +64,7 @@ impl Tokens {
         self.longest
     }
 
-    /// The ids of a text, with the model's BOS before them unless the text begins with it.
+    /// The token ids of a text, with the model's BOS first unless the text begins with it.
     pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>, tokenizers::Error> {
         let encoding = guarded(|| self.tokenizer.encode_fast(text, false))??;
         let ids = encoding.get_ids();
@@ -80,7 +80,7 @@ impl Tokens {
         self.special.ends.contains(&id)
     }
 
-    /// The texts of BOS and EOS, where the model has them.
+    /// The texts of BOS and EOS, if the model has them.
     pub(crate) fn bos_and_eos(&self) -> [Option<String>; 2] {
         [self.special.bos, self.special.eos].map(|id| self.tokenizer.id_to_token(id?))
     }

@@ -1,4 +1,4 @@
-//! Whatever a GGUF file holds, it is read, or refused with its name.
+//! For any content of a GGUF file, it is read, or refused with its name.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
 #[path = "../../../tests/fuzz/src/template.rs"]
@@ -11,7 +11,7 @@ use ragbias_core::testing::damaged;
 use ragbias_core::{ChoicePrompt, Generator};
 use ragbias_generate::{GenerateConfig, Gguf};
 
-/// Damages of each file. The fuzz target `gguf` in `tests/fuzz` searches for many more.
+/// Number of damaged versions of each file. The fuzz target `gguf` in `tests/fuzz` searches for many more.
 const SEEDS: u64 = 500;
 
 #[test]
@@ -19,7 +19,7 @@ fn a_damaged_model_answers_or_is_refused_with_its_name() {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds/gguf");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
-    let config = GenerateConfig { max_new_tokens: 2, ..GenerateConfig::default() };
+    let config = GenerateConfig::default().max_new_tokens(2);
     let ask = |llm: &Gguf| {
         let choice = ChoicePrompt { prompt: "ab", positive: "a", negative: "b" };
         llm.generate_all(&["ab a"]).and(llm.choose_all(&[choice]))
@@ -30,7 +30,7 @@ fn a_damaged_model_answers_or_is_refused_with_its_name() {
         fs_err::write(&path, &whole).unwrap();
         ask(&Gguf::load(&path, &config).unwrap()).unwrap();
         files += 1;
-        // Most of a file are weights; its header is what has rules.
+        // Most of a file are weights; the rules concern its header.
         let header = whole.len().min(6 << 10);
         for seed in 0..SEEDS {
             let mut bytes = damaged(&whole[..header], seed);
@@ -45,7 +45,7 @@ fn a_damaged_model_answers_or_is_refused_with_its_name() {
     assert_eq!(files, 4);
 }
 
-/// Found by the fuzz target `template`: what a template makes of a prompt was tokenised whatever its length, at 2 s for half a
+/// Found by the fuzz target `template`: a prompt rendered by a template was tokenised whatever its length, at 2 s for half a
 /// megabyte.
 #[test]
 fn what_a_template_makes_of_a_prompt_is_measured_before_it_is_tokenised() {

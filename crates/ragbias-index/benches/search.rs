@@ -1,4 +1,4 @@
-//! Both indices over made-up vectors of 384 values: `cargo bench -p ragbias-index`.
+//! Both indices over synthetic vectors of 384 values: `cargo bench -p ragbias-index`.
 #![allow(missing_docs, reason = "criterion's macros write functions without")]
 
 use criterion::{Criterion, criterion_group, criterion_main};

@@ -1,4 +1,4 @@
-//! Seconds of building and searching an index; `benches/peers/index.py` runs it beside faiss, numpy and hnswlib.
+//! Times building and searching an index; `benches/peers/index.py` runs it, and compares it with faiss, numpy and hnswlib.
 //!
 //! ```text
 //! cargo run --release -p ragbias-index --example time_index -- exact DOCUMENTS QUESTIONS DIM K
@@ -6,7 +6,7 @@
 //! cargo run --release -p ragbias-index --example time_index -- grow exact|hnsw N DIM
 //! ```
 //!
-//! Files hold f32, little-endian, row after row. The answer is JSON: seconds, and the documents found for each question.
+//! Files hold f32, little-endian, in row-major order. Prints JSON: seconds, and the documents found for each question.
 #![expect(clippy::print_stdout, reason = "an example speaks to its reader")]
 
 use std::error::Error;
@@ -30,11 +30,9 @@ fn main() -> Result<()> {
         }
         ["hnsw", documents, questions, dim, k, neighbours, construction_width, ref widths @ ..] => {
             let dim = dim.parse()?;
-            let config = HnswConfig {
-                neighbours: neighbours.parse()?,
-                construction_width: construction_width.parse()?,
-                ..HnswConfig::default()
-            };
+            let config = HnswConfig::default()
+                .neighbours(neighbours.parse()?)
+                .construction_width(construction_width.parse()?);
             let widths =
                 widths.iter().map(|width| width.parse()).collect::<std::result::Result<Vec<_>, _>>()?;
             hnsw(read(documents, dim)?, &read(questions, dim)?, k.parse()?, config, &widths)?
@@ -66,7 +64,7 @@ fn documents(hits: &[Vec<Hit>]) -> Vec<Vec<u32>> {
     hits.iter().map(|hits| hits.iter().map(|hit| hit.document.0).collect()).collect()
 }
 
-/// On all threads: the best of three searches, as its peers are timed.
+/// On all threads: the best of three searches, as for the other libraries.
 fn exact(rows: Embeddings, questions: &Embeddings, k: usize) -> Result<Value> {
     let index = ExactIndex::new(rows)?;
     let mut best = (f64::INFINITY, Vec::new());
@@ -109,7 +107,7 @@ fn hnsw(
 
 const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// Unit vectors that differ in 32 directions, the same for every seed, and a little in all: texts are like that.
+/// Unit vectors that vary in 32 directions, the same for every seed, and slightly in all others, like those of texts.
 fn made_up(n: usize, dim: usize, seed: u64) -> Result<Embeddings> {
     let numbers = |mut state: u64| {
         move || {
@@ -130,7 +128,7 @@ fn made_up(n: usize, dim: usize, seed: u64) -> Result<Embeddings> {
     Ok(Embeddings::new(Array2::from_shape_vec((n, dim), values)?)?.normalised()?)
 }
 
-/// Every step of an index's life, and the peak of this process's memory over all of them.
+/// Times every operation of an index, and the peak memory of this process over all of them.
 fn grow(kind: &str, n: usize, dim: usize) -> Result<Value> {
     let rows = made_up(n, dim, SEED)?;
     let questions = made_up(1000, dim, 0xD1B5_4A32_D192_ED03)?;
@@ -167,7 +165,7 @@ fn grow(kind: &str, n: usize, dim: usize) -> Result<Value> {
     Ok(answer)
 }
 
-/// Built, searched, saved and loaded.
+/// Builds, searches, saves and loads an index.
 fn life<I: VectorIndex>(
     build: impl FnOnce() -> Result<I>,
     save: impl FnOnce(&I) -> Result<()>,
@@ -197,7 +195,7 @@ fn size(path: &Path) -> Result<u64> {
     Ok(bytes)
 }
 
-/// The most memory that this process has held so far, in bytes; Linux says it.
+/// The peak memory of this process so far, in bytes, as reported by Linux.
 fn peak_memory() -> Result<u64> {
     let status = fs_err::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;

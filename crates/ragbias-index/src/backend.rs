@@ -32,12 +32,12 @@ impl IndexBackend for Hnsw {
     }
 }
 
-/// An [`HnswIndex`] in a folder, built there the first time, and again where it is of other vectors or settings.
+/// An [`HnswIndex`] in a folder, built there the first time, and rebuilt if it has other vectors or settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SavedHnsw {
     /// Its folder.
     pub folder: PathBuf,
-    /// How it is built.
+    /// Its settings.
     pub config: HnswConfig,
 }
 

@@ -1,4 +1,4 @@
-//! Vectors in whole numbers of 8 bits: a quarter of the memory, and sums that are the same in every order.
+//! Vectors as 8-bit integers: a quarter of the memory, and sums that are the same in any order.
 
 use hnsw_rs::anndists::dist::Distance;
 use ragbias_core::Similarity;
@@ -8,29 +8,29 @@ use rayon::prelude::*;
 /// The largest number of a code.
 const MOST: f32 = 127.0;
 
-/// `(n, width)` codes of vectors: every value divided by the largest of all of them, in 127ths, rounded.
+/// `(n, width)` codes of vectors: every value divided by the largest absolute value of all of them, in 127ths, rounded.
 ///
-/// A walk through a graph compares these. What it comes to is compared again by the vectors themselves.
+/// Graph traversal compares codes. The candidates that it finds are compared again by the vectors themselves.
 ///
-/// For inner products, every vector gets further values that bring it to the length M of the longest, √(M² − |x|²) spread
-/// over as many as it takes for none to be larger than the vectors' own; a question has zeros there. Products stay what they
-/// are, and neighbours by distance are neighbours by product (Bachrach et al., *Speeding up the Xbox recommender system using
-/// a Euclidean transformation for inner-product spaces*, RecSys 2014).
+/// For inner products, every vector gets further values that extend it to the length M of the longest: √(M² − |x|²), spread
+/// over as many values as needed for none to be larger than the vectors' own; a question has zeros there. Products are
+/// unchanged, and neighbours by distance are neighbours by product (Bachrach et al., *Speeding up the Xbox recommender system
+/// using a Euclidean transformation for inner-product spaces*, RecSys 2014).
 pub(crate) struct Codes {
     values: Vec<i8>,
-    /// Values of a row: the dimensions of a vector, and what was added.
+    /// Values per row: the dimensions of a vector, and the additional ones.
     width: usize,
-    /// Of a product of codes, to that of the vectors.
+    /// Factor from a product of codes to that of the vectors.
     scale: f32,
-    /// Of a value to its code.
+    /// Factor from a value to its code.
     to_code: f32,
     similarity: Similarity,
-    /// Half the squared length of each row, where vectors are compared by distance; empty elsewhere.
+    /// Half the squared length of each row, if vectors are compared by distance; empty otherwise.
     halves: Vec<i32>,
 }
 
 impl Codes {
-    /// `values` are rows of `dim`.
+    /// `values` are rows of length `dim`.
     pub(crate) fn new(values: &[f32], dim: usize, similarity: Similarity) -> Self {
         let most =
             values.par_chunks(1 << 16).map(|part| part.iter().fold(0.0, |most: f32, x| most.max(x.abs())));
@@ -55,7 +55,7 @@ impl Codes {
         codes
     }
 
-    /// Codes of vectors that were brought to one length.
+    /// Codes of vectors extended to equal length.
     fn of_equal_length(values: &[f32], dim: usize, most: f32) -> Self {
         let squares: Vec<f32> = values.par_chunks_exact(dim).map(|row| dot::in_32_lanes(row, row)).collect();
         let longest = squares.iter().copied().fold(0.0, f32::max);
@@ -76,8 +76,8 @@ impl Codes {
         Self { values: codes, width, scale, to_code, similarity: Similarity::Dot, halves: Vec::new() }
     }
 
-    /// The code of a question. Values beyond all of these become the largest; among inner products a question's length
-    /// decides nothing, so that it is coded by its own largest value there.
+    /// The code of a question. Values beyond the range of the vectors are clamped; for inner products a question's length
+    /// does not affect the order, so it is scaled by its own largest value.
     pub(crate) fn encode(&self, question: &[f32], code_of: &mut Vec<i8>) {
         let to_code = if self.similarity == Similarity::Dot {
             MOST / question.iter().fold(0.0, |most: f32, x| most.max(x.abs()))
@@ -94,13 +94,13 @@ impl Codes {
         &self.values[row as usize * self.width..][..self.width]
     }
 
-    /// How near a row is to a question's code: the larger, the nearer.
+    /// Similarity of a row to a question's code; larger means more similar.
     #[inline]
     pub(crate) fn nearness(&self, question: &[i8], row: u32) -> i32 {
         dot::of_codes(question, self.row(row)) - self.halves.get(row as usize).unwrap_or(&0)
     }
 
-    /// What a graph of these rows is built by.
+    /// The distance by which a graph of these rows is built.
     pub(crate) fn distance(&self) -> CodeDistance {
         match self.similarity {
             Similarity::Cosine => CodeDistance::Cosine { scale: self.scale },
@@ -109,11 +109,11 @@ impl Codes {
     }
 }
 
-/// How far two codes are apart, while a graph is built.
+/// The distance of two codes, while a graph is built.
 pub(crate) enum CodeDistance {
-    /// 1 − cosine; never below 0, where rounding would take it.
+    /// 1 − cosine, clamped at 0 against rounding.
     Cosine {
-        /// What turns a product of codes into one of vectors.
+        /// Factor from a product of codes to one of vectors.
         scale: f32,
     },
     /// The squared distance of the codes.

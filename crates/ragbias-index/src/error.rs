@@ -4,7 +4,7 @@ use std::path::PathBuf;
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong when an index is built, saved, loaded or searched.
+/// An error in building, saving, loading or searching an index.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -14,10 +14,10 @@ pub enum Error {
     /// Vectors that do not have unit length.
     #[error("the vectors do not have unit length; an index of cosines needs `Embeddings::normalised`")]
     NotNormalised,
-    /// No vectors at all.
+    /// There are no vectors.
     #[error("there are no vectors to index")]
     Empty,
-    /// Questions of another number of dimensions than the index.
+    /// Questions whose dimension differs from the index's.
     #[error("questions of {received} dimensions for an index of {expected}")]
     Dimension {
         /// Dimensions of the index.

@@ -8,22 +8,22 @@ use crate::top::Top;
 use crate::vectors::Vectors;
 use crate::{Error, Result};
 
-/// Questions and documents of one block: their scores are a matrix that stays in the cache.
+/// Number of questions and documents in one block, whose score matrix stays in the cache.
 const QUESTION_BLOCK: usize = 256;
 const DOCUMENT_BLOCK: usize = 1024;
 
-/// How many hits more than asked for are scored again, pair by pair: the product's sums depend on its blocks in their last
-/// bits, and with them the order of hits that are nearly equal.
+/// How many additional hits are scored again, pair by pair: the sums of the matrix product depend on its blocks in their last
+/// bits, and with them the order of nearly equal hits.
 const SPARE: usize = 8;
 
 /// Compares every question with every document.
 ///
-/// A search is a product of matrices, block by block over both sides, with a running top k for every question: memory
-/// is O(questions × k), whatever the size of the corpus. Blocks of questions run in parallel, and where they are fewer than
-/// threads, parts of the corpus. The score of a hit is computed pair by pair: it does not depend on what else is asked.
+/// A search is a matrix product, block by block over both sides, with a running top k for every question: memory
+/// is O(questions × k), whatever the size of the corpus. Blocks of questions run in parallel, or parts of the corpus if there
+/// are fewer blocks than threads. The score of a hit is computed pair by pair, so it does not depend on the other questions.
 pub struct ExactIndex {
     vectors: Vectors,
-    /// |x|²/2 of each vector, where they are compared by distance: q·x less this has the order of −|q − x|. Empty elsewhere.
+    /// |x|²/2 of each vector, if they are compared by distance: q·x − |x|²/2 has the order of −|q − x|. Empty otherwise.
     halves: Vec<f32>,
     id: ContentId,
 }
@@ -37,10 +37,10 @@ impl ExactIndex {
         Self::by(Similarity::Cosine, documents)
     }
 
-    /// An index of these vectors; those that are compared by cosine have unit length.
+    /// An index of these vectors; if they are compared by cosine, they must have unit length.
     ///
     /// # Errors
-    /// As [`ExactIndex::new`].
+    /// Those of [`ExactIndex::new`].
     pub fn by(similarity: Similarity, documents: Embeddings) -> Result<Self> {
         Ok(Self::of(Vectors::new(documents, similarity)?))
     }
@@ -59,7 +59,7 @@ impl ExactIndex {
         Self { vectors, halves, id }
     }
 
-    /// Writes the index to one file, whole or not at all.
+    /// Writes the index to one file, atomically.
     ///
     /// # Errors
     /// Failures of the file system.
@@ -70,13 +70,13 @@ impl ExactIndex {
     /// Maps a saved index into memory.
     ///
     /// # Errors
-    /// [`Error::Damaged`] where the file is of another kind, cut, or its checksum is wrong.
+    /// [`Error::Damaged`] if the file is of another kind, truncated, or has a wrong checksum.
     pub fn load(path: &Path) -> Result<Self> {
         Ok(Self::of(Vectors::load(path)?))
     }
 }
 
-/// Questions that fit an index, and how many hits each can have.
+/// Checked questions that match the index, and the number of hits for each.
 pub(crate) fn check_questions(questions: &Embeddings, vectors: &Vectors, k: usize) -> Result<usize> {
     if questions.is_empty() {
         return Ok(0);
@@ -133,8 +133,8 @@ impl VectorIndex for ExactIndex {
     }
 }
 
-/// The `k` nearest of some documents to each question; the first document has the number `first`, and what is taken off its
-/// product is the first of `halves`, where there are any.
+/// The `k` nearest of some documents to each question; `first` is the number of the first document, and `halves` has the
+/// value subtracted from each document's product, if any.
 fn nearest(
     questions: &[f32],
     documents: &[f32],
@@ -164,7 +164,7 @@ fn nearest(
     tops
 }
 
-/// A document's scores for all questions, of which few come up to the floors: 16 questions are compared at once.
+/// Adds a document's scores for all questions. Few reach the floors, so 16 questions are compared at once.
 #[expect(clippy::needless_bitwise_bool, reason = "a lazy operator would compare one by one")]
 fn offer(tops: &mut [Top], floors: &mut [f32], scores: &[f32], document: usize) {
     for ((tops, floors), scores) in tops.chunks_mut(16).zip(floors.chunks_mut(16)).zip(scores.chunks(16)) {
@@ -197,7 +197,7 @@ pub(crate) mod tests {
         Embeddings::new(rows).unwrap().normalised().unwrap()
     }
 
-    /// Vectors of lengths from 1 to 9, that share a part: as those of an encoder without normalisation.
+    /// Vectors of lengths from 1 to 9 that share a component, like those of an encoder without normalisation.
     pub(crate) fn raw(n: usize, dim: usize, seed: u64) -> Embeddings {
         let mut rows = unit(n, dim, seed).into_inner();
         for (row, mut vector) in rows.rows_mut().into_iter().enumerate() {
@@ -206,7 +206,7 @@ pub(crate) mod tests {
         Embeddings::new(rows).unwrap()
     }
 
-    /// Every document, best first, in double precision.
+    /// All documents, best first, in double precision.
     pub(crate) fn sorted(
         similarity: Similarity,
         documents: &Embeddings,

@@ -1,4 +1,4 @@
-//! The links of a finished graph, laid out for searching.
+//! The links of a finished graph, in a layout for searching.
 
 use std::io::{Read, Write};
 
@@ -23,24 +23,24 @@ impl Layer {
     }
 }
 
-/// A navigable graph, which `hnsw_rs` has built.
+/// A navigable graph built by `hnsw_rs`.
 ///
-/// There every link is a counted pointer to a point behind a lock, and a search remembers what it has seen in a hash map
-/// of counted pointers. Here links are numbers, one after the other, and what was seen is a bit.
+/// In `hnsw_rs` every link is a reference-counted pointer to a point behind a lock, and the visited set of a search is a hash
+/// map of such pointers. Here links are contiguous numbers, and the visited set is a bitmap.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Graph {
     /// The lowest first.
     layers: Vec<Layer>,
-    /// Where every search begins: a vector of the highest layer.
+    /// The entry point of every search: a vector of the highest layer.
     entry: u32,
 }
 
-/// What a search needs beside the graph, kept from one to the next.
+/// The buffers of a search, reused by the next.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    /// A bit for every vector.
+    /// A visited bit for every vector.
     seen: Vec<u64>,
-    /// Best first, at most as many as the search is wide.
+    /// Best first, at most as many as the search width.
     nearest: Vec<Candidate>,
     fresh: Vec<u32>,
     question: Vec<i8>,
@@ -55,14 +55,14 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// The higher score first, and of equal scores the earlier vector.
+    /// The higher score first; among equal scores, the earlier vector.
     fn before(&self, other: &Self) -> bool {
         self.score > other.score || (self.score == other.score && self.row < other.row)
     }
 }
 
 impl Graph {
-    /// The links of a graph whose points are called by their rows, 0 to n − 1.
+    /// The links of a graph whose points are identified by row, 0 to n − 1.
     pub(crate) fn flatten<T, D>(graph: &Hnsw<'_, T, D>) -> Self
     where
         T: Clone + Send + Sync,
@@ -71,7 +71,7 @@ impl Graph {
         let points = graph.get_point_indexation();
         let n = points.get_nb_point();
         let top = usize::from(graph.get_max_level_observed());
-        // A search begins where hnsw_rs would: at the first point of the highest layer.
+        // The same entry point as in hnsw_rs: the first point of the highest layer.
         let entry =
             points.get_layer_iterator(top).next().expect("the highest layer has a point; this is a bug");
         let mut layers: Vec<Vec<(u32, Vec<u32>)>> = (0..=top).map(|_| Vec::new()).collect();
@@ -101,7 +101,7 @@ impl Graph {
         Self { layers: layers.collect(), entry: entry.get_origin_id() as u32 }
     }
 
-    /// The `width` nearest that the walk meets, best first.
+    /// The `width` nearest vectors found by the traversal, best first.
     pub(crate) fn search<'s>(
         &self,
         codes: &Codes,
@@ -156,12 +156,12 @@ impl Graph {
         nearest.iter().map(|near| near.row)
     }
 
-    /// From the highest layer down, each time to the vector that no link of that layer betters.
+    /// Descends from the highest layer, moving on each to a vector whose links lead to no better one.
     fn descend(&self, codes: &Codes, code: &[i8]) -> Candidate {
         let at = |row: u32| Candidate { score: codes.nearness(code, row), row, done: false };
         let mut here = at(self.entry);
         for layer in self.layers[1..].iter().rev() {
-            // The first points of a layer are linked to ones that lie below it: from there the walk goes on below.
+            // The first points of a layer have links to points of the layer below: the search continues there.
             while let Ok(place) = layer.nodes.binary_search(&here.row) {
                 let mut best = here;
                 for &link in layer.of(place) {
@@ -180,7 +180,7 @@ impl Graph {
     }
 }
 
-/// How many vectors are asked for before they are needed.
+/// How many vectors are prefetched.
 const AHEAD: usize = 3;
 
 /// Asks for the cache lines of a vector's codes.
@@ -191,7 +191,7 @@ fn fetch(row: &[i8]) {
     }
 }
 
-/// Numbers as u32, little-endian: layers, entry, and of each layer how many nodes and links it has, and all of them.
+/// Numbers as u32, little-endian: layers, entry point, and for each layer its number of nodes and links, and all of them.
 impl Graph {
     pub(crate) fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
         let mut numbers = vec![self.layers.len() as u32, self.entry];
@@ -204,7 +204,7 @@ impl Graph {
         Ok(())
     }
 
-    /// A graph of `n` vectors, or what is wrong with it.
+    /// A graph of `n` vectors, or the defect found.
     pub(crate) fn read(mut bytes: &[u8], n: usize) -> Result<Self, String> {
         let mut numbers = |count: usize| -> Result<Vec<u32>, String> {
             let length = count.checked_mul(4).filter(|length| *length <= bytes.len());
@@ -265,7 +265,7 @@ mod tests {
         graph
     }
 
-    /// The same walk with a set of what was seen, and sorted anew after every step.
+    /// Reference implementation of the same traversal, with a visited set and a full sort after every step.
     fn slow_walk(graph: &Graph, codes: &Codes, code: &[i8], width: usize) -> Vec<u32> {
         let score = |row: u32| std::cmp::Reverse(codes.nearness(code, row));
         let mut here = graph.entry;

@@ -18,18 +18,21 @@ use crate::{Error, Result};
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
 /// | `neighbours` | 24 | links of a vector on every layer (M); more is better and slower | 2 to 255 |
-/// | `construction_width` | 128 | candidates looked at when a vector is inserted | `neighbours` to 65,536 |
-/// | `search_width` | 128 | candidates looked at in a search; raised to k where that is more | 1 to 65,536 |
+/// | `construction_width` | 128 | candidates considered when a vector is inserted | `neighbours` to 65,536 |
+/// | `search_width` | 128 | candidates considered in a search; raised to k if that is larger | 1 to 65,536 |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct HnswConfig {
     /// Links of a vector on every layer.
     pub neighbours: usize,
-    /// Candidates looked at when a vector is inserted.
+    /// Candidates considered when a vector is inserted.
     pub construction_width: usize,
-    /// Candidates looked at in a search.
+    /// Candidates considered in a search.
     pub search_width: usize,
 }
+
+ragbias_core::setters!(HnswConfig { neighbours: usize, construction_width: usize, search_width: usize });
 
 impl Default for HnswConfig {
     fn default() -> Self {
@@ -52,8 +55,8 @@ impl HnswConfig {
 /// A hierarchical navigable small world graph (Malkov & Yashunin, 2018, <https://arxiv.org/abs/1603.09320>), built by the
 /// crate `hnsw_rs` and searched here.
 ///
-/// Vectors are inserted one after the other and layers drawn from a fixed seed, so that the same vectors give the same
-/// graph and a search the same hits on every machine.
+/// Vectors are inserted sequentially and layers drawn from a fixed seed, so that the same vectors give the same
+/// graph, and a search the same hits, on every machine.
 pub struct HnswIndex {
     graph: Graph,
     vectors: Vectors,
@@ -62,7 +65,7 @@ pub struct HnswIndex {
     id: ContentId,
 }
 
-/// How many hits more than asked for are compared by their vectors, as codes may have changed their order.
+/// How many additional hits are compared by their vectors, as codes may have changed their order.
 const SPARE: usize = 22;
 
 const LAYERS: usize = 16;
@@ -96,19 +99,19 @@ impl HnswIndex {
         Self::build_by(Similarity::Cosine, documents, config)
     }
 
-    /// Builds the graph of these vectors; those that are compared by cosine have unit length.
+    /// Builds the graph of these vectors; if they are compared by cosine, they must have unit length.
     ///
     /// # Errors
-    /// As [`HnswIndex::build`].
+    /// Those of [`HnswIndex::build`].
     pub fn build_by(similarity: Similarity, documents: Embeddings, config: HnswConfig) -> Result<Self> {
         config.check()?;
         Ok(Self::built(Vectors::new(documents, similarity)?, config))
     }
 
-    /// The index in a folder where it is of these vectors and settings; else one that is built and saved there.
+    /// The index in a folder if it has these vectors and settings; otherwise one that is built and saved there.
     ///
     /// # Errors
-    /// As [`HnswIndex::build`], [`HnswIndex::load`] and [`HnswIndex::save`].
+    /// Those of [`HnswIndex::build`], [`HnswIndex::load`] and [`HnswIndex::save`].
     pub fn open_or_build(
         folder: &Path,
         similarity: Similarity,
@@ -150,14 +153,14 @@ impl HnswIndex {
     /// The same graph, searched with another `search_width`.
     ///
     /// # Errors
-    /// [`Error::Setting`] where it is 0 or above 65,536.
+    /// [`Error::Setting`] if it is 0 or above 65,536.
     pub fn with_search_width(self, search_width: usize) -> Result<Self> {
         let config = HnswConfig { search_width, ..self.config };
         config.check()?;
         Ok(Self::of(self.graph, self.vectors, self.codes, config))
     }
 
-    /// Writes the index into a folder, whole or not at all; an index that was there is replaced.
+    /// Writes the index into a folder, atomically; an existing index is replaced.
     ///
     /// # Errors
     /// Failures of the file system.
@@ -176,7 +179,7 @@ impl HnswIndex {
     /// Loads a saved index; its vectors are mapped into memory.
     ///
     /// # Errors
-    /// [`Error::Damaged`] where a file is cut, its checksum is wrong, or it is of another version.
+    /// [`Error::Damaged`] if a file is truncated, its checksum is wrong, or it is of another version.
     pub fn load(folder: &Path) -> Result<Self> {
         let damaged = |file: &str, reason: String| Error::Damaged { path: folder.join(file), reason };
         let text = fs_err::read_to_string(folder.join(META))?;
@@ -197,7 +200,7 @@ impl HnswIndex {
     }
 }
 
-/// What every version of the file says.
+/// The fields common to all versions of the file.
 #[derive(Deserialize)]
 struct Version {
     version: u32,
@@ -239,7 +242,7 @@ mod tests {
     use super::*;
     use crate::ExactIndex;
 
-    /// Vectors in clusters, as texts are.
+    /// Clustered vectors, like those of texts.
     fn clustered(n: usize, seed: u64) -> Embeddings {
         let mut state = seed | 1;
         let mut next = move || {

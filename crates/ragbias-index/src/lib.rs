@@ -1,8 +1,9 @@
 //! Nearest neighbours by cosine, inner product or Euclidean distance: exact, or approximate with a navigable graph.
 //!
-//! [`ExactIndex`] compares with every vector, in blocks; [`HnswIndex`] walks a graph and finds nearly all neighbours in
-//! a fraction of the comparisons. Both implement [`VectorIndex`](ragbias_core::VectorIndex), by the
-//! [`Similarity`](ragbias_core::Similarity) of the embedder that the vectors come from; they give the best hit first and, of equal scores, the earlier document; both are saved with a checksum.
+//! [`ExactIndex`] compares with every vector, in blocks; [`HnswIndex`] traverses a graph and finds nearly all neighbours with
+//! a fraction of the comparisons. Both implement [`VectorIndex`](ragbias_core::VectorIndex) with the
+//! [`Similarity`](ragbias_core::Similarity) of the embedder, return the best hit first and, among equal scores, the earlier
+//! document, and are saved with a checksum.
 //!
 //! ```
 //! use ndarray::array;

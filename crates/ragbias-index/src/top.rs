@@ -2,7 +2,7 @@ use std::cmp::Ordering;
 
 use ragbias_core::{DocId, Hit};
 
-/// Best first: the higher score, and of equal scores the earlier document.
+/// Best first: the higher score; among equal scores, the earlier document.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that sorting asks for")]
 pub(crate) fn order(a: &Hit, b: &Hit) -> Ordering {
     b.score.total_cmp(&a.score).then(a.document.cmp(&b.document))
@@ -11,9 +11,9 @@ pub(crate) fn order(a: &Hit, b: &Hit) -> Ordering {
 /// The `k` best hits seen so far, in O(k) memory.
 pub(crate) struct Top {
     k: usize,
-    /// Unordered; cut back to `k` whenever it has grown to twice that.
+    /// Unordered; truncated to `k` whenever it has grown to twice that.
     hits: Vec<Hit>,
-    /// Nothing below this score can enter.
+    /// Lower scores cannot enter.
     floor: f32,
 }
 
@@ -22,7 +22,7 @@ impl Top {
         Self { k, hits: Vec::with_capacity(2 * k), floor: f32::NEG_INFINITY }
     }
 
-    /// The score that the next has to come up to.
+    /// The score that the next hit must reach.
     pub(crate) fn offer(&mut self, document: usize, score: f32) -> f32 {
         if score < self.floor {
             return self.floor;
@@ -36,7 +36,7 @@ impl Top {
         self.floor
     }
 
-    /// What was offered to another.
+    /// Adds the hits of another.
     pub(crate) fn take(&mut self, other: Self) {
         for hit in other.hits {
             self.offer(hit.document.0 as usize, hit.score);

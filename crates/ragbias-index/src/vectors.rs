@@ -1,4 +1,4 @@
-//! Vectors in memory or in a mapped file.
+//! Vectors in memory or in a memory-mapped file.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -11,13 +11,13 @@ use ragbias_kernels::dot::{self, squared_distance};
 use crate::top::order;
 use crate::{Error, Result};
 
-/// `RBVEC\0\0` and a version, then n and dim as u64, a checksum, the similarity as one byte (its place in
-/// [`Similarity::ALL`]), and from byte 64 on, which keeps them aligned, the values as f32, row after row, all little-endian.
+/// `RBVEC\0\0` and a version, then n and dim as u64, a checksum, the similarity as one byte (its index in
+/// [`Similarity::ALL`]), and from byte 64 on, which keeps them aligned, the values as f32, row-major, all little-endian.
 const MAGIC: [u8; 8] = *b"RBVEC\0\0\x01";
 const HEADER: usize = 64;
 const SIMILARITY_AT: usize = 56;
 
-/// `(n, dim)` f32, how they are compared, and the hash of their values.
+/// `(n, dim)` f32, their similarity measure, and the hash of their values.
 pub(crate) struct Vectors {
     values: Values,
     id: ContentId,
@@ -49,12 +49,12 @@ impl Vectors {
         self.similarity
     }
 
-    /// What a file of them is checked by.
+    /// The checksum of a file of vectors.
     fn checksum(&self) -> ContentId {
         if self.similarity == Similarity::Cosine { self.id } else { self.identify("vectors/1").finish() }
     }
 
-    /// Of these values, and of how they are compared: cosines have the id of the values alone.
+    /// The id of these values and their similarity measure; for the cosine, the id of the values alone.
     pub(crate) fn identify(&self, kind: &str) -> ContentHasher {
         let id = ContentHasher::new(kind).field(self.id.as_bytes());
         if self.similarity == Similarity::Cosine { id } else { id.field(self.similarity.name()) }
@@ -64,13 +64,13 @@ impl Vectors {
         self.values.view()
     }
 
-    /// Row after row.
+    /// Row-major.
     pub(crate) fn values(&self) -> &[f32] {
         in_order(self.view())
     }
 
-    /// The `k` best of some rows for a question. Their scores are computed pair by pair: they depend neither on what else is
-    /// asked nor on how the rows were found.
+    /// The `k` best of some rows for a question. Scores are computed pair by pair: they depend neither on the other
+    /// questions nor on how the rows were found.
     pub(crate) fn best(&self, question: &[f32], rows: impl Iterator<Item = u32>, k: usize) -> Vec<Hit> {
         match self.similarity {
             Similarity::Cosine | Similarity::Dot => self.best_by(question, rows, k, dot::in_32_lanes),
@@ -135,7 +135,7 @@ impl Vectors {
         if vectors.checksum().as_bytes() != &stored {
             return Err(damaged("its checksum is wrong".into()));
         }
-        // Whoever makes a file can make its checksum too.
+        // A checksum does not protect against whoever made the file.
         match Embeddings::have_unit_length(vectors.view()) {
             Err(error) => Err(damaged(error.to_string())),
             Ok(false) if similarity.wants_unit_vectors() => {
@@ -160,12 +160,12 @@ impl Values {
     }
 }
 
-/// Values row after row.
+/// Values, row-major.
 fn in_order(view: ArrayView2<'_, f32>) -> &[f32] {
     view.to_slice().expect("rows are in standard layout; this is a bug")
 }
 
-/// The bytes of a file: where the machine's own order is that of the file, they are not copied.
+/// The bytes of a file; not copied if the machine is little-endian.
 fn little_endian(values: &[f32]) -> Cow<'_, [u8]> {
     if cfg!(target_endian = "little") {
         Cow::Borrowed(as_bytes(values))

@@ -11,7 +11,7 @@ pub fn has_avx512() -> bool {
     return false;
 }
 
-/// Does work whose loops are compiled for the machine's widest registers; what they give is the same, to the bit.
+/// Runs work with its loops compiled for the machine's widest registers; results are bit-identical.
 #[inline(always)]
 pub fn widest<R>(work: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]

@@ -12,11 +12,11 @@
 use crate::row::{self, across};
 use crate::run::{RUN, Sum, Weights};
 
-/// Lanes of the sum: four registers of AVX2, enough that no multiply-add waits for the one before.
+/// Lanes of the sum: four AVX2 registers, enough that no multiply-add waits for the previous one.
 const LANES: usize = 32;
 
 /// Σ a·b over the shorter length. Value i is added to lane i mod 32 and the lanes are added in halves, on every machine:
-/// the result is the same to the last bit, with vector registers and without.
+/// the result is bit-identical with and without vector registers.
 #[inline]
 pub fn in_32_lanes(a: &[f32], b: &[f32]) -> f32 {
     #[cfg(all(target_feature = "avx2", target_feature = "fma"))]
@@ -65,7 +65,7 @@ pub fn in_runs(a: &[f32], b: &[f32]) -> f32 {
     a_left.iter().zip(b_left).fold(sum.total(), |sum, (a, b)| a.mul_add(*b, sum))
 }
 
-/// What is left over after whole blocks of lanes, in lanes.
+/// The remainder after whole blocks, in lanes.
 #[inline]
 fn rest(a: &[f32], b: &[f32]) -> [f32; LANES] {
     let mut lanes = [0.0; LANES];
@@ -138,7 +138,7 @@ fn codes_one_by_one(a: &[i8], b: &[i8]) -> i32 {
     a.iter().zip(b).map(|(x, y)| i32::from(*x) * i32::from(*y)).sum()
 }
 
-/// 32 at a time: |a| times b with the sign of a, two products to a number of 16 bits, which holds 2·127².
+/// 32 at a time: |a| times b with the sign of a, two products per 16-bit number, which can hold 2·127².
 #[cfg(target_feature = "avx2")]
 #[inline]
 #[expect(clippy::cast_ptr_alignment, reason = "the loads are of the kind that needs none")]

@@ -3,13 +3,13 @@
 //! There are two, of like accuracy and different last bits: embedders compute with the one, LLMs with the other.
 #![allow(clippy::inline_always, reason = "loops over them are to be compiled where they are written")]
 
-/// e^x, relative error below 2e-7; x is taken as no less than −87 and no more than 88.
+/// e^x, relative error below 2e-7; x is clamped to [−87, 88].
 ///
 /// x = n·ln 2 + r, |r| ≤ ln 2 / 2; e^r by its Taylor polynomial, 2^n by the exponent's bits (Cody & Waite, *Software
 /// Manual for the Elementary Functions*, 1980, ch. 6).
 #[inline(always)]
 pub fn exp_clamped(x: f32) -> f32 {
-    /// 1.5·2²³: a sum with it is rounded to a whole number, which stands in its lowest bits.
+    /// 1.5·2²³: adding it rounds to a whole number, which is then in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
     /// ln 2 in two parts; the first has few enough digits for n·HIGH to be exact.
     const HIGH: f32 = 0.693_359_4;
@@ -28,7 +28,7 @@ pub fn exp_clamped(x: f32) -> f32 {
 /// eˣ to within 2 units in the last place; 0 below −87.
 #[inline(always)]
 pub fn exp_or_zero(x: f32) -> f32 {
-    // x = n·ln 2 + r with |r| ≤ ln 2 / 2; adding 1.5·2²³ rounds to a whole number and leaves it in the low bits.
+    // x = n·ln 2 + r with |r| ≤ ln 2 / 2; adding 1.5·2²³ rounds to a whole number, which is then in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
     let clamped = x.clamp(-87.0, 88.0);
     let shifted = clamped.mul_add(std::f32::consts::LOG2_E, ROUND);

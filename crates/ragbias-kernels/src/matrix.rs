@@ -13,7 +13,7 @@ pub struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// Rows one after the other.
+    /// Contiguous rows.
     #[inline]
     pub fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
         Self::strided(values, rows, columns, columns)
@@ -40,20 +40,20 @@ impl<'a> Matrix<'a> {
         self.shape
     }
 
-    /// Whether its columns, and not its rows, lie in one piece.
+    /// Whether its columns, rather than its rows, are contiguous.
     #[inline]
     pub fn is_by_columns(&self) -> bool {
         self.step.1 != 1
     }
 
-    /// The values of a row that lies in one piece.
+    /// The values of a contiguous row.
     #[inline]
     pub fn row(&self, row: usize) -> &'a [f32] {
         assert!(self.step.1 == 1 && row < self.shape.0, "a row that is not there; this is a bug");
         &self.values[row * self.step.0..][..self.shape.1]
     }
 
-    /// Some of its rows, from a column on.
+    /// Some of its rows, starting at a column.
     #[inline]
     pub fn part(self, rows: Range<usize>, from: usize) -> Self {
         assert!(rows.end <= self.shape.0 && from <= self.shape.1, "a part beyond its matrix; this is a bug");
@@ -61,7 +61,7 @@ impl<'a> Matrix<'a> {
         Self { values: &self.values[start..], shape: (rows.len(), self.shape.1 - from), step: self.step }
     }
 
-    /// One past the place of the last element.
+    /// The index after the last element.
     #[inline]
     fn reach(&self) -> usize {
         if self.shape.0 == 0 || self.shape.1 == 0 {
@@ -72,7 +72,7 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// What a product does with what is there already.
+/// What a product does with existing values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Into {
     /// out = scale·A·B.
@@ -127,7 +127,7 @@ pub fn product(out: &mut [f32], stride: usize, into: Into, scale: f32, a: Matrix
 mod tests {
     use super::*;
 
-    /// Element by element.
+    /// Reference implementation, element by element.
     fn slow(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
         let at = |m: Matrix<'_>, i: usize, j: usize| f64::from(m.values[i * m.step.0 + j * m.step.1]);
         let element = |i, j| (0..a.shape.1).map(|k| at(a, i, k) * at(b, k, j)).sum::<f64>() as f32;

@@ -1,4 +1,4 @@
-//! Reductions over one row, in partial sums, so that the compiler makes vector code of them.
+//! Reductions over one row, in partial sums, so that the compiler vectorises them.
 #![allow(clippy::inline_always, reason = "their loops are to be compiled where they are called")]
 
 /// Partial results of one reduction: value i goes to number i mod 16.

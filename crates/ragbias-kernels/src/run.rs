@@ -20,7 +20,7 @@ pub use portable::{Packed, Scale, Sum, Weights};
 mod tests {
     use super::RUN;
 
-    /// All bytes, again and again, in an order without a pattern.
+    /// All byte values, repeatedly, in an irregular order.
     fn bytes<const N: usize>(seed: usize) -> [u8; N] {
         std::array::from_fn(|i| ((seed + i) * 167 + (seed + i) / 256 * 89) as u8)
     }
@@ -29,7 +29,7 @@ mod tests {
         bytes::<N>(seed).map(|byte| f32::from(byte) * 0.37 - 41.0)
     }
 
-    /// Everything that a module does, done with the same bytes.
+    /// Every function of a module, applied to the same bytes.
     macro_rules! everything {
         ($name:ident, $($module:tt)+) => {
             fn $name(seed: usize) -> Vec<u32> {
@@ -54,7 +54,7 @@ mod tests {
                 let mut bits = vec![sum.total().to_bits()];
                 for weights in all {
                     weights.store(&mut out);
-                    // Of NaN, which random bytes may be, every kind is as good.
+                    // Random bytes may be NaN, of which all bit patterns count as equal.
                     bits.extend(out.iter().map(|x| if x.is_nan() { u32::MAX } else { x.to_bits() }));
                 }
                 bits

@@ -7,8 +7,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What can go wrong between a model's name and its files.
 ///
-/// A message says its reason where it has one as a field, and leaves it to `source` elsewhere: printed with its chain, no error
-/// says it twice.
+/// A message includes its reason if that is a field, and leaves it to `source` otherwise, so that no error printed with its
+/// chain repeats itself.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -38,17 +38,17 @@ pub enum Error {
         /// The names of the registry.
         known: Vec<String>,
     },
-    /// A model that is known, but not for this use.
+    /// A known model of the wrong kind.
     #[error("`{name}` is an {received}, expected an {expected}")]
     WrongKind {
         /// The name.
         name: String,
-        /// The kind asked for.
+        /// The requested kind.
         expected: &'static str,
         /// Its kind.
         received: &'static str,
     },
-    /// A file of a model that is another than the registry's.
+    /// A model file that differs from the registry's.
     #[error(
         "{}: the file of the model `{name}` is damaged: expected the SHA-256 {}, received {}\n\
          hint: `ragbias models pull {name}` fetches it again",
@@ -62,30 +62,30 @@ pub enum Error {
         /// Its checksum, and the registry's.
         check: Box<FileCheck>,
     },
-    /// The registry file is wrong.
+    /// A malformed registry file.
     #[error("the registry of models is malformed")]
     Registry(#[from] toml::de::Error),
-    /// No source had the model.
+    /// No source has the model.
     #[error(
         "model `{name}` could not be had:{}\nhint: on a machine without network, copy the model's folder from \
-         another one, and give its path, or its parent's with --model-dir (or RAGBIAS_MODEL_DIR)",
+         another one, and give its path, or its parent's with `model-dir` (or RAGBIAS_MODEL_DIR)",
         indented(failures)
     )]
     Unavailable {
         /// The model.
         name: String,
-        /// Each source that was asked, and why it failed.
+        /// The sources that were tried, each with its failure.
         failures: Vec<(String, String)>,
     },
 }
 
-/// Characters of what a file says that a message shows.
+/// Maximum number of characters of a file's value shown in a message.
 const MOST_SHOWN: usize = 200;
 
 impl Error {
     /// [`Error::Cache`].
     pub(crate) fn cache(path: &Path, what: &'static str, expected: &'static str, received: &str) -> Self {
-        // A file may say anything at any length.
+        // A value in a file may be of any length.
         let received = match received.char_indices().nth(MOST_SHOWN) {
             Some((end, _)) => format!("{}…", &received[..end]),
             None => received.to_owned(),

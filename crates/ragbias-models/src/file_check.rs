@@ -1,13 +1,13 @@
 use serde::Serialize;
 
-/// A file of a model, against the registry.
+/// A file of a model, compared with the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileCheck {
     /// Its path within the model's folder.
     pub file: String,
     /// The SHA-256 of the registry.
     pub expected: String,
-    /// The SHA-256 of the file; none where there is no such file.
+    /// The SHA-256 of the file; none if it does not exist.
     pub received: Option<String>,
 }
 

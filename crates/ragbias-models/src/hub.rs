@@ -1,4 +1,4 @@
-//! The Hugging Face hub as a source of files.
+//! Downloads files from the Hugging Face hub.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,18 +14,18 @@ use crate::hub_cache::HubCache;
 use crate::receive::{Fault, LONGEST_STALL, Wanted, once_more};
 use crate::registry::Model;
 
-/// The folder, within that of a pull, of files that have not come to their end.
+/// The folder for incomplete files, within that of a pull.
 pub(crate) const PARTS: &str = ".hub";
 
 const LONGEST_CONNECT: Duration = Duration::from_secs(15);
 const LONGEST_FIRST_BYTE: Duration = Duration::from_mins(1);
-/// Bytes of what the hub says of a model.
+/// Maximum bytes of the hub's description of a model.
 const LONGEST_LISTING: u64 = 32 << 20;
 
-/// A hub: where it is, and what may be had of it without asking.
+/// A hub: its address and its cache.
 pub(crate) struct Hub {
     pub(crate) cache: HubCache,
-    /// Where it may be asked.
+    /// Its address, unless the hub must not be used.
     pub(crate) network: Option<Network>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Network {
     agent: ureq::Agent,
 }
 
-/// Whether `HF_HUB_OFFLINE` forbids to ask the hub.
+/// Whether `HF_HUB_OFFLINE` forbids network access.
 pub(crate) fn is_offline() -> bool {
     std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| !["", "0", "false"].contains(&value.as_str()))
 }
@@ -51,7 +51,7 @@ impl Hub {
         Self { cache, network }
     }
 
-    /// Puts every file of the model into `staging`, or says why not.
+    /// Puts every file of the model into `staging`, or returns the reason for failure.
     pub(crate) fn fetch(
         &self,
         id: &str,
@@ -94,7 +94,7 @@ impl Network {
         Self { endpoint: endpoint.trim_end_matches('/').into(), token, agent }
     }
 
-    /// Where a file of a revision is.
+    /// The URL of a file at a revision.
     pub(crate) fn file(&self, id: &str, revision: &str, name: &str) -> String {
         format!("{}/{id}/resolve/{revision}/{}", self.endpoint, escaped(name))
     }
@@ -106,7 +106,7 @@ impl Network {
         }
     }
 
-    /// What the hub says of a model, as JSON.
+    /// The hub's description of a model, as JSON.
     pub(crate) fn describe(&self, id: &str) -> Result<String, String> {
         let url = format!("{}/api/models/{id}/revision/main?blobs=true", self.endpoint);
         let response = self.with_token(self.agent.get(&url)).call().map_err(|error| error.to_string())?;
@@ -114,7 +114,7 @@ impl Network {
         body.with_config().limit(LONGEST_LISTING).read_to_string().map_err(|error| error.to_string())
     }
 
-    /// How long the hub says that a file is.
+    /// The size of a file according to the hub.
     pub(crate) fn length(&self, url: &str) -> Result<u64, String> {
         let request = self.with_token(self.agent.head(url)).header(ACCEPT_ENCODING, "identity");
         let response = request.call().map_err(|error| error.to_string())?;
@@ -122,9 +122,9 @@ impl Network {
         length.ok_or_else(|| "the hub does not say how long it is".into())
     }
 
-    /// Downloads into `part`, from where an interrupted download ended.
+    /// Downloads into `part`, resuming an interrupted download.
     ///
-    /// The token goes to the hub alone, and not where it redirects to.
+    /// The token is sent only to the hub, and not to redirect targets.
     pub(crate) fn get(
         &self,
         url: &str,
@@ -172,14 +172,14 @@ fn header<B>(response: &Response<B>, name: HeaderName) -> Option<&str> {
     response.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
-/// A path of plain names as a part of an address.
+/// A path of plain names as part of a URL.
 fn escaped(path: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte);
     let escape = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     path.bytes().map(escape).collect()
 }
 
-/// A file of another program's cache is copied where it is right, and left alone where it is not.
+/// A file in another program's cache is copied if it is correct, and left alone otherwise.
 fn from_cache(cache: &HubCache, id: &str, wanted: Wanted<'_>, target: &Path) -> std::io::Result<bool> {
     let Some(path) = cache.file(id, wanted.name).filter(|path| wanted.check(path).is_ok()) else {
         return Ok(false);
@@ -188,7 +188,7 @@ fn from_cache(cache: &HubCache, id: &str, wanted: Wanted<'_>, target: &Path) -> 
         fs_err::create_dir_all(folder)?;
     }
     fs_err::copy(path, target)?;
-    // It may have changed in between.
+    // It may have changed in the meantime.
     Ok(wanted.check(target).is_ok())
 }
 
@@ -203,7 +203,7 @@ impl Hub {
         Self::impatient(endpoint, folder, LONGEST_STALL)
     }
 
-    /// The same, with another longest wait for a byte.
+    /// The same, with another timeout between bytes.
     pub(crate) fn impatient(endpoint: Option<&str>, folder: &Path, longest_stall: Duration) -> Self {
         let network = |endpoint| Network::new(endpoint, Some("hf-secret".to_owned()), longest_stall);
         Self { cache: HubCache::at(folder.into()), network: endpoint.map(network) }

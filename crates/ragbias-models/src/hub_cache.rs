@@ -1,4 +1,4 @@
-//! The hub's cache, as all programs share it: `models--org--name/refs/main` names a commit, whose files are in
+//! The hub's cache, shared by all programs: `models--org--name/refs/main` names a commit, whose files are in
 //! `models--org--name/snapshots/COMMIT`.
 
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ pub(crate) struct HubCache {
 }
 
 impl HubCache {
-    /// That in `HF_HOME`, or in the user's home.
+    /// The cache in `HF_HOME`, or in the user's home.
     pub(crate) fn from_env() -> Self {
         let home = std::env::var_os("HF_HOME").filter(|home| !home.is_empty()).map_or_else(
             || etcetera::home_dir().unwrap_or_default().join(".cache/huggingface"),
@@ -23,12 +23,12 @@ impl HubCache {
         Self { path }
     }
 
-    /// The folder of a model, which need not be there.
+    /// The folder of a model, which may not exist.
     pub(crate) fn model(&self, id: &str) -> PathBuf {
         self.path.join(format!("models--{}", id.replace('/', "--")))
     }
 
-    /// A file of the commit that a model's `main` is, where it is there.
+    /// A file at the commit of a model's `main`, if it is there.
     pub(crate) fn file(&self, id: &str, name: &str) -> Option<PathBuf> {
         let model = self.model(id);
         let commit = fs_err::read_to_string(model.join(MAIN)).ok()?;
@@ -36,17 +36,17 @@ impl HubCache {
         path.exists().then_some(path)
     }
 
-    /// The key that the hub's own tools keep beside the cache.
+    /// The token that the hub's own tools keep beside the cache.
     pub(crate) fn token(&self) -> Option<String> {
         let text = fs_err::read_to_string(self.path.parent()?.join("token")).ok()?;
         Some(text.trim().to_owned()).filter(|token| !token.is_empty())
     }
 }
 
-/// Where a model's folder says which commit its `main` is.
+/// The file that names the commit of a model's `main`.
 pub(crate) const MAIN: &str = "refs/main";
 
-/// The folder of a commit's files; `None` for what is no commit, and might lead elsewhere.
+/// The folder of a commit's files; `None` for an invalid commit, which might lead elsewhere.
 pub(crate) fn snapshot(model: &Path, commit: &str) -> Option<PathBuf> {
     let is_commit = (1..=64).contains(&commit.len()) && commit.chars().all(|c| c.is_ascii_alphanumeric());
     is_commit.then(|| model.join("snapshots").join(commit))

@@ -1,4 +1,4 @@
-//! What the hub says of a model: its commit and its files.
+//! The hub's description of a model: its commit and its files.
 
 use serde::Deserialize;
 
@@ -8,7 +8,7 @@ pub(crate) struct Listing {
     files: Vec<Listed>,
 }
 
-/// A file of a listing; of large ones the hub says the SHA-256, of most the length.
+/// A file in a listing; the hub gives the SHA-256 of large files, and the length of most.
 pub(crate) struct Listed {
     name: String,
     pub(crate) bytes: Option<u64>,
@@ -51,12 +51,12 @@ impl Listing {
         self.files.iter().map(|file| file.name.as_str()).collect()
     }
 
-    /// A file by its name.
+    /// A file by name.
     pub(crate) fn of(&self, name: &str) -> &Listed {
         self.files.iter().find(|file| file.name == name).expect("a name of this listing; this is a bug")
     }
 
-    /// The commit for an error: as much of it as one line shows.
+    /// The commit for an error, shortened to one line.
     pub(crate) fn shown_commit(&self) -> String {
         self.commit.chars().take(80).map(|c| if c.is_control() { ' ' } else { c }).collect()
     }

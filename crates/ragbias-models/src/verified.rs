@@ -1,4 +1,4 @@
-//! Whether a model's files are the registry's, without reading them every time.
+//! Checks whether a model's files are the registry's, without reading them every time.
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
@@ -11,11 +11,11 @@ use crate::FileCheck;
 use crate::registry::{Model, ModelFile};
 use ragbias_files::{sha256, write_file};
 
-/// What tells that a file is the one that was read: a file that was written to since has another time.
+/// Metadata that identify a file's state: a file modified since has another time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp {
     bytes: u64,
-    /// Nanoseconds since 1970, of its content and, where the system has one, of its inode.
+    /// Nanoseconds since 1970, of its content and, where supported, of its inode.
     times: [u128; 2],
     inode: u64,
 }
@@ -36,13 +36,13 @@ impl Stamp {
     }
 }
 
-/// Sums by file, and which state of the file had it.
+/// Checksums by file, and the state of the file they belong to.
 type Known = BTreeMap<String, (Stamp, String)>;
 
-/// The sums that were computed of a model's files, kept beside its folder.
+/// The checksums computed for a model's files, stored beside its folder.
 ///
-/// Of a file of which nothing is known, or that is not the one that was read, the sum is computed; a memory that is damaged
-/// knows nothing. It only ever spares work where it has the very sum that the registry asks for.
+/// The checksum of a file that is unknown or has changed is computed again; a damaged record is ignored.
+/// The record saves work only if it has exactly the checksum of the registry.
 pub(crate) struct Verified {
     path: PathBuf,
 }
@@ -52,7 +52,7 @@ impl Verified {
         Self { path: root.join(format!(".{}.verified.json", model.name)) }
     }
 
-    /// The files that are not the registry's.
+    /// The files that differ from the registry.
     pub(crate) fn wrong(&self, model: &Model, folder: &Path) -> std::io::Result<Vec<FileCheck>> {
         let known = self.read();
         let (mut now, mut wrong) = (Known::new(), Vec::new());
@@ -84,13 +84,13 @@ impl Verified {
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
-    /// Where it cannot be kept, the sums are computed again the next time.
+    // If the record cannot be stored, the checksums are computed again the next time.
     fn write(&self, known: &Known) {
         let _ = serde_json::to_vec(known).map(|json| write_file(&self.path, json));
     }
 }
 
-/// Reads a file of a model to its end.
+/// Reads a file of a model completely.
 pub(crate) fn check(file: &ModelFile, path: &Path) -> std::io::Result<FileCheck> {
     let received = match sha256(path) {
         Ok(sum) => Some(sum),
@@ -138,7 +138,7 @@ mod tests {
         assert!(kept.contains(&model.files[0].sha256), "{kept}");
         assert_eq!(verified.wrong(&model, &folder).unwrap(), []);
 
-        // The same size, and the old time put back: the inode's own time tells.
+        // The same size, and the old time restored: the inode's own time differs.
         let time = fs_err::metadata(&path).unwrap().modified().unwrap();
         fs_err::write(&path, "abd").unwrap();
         fs_err::OpenOptions::new().write(true).open(&path).unwrap().file().set_modified(time).unwrap();

@@ -4,9 +4,9 @@ use serde::Serialize;
 /// How a scorer agrees with gold labels.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Agreement {
-    /// Texts that carry a gold label.
+    /// Number of texts with a gold label.
     pub n: usize,
-    /// Share of the scored texts whose lean is the gold one, in [0, 1]; `None` where none was scored.
+    /// Share of the scored texts whose lean equals the gold label, in [0, 1]; `None` if none was scored.
     pub accuracy: Option<f64>,
     /// Share of the labelled texts that could be scored, in [0, 1]; `None` without labels.
     pub coverage: Option<f64>,
@@ -15,7 +15,7 @@ pub struct Agreement {
 }
 
 impl Agreement {
-    /// Counts pairs of gold label and verdict.
+    /// Computed from pairs of gold label and verdict.
     pub fn of(pairs: impl IntoIterator<Item = (Lean, Verdict)>) -> Self {
         let column = |lean: Lean| match lean {
             Lean::Negative => 0,

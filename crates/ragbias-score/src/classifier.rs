@@ -11,32 +11,32 @@ use crate::{Error, Result};
 
 /// A scorer that separates the poles by a hyperplane in the space of a frozen embedder.
 ///
-/// P(positive | x) = 1 / (1 + exp(−(w·x + b))), with x the unit vector of the text. The positive pole is present where
-/// the probability is above ½, the negative one where it is below. The embedder is the scorer's own: it is never
-/// the one that is being measured or tuned, or a bias would be judged by itself.
+/// P(positive | x) = 1 / (1 + exp(−(w·x + b))), with x the unit vector of the text. The positive pole is present if
+/// the probability is above ½, the negative one if it is below. The scorer has its own embedder, never
+/// the one being measured or tuned, as a bias must not be judged by itself.
 pub struct Classifier {
     embedder: Arc<dyn Embedder>,
     card: ClassifierCard,
     id: ContentId,
 }
 
-/// A trained classifier as it is saved: what it reads, how it was trained, how good it was, and its numbers.
+/// A trained classifier as saved: its embedder, its training, its accuracy, and its parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassifierCard {
     /// The axis it scores on.
     pub axis: String,
-    /// What the embedder is called.
+    /// Name of the embedder.
     pub embedder: String,
     /// Hash of the embedder's weights and settings.
     pub embedder_id: ContentId,
-    /// What it was trained on, in words.
+    /// Description of the training data.
     pub trained_on: String,
-    /// Texts it was trained on.
+    /// Number of training texts.
     pub n: usize,
     /// Settings of the training.
-    pub config: TrainConfig,
-    /// Accuracy on topics left out of training, over 5 folds of topics.
+    pub config: ClassifierConfig,
+    /// Cross-validated accuracy on held-out topics, over 5 folds of topics.
     pub cross_validated_accuracy: f64,
     /// b.
     pub intercept: f64,
@@ -50,18 +50,21 @@ pub struct ClassifierCard {
 ///
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
-/// | `alpha` | 0.1 | strength of the L2 penalty; the best of 0.03 to 10 by cross-validation over topics of the default claims | ≥ 0 |
-/// | `max_iterations` | 500 | when the optimiser gives up | ≥ 1 |
+/// | `alpha` | 0.1 | L2 penalty; the best of 0.03 to 10 by cross-validation over topics of the default claims | ≥ 0 |
+/// | `max_iterations` | 500 | limit of the optimiser | ≥ 1 |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TrainConfig {
+#[non_exhaustive]
+pub struct ClassifierConfig {
     /// Strength of the L2 penalty.
     pub alpha: f64,
-    /// When the optimiser gives up.
+    /// Limit of the optimiser.
     pub max_iterations: u64,
 }
 
-impl Default for TrainConfig {
+ragbias_core::setters!(ClassifierConfig { alpha: f64, max_iterations: u64 });
+
+impl Default for ClassifierConfig {
     fn default() -> Self {
         Self { alpha: 0.1, max_iterations: 500 }
     }
@@ -74,7 +77,7 @@ impl Classifier {
     /// A saved classifier with its embedder.
     ///
     /// # Errors
-    /// [`Error::Embedder`] where the embedder is not the one it was trained with.
+    /// [`Error::Embedder`] if the embedder is not the one it was trained with.
     pub fn new(card: ClassifierCard, embedder: Arc<dyn Embedder>) -> Result<Self> {
         if card.embedder_id != embedder.id() || card.weights.len() != embedder.dim() {
             let (expected, received) = (card.embedder_id.short(), embedder.id().short());
@@ -99,7 +102,7 @@ impl Classifier {
         serde_json::from_str(&text).map_err(|source| Error::Json { path: path.into(), source })
     }
 
-    /// The classifier of an axis that comes with ragbias: `politics` has one, which reads MiniLM's vectors.
+    /// The classifier that ragbias bundles for an axis: `politics` has one, which uses MiniLM's vectors.
     ///
     /// # Errors
     /// [`Error::Unknown`] for another axis.
@@ -116,7 +119,7 @@ impl Classifier {
             .map_err(|source| Error::Json { path: "corpora/politics/scorer.json".into(), source })
     }
 
-    /// What it is and how it was trained.
+    /// Its embedder, training and parameters.
     pub fn card(&self) -> &ClassifierCard {
         &self.card
     }
@@ -131,7 +134,7 @@ impl Classifier {
         embedder_name: &str,
         trained_on: &str,
         texts: &[(String, Lean, String)],
-        config: TrainConfig,
+        config: ClassifierConfig,
     ) -> Result<Self> {
         let texts: Vec<_> = texts.iter().filter(|(_, lean, _)| *lean != Lean::Neutral).collect();
         let positive = texts.iter().filter(|(_, lean, _)| *lean == Lean::Positive).count();
@@ -162,7 +165,7 @@ impl Classifier {
     }
 }
 
-/// The fold of each text: topics, in alphabetical order, take turns.
+/// The fold of each text: topics are assigned to folds in turn, in alphabetical order.
 fn folds(topics: &mut Vec<&str>, texts: &[&(String, Lean, String)]) -> Vec<usize> {
     topics.sort_unstable();
     topics.dedup();
@@ -176,7 +179,7 @@ fn cross_validate(
     vectors: &Array2<f64>,
     labels: &[bool],
     folds: &[usize],
-    config: TrainConfig,
+    config: ClassifierConfig,
 ) -> Result<f64> {
     let (mut right, mut judged) = (0, 0);
     for fold in 0..FOLDS {
@@ -199,13 +202,13 @@ fn fit(
     vectors: &Array2<f64>,
     labels: &[bool],
     rows: &[usize],
-    config: TrainConfig,
+    config: ClassifierConfig,
 ) -> Result<(Array1<f64>, f64)> {
     let targets: Array1<bool> = rows.iter().map(|&row| labels[row]).collect();
     let data = Dataset::new(vectors.select(ndarray::Axis(0), rows), targets);
     let model =
         LogisticRegression::default().alpha(config.alpha).max_iterations(config.max_iterations).fit(&data)?;
-    // Which label linfa calls positive is its own affair.
+    // linfa decides which label it calls positive.
     let (mut weights, mut intercept) = (model.params().to_owned(), model.intercept());
     if !model.labels().pos.class {
         weights = -weights;
@@ -224,7 +227,7 @@ impl BiasScorer for Classifier {
     }
 
     fn score(&self, passages: &[Passage<'_>]) -> ragbias_core::Result<Vec<Verdict>> {
-        // Blank texts have no vector worth reading.
+        // The vectors of blank texts are meaningless.
         let texts: Vec<&str> =
             passages.iter().map(|passage| passage.text).filter(|text| !text.trim().is_empty()).collect();
         let vectors = self.embedder.embed(&texts, Role::Document)?;
@@ -266,7 +269,8 @@ mod tests {
 
     fn trained() -> Classifier {
         let embedder = Arc::new(HashEmbedder::new(64, 1));
-        Classifier::train("politics", embedder, "hash", "40 lines", &texts(), TrainConfig::default()).unwrap()
+        Classifier::train("politics", embedder, "hash", "40 lines", &texts(), ClassifierConfig::default())
+            .unwrap()
     }
 
     #[test]
@@ -295,7 +299,7 @@ mod tests {
     fn one_pole_is_not_enough() {
         let one: Vec<_> = texts().into_iter().filter(|(_, lean, _)| *lean == Lean::Positive).collect();
         let embedder = Arc::new(HashEmbedder::new(64, 1));
-        let result = Classifier::train("politics", embedder, "hash", "", &one, TrainConfig::default());
+        let result = Classifier::train("politics", embedder, "hash", "", &one, ClassifierConfig::default());
         assert!(matches!(result, Err(Error::OnePole { negative: 0, positive: 20 })));
     }
 }

@@ -40,7 +40,7 @@ pub enum Error {
         word: String,
     },
     /// A lexicon file is malformed.
-    #[error("the lexicon of `{axis}`: {source}")]
+    #[error("the lexicon of `{axis}`")]
     Lexicon {
         /// The axis.
         axis: String,
@@ -48,7 +48,7 @@ pub enum Error {
         source: toml::de::Error,
     },
     /// A classifier file is malformed.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Json {
         /// The file.
         path: PathBuf,
@@ -63,10 +63,10 @@ pub enum Error {
     Embedder {
         /// The embedder it was trained with.
         expected: String,
-        /// The embedder that it was given.
+        /// The embedder received.
         received: String,
     },
-    /// Training texts that a classifier cannot learn from.
+    /// Training texts of only one pole.
     #[error(
         "a classifier needs texts of both poles; received {negative} negative and {positive} positive ones"
     )]
@@ -77,7 +77,7 @@ pub enum Error {
         positive: usize,
     },
     /// The optimiser failed.
-    #[error("the logistic regression failed: {0}")]
+    #[error("the logistic regression failed")]
     Fit(#[from] linfa_logistic::error::Error),
     /// A value of the vocabulary was refused, or the embedder failed.
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! The lexicon: words and names to verdicts. What counts, in which order and how well, is in `docs/scorers.md`.
+//! The lexicon: from words and names to verdicts. `docs/scorers.md` describes its rules and their accuracy.
 
 mod evidence;
 mod html;
@@ -28,13 +28,13 @@ use crate::{Error, Result};
 /// A scorer that counts words: pronouns, titles, gendered nouns, and first names.
 ///
 /// The evidence of a pole is the number of its pronouns, titles and nouns, plus a quarter of the number of its first
-/// names. What is quoted weighs a quarter of what is not. A pole is present where it has at least half of all evidence;
-/// both are where it is even, and in a list that names both. A first name counts at the start of a run of capitalised
-/// words, so that the family name in `Jane Austin` does not; a name that is given to both genders counts as neither.
-/// Markup, code, addresses and file names are not read.
+/// names. Quoted text weighs a quarter. A pole is present if it has at least half of all evidence;
+/// both are if the evidence is even, and in a list that names both. A first name counts at the start of a run of capitalised
+/// words, so that the family name in `Jane Austin` does not; a name given to both genders counts for neither.
+/// Markup, code, addresses and file names are skipped.
 ///
-/// Without any evidence, a text that names nobody (a refusal, an evasion, nothing at all) is [`Verdict::NEITHER`], and
-/// one that names somebody unknown, or that is no English, is [`Verdict::Unscored`].
+/// Without any evidence, a text that names nobody (a refusal, an evasion, an empty text) is [`Verdict::NEITHER`], and
+/// one that names somebody unknown, or is not English, is [`Verdict::Unscored`].
 ///
 /// ```
 /// use ragbias_core::Verdict;
@@ -55,7 +55,7 @@ pub struct Lexicon {
 }
 
 impl Lexicon {
-    /// The lexicon that comes with ragbias for an axis: `gender` has one.
+    /// The lexicon that ragbias bundles for an axis: `gender` has one.
     ///
     /// # Errors
     /// [`Error::Unknown`] for another axis.
@@ -80,9 +80,9 @@ impl Lexicon {
     /// A lexicon from its files.
     ///
     /// # Errors
-    /// [`Error::Lexicon`] where the TOML is malformed.
+    /// [`Error::Lexicon`] if the TOML is malformed.
     pub fn new(axis: &str, files: &LexiconFiles<'_>) -> Result<Self> {
-        // The number rises with every change to the rules, as verdicts are stored by it.
+        // Increase the number with every change to the rules, because stored verdicts are keyed by it.
         let id = ContentHasher::new("lexicon/2")
             .field(axis)
             .field(files.words)
@@ -96,16 +96,16 @@ impl Lexicon {
         Ok(Self { axis: axis.into(), vocabulary: Arc::new(vocabulary), id })
     }
 
-    /// The verdict on a text, and the words that it rests on.
+    /// The verdict on a text, and the words that it is based on.
     ///
-    /// A text of more than 1 MiB is read in parts of that, whose evidence is added up.
+    /// A text of more than 1 MiB is read in parts of that size, whose evidence is added up.
     pub fn explain(&self, text: &str) -> Explanation {
         let mut evidence = Vec::new();
         let verdict = self.read(text, |part| evidence.extend(part));
         Explanation { verdict, evidence }
     }
 
-    /// The verdict on a text, part by part; `each` gets what a part's rests on.
+    /// The verdict on a text, part by part; `each` receives the evidence of each part.
     fn read(&self, text: &str, mut each: impl FnMut(Vec<Evidence>)) -> Verdict {
         let (mut weights, mut verdicts) = (Weights::default(), Vec::new());
         for part in parts(text) {
@@ -126,10 +126,10 @@ impl Lexicon {
     }
 }
 
-/// Words of a text take some 25 times its size.
+/// The words of a text take some 25 times its size in memory.
 const LONGEST_PART: usize = 1 << 20;
 
-/// A text by parts, each up to a white space, where there is one.
+/// Splits a text into parts, at white space where possible.
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_family_name_is_no_first_name() {
-        // Austin and Stewart are first names too.
+        // Austin and Stewart are also first names.
         assert_eq!(judge("Jane Austin"), Verdict::POSITIVE);
         assert_eq!(judge("Martha Stewart wrote the book."), Verdict::POSITIVE);
     }

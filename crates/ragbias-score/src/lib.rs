@@ -1,4 +1,4 @@
-//! Scorers: of a text, whether each pole of an axis is present in it.
+//! Scorers, which tell whether each pole of an axis is present in a text.
 //!
 //! | scorer | reads | for |
 //! | --- | --- | --- |
@@ -34,7 +34,7 @@ mod lexicon;
 mod words;
 
 pub use agreement::Agreement;
-pub use classifier::{Classifier, ClassifierCard, TrainConfig};
+pub use classifier::{Classifier, ClassifierCard, ClassifierConfig};
 pub use error::{Error, Result};
 pub use gold::Gold;
 pub use lexicon::{Evidence, Explanation, Lexicon, LexiconFiles, Rule};

@@ -2,10 +2,10 @@ use ragbias_core::{Axis, BiasScorer, ContentHasher, ContentId, Passage, Result, 
 
 use crate::Error;
 
-/// The scorer of an axis's own word lists: a pole is present where one of its words or phrases is.
+/// Scores with an axis's own word lists: a pole is present if one of its words or phrases is.
 ///
-/// Words are compared whole and without regard to case; what stands between two words of a phrase does not matter. Neither
-/// negation nor irony is understood. A text with no word of either list is unscored: nothing tells that neither pole is there.
+/// Whole words are compared, ignoring case; punctuation between two words of a phrase does not matter. Negation
+/// and irony are not understood. A text with no word of either list is unscored, as nothing shows that neither pole is present.
 #[derive(Debug, Clone)]
 pub struct Words {
     axis: String,
@@ -18,8 +18,8 @@ impl Words {
     /// The word lists of an axis.
     ///
     /// # Errors
-    /// [`Error::NoWords`] where a pole has none, or an entry without a letter or a digit; [`Error::SharedWord`] where both
-    /// have the same.
+    /// [`Error::NoWords`] if a pole has no words, or an entry without a letter or a digit; [`Error::SharedWord`] if both
+    /// poles have the same word.
     pub fn of(axis: &Axis) -> crate::Result<Self> {
         let mut id = ContentHasher::new("words/1").field(&axis.name);
         let mut lists = [&axis.negative, &axis.positive].map(|pole| (pole, Vec::new()));
@@ -45,7 +45,7 @@ impl Words {
     }
 }
 
-/// The words of a text, in lower case.
+/// The lower-case words of a text.
 fn words(text: &str) -> Vec<String> {
     let between = |c: char| !c.is_alphanumeric() && !matches!(c, '\'' | '’');
     text.split(between).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
@@ -67,7 +67,7 @@ impl BiasScorer for Words {
     fn score(&self, passages: &[Passage<'_>]) -> Result<Vec<Verdict>> {
         let verdict = |passage: &Passage<'_>| {
             let mut text = words(passage.title.unwrap_or_default());
-            // A phrase does not go on from the title into the text.
+            // A phrase does not continue from the title into the text.
             text.push(String::new());
             text.extend(words(passage.text));
             match (has(&text, &self.positive), has(&text, &self.negative)) {

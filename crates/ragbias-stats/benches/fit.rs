@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Outcomes of embedders from one pole to the other, each question a topic of its own.
+/// Outcomes of embedders from one pole to the other, with one topic per question.
 fn family(embedders: usize, questions: usize) -> ragbias_stats::Result<TopicCounts> {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let names: Vec<String> = (0..embedders.max(questions)).map(|i| format!("{i:03}")).collect();

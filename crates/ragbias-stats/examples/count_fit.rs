@@ -1,4 +1,4 @@
-//! A fit with its joint bootstrap, for `.ci/counts` to count the instructions of.
+//! A fit with its joint bootstrap, whose instructions `.ci/counts` counts.
 //!
 //! ```text
 //! valgrind --tool=callgrind --toggle-collect='*count_fit::counted*' target/release/examples/count_fit
@@ -6,7 +6,7 @@
 #![expect(clippy::print_stdout, reason = "an example speaks to its reader")]
 
 use ragbias_core::Lean;
-use ragbias_stats::{BiasConflict, JointBootstrap, QuestionOutcome, Result, TopicCounts};
+use ragbias_stats::{ConflictFit, JointBootstrap, QuestionOutcome, Result, TopicCounts};
 
 fn main() -> Result<()> {
     let names: Vec<String> = (0..200).map(|i| format!("{i:03}")).collect();
@@ -14,7 +14,7 @@ fn main() -> Result<()> {
     let mut outcomes = Vec::new();
     for (i, embedder) in names[..60].iter().enumerate() {
         for (j, topic) in names.iter().enumerate() {
-            // Fixed numbers from 0 to 60 in no order: what is counted must not hang on a generator's version.
+            // Fixed numbers from 0 to 60 in no order: the count must not depend on the version of a random generator.
             let [a, b] = [7919, 104_729].map(|factor| (i * 31 + j) * factor % 61);
             let (document, llm) = (lean(a <= i), lean(j % 3 == 0));
             let answer = if b < 30 { document } else { llm };
@@ -26,8 +26,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// What is counted: from outcomes to the fit and its intervals.
+/// The counted part: from outcomes to the fit and its intervals.
 #[inline(never)]
-fn counted(outcomes: &[QuestionOutcome<'_>]) -> Result<BiasConflict> {
+fn counted(outcomes: &[QuestionOutcome<'_>]) -> Result<ConflictFit> {
     JointBootstrap::new(1000, 0).fit(&TopicCounts::new(outcomes.iter().copied())?)
 }

@@ -1,4 +1,4 @@
-//! Seconds of a joint bootstrap of 10,000 draws over 60 embedders and 200 questions, each a topic of its own.
+//! Seconds of a joint bootstrap of 10,000 draws over 60 embedders and 200 questions, with one topic per question.
 //!
 //! `cargo run --release -p ragbias-stats --example time_fit`
 #![allow(clippy::print_stdout, reason = "prints what it is for")]

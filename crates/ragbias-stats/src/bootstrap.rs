@@ -9,17 +9,17 @@ use crate::draws::quantile;
 
 /// 95% percentile intervals of a mean lean, from a bootstrap over topics.
 ///
-/// Questions of one topic are not independent, so whole topics are drawn, with replacement, as many as there are; the
-/// bias of a draw is the sum of leans over the number of scored texts in it. The interval runs from the 2.5% to the
+/// Questions of one topic are not independent, so whole topics are drawn with replacement, as many as there are. The
+/// bias of a draw is the sum of leans divided by the number of scored texts. The interval runs from the 2.5% to the
 /// 97.5% quantile of all draws. Source: Field & Welsh, *Bootstrapping clustered data*, J. R. Stat. Soc. B 69 (2007)
 /// 369–390, <https://doi.org/10.1111/j.1467-9868.2007.00593.x>; percentile intervals: Efron & Tibshirani, *An
 /// Introduction to the Bootstrap* (1993), ch. 13. Assumes that topics are exchangeable; with fewer than about 20 of
 /// them the interval tends to be too narrow.
 ///
-/// Two cases that a bootstrap cannot see are answered without it. With one topic there is nothing to learn the spread
-/// from: the interval is [−1, 1]. Where all scored texts agree, every draw is the same and the bootstrap interval a
-/// point; then each of the m topics is one trial of m successes, whose Clopper–Pearson bound p = 0.025^(1/m) leaves
-/// 1 − p of the texts to lean elsewhere.
+/// Two cases for which a bootstrap gives no spread are handled separately. With one topic the spread is unknown, and the interval
+/// is [−1, 1]. If all scored texts agree, every draw is the same and the bootstrap interval is a point; then each of
+/// the m topics is treated as a trial with m successes in total, whose Clopper–Pearson bound p = 0.025^(1/m) allows
+/// 1 − p of the texts to lean otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClusterBootstrap {
     draws: usize,
@@ -36,7 +36,7 @@ impl Default for ClusterBootstrap {
 impl ClusterBootstrap {
     /// | parameter | purpose | range |
     /// | --- | --- | --- |
-    /// | `draws` | resamples; 10,000 leave an error of the interval's ends near 1% of its width | 100 and more; less is taken as 100 |
+    /// | `draws` | resamples; with 10,000 the interval's ends err by about 1% of its width | 100 and more; less is taken as 100 |
     /// | `seed` | the same seed gives the same interval | any |
     pub fn new(draws: usize, seed: u64) -> Self {
         Self { draws: draws.max(100), seed }
@@ -45,7 +45,7 @@ impl ClusterBootstrap {
     /// The bias of these verdicts; `topics[i]` is the cluster of `verdicts[i]`.
     ///
     /// # Errors
-    /// [`Error::BatchLength`] where the lengths differ, [`Error::NothingScored`] where no verdict is scored.
+    /// [`Error::BatchLength`] if the lengths differ, [`Error::NothingScored`] if no verdict is scored.
     pub fn bias(&self, verdicts: &[Verdict], topics: &[impl AsRef<str>]) -> Result<Bias> {
         if verdicts.len() != topics.len() {
             let (expected, received) = (verdicts.len(), topics.len());
@@ -92,7 +92,7 @@ impl ClusterBootstrap {
     }
 }
 
-/// One topic: sum of leans and number of scored texts, of which there is at least one.
+/// One topic: sum of leans and number of scored texts, at least one.
 #[derive(Debug, Clone, Copy, Default)]
 struct Cluster {
     sum: f64,

@@ -1,25 +1,25 @@
 use serde::{Deserialize, Serialize};
 
 use crate::draws::{Distribution, Draws};
-use crate::{BiasConflict, Estimate};
+use crate::{ConflictFit, Estimate};
 
-/// How two LLMs differ in s.
+/// The difference in s between two LLMs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SensitivityDifference {
-    /// s of the first less s of the second.
+    /// s of the first minus s of the second.
     pub difference: Estimate,
-    /// Two-sided p value of no difference.
+    /// Two-sided p value of the hypothesis of no difference.
     pub p: f64,
 }
 
 impl SensitivityDifference {
-    /// Compares fits of the same embedders on the same topics, draw by draw: both LLMs answered on the same draw of topics
-    /// and embedders, so that what a draw does to both cancels. None where they were not drawn alike: from other numbers of
-    /// topics or embedders, or with other seeds or numbers of draws.
+    /// Compares fits of the same embedders on the same topics, draw by draw: both LLMs use the same draw of topics
+    /// and embedders, so that common variation cancels. None if the draws differ: other numbers of
+    /// topics or embedders, other seeds, or other numbers of draws.
     ///
     /// The p value is the level at which the bootstrap interval of the difference ends at 0 (Efron & Tibshirani, *An
     /// Introduction to the Bootstrap* (1993), §15.4), with the interval's own correction for few topics.
-    pub fn between(first: &BiasConflict, second: &BiasConflict) -> Option<Self> {
+    pub fn between(first: &ConflictFit, second: &ConflictFit) -> Option<Self> {
         let (a, b) = (&first.resamples, &second.resamples);
         if first.n != second.n || a.units != b.units || a.draws.len() != b.draws.len() {
             return None;
@@ -39,10 +39,10 @@ impl SensitivityDifference {
     }
 }
 
-/// P values adjusted for being several, so that the chance of any false one stays below the level.
+/// P values adjusted for multiple comparisons, so that the probability of any false positive stays below the level.
 ///
 /// In ascending order, p₍ᵢ₎ becomes the greatest of (m − j + 1)·p₍ⱼ₎ for j ≤ i, at most 1. Source: Holm, *A simple
-/// sequentially rejective multiple test procedure*, Scand. J. Stat. 6 (1979) 65–70. Assumes nothing on how they depend.
+/// sequentially rejective multiple test procedure*, Scand. J. Stat. 6 (1979) 65–70. Makes no assumption on their dependence.
 ///
 /// ```
 /// assert_eq!(ragbias_stats::holm(&[0.03, 0.01, 0.04]), [0.06, 0.03, 0.06]);

@@ -1,3 +1,5 @@
+use std::ops::Deref;
+
 use serde::{Deserialize, Serialize};
 
 use crate::deming::ErrorCovariance;
@@ -7,13 +9,13 @@ use crate::{ErrorsInVariables, Estimate, Line, Linearity, Points, Result, Target
 /// The bias conflict of one LLM on one axis: R_b = s·E_b + L_b + ε over a family of embedders, and the E_b at which R_b = 0.
 ///
 /// From the line R_b = β0 + s·E_b of least squares, with β0 = L_b + ε. Source of the model: Kim, Springer, Raghunathan & Sap,
-/// *Mitigating Bias in RAG: Controlling the Embedder*, Findings of ACL 2025. Made by a
-/// [`JointBootstrap`](crate::JointBootstrap); serialised, it is a fit of `ragbias fit --json`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// *Mitigating Bias in RAG: Controlling the Embedder*, Findings of ACL 2025. A [`ConflictFit`] has it; serialised, it is a fit of
+/// `ragbias fit --json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BiasConflict {
-    /// Embedders.
+    /// Number of embedders.
     pub n: usize,
-    /// s: how far R_b follows E_b.
+    /// s: how strongly R_b follows E_b.
     pub sensitivity: Estimate,
     /// β0: R_b where E_b = 0.
     pub intercept: Estimate,
@@ -21,7 +23,7 @@ pub struct BiasConflict {
     pub residual_conflict: Estimate,
     /// L_b.
     pub llm_bias: f64,
-    /// R²; none where all R_b are equal.
+    /// R²; none if all R_b are equal.
     pub r_squared: Option<f64>,
     /// Lower end of its 95% interval. Draws of few questions scatter more than the points do, and their R² is lower.
     pub r_squared_low: Option<f64>,
@@ -29,36 +31,49 @@ pub struct BiasConflict {
     pub r_squared_high: Option<f64>,
     /// E_b*.
     pub target: Target,
-    /// What the intervals were drawn from.
+    /// What was resampled for the intervals.
     pub interval: Resampled,
-    /// Topics that were drawn from.
+    /// Number of topics in the outcomes.
     pub topics: Option<usize>,
-    /// Draws that have a line.
+    /// Number of draws that have a line.
     pub draws: usize,
-    /// The errors of a textbook, too small where embedders share questions.
+    /// Textbook standard errors, too small where embedders share questions.
     pub ols: PlainErrors,
-    /// The line where E_b has errors too.
+    /// The line with errors in E_b taken into account.
     pub errors_in_variables: ErrorsInVariables,
-    /// Whether a line is the right shape.
+    /// Whether a line fits.
     pub linearity: Linearity,
-    /// The line with its 95% interval at 21 places from the least E_b measured to the greatest.
+    /// The line with its 95% interval at 21 values from the smallest to the largest measured E_b.
+    #[serde(default)]
     pub band: Vec<BandPoint>,
-    #[serde(skip)]
+}
+
+/// A fitted [`BiasConflict`] with what it was fitted to. Made by a [`JointBootstrap`](crate::JointBootstrap).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConflictFit {
+    conflict: BiasConflict,
     points: Points,
-    #[serde(skip)]
     pub(crate) resamples: Resamples,
+}
+
+impl Deref for ConflictFit {
+    type Target = BiasConflict;
+
+    fn deref(&self) -> &BiasConflict {
+        &self.conflict
+    }
 }
 
 /// What was resampled for the intervals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Resampled {
-    /// Both: the line of another family like this one, on other questions like these.
+    /// Both: the line of another family made in the same way, on other questions.
     #[serde(rename = "topics and embedders")]
     TopicsAndEmbedders,
-    /// Topics: the line of these very embedders, on other questions.
+    /// Topics: the line of these same embedders, on other questions.
     #[serde(rename = "topics")]
     Topics,
-    /// Embedders: the line of another family, on these very questions. Narrower than what is asked for.
+    /// Embedders: the line of another family, on these same questions. Too narrow for most claims.
     #[serde(rename = "embedders")]
     Embedders,
 }
@@ -89,7 +104,7 @@ pub struct BandPoint {
 /// Steps of the band.
 const BAND: usize = 20;
 
-impl BiasConflict {
+impl ConflictFit {
     pub(crate) fn new(
         points: Points,
         line: Line,
@@ -105,7 +120,7 @@ impl BiasConflict {
             sensitivity: line.sensitivity(),
             intercept: line.zero_intercept(),
         };
-        // Of few embedders, draws know less than normal errors would; of many, it makes no difference.
+        // With few embedders, draws understate the uncertainty; with many, this makes no difference.
         let no_narrower = |of_draws: Estimate, of_ols: Estimate| {
             if interval == Resampled::Topics { of_draws } else { of_draws.or_wider(of_ols) }
         };
@@ -121,7 +136,7 @@ impl BiasConflict {
             _ => (resamples.covariance(&line, slope.shrink, intercept.shrink), slope.critical()),
         };
         let (least, greatest) = points.range();
-        let mut fit = Self {
+        let conflict = BiasConflict {
             n: points.len(),
             sensitivity,
             intercept: no_narrower(intercept.interval(), ols.intercept),
@@ -138,26 +153,30 @@ impl BiasConflict {
             errors_in_variables: ErrorsInVariables::of(&points, errors),
             linearity: Linearity::of(&points, &line)?,
             band: Vec::new(),
-            points,
-            resamples,
         };
+        let mut fit = Self { conflict, points, resamples };
         let step = (greatest - least) / BAND as f64;
-        fit.band = (0..=BAND)
+        fit.conflict.band = (0..=BAND)
             .map(|i| least + step * i as f64)
             .map(|embedder_bias| BandPoint { embedder_bias, rag_bias: fit.at(embedder_bias) })
             .collect();
         Ok(fit)
     }
 
-    /// E_b and R_b of the embedders, in the order in which they were given, or of the names in [`TopicCounts`](crate::TopicCounts).
+    /// The line without its points and draws.
+    pub fn into_conflict(self) -> BiasConflict {
+        self.conflict
+    }
+
+    /// E_b and R_b of the embedders, in the order given, or that of the names in [`TopicCounts`](crate::TopicCounts).
     pub fn points(&self) -> &Points {
         &self.points
     }
 
-    /// R_b that the line gives an embedder of this E_b, with the interval of the line there: of the mean over such
-    /// embedders, not of a single one.
+    /// R_b that the line predicts for this E_b, with the interval of the line there: of the mean over embedders
+    /// with this E_b, not of a single one.
     pub fn at(&self, embedder_bias: f64) -> Estimate {
-        let value = self.intercept.value + self.sensitivity.value * embedder_bias;
+        let value = self.conflict.intercept.value + self.conflict.sensitivity.value * embedder_bias;
         self.resamples.distribution(value, &|c| c.intercept + c.slope * embedder_bias).interval()
     }
 }

@@ -5,7 +5,7 @@ use ragbias_core::Lean;
 
 use crate::{Error, Points, Result};
 
-/// What happened to one question, as far as a fit needs it. `None` is unscored.
+/// The outcome of one question, as needed for a fit. `None` means unscored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuestionOutcome<'a> {
     /// The embedder.
@@ -14,21 +14,21 @@ pub struct QuestionOutcome<'a> {
     pub topic: &'a str,
     /// Lean of the retrieved documents.
     pub document: Option<Lean>,
-    /// Lean of the answer given them.
+    /// Lean of the answer given these documents.
     pub answer: Option<Lean>,
     /// Lean of the answer without context.
     pub llm: Option<Lean>,
 }
 
-/// Sums of leans, and how many were scored, per topic and embedder: all that resampling topics needs.
+/// Sums of leans and numbers of scored texts per topic and embedder: all that resampling topics needs.
 ///
-/// Topics and embedders are in the order of their names, so that the order of outcomes is irrelevant.
+/// Topics and embedders are sorted by name, so that the order of outcomes is irrelevant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TopicCounts {
     embedders: Vec<String>,
     topics: Vec<String>,
-    /// A row per topic, 4J + 2 columns for J embedders: sum of document leans and number of them, sum of answer leans and
-    /// number, each for all embedders in turn; then sum and number of answers without context.
+    /// A row per topic, 4J + 2 columns for J embedders: sum and number of document leans, sum and number of answer
+    /// leans, each for all embedders in turn; then sum and number of answers without context.
     sums: Array2<f64>,
 }
 
@@ -40,11 +40,11 @@ pub(crate) struct Biases {
 }
 
 impl TopicCounts {
-    /// Counts outcomes, a question of an embedder each.
+    /// Counts outcomes, one per question and embedder.
     ///
     /// # Errors
-    /// Fewer than two topics; an embedder that was asked another number of questions on a topic than the first one, or of
-    /// which nothing is scored.
+    /// Fewer than two topics; an embedder that was asked a different number of questions on a topic than the first one, or
+    /// has nothing scored.
     pub fn new<'a>(outcomes: impl IntoIterator<Item = QuestionOutcome<'a>>) -> Result<Self> {
         let outcomes: Vec<_> = outcomes.into_iter().collect();
         let index =
@@ -116,7 +116,7 @@ impl TopicCounts {
     /// E_b and R_b of every embedder.
     ///
     /// # Errors
-    /// Embedders that have no line, see [`Points::new`].
+    /// Embedders that determine no line, see [`Points::new`].
     pub fn points(&self) -> Result<Points> {
         let biases = self.all();
         Points::new(biases.embedder, biases.rag)
@@ -136,7 +136,7 @@ impl TopicCounts {
         &self.sums
     }
 
-    /// From sums over drawn topics; none where one of them has nothing scored.
+    /// From sums over drawn topics; none if one of them has nothing scored.
     pub(crate) fn biases(&self, sums: ArrayView1<f64>) -> Option<Biases> {
         let j = self.embedders.len();
         let ratio = |sum: usize, number: usize| (sums[number] > 0.0).then(|| sums[sum] / sums[number]);
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     fn outcome<'a>(embedder: &'a str, topic: &'a str, leans: [i64; 3]) -> QuestionOutcome<'a> {
-        // 9 stands for unscored.
+        // 9 means unscored.
         let [document, answer, llm] = leans.map(|lean| Lean::try_from(lean).ok());
         QuestionOutcome { embedder, topic, document, answer, llm }
     }

@@ -2,25 +2,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::Points;
 
-/// The line where E_b is measured with error too, beside the least-squares line that takes it for exact.
+/// The line with measurement error in E_b taken into account; the least-squares line treats E_b as exact.
 ///
-/// Errors in E_b draw the slope of least squares towards 0 (attenuation), errors that E_b and R_b share draw it towards
-/// their own slope: where the answers of a question follow its document, an embedder that happened to retrieve more of one
-/// pole also answered more of it, and hardly any attenuation is left. Both are corrected for here.
+/// Errors in E_b bias the least-squares slope towards 0 (attenuation); errors shared by E_b and R_b bias it towards
+/// their own slope: since the answers of a question follow its document, an embedder that happened to retrieve more of one
+/// pole also answered more of it, and hardly any attenuation remains. Both are corrected for here.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ErrorsInVariables {
-    /// Deming's slope; none where the line is vertical. It takes all scatter around the line for error of measurement, so
-    /// that it overstates s where embedders do differ in more than E_b.
+    /// Deming's slope; none if the line is vertical. It treats all scatter around the line as measurement error, so
+    /// it overstates s if embedders differ in more than E_b.
     pub deming: Option<f64>,
-    /// Variance of the errors of R_b over that of E_b; 1 where it is not known.
+    /// Variance of the errors of R_b divided by that of E_b; 1 if unknown.
     pub error_ratio: f64,
-    /// Reliability of E_b, the share of its variance that is no error; none where the errors are not known.
+    /// Reliability of E_b, the share of its variance that is not error; none if the errors are unknown.
     pub reliability: Option<f64>,
-    /// s corrected for the errors that are known, and for no more than them.
+    /// s corrected for the known errors only.
     pub corrected: Option<f64>,
 }
 
-/// Variances and covariance of the errors of E_b and R_b, an embedder at a time, less what all embedders share.
+/// Variances and covariance of the errors of E_b and R_b per embedder, minus the part common to all embedders.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ErrorCovariance {
     /// Of E_b, σ_uu.
@@ -32,13 +32,13 @@ pub struct ErrorCovariance {
 }
 
 impl ErrorsInVariables {
-    /// From points and, where they are known, the errors of these.
+    /// From points and, if known, their errors.
     ///
     /// With the moments m of the points (divisor n − 1) and Σ of the errors, Deming's slope is
-    /// (m_xy − λσ_ue) / (m_xx − λσ_uu), λ the smaller root of |m − λΣ| = 0; for errors of equal variance that share
-    /// nothing it is the total least squares line. The corrected slope is (m_xy − σ_ue) / (m_xx − σ_uu), the reliability
+    /// (m_xy − λσ_ue) / (m_xx − λσ_uu), λ the smaller root of |m − λΣ| = 0; for uncorrelated errors of equal variance
+    /// it is the total least squares line. The corrected slope is (m_xy − σ_ue) / (m_xx − σ_uu), the reliability
     /// 1 − σ_uu / m_xx. Sources: Deming, *Statistical Adjustment of Data* (1943); Fuller, *Measurement Error Models*
-    /// (1987), §1.3 (errors known up to a scale) and §2.2 (errors known, and scatter besides). Assumes errors of the same
+    /// (1987), §1.3 (errors known up to a scale) and §2.2 (errors known, with additional scatter). Assumes errors of the same
     /// variance for all embedders.
     pub fn of(points: &Points, errors: Option<ErrorCovariance>) -> Self {
         let unknown = ErrorCovariance { embedder: 1.0, rag: 1.0, between: 0.0 };
@@ -47,7 +47,7 @@ impl ErrorsInVariables {
         let b = f64::midpoint(xx * sigma.rag, yy * sigma.embedder) - xy * sigma.between;
         let a = sigma.embedder * sigma.rag - sigma.between * sigma.between;
         let c = xx * yy - xy * xy;
-        // Written so that it holds for errors on a line, a = 0, too; without errors λ does not matter.
+        // This form also holds for errors on a line, a = 0; without errors λ does not matter.
         let divisor = b + (b * b - a * c).max(0.0).sqrt();
         let lambda = if divisor > 0.0 { c.max(0.0) / divisor } else { 0.0 };
         let slope = |weight: f64| {

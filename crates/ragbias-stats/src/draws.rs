@@ -3,16 +3,16 @@ use statrs::distribution::{ContinuousCDF, Normal};
 use crate::Estimate;
 use crate::line::student;
 
-/// How many units a bootstrap resampled; none where it kept them.
+/// How many units a bootstrap resampled; none if they were kept fixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Units {
     pub(crate) topics: Option<usize>,
     pub(crate) embedders: Option<usize>,
 }
 
-/// A statistic on each draw: with topics and embedders resampled, with topics alone, with embedders alone.
+/// A statistic on each draw: with topics and embedders resampled, with only topics, with only embedders.
 ///
-/// Where one of the two is kept, its own draws all are the estimate.
+/// If one of the two is kept fixed, all of its own draws equal the estimate.
 pub(crate) struct Draws {
     pub(crate) estimate: f64,
     pub(crate) both: Vec<f64>,
@@ -20,18 +20,18 @@ pub(crate) struct Draws {
     pub(crate) embedders: Vec<f64>,
 }
 
-/// The distribution of a statistic: its draws, sorted and brought to the right width, and their degrees of freedom.
+/// The distribution of a statistic: its draws, sorted and corrected in width, and their degrees of freedom.
 ///
 /// **Width.** Resampling topics and embedders at once (Owen, *The pigeonhole bootstrap*, Ann. Appl. Stat. 1 (2007) 386–411,
-/// <https://doi.org/10.1214/07-AOAS122>) counts what is particular to a topic *and* an embedder three times: its variance
-/// is V_T + V_E + V_TE, where V_T and V_E, of topics alone and of embedders alone, hold V_TE once each. The variance of
+/// <https://doi.org/10.1214/07-AOAS122>) counts the interaction of topic *and* embedder three times: its variance
+/// is V_T + V_E + V_TE, where V_T and V_E, of topics alone and of embedders alone, contain V_TE once each. The variance of
 /// two-way clusters is V_T + V_E − V_TE (Cameron, Gelbach & Miller, *Robust inference with multiway clustering*, J. Bus.
 /// Econ. Stat. 29 (2011) 238–249, <https://doi.org/10.1198/jbes.2010.07136>), hence V = 2(V_T + V_E) − V_both, and at
-/// least the greater of V_T and V_E. Draws are moved towards the estimate by √(V/V_both). Variances are measured by the
-/// width of the central 95% of draws, which a few draws of nearly equal embedders do not stretch.
+/// least the greater of V_T and V_E. Draws are shrunk towards the estimate by √(V/V_both). Variances are measured by the
+/// width of the central 95% of draws, which is robust to a few draws of nearly equal embedders.
 ///
-/// **Quantiles.** Percentile intervals of few units are too narrow, by √((n − 1)/n) and by the normal quantile where t is
-/// due. Their level is widened to Φ(−√(n/(n − 1))·t(n − 1)) (Hesterberg, *What teachers should know about the bootstrap*,
+/// **Quantiles.** Percentile intervals of few units are too narrow, by √((n − 1)/n) and by using the normal quantile instead of
+/// t. Their level is widened to Φ(−√(n/(n − 1))·t(n − 1)) (Hesterberg, *What teachers should know about the bootstrap*,
 /// Am. Stat. 69 (2015) 371–386, <https://doi.org/10.1080/00031305.2015.1089789>), with n − 1 from Satterthwaite's
 /// formula (Biometrics Bull. 2 (1946) 110–114), (V_T + V_E)² / (V_T²/(topics − 1) + V_E²/(embedders − 2)).
 pub(crate) struct Distribution {
@@ -71,12 +71,12 @@ impl Distribution {
         }
     }
 
-    /// √(n/(n − 1))·t(n − 1) at 97.5%: standard errors of the draws on either side of the estimate.
+    /// √(n/(n − 1))·t(n − 1) at 97.5%: the half-width of the interval in standard errors of the draws.
     pub(crate) fn critical(&self) -> f64 {
         self.widening() * student(self.degrees).inverse_cdf(0.975)
     }
 
-    /// The two-sided p value of 0: the level at which an interval, widened like ours, ends at 0.
+    /// The two-sided p value of 0: the level at which an interval, widened in the same way, ends at 0.
     pub(crate) fn p_of_zero(&self) -> f64 {
         let tail = |beyond: &dyn Fn(f64) -> bool| {
             (1 + self.sorted.iter().filter(|value| beyond(**value)).count()) as f64
@@ -94,7 +94,7 @@ impl Distribution {
     }
 }
 
-/// Satterthwaite's; what does not vary has no say.
+/// Satterthwaite's formula; terms without variance are ignored.
 fn degrees(v_topics: f64, v_embedders: f64, units: Units) -> f64 {
     let topics = units.topics.map(|n| n.saturating_sub(1).max(1) as f64);
     let embedders = units.embedders.map(|n| n.saturating_sub(2).max(1) as f64);

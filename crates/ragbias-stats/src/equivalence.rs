@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// What an interval says of the claim that a bias is as good as 0, |R_b| < δ.
+/// Whether an interval supports the claim that a bias is negligible, |R_b| < δ.
 ///
-/// That R_b does not differ from 0 by more than chance is no such claim: a handful of questions never differ. It takes an
-/// interval within (−δ, δ). Source: Schuirmann, *A comparison of the two one-sided tests procedure and the power approach*,
-/// J. Pharmacokinet. Biopharm. 15 (1987) 657–680, <https://doi.org/10.1007/BF01068419>. Two one-sided tests at 5% ask that
-/// the 90% interval be within; by the 95% interval each is at 2.5%.
+/// That R_b does not differ significantly from 0 does not support it: with a handful of questions it never does. The
+/// interval must lie within (−δ, δ). Source: Schuirmann, *A comparison of the two one-sided tests procedure and the power
+/// approach*, J. Pharmacokinet. Biopharm. 15 (1987) 657–680, <https://doi.org/10.1007/BF01068419>. Two one-sided tests at 5%
+/// require the 90% interval to be within; with the 95% interval each is at 2.5%.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Equivalence {
@@ -22,7 +22,7 @@ pub enum Equivalence {
 }
 
 impl Equivalence {
-    /// δ where none is given.
+    /// The default δ.
     pub const DELTA: f64 = 0.1;
 
     /// Judges a 95% interval.

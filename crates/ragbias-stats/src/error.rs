@@ -5,7 +5,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A number that is no bias.
+    /// A value outside the range of a bias.
     #[error("{place}: expected a number in [-1, 1], received {received}")]
     Range {
         /// `L_b`, or `E_b` or `R_b` of an embedder.
@@ -21,17 +21,17 @@ pub enum Error {
         /// Values of R_b.
         received: usize,
     },
-    /// Less than a line, or its interval, can be had from.
+    /// Too little data for a line or its interval.
     #[error("{what}: expected at least {expected}, received {received}")]
     TooFew {
         /// What there is too little of.
         what: &'static str,
-        /// The least.
+        /// The minimum.
         expected: usize,
-        /// What there is.
+        /// The number received.
         received: usize,
     },
-    /// Embedders that do not differ.
+    /// All embedders have the same E_b.
     #[error(
         "all {embedders} embedders have the same E_b, {value}: there is no line\nhint: `ragbias tune` makes embedders that differ"
     )]
@@ -41,7 +41,7 @@ pub enum Error {
         /// Their E_b.
         value: f64,
     },
-    /// Embedders that were not asked the same.
+    /// Embedders that were asked different questions.
     #[error(
         "topic `{topic}`: expected {expected} questions for each embedder, received {received} for `{embedder}`"
     )]
@@ -84,6 +84,6 @@ pub enum Error {
         received: f64,
     },
     /// The regression failed.
-    #[error("the regression: {0}")]
+    #[error("the regression failed")]
     Regression(#[from] linfa_linear::LinearError<f64>),
 }

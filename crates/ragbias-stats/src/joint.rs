@@ -6,17 +6,17 @@ use crate::counts::{Biases, TopicCounts};
 use crate::deming::ErrorCovariance;
 use crate::draws::Units;
 use crate::resamples::{Coefficients, Draw, Resamples};
-use crate::{BiasConflict, Error, Line, Points, Resampled, Result};
+use crate::{ConflictFit, Error, Line, Points, Resampled, Result};
 
 /// Fits the line of a family, with intervals from draws of topics and embedders.
 ///
 /// A draw takes as many topics as there are, with replacement, the same ones for every embedder and for L_b; recomputes
 /// E_b, R_b and L_b; takes as many embedders as there are, with replacement; and fits R_b = β0 + s·E_b again. The questions
 /// of a topic stay together, because they are not independent (Field & Welsh, J. R. Stat. Soc. B 69 (2007) 369–390), and so
-/// do the embedders' answers to them. Topics carry the uncertainty of another set of questions, embedders that of another
-/// family made like this one. How draws become intervals, with what width, is told in `docs/statistics.md`.
+/// do the embedders' answers to them. Drawing topics accounts for another choice of questions, drawing embedders for another
+/// family made in the same way. `docs/statistics.md` describes how draws become intervals.
 ///
-/// Assumes that topics are exchangeable, and embedders too. With outcomes of fewer than five topics, draws say too little.
+/// Assumes that topics are exchangeable, and embedders too. With outcomes of fewer than five topics, draws understate the spread.
 ///
 /// ```
 /// use ragbias_stats::{JointBootstrap, Points, TargetStatus};
@@ -41,19 +41,19 @@ impl Default for JointBootstrap {
     }
 }
 
-/// Draws whose topics are summed in one product of matrices.
+/// Number of draws whose topics are summed in one matrix product.
 const BATCH: usize = 64;
 
 impl JointBootstrap {
     /// | parameter | purpose | range |
     /// | --- | --- | --- |
-    /// | `draws` | resamples; 10,000 leave an error of the interval's ends near 1% of its width | 200 and more; less is taken as 200 |
+    /// | `draws` | resamples; with 10,000 the interval's ends err by about 1% of its width | 200 and more; less is taken as 200 |
     /// | `seed` | the same seed gives the same draws | any |
     pub fn new(draws: usize, seed: u64) -> Self {
         Self { draws: draws.max(200), seed, keep_embedders: false }
     }
 
-    /// Draws topics alone: intervals for the line through these very embedders, rather than through a family like theirs.
+    /// Draws only topics: intervals for the line through these same embedders, rather than through a family like theirs.
     #[must_use]
     pub fn keeping_embedders(self) -> Self {
         Self { keep_embedders: true, ..self }
@@ -62,8 +62,8 @@ impl JointBootstrap {
     /// The line through the embedders of these outcomes.
     ///
     /// # Errors
-    /// Embedders that have no line, see [`Points::new`]; draws that mostly have none.
-    pub fn fit(&self, counts: &TopicCounts) -> Result<BiasConflict> {
+    /// Embedders that determine no line, see [`Points::new`]; draws most of which have none.
+    pub fn fit(&self, counts: &TopicCounts) -> Result<ConflictFit> {
         let points = counts.points()?;
         let line = Line::fit(&points)?;
         let (sums, all) = (counts.sums(), counts.llm_bias());
@@ -107,15 +107,15 @@ impl JointBootstrap {
         let units = Units { topics: Some(topics), embedders: (!self.keep_embedders).then_some(n) };
         let resampled = if self.keep_embedders { Resampled::Topics } else { Resampled::TopicsAndEmbedders };
         let resamples = Resamples { draws, units }.checked()?;
-        BiasConflict::new(points, line, all, resampled, resamples, errors.covariance(n, topics))
+        ConflictFit::new(points, line, all, resampled, resamples, errors.covariance(n, topics))
     }
 
-    /// The line through points of which no outcomes are known: embedders alone are drawn, so that the intervals say nothing
-    /// of other questions, and are too narrow.
+    /// The line through points without outcomes: only embedders are drawn, so the intervals do not cover other questions,
+    /// and are too narrow.
     ///
     /// # Errors
-    /// L_b outside [−1, 1]; draws that mostly have no line.
-    pub fn fit_points(&self, points: Points, llm_bias: f64) -> Result<BiasConflict> {
+    /// L_b outside [−1, 1]; draws most of which have no line.
+    pub fn fit_points(&self, points: Points, llm_bias: f64) -> Result<ConflictFit> {
         if !(-1.0..=1.0).contains(&llm_bias) {
             return Err(Error::Range { place: "L_b".into(), received: llm_bias });
         }
@@ -131,10 +131,10 @@ impl JointBootstrap {
             .collect();
         let units = Units { topics: None, embedders: Some(n) };
         let resamples = Resamples { draws, units }.checked()?;
-        BiasConflict::new(points, line, llm_bias, Resampled::Embedders, resamples, None)
+        ConflictFit::new(points, line, llm_bias, Resampled::Embedders, resamples, None)
     }
 
-    /// A draw's own random numbers, so that the same number draws the same topics in another fit.
+    /// A random generator per draw, so that the draw with the same number has the same topics in another fit.
     fn rng(&self, number: usize) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(number as u64);
@@ -142,7 +142,7 @@ impl JointBootstrap {
     }
 }
 
-/// How often each of n is drawn, n times with replacement.
+/// How often each of n is drawn in n draws with replacement.
 fn draw(rng: &mut ChaCha8Rng, mut weights: ArrayViewMut1<f64>) {
     let n = weights.len();
     for _ in 0..n {
@@ -150,7 +150,7 @@ fn draw(rng: &mut ChaCha8Rng, mut weights: ArrayViewMut1<f64>) {
     }
 }
 
-/// The weighted least-squares line; none where the drawn embedders have one E_b.
+/// The weighted least-squares line; none if all drawn embedders have the same E_b.
 fn weighted(x: &[f64], y: &[f64], weights: ArrayView1<f64>, llm_bias: f64) -> Option<Coefficients> {
     let triples = || x.iter().zip(y).zip(weights).map(|((x, y), w)| (*x, *y, *w));
     let (n, sx, sy) =
@@ -168,7 +168,7 @@ fn weighted(x: &[f64], y: &[f64], weights: ArrayView1<f64>, llm_bias: f64) -> Op
     })
 }
 
-/// Sums over draws of what E_b and R_b of an embedder differ from the estimates, less the mean over embedders.
+/// Sums over draws of the deviations of an embedder's E_b and R_b from the estimates, minus the mean over embedders.
 #[derive(Default)]
 struct Errors {
     draws: f64,

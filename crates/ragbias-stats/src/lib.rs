@@ -1,10 +1,10 @@
-//! Intervals for biases, the line of bias conflict, and metrics of retrieval.
+//! Intervals for biases, the line of bias conflict, and retrieval metrics.
 //!
-//! [`ClusterBootstrap`] turns verdicts and the topics that they belong to into a [`Bias`](ragbias_core::Bias) with its
+//! [`ClusterBootstrap`] turns verdicts and their topics into a [`Bias`](ragbias_core::Bias) with its
 //! 95% interval. A [`JointBootstrap`] fits the line of a family of embedders, from [`TopicCounts`] of their outcomes or
 //! from [`Points`] alone: a [`BiasConflict`], with its [`Target`] and its [`Linearity`]. [`SensitivityDifference`] compares
-//! two LLMs, and [`Equivalence`] judges the claim that a system is debiased. A [`JudgedRanking`] says how well a ranking
-//! serves its question, in the metrics of trec_eval, and [`PairedRandomisation`] whether two embedders differ in one of
+//! two LLMs, and [`Equivalence`] tests the claim that a system is debiased. A [`JudgedRanking`] computes trec_eval's
+//! metrics of a ranking, and [`PairedRandomisation`] tests whether two embedders differ in one of
 //! them by more than chance.
 //!
 //! ```
@@ -37,7 +37,7 @@ mod target;
 
 pub use bootstrap::ClusterBootstrap;
 pub use compare::{SensitivityDifference, holm};
-pub use conflict::{BandPoint, BiasConflict, PlainErrors, Resampled};
+pub use conflict::{BandPoint, BiasConflict, ConflictFit, PlainErrors, Resampled};
 pub use counts::{QuestionOutcome, TopicCounts};
 pub use deming::{ErrorCovariance, ErrorsInVariables};
 pub use equivalence::Equivalence;

@@ -2,6 +2,7 @@ use linfa::Dataset;
 use linfa::traits::Fit;
 use linfa_linear::LinearRegression;
 use ndarray::{Array1, Array2};
+use ragbias_core::Bias;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
@@ -10,7 +11,7 @@ use crate::{Error, Result};
 /// A value with its 95% interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
-    /// The value. A bootstrap interval may leave it out.
+    /// The value. A bootstrap interval may exclude it.
     pub value: f64,
     /// Lower end.
     pub low: f64,
@@ -18,24 +19,30 @@ pub struct Estimate {
     pub high: f64,
 }
 
+impl From<Bias> for Estimate {
+    fn from(bias: Bias) -> Self {
+        Self { value: bias.value(), low: bias.low(), high: bias.high() }
+    }
+}
+
 impl Estimate {
-    /// Whether the interval holds this value.
+    /// Whether the interval contains this value.
     pub fn covers(&self, value: f64) -> bool {
         self.low <= value && value <= self.high
     }
 
-    /// From the lesser to the greater end of both intervals.
+    /// The smallest interval that contains both.
     pub(crate) fn or_wider(self, other: Self) -> Self {
         Self { value: self.value, low: self.low.min(other.low), high: self.high.max(other.high) }
     }
 
-    /// The estimate of the quantity less a constant.
+    /// The estimate of the quantity minus a constant.
     pub(crate) fn minus(self, constant: f64) -> Self {
         Self { value: self.value - constant, low: self.low - constant, high: self.high - constant }
     }
 }
 
-/// E_b and R_b of at least three embedders, in [−1, 1], of which at least two differ in E_b.
+/// E_b and R_b of at least three embedders, in [−1, 1], at least two of them with different E_b.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Points {
     embedder_bias: Vec<f64>,
@@ -91,7 +98,7 @@ impl Points {
         false
     }
 
-    /// The least and the greatest E_b.
+    /// The smallest and the largest E_b.
     pub fn range(&self) -> (f64, f64) {
         let fold = |start, pick: fn(f64, f64) -> f64| self.embedder_bias.iter().copied().fold(start, pick);
         (fold(f64::INFINITY, f64::min), fold(f64::NEG_INFINITY, f64::max))
@@ -102,20 +109,20 @@ impl Points {
     }
 }
 
-/// The least-squares line R_b = β0 + s·E_b through embedders, with the textbook's errors.
+/// The least-squares line R_b = β0 + s·E_b through embedders, with textbook standard errors.
 ///
 /// With n embedders, x = E_b, S = Σ(x − x̄)² and σ² = Σ residual² / (n − 2): se(s) = √(σ²/S),
 /// se(β0) = √(σ²(1/n + x̄²/S)), cov(β0, s) = −x̄σ²/S, leverage h(x) = 1/n + (x − x̄)²/S, R² = 1 − Σ residual² / Σ(y − ȳ)²;
-/// intervals are value ± t(n − 2)·se. Source: Draper & Smith, *Applied Regression Analysis* (3rd ed. 1998), ch. 1–3. They
-/// assume that embedders are independent, with errors of one variance and none in E_b. Embedders of one family answer the
-/// same questions, so these errors are too small; [`JointBootstrap`](crate::JointBootstrap) has those to report.
+/// intervals are value ± t(n − 2)·se. Source: Draper & Smith, *Applied Regression Analysis* (3rd ed. 1998), ch. 1–3. This
+/// assumes independent embedders, with errors of one variance and none in E_b. Embedders of one family answer the
+/// same questions, so these errors are too small; report those of [`JointBootstrap`](crate::JointBootstrap).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Line {
     /// s.
     pub slope: f64,
     /// β0.
     pub intercept: f64,
-    /// R², in [0, 1]; none where all R_b are equal.
+    /// R², in [0, 1]; none if all R_b are equal.
     pub r_squared: Option<f64>,
     n: usize,
     mean: f64,
@@ -129,7 +136,7 @@ impl Line {
     /// The line through these points.
     ///
     /// # Errors
-    /// The regression's own, of which checked points cause none.
+    /// Those of the regression, which checked points never cause.
     pub fn fit(points: &Points) -> Result<Self> {
         let n = points.len();
         let (coefficients, intercept) = least_squares(points, |x| [x])?;
@@ -142,12 +149,12 @@ impl Line {
         Ok(Self { slope, intercept, r_squared, n, mean, squares, variance: residuals / (n - 2) as f64 })
     }
 
-    /// R_b where an embedder's E_b is this.
+    /// R_b on the line at this E_b.
     pub fn at(&self, embedder_bias: f64) -> f64 {
         self.intercept + self.slope * embedder_bias
     }
 
-    /// h: the weight that an embedder of this E_b has in its own prediction, from 1/n to 1.
+    /// h: the weight of an embedder with this E_b in its own prediction, from 1/n to 1.
     pub fn leverage(&self, embedder_bias: f64) -> f64 {
         1.0 / self.n as f64 + (embedder_bias - self.mean).powi(2) / self.squares
     }

@@ -4,19 +4,19 @@ use statrs::distribution::{ContinuousCDF, FisherSnedecor};
 use crate::line::{least_squares, total_squares};
 use crate::{Line, Points, Result};
 
-/// |E_b| or |R_b| above this is near the end of its range, where no line can go on.
+/// |E_b| or |R_b| above this is close to the end of its range, where the relation cannot stay linear.
 pub const SATURATION: f64 = 0.95;
 
-/// Whether a line is the right shape, and how far it hangs on single embedders.
+/// Whether a line fits, and how strongly it depends on single embedders.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Linearity {
     /// The line against a parabola; none with fewer than four embedders or three values of E_b.
     pub lack_of_fit: Option<LackOfFit>,
-    /// The greatest |s − s without one embedder|.
+    /// The largest |s − s without one embedder|.
     pub largest_change: f64,
-    /// Root mean square of R_b less its prediction by the line through all other embedders.
+    /// Root mean square of R_b minus its prediction by the line through all other embedders.
     pub prediction_error: f64,
-    /// The greatest leverage; twice or three times 2/n is much, 1 is a line that hangs on one embedder.
+    /// The largest leverage; two or three times 2/n is high, and at 1 the line depends on a single embedder.
     pub largest_leverage: f64,
     /// Embedders with |E_b| or |R_b| above [`SATURATION`].
     pub saturated: usize,
@@ -24,8 +24,8 @@ pub struct Linearity {
 
 /// F test of the line against a parabola.
 ///
-/// F = (Σr² of the line − Σr² of the parabola) / (Σr² of the parabola / (n − 3)), p from F(1, n − 3). A small p says that
-/// the line bends. Source: Draper & Smith, *Applied Regression Analysis* (3rd ed. 1998), §6.1, the extra sum of squares.
+/// F = (Σr² of the line − Σr² of the parabola) / (Σr² of the parabola / (n − 3)), p from F(1, n − 3). A small p indicates
+/// curvature. Source: Draper & Smith, *Applied Regression Analysis* (3rd ed. 1998), §6.1, the extra sum of squares.
 /// Assumes independent embedders, which members of one family are not: p tends to be too small.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LackOfFit {
@@ -42,13 +42,13 @@ impl Linearity {
     /// s − s₍ᵢ₎ = (x − x̄)·r / ((1 − h)·S). Source: Cook & Weisberg, *Residuals and Influence in Regression* (1982), §2.2.
     ///
     /// # Errors
-    /// The regression's own, of which checked points cause none.
+    /// Those of the regression, which checked points never cause.
     pub fn of(points: &Points, line: &Line) -> Result<Self> {
         let (mut change, mut squared, mut predicted, mut leverage) = (0.0_f64, 0.0, 0_usize, 0.0_f64);
         for (x, y) in points.pairs() {
             let h = line.leverage(x);
             leverage = leverage.max(h);
-            // Without an embedder of leverage 1 the others have one E_b, and no line.
+            // Without an embedder of leverage 1 all others have the same E_b, and no line.
             if 1.0 - h > 1e-9 {
                 let residual = (y - line.at(x)) / (1.0 - h);
                 change = change.max(((x - line.mean()) * residual / line.squares()).abs());
@@ -76,7 +76,7 @@ impl LackOfFit {
         if n < 4 || values.len() < 3 {
             return Ok(None);
         }
-        // Around the mean, where E_b and its square are least alike.
+        // Centred on the mean, where E_b and its square are least correlated.
         let terms = |x: f64| [x - line.mean(), (x - line.mean()).powi(2)];
         let ([slope, curvature], intercept) = least_squares(points, terms)?;
         let parabola = |x: f64| {
@@ -86,7 +86,7 @@ impl LackOfFit {
         let squares =
             |model: &dyn Fn(f64) -> f64| points.pairs().map(|(x, y)| (y - model(x)).powi(2)).sum::<f64>();
         let (straight, bent) = (squares(&|x| line.at(x)), squares(&parabola));
-        // Points that are on a line but for rounding do not bend.
+        // Points on a line up to rounding show no curvature.
         if straight <= 1e-18 * total_squares(points).max(1.0) {
             return Ok(Some(Self { curvature, f: 0.0, p: 1.0 }));
         }

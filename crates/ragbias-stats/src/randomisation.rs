@@ -3,9 +3,9 @@ use rand_chacha::ChaCha8Rng;
 
 /// The paired randomisation test: whether two embedders differ on the same questions by more than chance.
 ///
-/// If they do not, each question's difference is as likely to have the other sign. A draw flips every sign with
-/// probability ½; the two-sided p value is (1 + #{draws with |mean| ≥ |observed mean|}) / (1 + draws), which never is 0.
-/// Assumes that questions are independent of each other, and nothing on how differences are distributed. Source:
+/// If they do not, each question's difference is equally likely to have the opposite sign. A draw flips every sign with
+/// probability ½; the two-sided p value is (1 + #{draws with |mean| ≥ |observed mean|}) / (1 + draws), which is never 0.
+/// Assumes that questions are independent, and nothing about the distribution of differences. Source:
 /// Smucker, Allan & Carterette, *A comparison of statistical significance tests for information retrieval evaluation*,
 /// CIKM 2007, <https://doi.org/10.1145/1321440.1321528>; the 1 + …: Phipson & Smyth, *Permutation p-values should never
 /// be zero*, Stat. Appl. Genet. Mol. Biol. 9 (2010), <https://doi.org/10.2202/1544-6115.1585>.
@@ -39,9 +39,9 @@ impl PairedRandomisation {
         Self { draws: draws.max(100), seed }
     }
 
-    /// The two-sided p value of these differences, one per question, finite; in (0, 1], and 1 where there are none.
+    /// The two-sided p value of these differences, one per question, finite; in (0, 1], and 1 if there are none.
     pub fn p_value(&self, differences: &[f64]) -> f64 {
-        // Sums of the same differences in another order of signs may round differently.
+        // Sums of the same differences in another order may round differently.
         let rounding = 1e-12 * differences.iter().map(|difference| difference.abs()).sum::<f64>();
         let observed = differences.iter().sum::<f64>().abs() - rounding;
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn more_questions_than_signs_of_one_word_are_all_flipped() {
-        // One in 2¹⁰⁰ draws comes near: none of ours.
+        // One in 2¹⁰⁰ draws comes close: none of ours.
         let certain = PairedRandomisation::new(1000, 5).p_value(&[0.1; 100]);
         assert_eq!(certain, 1.0 / 1001.0);
     }

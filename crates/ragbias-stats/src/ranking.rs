@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
-/// One question's documents in the order of trec_eval, next to what is judged relevant.
+/// One question's documents in the order of trec_eval, with their relevance grades.
 ///
-/// Documents are ordered by score, and of equal scores by id, the greater one first; a document that is not judged, or
+/// Documents are ordered by score, and by id among equal scores, the greater one first. A document that is not judged, or
 /// judged with a grade of 0 or below, is not relevant; a relevant document that was not retrieved still counts as one
-/// to be found. Where nothing is relevant, every metric is 0, as in trec_eval.
+/// to be found. If nothing is relevant, every metric is 0, as in trec_eval.
 /// Source: trec_eval 9, <https://github.com/usnistgov/trec_eval>.
 ///
 /// ```
@@ -50,13 +50,13 @@ impl JudgedRanking {
         ratio(dcg(&self.gains), dcg(&self.ideal))
     }
 
-    /// Share of the relevant documents that are among the first `depth`, in [0, 1].
+    /// Share of the relevant documents among the first `depth`, in [0, 1].
     pub fn recall(&self, depth: usize) -> f64 {
         let found = self.gains.iter().take(depth).filter(|&&gain| gain > 0).count();
         ratio(found as f64, self.ideal.len() as f64)
     }
 
-    /// 1 / rank of the first relevant document, or 0 where none is among the first `depth`.
+    /// 1 / rank of the first relevant document, or 0 if none is among the first `depth`.
     pub fn reciprocal_rank(&self, depth: usize) -> f64 {
         let first = self.gains.iter().take(depth).position(|&gain| gain > 0);
         first.map_or(0.0, |position| 1.0 / (position + 1) as f64)
@@ -65,7 +65,7 @@ impl JudgedRanking {
     /// Average precision over the first `depth` documents, in [0, 1]; its mean over questions is MAP.
     ///
     /// Σ (relevant among the first i) / i over the ranks i of relevant documents, divided by the number of relevant
-    /// documents, retrieved or not. A run of TREC holds 1000 documents per question; MAP is customarily taken at that
+    /// documents, retrieved or not. A TREC run holds 1000 documents per question; MAP is usually computed at that
     /// depth.
     pub fn average_precision(&self, depth: usize) -> f64 {
         let ranks = (1_usize..).zip(self.gains.iter().take(depth)).filter(|(_, gain)| **gain > 0);

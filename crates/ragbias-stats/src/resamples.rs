@@ -4,7 +4,7 @@ use crate::draws::{Distribution, Draws, Units};
 use crate::line::{Covariance, Line};
 use crate::{Error, Result};
 
-/// s, β0, ε and R² of a line; R² is 0 where all R_b are equal.
+/// s, β0, ε and R² of a line; R² is 0 if all R_b are equal.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Coefficients {
     pub(crate) slope: f64,
@@ -13,7 +13,7 @@ pub(crate) struct Coefficients {
     pub(crate) r_squared: f64,
 }
 
-/// One draw: topics and embedders resampled, topics alone, embedders alone.
+/// One draw: topics and embedders resampled, only topics, only embedders.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Draw {
     pub(crate) both: Coefficients,
@@ -46,7 +46,7 @@ impl Resamples {
         if 2 * received < draws { Err(Error::NoLine { draws, received }) } else { Ok(self) }
     }
 
-    /// How a statistic is distributed over the draws, around its estimate.
+    /// The distribution of a statistic over the draws, around its estimate.
     pub(crate) fn distribution(
         &self,
         estimate: f64,
@@ -62,7 +62,7 @@ impl Resamples {
         Distribution::new(draws, self.units)
     }
 
-    /// Of β0 and s around the line, at the width of their intervals.
+    /// Covariance of β0 and s, scaled to the width of their intervals.
     pub(crate) fn covariance(&self, line: &Line, slope: f64, intercept: f64) -> Covariance {
         let (mut n, mut sums) = (0.0, [0.0; 3]);
         for draw in self.draws.iter().flatten() {

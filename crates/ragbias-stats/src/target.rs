@@ -3,16 +3,16 @@ use serde::{Deserialize, Serialize};
 use crate::Estimate;
 use crate::line::Covariance;
 
-/// E_b* = −β0/s: the E_b at which the line says R_b = 0.
+/// E_b* = −β0/s: the E_b at which the line gives R_b = 0.
 ///
 /// The interval is Fieller's: all x at which β0 + s·x is within k standard errors of 0,
-/// (β0 + s·x)² ≤ k²·(var β0 + 2x·cov + x²·var s). It is an interval only where s is at least k standard errors from 0; else
-/// it holds every x but some, or every x. Source: Fieller, *Some problems in interval estimation*, J. R. Stat. Soc. B 16
-/// (1954) 175–185, <https://doi.org/10.1111/j.2517-6161.1954.tb00159.x>. Assumes that β0 and s are about normal, and the
-/// line to hold at E_b*.
+/// (β0 + s·x)² ≤ k²·(var β0 + 2x·cov + x²·var s). It is an interval only if s is at least k standard errors from 0; otherwise
+/// it is the complement of an interval, or every x. Source: Fieller, *Some problems in interval estimation*, J. R. Stat. Soc. B 16
+/// (1954) 175–185, <https://doi.org/10.1111/j.2517-6161.1954.tb00159.x>. Assumes that β0 and s are approximately normal, and that
+/// the line holds at E_b*.
 ///
-/// Only `ok` promises all three numbers. Those of other targets are there where they say something: never where the target
-/// is unbounded, and outside [−1, 1], where no E_b can be, they are left out.
+/// Only `ok` guarantees all three numbers. Other targets have those that are meaningful: none if the target
+/// is unbounded, and only those within [−1, 1], the range of E_b, otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// E_b*.
@@ -21,26 +21,26 @@ pub struct Target {
     pub low: Option<f64>,
     /// Upper end of its 95% interval.
     pub high: Option<f64>,
-    /// What the numbers are worth.
+    /// How far the numbers can be trusted.
     pub status: TargetStatus,
 }
 
-/// What the numbers of a target are worth.
+/// How far the numbers of a target can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TargetStatus {
-    /// E_b* lies between embedders that were measured. Its interval may reach beyond them.
+    /// E_b* lies between measured embedders. Its interval may extend beyond them.
     #[serde(rename = "ok")]
     Ok,
     /// No embedder of the family has an E_b as low, or as high: the line would have to hold where nothing was measured.
     #[serde(rename = "outside the family")]
     OutsideTheFamily,
-    /// The interval of s holds 0, or Fieller's set is no interval: any E_b may be the target.
+    /// The interval of s contains 0, or Fieller's set is not an interval: any E_b may be the target.
     #[serde(rename = "unbounded")]
     Unbounded,
 }
 
 impl Target {
-    /// The target of a line with these coefficients; `critical` is k, `range` the least and the greatest E_b measured.
+    /// The target of a line with these coefficients; `critical` is k, `range` the smallest and the largest measured E_b.
     pub fn new(
         sensitivity: Estimate,
         intercept: f64,
@@ -69,13 +69,13 @@ impl Target {
     }
 }
 
-/// The ends of Fieller's set for −β0/s, where it is an interval.
+/// The ends of Fieller's set for −β0/s, if it is an interval.
 fn fieller(slope: f64, intercept: f64, covariance: Covariance, critical: f64) -> Option<(f64, f64)> {
     let k2 = critical * critical;
     let a = slope * slope - k2 * covariance.slope;
     let b = intercept * slope - k2 * covariance.between;
     let c = intercept * intercept - k2 * covariance.intercept;
-    // Of a·x² + 2b·x + c ≤ 0; where a > 0, −β0/s is in it, so that b² ≥ a·c but for rounding.
+    // Roots of a·x² + 2b·x + c ≤ 0; if a > 0, −β0/s is in the set, so that b² ≥ a·c up to rounding.
     let root = (b * b - a * c).max(0.0).sqrt();
     (a > 0.0).then(|| ((-b - root) / a, (-b + root) / a))
 }
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn the_set_holds_what_the_test_of_each_value_does_not_refuse() {
-        // An independent way: try every x.
+        // Independent check: try every x.
         let accepted = |x: f64| {
             let variance = COVARIANCE.intercept + 2.0 * x * COVARIANCE.between + x * x * COVARIANCE.slope;
             (0.1 + 0.4 * x).abs() <= 1.96 * variance.sqrt()
@@ -122,7 +122,7 @@ mod tests {
         let mut weak = estimate(0.05);
         let all_empty = Target { value: None, low: None, high: None, status: TargetStatus::Unbounded };
         assert_eq!(Target::new(weak, 0.1, COVARIANCE, 1.96, (-0.8, 0.8)), all_empty);
-        // Either reason is enough: here Fieller's set alone is none.
+        // Either reason suffices: here only Fieller's set is no interval.
         weak.low = 0.01;
         assert_eq!(Target::new(weak, 0.1, COVARIANCE, 1.96, (-0.8, 0.8)), all_empty);
         assert_eq!(serde_json::to_string(&all_empty.status).unwrap(), "\"unbounded\"");

@@ -1,9 +1,9 @@
-//! Fits against statsmodels, scipy and numpy (`scripts/reference/fit.py`), and their intervals against what they promise.
+//! Fits compared with statsmodels, scipy and numpy (`scripts/reference/fit.py`), and the coverage of their intervals.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
 use ragbias_core::Lean;
 use ragbias_stats::{
-    BiasConflict, ErrorCovariance, ErrorsInVariables, Estimate, JointBootstrap, Line, Linearity, Points,
+    ConflictFit, ErrorCovariance, ErrorsInVariables, Estimate, JointBootstrap, Line, Linearity, Points,
     QuestionOutcome, Resampled, SensitivityDifference, TargetStatus, TopicCounts,
 };
 use rand::{Rng, RngExt, SeedableRng};
@@ -103,7 +103,7 @@ fn joint_intervals_are_those_of_an_independent_bootstrap() {
                 (estimate.value - expected[0]).abs() < 1e-9,
                 "{name}: {estimate:?}, expected {expected:?}"
             );
-            // Of a quantile near 1% by 40,000 draws, the Monte Carlo error is near 1% of the width.
+            // With 40,000 draws, the Monte Carlo error of a quantile near 1% is about 1% of the width.
             let tolerance = 0.03 * (expected[2] - expected[1]);
             assert!(
                 (estimate.low - expected[1]).abs() < tolerance,
@@ -118,7 +118,7 @@ fn joint_intervals_are_those_of_an_independent_bootstrap() {
 }
 
 /// E_b, R_b and their line, with which an interval is mirrored.
-fn mirrored(fit: &BiasConflict, swapped: &BiasConflict) -> bool {
+fn mirrored(fit: &ConflictFit, swapped: &ConflictFit) -> bool {
     let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
     let same =
         |a: Estimate, b: Estimate| close(a.value, b.value) && close(a.low, b.low) && close(a.high, b.high);
@@ -166,7 +166,7 @@ fn the_same_seed_gives_the_same_fit_and_the_order_of_outcomes_is_irrelevant() {
     rows.reverse();
     assert_eq!(JointBootstrap::new(500, 9).fit(&Row::count(&rows)).unwrap(), first);
     assert_ne!(JointBootstrap::new(500, 8).fit(&Row::count(&rows)).unwrap(), first);
-    // Without resampling them, what embedders differ in is no uncertainty.
+    // If embedders are not resampled, their differences add no uncertainty.
     let kept = JointBootstrap::new(500, 9).keeping_embedders().fit(&Row::count(&rows)).unwrap();
     assert_eq!((kept.interval, kept.sensitivity.value), (Resampled::Topics, first.sensitivity.value));
     assert!(kept.sensitivity.high - kept.sensitivity.low < first.sensitivity.high - first.sensitivity.low);
@@ -176,7 +176,7 @@ fn the_same_seed_gives_the_same_fit_and_the_order_of_outcomes_is_irrelevant() {
 fn llms_that_answered_the_same_questions_are_compared_draw_by_draw() {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let rows = Simulation { embedders: 12, topics: 40, questions: 2 }.rows(&mut rng);
-    // The other LLM answers like the first, but for one question in five, where it follows the document.
+    // The second LLM answers like the first, except on one question in five, where it follows the document.
     let other = rows.iter().enumerate().map(|(i, row)| {
         let answer = if i / 12 % 5 == 0 { row.document } else { row.answer };
         Row { answer, ..row.clone() }
@@ -186,7 +186,7 @@ fn llms_that_answered_the_same_questions_are_compared_draw_by_draw() {
     let second = bootstrap.fit(&Row::count(&other.collect::<Vec<_>>())).unwrap();
     let compared = SensitivityDifference::between(&second, &first).unwrap();
     assert!((compared.difference.value - (second.sensitivity.value - first.sensitivity.value)).abs() < 1e-12);
-    // Either interval alone is wider than that of the difference, and they overlap.
+    // Each interval alone is wider than that of the difference, and they overlap.
     assert!(second.sensitivity.low < first.sensitivity.high, "{second:?}");
     assert!(compared.difference.low > 0.0 && compared.p < 0.05, "{compared:?}");
     let same = SensitivityDifference::between(&first, &first).unwrap();
@@ -221,7 +221,7 @@ struct Simulation {
     questions: usize,
 }
 
-/// An outcome that owns its names.
+/// An outcome with owned names.
 #[derive(Clone)]
 struct Row {
     embedder: usize,
@@ -251,12 +251,12 @@ impl Simulation {
 
     /// Outcomes of a drawn family on drawn topics.
     ///
-    /// An embedder is a dial from −1.5 to 1.5; a question's document leans to the positive pole where dial + topic +
+    /// An embedder is a number from −1.5 to 1.5; a question's document leans to the positive pole if embedder + topic +
     /// embedder on this topic + question + noise > 0, so that questions of a topic agree. The LLM follows the document with
     /// a probability that differs by topic and is s on average, independent of how the topic's documents lean; otherwise it
-    /// answers as it does without context, which differs by topic too. Hence E\[R_b | E_b\] = s·E_b + (1 − s)·L_b over the
-    /// population of topics, for every embedder; each embedder departs from this line by a number of its own, with which
-    /// answers are flipped towards one pole.
+    /// answers as it does without context, which also differs by topic. Hence E\[R_b | E_b\] = s·E_b + (1 − s)·L_b over the
+    /// population of topics, for every embedder; each embedder departs from this line by its own amount, the share of
+    /// answers that are flipped towards one pole.
     fn rows(&self, rng: &mut ChaCha8Rng) -> Vec<Row> {
         let dials: Vec<f64> = (0..self.embedders).map(|_| rng.random_range(-1.5..1.5)).collect();
         let departures: Vec<f64> = (0..self.embedders).map(|_| 0.05 * gauss(rng)).collect();
@@ -286,8 +286,8 @@ impl Simulation {
         outcomes
     }
 
-    /// The line of the population: s, β0, L_b. Of the answers, E|N(0, 0.05)| are flipped and follow nothing, as often
-    /// towards one pole as towards the other.
+    /// The line of the population: s, β0, L_b. E|N(0, 0.05)| of the answers are flipped and follow nothing, equally often
+    /// towards either pole.
     fn truth() -> (f64, f64, f64) {
         let steps = (-8000..=8000).map(|i| f64::from(i) * 1e-3);
         let density = |z: f64| (-z * z / 2.0).exp() / std::f64::consts::TAU.sqrt();
@@ -301,7 +301,7 @@ fn lean(positive: bool) -> Lean {
     if positive { Lean::Positive } else { Lean::Negative }
 }
 
-/// A standard normal number, by Box and Muller.
+/// A standard normal number (Box–Muller).
 fn gauss(rng: &mut impl Rng) -> f64 {
     let (radius, angle): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
     (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
@@ -323,7 +323,7 @@ fn intervals_cover_the_line_of_the_population_in_93_to_97_percent_of_simulations
         for seed in 0..SIMULATIONS {
             let fit =
                 JointBootstrap::new(1000, seed.into()).fit(&Row::count(&simulation.rows(&mut rng))).unwrap();
-            // An unbounded target promises nothing, and holds every value.
+            // An unbounded target covers every value.
             let target = fit.target.low.zip(fit.target.high);
             let hits = [
                 fit.sensitivity.covers(s),
@@ -344,7 +344,7 @@ fn intervals_cover_the_line_of_the_population_in_93_to_97_percent_of_simulations
             "{embedders} embedders, {topics} topics of {questions}: s, β0, ε, E_b* covered in {covered:?}% (s by plain \
              errors in {by_ols}%); s is {s:.4}, estimated {mean:.4}, corrected {corrected:.4}"
         );
-        // Six topics are too few for what a bootstrap promises; this is how much.
+        // Six topics are too few for nominal coverage; this is the shortfall.
         let least = if topics < 20 { 92.0 } else { 93.0 };
         assert!(covered[..3].iter().all(|covered| (least..=97.0).contains(covered)), "{covered:?}");
         assert!(covered[3] >= least, "{covered:?}");

@@ -1,6 +1,6 @@
-//! Training from shared hidden states: what an epoch of one step costs, for a head and for the top MLP.
+//! Training from shared hidden states: the cost of an epoch of one step, for a head and for the top MLP.
 //!
-//! `cargo bench --bench step`; MiniLM is pulled where it is not there yet.
+//! `cargo bench --bench step`; MiniLM is downloaded if missing.
 
 use std::error::Error;
 
@@ -10,7 +10,7 @@ use ragbias_embed::TextEmbedderConfig;
 use ragbias_models::{ModelKind, ModelStore};
 use ragbias_tune::{Base, Example, Scope, Texts, TrainConfig, Training};
 
-/// Questions of a batch, and documents of each pole that a question has.
+/// Questions of a batch, and documents of each pole per question.
 const QUESTIONS: usize = 8;
 const EACH: usize = 10;
 
@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let all =
             questions.chain(corpus.documents().iter().map(|document| (Role::Document, document.full_text())));
         let texts = Texts::prepare(&base, scope, all, cache.path(), &Silent)?;
-        let config = TrainConfig { batch: QUESTIONS, ..TrainConfig::new(scope, 3e-5, 1) };
+        let config = TrainConfig::new(scope, 3e-5, 1).batch(QUESTIONS);
         let training = Training {
             base: &base,
             config: &config,

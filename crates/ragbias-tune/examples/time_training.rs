@@ -1,5 +1,5 @@
-//! Steps per second of training on the batch in a JSON file, and documents per second that the trained encoder embeds
-//! anew; `benches/peers/training.py` runs it beside PyTorch.
+//! Training steps per second on the batch in a JSON file, and documents per second embedded by the trained
+//! encoder; `benches/peers/training.py` runs it, and compares it with PyTorch.
 //!
 //! ```text
 //! cargo run --release -p ragbias-tune --example time_training -- BATCH.json SCOPE cached|uncached STEPS [cuda [bf16]]
@@ -16,7 +16,7 @@ use ragbias_models::{ModelKind, ModelStore};
 use ragbias_tune::{Base, Example, Scope, Texts, TrainConfig, Trained, Training, Tuned};
 use serde::Deserialize;
 
-/// Questions, documents, and for each question the positions of its d⁺ and d⁻.
+/// Questions, documents, and for each question the indices of its d⁺ and d⁻.
 #[derive(Deserialize)]
 struct Batch {
     questions: Vec<String>,
@@ -55,11 +55,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let questions = batch.questions.iter().map(|text| (Role::Question, text.clone()));
     let all = questions.chain(batch.documents.iter().map(|text| (Role::Document, text.clone())));
-    // Texts prepared for a scope that shares nothing start from their tokens.
+    // Texts prepared for a scope without shared states start from their tokens.
     let prepared = if cached == "cached" { scope } else { Scope::Full };
     let texts = Arc::new(Texts::prepare(&base, prepared, all, folder.path(), &Silent)?);
     let train = |epochs: usize| -> Result<(Trained, f64), Box<dyn Error>> {
-        let config = TrainConfig { batch: examples.len(), ..TrainConfig::new(scope, 3e-5, epochs) };
+        let config = TrainConfig::new(scope, 3e-5, epochs).batch(examples.len());
         let training = Training {
             base: &base,
             config: &config,
@@ -73,8 +73,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let trained = training.run(None, &Silent)?;
         Ok((trained, begun.elapsed().as_secs_f64()))
     };
-    // The first training meets cold weights and fresh memory. What one costs beside its steps is in both of the others, and falls
-    // out of their difference.
+    // The first training is a warm-up. The fixed cost of a training is contained in both of the others, and cancels
+    // in their difference.
     train(1)?;
     let (_, one) = train(1)?;
     let (trained, all) = train(steps + 1)?;

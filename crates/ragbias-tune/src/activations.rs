@@ -1,4 +1,4 @@
-//! Hidden states that every member of a family shares, computed once a text.
+//! Hidden states shared by all members of a family, computed once per text.
 
 use std::io::{Read, Seek, Write};
 use std::path::Path;
@@ -15,13 +15,13 @@ use crate::{Error, Result};
 /// Where the shared part of the encoder ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// Within it: `(tokens, hidden)` of each text.
+    /// At a boundary: `(tokens, hidden)` for each text.
     Under(Under),
-    /// After pooling: `(1, hidden)` of each text.
+    /// After pooling: `(1, hidden)` for each text.
     Pooled,
 }
 
-/// States at a cut, as f16 in a mapped file: the rows of all texts, one after the other.
+/// States at a boundary, as f16 in a memory-mapped file: the rows of all texts, one after the other.
 pub(crate) struct Activations {
     pub(crate) cut: Cut,
     map: MappedFile,
@@ -34,11 +34,11 @@ pub(crate) struct Activations {
 const MAGIC: [u8; 8] = *b"RBACT\0\0\x02";
 const HEADER: usize = 24;
 
-/// Bytes at the end of a file: blake3 of all before them.
+/// Bytes at the end of a file: blake3 of everything before.
 const CHECKSUM: usize = 32;
 
 impl Activations {
-    /// The states of these texts, from a file in `folder` where they were computed before.
+    /// The states of these texts, from a file in `folder` if they were computed before.
     pub(crate) fn of(
         base: &Base,
         texts: &[(Role, String)],
@@ -54,7 +54,7 @@ impl Activations {
         let path = folder.join(format!("{}.f16", id.finish().short()));
         tidy(folder);
         let open = || Self::open(&path, texts.len(), base.shape().hidden_size, cut);
-        // One that is damaged, or of an earlier version, is computed again as one that is missing.
+        // A damaged or outdated file is computed again, like a missing one.
         if let Ok(kept) = open() {
             return Ok(kept);
         }
@@ -82,7 +82,7 @@ impl Activations {
                 (start - count, count)
             })
             .collect();
-        // Of what is pooled, one row each; a text has at least one token.
+        // Pooled states have one row each; a text has at least one token.
         if rows.iter().any(|&(_, count)| count == 0 || (cut == Cut::Pooled && count != 1)) {
             return Err(damaged());
         }
@@ -96,7 +96,7 @@ impl Activations {
         Ok(Self { cut, map, rows, hidden })
     }
 
-    /// States of some texts, `(rows, hidden)`, row by row, and the rows of each.
+    /// States of some texts, `(rows, hidden)`, row-major, and the number of rows of each.
     pub(crate) fn gather(&self, texts: &[usize]) -> (Vec<f32>, Vec<usize>) {
         let data = HEADER + 4 * self.rows.len();
         let lengths: Vec<usize> = texts.iter().map(|&text| self.rows[text].1).collect();
@@ -107,7 +107,7 @@ impl Activations {
             let from = data + start * self.hidden * 2;
             let (rows, after) = rest.split_at_mut(count * self.hidden);
             let bytes = &self.map[from..from + rows.len() * 2];
-            // By a buffer of the size of a vector register or two: the file's halves need not be aligned.
+            // Through a buffer of one or two vector registers, as the file's f16 values need not be aligned.
             for (values, bytes) in rows.chunks_mut(32).zip(bytes.chunks(64)) {
                 let mut halves = [f16::ZERO; 32];
                 for (half, b) in halves.iter_mut().zip(bytes.chunks_exact(2)) {
@@ -121,7 +121,7 @@ impl Activations {
     }
 }
 
-/// Texts of one pass.
+/// Number of texts in one pass.
 const BATCH: usize = 128;
 
 fn compute(

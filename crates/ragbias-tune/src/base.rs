@@ -8,13 +8,13 @@ use ragbias_embed::{
 
 use crate::{Error, Result};
 
-/// The embedder that a family starts from.
+/// The base embedder of a family.
 #[derive(Debug, Clone)]
 pub struct Base {
     folder: PathBuf,
     pub(crate) embedder: TextEmbedder,
     pub(crate) parameters: Parameters,
-    /// Where its weights are, and its members are trained.
+    /// The device of its weights, on which members are trained.
     pub(crate) device: Device,
 }
 
@@ -22,8 +22,8 @@ impl Base {
     /// Loads a checkpoint folder.
     ///
     /// # Errors
-    /// Whatever is missing, malformed or of another architecture, with its file; what a member could not keep, or the loss
-    /// does not speak of ([`Error::Base`]).
+    /// Anything missing, malformed or of another architecture, with its file; modules that a member could not have, or that the
+    /// loss does not support ([`Error::Base`]).
     pub fn load(folder: &Path, settings: &TextEmbedderConfig) -> Result<Self> {
         let (embedder, parameters) = TextEmbedder::load_with_parameters(folder, settings)?;
         if let Some((what, expected)) = untrainable(embedder.config()) {
@@ -38,7 +38,7 @@ impl Base {
         &self.folder
     }
 
-    /// The embedder as it is.
+    /// The unchanged embedder.
     pub fn embedder(&self) -> &TextEmbedder {
         &self.embedder
     }
@@ -48,7 +48,7 @@ impl Base {
         self.embedder.id()
     }
 
-    /// How many layers its encoder has.
+    /// Number of layers of its encoder.
     pub fn layers(&self) -> usize {
         self.shape().num_hidden_layers
     }
@@ -58,7 +58,7 @@ impl Base {
     }
 }
 
-/// What of a base training would not go through: it, and what it would.
+/// A property of the base that training does not support, and what it supports.
 fn untrainable(config: &CheckpointConfig) -> Option<(String, &'static str)> {
     let modes: Vec<&str> = config.pooling.modes().iter().map(|mode| mode.name()).collect();
     if !matches!(config.pooling.single(), Some(PoolingMode::Mean | PoolingMode::Cls)) {

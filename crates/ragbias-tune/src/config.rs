@@ -1,4 +1,4 @@
-//! What is trained, and how.
+//! Settings of a training.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// Which parameters are trained; all others stay as they are.
+/// Which parameters are trained; all others are frozen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Scope {
@@ -18,9 +18,9 @@ pub enum Scope {
     MlpTop(usize),
     /// The top N layers, attention included.
     LayersTop(usize),
-    /// Low-rank additions to query and value maps of all layers, merged into them when saved.
+    /// Low-rank adapters on the query and value projections of all layers, merged into them when saved.
     Lora,
-    /// A linear map of the pooled vector that starts at the identity.
+    /// A linear map of the pooled vector, initialised to the identity.
     Head,
 }
 
@@ -88,52 +88,53 @@ impl From<Scope> for String {
     }
 }
 
-/// How an embedder is trained.
+/// Settings of a training.
 ///
 /// Loss of a question q with documents d⁺ that lean to the pole and d⁻ that do not, averaged over a batch:
 /// −log( Σe^{τ·cos(q,d⁺)} / (Σe^{τ·cos(q,d⁺)} + Σe^{τ·cos(q,d⁻)}) ), τ = `scale`. Source: Kim, Springer, Raghunathan, Sap,
 /// *Mitigating Bias in RAG: Controlling the Embedder*, Findings of ACL 2025. The optimiser is AdamW (Loshchilov & Hutter,
 /// 2019, <https://arxiv.org/abs/1711.05101>), β = (0.9, 0.999), ε = 1e-8, with a linear warm-up and a linear decay to 0
-/// over all steps; weight decay spares biases and LayerNorms.
+/// over all steps; weight decay does not apply to biases and LayerNorms.
 ///
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
 /// | `scope` | | which parameters are trained | `full`, `mlp-top-N`, `layers-top-N`, `lora`, `head` |
-/// | `learning_rate` | | peak step size | above 0 |
+/// | `learning_rate` | | peak learning rate | above 0 |
 /// | `epochs` | | passes over all questions | 1 to 10,000 |
-/// | `batch` | 8 | questions of one step | 1 to 4,096 |
-/// | `accumulate` | 1 | parts that a batch is computed in, for less memory | 1 to `batch` |
-/// | `warmup` | 10 | steps until the peak | 0 to 1,000,000,000 |
-/// | `weight_decay` | 0.01 | pull towards 0 | ≥ 0 |
-/// | `clip` | 1.0 | longest gradient | above 0 |
+/// | `batch` | 8 | questions per step | 1 to 4,096 |
+/// | `accumulate` | 1 | parts in which a batch is computed, to save memory | 1 to `batch` |
+/// | `warmup` | 10 | steps until the peak learning rate | 0 to 1,000,000,000 |
+/// | `weight_decay` | 0.01 | weight decay | ≥ 0 |
+/// | `clip` | 1.0 | maximum norm of the gradient | above 0 |
 /// | `scale` | 50 | τ | above 0 |
-/// | `sam` | 0 | radius ρ of sharpness-aware minimisation (Foret et al., 2021, <https://arxiv.org/abs/2010.01412>); 0 for none | ≥ 0 |
+/// | `sam` | 0 | radius ρ of sharpness-aware minimisation (Foret et al., 2021, <https://arxiv.org/abs/2010.01412>); 0: none | ≥ 0 |
 /// | `anchor` | 0 | weight of 1 − cos between new and old vectors of unrelated texts | ≥ 0 |
 /// | `patience` | none | epochs without a better validation loss after which training stops | 1 to 10,000 |
-/// | `lora_rank`, `lora_alpha` | 8, 16 | shape and scale of `lora` | 1 to 1,024, above 0 |
-/// | `seed` | 0 | order of questions, first values of `lora` | any |
+/// | `lora_rank`, `lora_alpha` | 8, 16 | rank and scale of `lora` | 1 to 1,024, above 0 |
+/// | `seed` | 0 | order of questions, initial values of `lora` | any |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct TrainConfig {
     /// Which parameters are trained.
     pub scope: Scope,
-    /// Peak step size.
+    /// Peak learning rate.
     pub learning_rate: f64,
     /// Passes over all questions.
     pub epochs: usize,
-    /// Questions of one step.
+    /// Questions per step.
     #[serde(default = "defaults::batch")]
     pub batch: usize,
-    /// Parts that a batch is computed in.
+    /// Parts in which a batch is computed.
     #[serde(default = "defaults::one")]
     pub accumulate: usize,
-    /// Steps until the peak.
+    /// Steps until the peak learning rate.
     #[serde(default = "defaults::warmup")]
     pub warmup: usize,
-    /// Pull towards 0.
+    /// Weight decay.
     #[serde(default = "defaults::weight_decay")]
     pub weight_decay: f64,
-    /// Longest gradient.
+    /// Maximum norm of the gradient.
     #[serde(default = "defaults::clip")]
     pub clip: f64,
     /// τ.
@@ -145,19 +146,34 @@ pub struct TrainConfig {
     /// Weight of the anchor term.
     #[serde(default)]
     pub anchor: f64,
-    /// Epochs without a better validation loss.
+    /// Epochs without a better validation loss after which training stops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
     /// Rank of `lora`.
     #[serde(default = "defaults::lora_rank")]
     pub lora_rank: usize,
-    /// Scale of `lora`: additions are multiplied by alpha / rank.
+    /// Scale of `lora`: its product is multiplied by alpha / rank.
     #[serde(default = "defaults::lora_alpha")]
     pub lora_alpha: f64,
-    /// Order of questions, first values of `lora`.
+    /// Order of questions, initial values of `lora`.
     #[serde(default)]
     pub seed: u64,
 }
+
+ragbias_core::setters!(TrainConfig {
+    batch: usize,
+    accumulate: usize,
+    warmup: usize,
+    weight_decay: f64,
+    clip: f64,
+    scale: f64,
+    sam: f64,
+    anchor: f64,
+    patience: Option<usize>,
+    lora_rank: usize,
+    lora_alpha: f64,
+    seed: u64,
+});
 
 mod defaults {
     pub(super) fn batch() -> usize {
@@ -208,10 +224,10 @@ impl TrainConfig {
         }
     }
 
-    /// Checks every range for an encoder of this many layers.
+    /// Checks the range of every setting for an encoder with this many layers.
     ///
     /// # Errors
-    /// [`Error::Setting`] for the first value outside its own.
+    /// [`Error::Setting`] for the first value outside its range.
     pub fn check(&self, layers: usize) -> Result<()> {
         self.scope.check(layers)?;
         let positive = [

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong between a question set and a tuned embedder.
+/// An error of mining or training.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -12,7 +12,7 @@ pub enum Error {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// An operation on tensors failed.
-    #[error("training failed: {0}")]
+    #[error("training failed")]
     Candle(#[from] candle_core::Error),
     /// The encoder failed.
     #[error(transparent)]
@@ -30,7 +30,7 @@ pub enum Error {
         /// The value.
         received: String,
     },
-    /// A base of which a member could not keep something, or that training does not go through.
+    /// A base with a module that a member could not have, or that training does not support.
     #[error(
         "{}: the base has {what}, expected {expected}\nhint: such an embedder can be measured, not tuned",
         folder.display()
@@ -38,12 +38,12 @@ pub enum Error {
     Base {
         /// The base.
         folder: PathBuf,
-        /// What it has.
+        /// Its unsupported property.
         what: String,
-        /// What a base may have.
+        /// The supported values.
         expected: &'static str,
     },
-    /// No question has anything to learn from.
+    /// No question has training examples.
     #[error(
         "none of the {questions} questions has both a document that leans to `{towards}` and one that does not among \
          its mined documents\nhint: are the poles the right way round, and does the corpus hold documents of both?"
@@ -51,10 +51,10 @@ pub enum Error {
     NoExamples {
         /// Questions that were mined.
         questions: usize,
-        /// The pole that was asked for.
+        /// The requested pole.
         towards: String,
     },
-    /// The state of a member that another training wrote.
+    /// A state file of another training.
     #[error(
         "{}: {reason}\nhint: delete the file to train this member from its beginning", path.display()
     )]

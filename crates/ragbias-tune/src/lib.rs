@@ -1,11 +1,11 @@
-//! A family of differently biased embedders from one base.
+//! Tunes families of differently biased embedders from one base.
 //!
-//! [`mine()`] takes the documents near each question and near the question behind each pole's instruction, and sorts them by a
-//! scorer's verdict; [`examples`] turns that into what draws questions [towards](Towards) a pole. A [`Training`] changes the
-//! parameters of a [`Scope`] (everything, the MLPs of the top layers, a linear head, …) by a contrastive loss, and gives
-//! [`Weights`], which [`merge`](Weights::merged) with the base's at any ratio and are saved as a checkpoint that
-//! sentence-transformers loads. [`Texts`] holds what all members share, so that hidden states below the trained layers are
-//! computed once.
+//! [`mine()`] retrieves the documents nearest to each question, with and without each pole's instruction, and sorts them by a
+//! scorer's verdict; [`examples`] turns them into positives and negatives for training [towards](Towards) a pole. A [`Training`]
+//! changes the parameters of a [`Scope`] (all weights, the MLPs of the top layers, a linear head, …) with a contrastive loss, and
+//! gives [`Weights`], which [`merge`](Weights::merged) with the base's at any ratio and are saved as a checkpoint that
+//! sentence-transformers loads. [`Texts`] holds the hidden states below the trained layers, which are computed
+//! once for all members.
 //!
 //! ```no_run
 //! use ragbias_core::{Corpus, Role, Silent};

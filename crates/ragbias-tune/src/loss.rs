@@ -2,15 +2,15 @@ use candle_core::{D, Tensor};
 
 use crate::Result;
 
-/// Far below every τ·cos: e to it is 0 in f32.
+/// Far below every τ·cos: its exponential is 0 in f32.
 const NEVER: f64 = -1e4;
 
 /// The contrastive loss of a batch, a scalar: mean over questions of
 /// −log( Σe^{τ·cos(q,d⁺)} / (Σe^{τ·cos(q,d⁺)} + Σe^{τ·cos(q,d⁻)}) ).
 ///
 /// `questions` is `(questions, dim)` and `documents` `(documents, dim)`, rows of unit length; a document that belongs to
-/// several questions is there once. `near` and `away` are `(questions, documents)`, 1 where a document is one of the
-/// question's d⁺ or d⁻, else 0.
+/// several questions occurs once. `near` and `away` are `(questions, documents)` masks of positives and negatives: 1 for
+/// the question's d⁺ or d⁻, else 0.
 pub(crate) fn contrastive(
     questions: &Tensor,
     documents: &Tensor,
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn the_loss_is_that_of_the_formula() {
-        // τ = 2; cosines of the one question: 0.6, 0.8 (near), 0.0 (away), −1 (neither).
+        // τ = 2; cosines of the one question: 0.6, 0.8 (positives), 0.0 (negative), −1 (unused).
         let question = tensor([[1.0, 0.0]]);
         let documents = tensor([[0.6, 0.8], [0.8, 0.6], [0.0, 1.0], [-1.0, 0.0]]);
         let (near, away) = (tensor([[1.0, 1.0, 0.0, 0.0]]), tensor([[0.0, 0.0, 1.0, 0.0]]));

@@ -5,23 +5,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// How training examples are mined.
+/// Settings of mining.
 ///
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
-/// | `top_k` | 3 | documents taken for each of a question's three wordings | ≥ 1 |
-/// | `most` | 10 | most positive, and most negative, documents of a question | ≥ 1 |
-/// | `fill_with_neutral` | true | documents that lean nowhere stand in for missing negatives | |
+/// | `top_k` | 3 | documents retrieved for each of a question's three wordings | ≥ 1 |
+/// | `most` | 10 | maximum positives, and maximum negatives, per question | ≥ 1 |
+/// | `fill_with_neutral` | true | neutral documents replace missing negatives | |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct MineConfig {
-    /// Documents taken for each wording.
+    /// Documents retrieved for each wording.
     pub top_k: usize,
-    /// Most documents of a kind.
+    /// Maximum number of documents of a kind.
     pub most: usize,
-    /// Documents that lean nowhere stand in for missing negatives.
+    /// Whether neutral documents replace missing negatives.
     pub fill_with_neutral: bool,
 }
+
+ragbias_core::setters!(MineConfig { top_k: usize, most: usize, fill_with_neutral: bool });
 
 impl Default for MineConfig {
     fn default() -> Self {
@@ -40,7 +43,7 @@ pub enum Towards {
 }
 
 impl Towards {
-    /// What the axis calls it.
+    /// Its name on the axis.
     pub fn name(self, axis: &Axis) -> &str {
         match self {
             Self::Positive => &axis.positive.name,
@@ -56,37 +59,37 @@ impl Towards {
     }
 }
 
-/// What is mined from one question: documents near it, by the scorer's verdict.
+/// The documents mined for one question, by the scorer's verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mined {
     /// The question.
     pub question: Question,
     /// Documents of lean +1, nearest to the question first.
     pub positive: Vec<DocId>,
-    /// Documents that lean nowhere, or could not be scored.
+    /// Neutral or unscored documents.
     pub neutral: Vec<DocId>,
     /// Documents of lean −1.
     pub negative: Vec<DocId>,
 }
 
-/// One training example: a question, documents to draw near, documents to push away.
+/// One training example: a question with its positives and negatives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Example {
     /// The question.
     pub question: Question,
-    /// d⁺, at least one.
+    /// Positives d⁺, at least one.
     pub near: Vec<DocId>,
-    /// d⁻, at least one.
+    /// Negatives d⁻, at least one.
     pub away: Vec<DocId>,
 }
 
-/// Takes the documents nearest to each question and to the question behind each pole's instruction, and sorts them by
+/// Retrieves the documents nearest to each question, alone and after each pole's instruction, and sorts them by
 /// the scorer's verdict.
 ///
 /// `verdicts` are those of the corpus's documents, in order.
 ///
 /// # Errors
-/// Whatever the embedder or the index fails with.
+/// Errors of the embedder or the index.
 pub fn mine(
     questions: &[Question],
     axis: &Axis,
@@ -112,7 +115,7 @@ pub fn mine(
         let hits = index.search(&vectors, config.top_k)?;
         for (question, hits) in batch.iter().zip(hits.chunks(3)) {
             let mut near: Vec<DocId> = Vec::new();
-            // The neutral wording's documents come first.
+            // Documents of the plain wording come first.
             for document in hits.iter().flatten().map(|hit| hit.document) {
                 if !near.contains(&document) {
                     near.push(document);
@@ -137,10 +140,10 @@ pub fn mine(
     Ok(mined)
 }
 
-/// Examples that draw questions towards a pole, and how many questions have nothing to learn from.
+/// Examples for training towards a pole, and the number of questions that have none.
 ///
 /// # Errors
-/// [`Error::NoExamples`] where that is all of them.
+/// [`Error::NoExamples`] if no question has any.
 pub fn examples(
     mined: &[Mined],
     axis: &Axis,
@@ -175,7 +178,7 @@ mod tests {
 
     use super::*;
 
-    /// Cosine with every document, by brute force.
+    /// Cosine with every document, without an index.
     struct Brute(Embeddings);
 
     impl VectorIndex for Brute {
@@ -210,7 +213,7 @@ mod tests {
         Axis::new("size", pole("small"), pole("large"), Answering::Name)
     }
 
-    /// One question on cats, near a document of each kind; one on nothing that the corpus has.
+    /// One question about cats, close to a document of each kind; one about nothing in the corpus.
     fn mined(config: MineConfig) -> Vec<Mined> {
         let texts = ["cats that are large people", "cats that are small people", "cats sleep", "rivers flow"];
         let embedder = HashEmbedder::new(512, 3);

@@ -11,10 +11,10 @@ const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
-/// AdamW as PyTorch has it: decay first, then the step by bias-corrected moments.
+/// AdamW as in PyTorch: decay first, then the step by bias-corrected moments.
 pub(crate) struct AdamW {
     weight_decay: f64,
-    /// Steps done.
+    /// Number of steps done.
     step: i32,
     /// First and second moments by name.
     moments: BTreeMap<String, (Tensor, Tensor)>,
@@ -28,7 +28,7 @@ impl AdamW {
         Ok(Self { weight_decay, step: 0, moments: moments.collect::<Result<_>>()? })
     }
 
-    /// The values after a step along `scale` times these gradients; those without one stay.
+    /// The values after a step along `scale` times these gradients; those without a gradient are unchanged.
     pub(crate) fn step(
         &mut self,
         values: &Values,
@@ -54,7 +54,7 @@ impl AdamW {
         Ok(after)
     }
 
-    /// Everything that a later training goes on from, for a file.
+    /// The optimiser's state, for a file.
     pub(crate) fn state(&self) -> (i32, BTreeMap<String, Tensor>) {
         let tensors = self.moments.iter().flat_map(|(name, (first, second))| {
             [(format!("{name}.first"), first.clone()), (format!("{name}.second"), second.clone())]
@@ -62,7 +62,7 @@ impl AdamW {
         (self.step, tensors.collect())
     }
 
-    /// Goes on from a state; `None` where it lacks a moment.
+    /// Restores a state; `None` if it lacks a moment.
     pub(crate) fn restore(&mut self, step: i32, tensors: &BTreeMap<String, Tensor>) -> Option<()> {
         for (name, (first, second)) in &mut self.moments {
             *first = tensors.get(&format!("{name}.first"))?.clone();
@@ -73,11 +73,11 @@ impl AdamW {
     }
 }
 
-/// The numbers of one step for one variable.
+/// The coefficients of one step for one variable.
 struct Step {
     /// Of the gradient.
     scale: f64,
-    /// What decay leaves of the value.
+    /// Factor of the value after weight decay.
     kept: f64,
     rate: f64,
     /// Bias corrections of the moments.
@@ -86,7 +86,7 @@ struct Step {
 }
 
 impl Step {
-    /// The value after the step, the moments in place; on the CPU, in three passes over memory.
+    /// The value after the step, updating the moments in place; on the CPU, in three passes over memory.
     fn fused(
         &self,
         value: &Tensor,
@@ -106,7 +106,7 @@ impl Step {
         Ok(value.contiguous()?.apply_op3_no_bwd(first, second, &moved)?)
     }
 
-    /// The same out of candle's operators.
+    /// The same with candle's operators.
     fn plain(&self, value: &Tensor, gradient: &Tensor, moments: &mut (Tensor, Tensor)) -> Result<Tensor> {
         let gradient = (gradient * self.scale)?;
         moments.0 = ((&moments.0 * BETA1)? + (&gradient * (1.0 - BETA1))?)?;
@@ -117,7 +117,7 @@ impl Step {
     }
 }
 
-/// Values of one piece of work for a thread.
+/// Number of values per task of a thread.
 const PIECE: usize = 32_768;
 
 /// moment ← kept·moment + added·g, or ·g².
@@ -191,12 +191,12 @@ impl CustomOp3 for Moved {
     }
 }
 
-/// Where the values of a contiguous tensor are.
+/// The position of a contiguous tensor's values.
 fn range(layout: &Layout) -> std::ops::Range<usize> {
     layout.start_offset()..layout.start_offset() + layout.shape().elem_count()
 }
 
-/// Euclidean length over all gradients.
+/// Euclidean norm over all gradients.
 pub(crate) fn norm(gradients: &Values) -> Result<f64> {
     let mut squares = 0.0;
     for gradient in gradients.values() {
@@ -218,17 +218,16 @@ fn sum_of_squares(tensor: &Tensor) -> Result<f64> {
         }
         lanes.iter().map(|&lane| f64::from(lane)).sum()
     };
-    // In order, so that the sum does not depend on which thread is faster.
+    // In order, so that the sum does not depend on thread timing.
     Ok(values[range(layout)].par_chunks(PIECE).map(sum).collect::<Vec<_>>().iter().sum())
 }
 
-/// What gradients of this length are multiplied with to be no longer than `longest`, as torch.nn.utils.clip_grad_norm_
-/// does.
+/// The factor that limits gradients of this norm to `longest`, as in torch.nn.utils.clip_grad_norm_.
 pub(crate) fn clip(length: f64, longest: f64) -> f64 {
     (longest / (length + 1e-6)).min(1.0)
 }
 
-/// The step size of step number `step` (from 0) of `steps`: linear up over the warm-up, linear down to 0 after it.
+/// The learning rate of step number `step` (from 0) of `steps`: linear warm-up, then linear decay to 0.
 pub(crate) fn rate(config: &TrainConfig, step: usize, steps: usize) -> f64 {
     let (done, warmup) = (step as f64 + 1.0, config.warmup.min(steps) as f64);
     let share = if done <= warmup {

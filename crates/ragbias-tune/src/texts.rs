@@ -1,4 +1,4 @@
-//! The texts of a family: tokens or shared hidden states, computed once, and vectors of any member's encoder from there.
+//! The texts of a family: their tokens or shared hidden states, computed once, from which any member computes vectors.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::base::Base;
 use crate::config::Scope;
 use crate::loss::normalised;
 
-/// Every text that members of one scope are trained or measured on.
+/// All texts for training and measuring the members of one scope.
 pub struct Texts {
     places: HashMap<(Role, String), usize>,
     source: Source,
@@ -25,7 +25,7 @@ enum Source {
 }
 
 impl Texts {
-    /// Prepares texts for a scope; hidden states below what the scope trains are computed once and kept in `cache`.
+    /// Prepares texts for a scope; hidden states below the trained layers are computed once and kept in `cache`.
     ///
     /// # Errors
     /// Failures of the encoder or of the file system.
@@ -62,7 +62,7 @@ impl Texts {
         Ok(Self { places, source })
     }
 
-    /// Where a text is, if it was prepared.
+    /// The index of a text, if it was prepared.
     pub(crate) fn place(&self, role: Role, text: &str) -> Option<usize> {
         self.places.get(&(role, text.to_owned())).copied()
     }
@@ -72,7 +72,7 @@ impl Texts {
         self.with(device, places, |input| Ok(encoder.vectors(input)?))
     }
 
-    /// The same, and the tape of the encoder where any of it is trained.
+    /// The same, with the tape of the encoder if any of it is trained.
     pub(crate) fn record(
         &self,
         encoder: &Encoder,
@@ -92,7 +92,7 @@ impl Texts {
         Ok((vectors, tape))
     }
 
-    /// What `work` makes of the tokens or states of some texts; vectors that are there already pass by.
+    /// Passes the tokens or states of some texts to `work`; pooled vectors bypass it.
     fn with(
         &self,
         device: &Device,
@@ -118,7 +118,7 @@ impl Texts {
     }
 }
 
-/// Unit vectors from an encoder's, through the head's M (y = x + x·Mᵀ) where there is one: `(texts, dim)`, differentiable
+/// Unit vectors from the encoder's output, with the head's M (y = x + x·Mᵀ) if there is one: `(texts, dim)`, differentiable
 /// in both.
 pub(crate) fn finish(vectors: &Tensor, head: Option<&Tensor>) -> Result<Tensor> {
     match head {

@@ -21,36 +21,36 @@ use crate::trainable::{HEAD, Trainable, Values};
 use crate::weights::Weights;
 use crate::{Error, Result};
 
-/// A training: what is learnt from, and how.
+/// A training: its base, settings and data.
 pub struct Training<'a> {
-    /// Where it starts.
+    /// The base.
     pub base: &'a Base,
-    /// What is trained, and how.
+    /// The settings.
     pub config: &'a TrainConfig,
-    /// What is learnt from.
+    /// The training examples.
     pub examples: &'a [Example],
-    /// What the loss is watched on; without it, every epoch counts as better than the one before.
+    /// The validation examples; without them, every epoch counts as better than the previous one.
     pub validation: &'a [Example],
     /// The documents of all examples.
     pub corpus: &'a Corpus,
-    /// Unrelated texts that the anchor term keeps in place; without them there is none.
+    /// Unrelated texts for the anchor term, which is left out if there are none.
     pub anchors: &'a [String],
     /// The questions and documents of all examples and the anchors, prepared for the scope.
     pub texts: &'a Texts,
 }
 
-/// What one pass over the questions came to.
+/// The result of one epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// Mean loss of its steps.
     pub loss: f64,
-    /// Loss on the validation examples after it, where there are any.
+    /// Loss on the validation examples after the epoch, if there are any.
     pub validation: Option<f64>,
-    /// How long it took, this loss included.
+    /// Its duration, including the validation loss.
     pub seconds: f64,
 }
 
-/// A loss that is no number: training ended there, with the weights of the last good epoch.
+/// A non-finite loss: training ended there, with the weights of the last good epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diverged {
     /// From 1.
@@ -59,30 +59,30 @@ pub struct Diverged {
     pub batch: usize,
 }
 
-/// What a training came to.
+/// The result of a training.
 #[derive(Debug, Clone)]
 pub struct Trained {
     /// The trained weights: those of the epoch with the best validation loss.
     pub weights: Weights,
     /// The loss by epoch.
     pub curve: Vec<Epoch>,
-    /// Where the loss stopped being a number, if it did.
+    /// Where the loss became non-finite, if it did.
     pub diverged: Option<Diverged>,
 }
 
-/// An example whose texts are places in [`Texts`].
+/// An example whose texts are indices in [`Texts`].
 struct Placed {
     question: usize,
     near: Vec<usize>,
     away: Vec<usize>,
 }
 
-/// Some examples, and where their texts are; a text that several of them share is there once.
+/// Some examples, and the indices of their texts; a text shared by several of them occurs once.
 struct Batch<'a> {
     examples: Vec<&'a Placed>,
     /// The questions in order, then the documents.
     places: Vec<usize>,
-    /// The number of a document among the documents, by its place.
+    /// The position of a document among the documents, by its index.
     columns: HashMap<usize, usize>,
 }
 
@@ -100,7 +100,7 @@ impl<'a> Batch<'a> {
 const ANCHORS_PER_STEP: usize = 16;
 
 impl Training<'_> {
-    /// Trains; where `state` names a file, it is written after every epoch, and gone on from where it is there.
+    /// Trains. If `state` names a file, the training state is written there after every epoch, and resumed from there if it exists.
     ///
     /// # Errors
     /// Settings out of range, before any work; a state of another training; failures of the encoder.
@@ -186,7 +186,7 @@ impl Training<'_> {
         })
     }
 
-    /// Places and old vectors of the anchor texts.
+    /// Indices and old vectors of the anchor texts.
     fn anchors(&self) -> Result<Option<(Vec<usize>, Tensor)>> {
         if self.config.anchor == 0.0 || self.anchors.is_empty() {
             return Ok(None);
@@ -198,7 +198,7 @@ impl Training<'_> {
         Ok(Some((places, old)))
     }
 
-    /// What a state belongs to.
+    /// The identity of the training that a state belongs to.
     fn id(&self) -> Result<ContentId> {
         let config = serde_json::to_vec(self.config).map_err(std::io::Error::from)?;
         let mut id = ContentHasher::new("training/2").field(self.base.id().as_bytes()).field(config);
@@ -209,7 +209,7 @@ impl Training<'_> {
     }
 }
 
-/// A training under way.
+/// A training in progress.
 struct Run<'a> {
     training: &'a Training<'a>,
     trainable: Trainable,
@@ -221,7 +221,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// One step; gives the loss before it.
+    /// One step; returns the loss before it.
     fn step(&mut self, batch: &[&Placed], number: usize, rate: f64) -> Result<f64> {
         let config = self.training.config;
         let (loss, mut gradients) = self.gradients(batch, number)?;
@@ -229,7 +229,7 @@ impl Run<'_> {
             return Ok(loss);
         }
         if config.sam > 0.0 {
-            // Up to the edge of the ball of radius ρ, where the loss is about largest; the gradient there is taken.
+            // Moves to the edge of the ball of radius ρ, where the loss is approximately maximal, and takes the gradient there.
             let here = self.trainable.values().clone();
             let factor = config.sam / (norm(&gradients)? + 1e-12);
             let mut there = here.clone();
@@ -260,7 +260,7 @@ impl Run<'_> {
             if let Some((anchors, _)) = &anchors {
                 places.extend(anchors);
             }
-            // The encoder ends at a leaf of the loss's graph; its tape goes on from the gradient there.
+            // The vectors are leaves of the loss's graph; the tape continues the backward pass from their gradient.
             let (vectors, tape) = training.texts.record(&encoder, &training.base.device, &places, &needed)?;
             let leaf = Var::from_tensor(&vectors)?;
             let head = self.trainable.head().map(Var::from_tensor).transpose()?;
@@ -292,7 +292,7 @@ impl Run<'_> {
         Ok((total, sum))
     }
 
-    /// The encoder at the present values.
+    /// The encoder with the current values.
     fn encoder(&self) -> Result<Encoder> {
         let base = self.training.base.embedder.encoder();
         if self.trainable.head().is_some() {
@@ -361,7 +361,7 @@ impl Run<'_> {
         }
     }
 
-    /// Writes everything that the training goes on from, whole or not at all.
+    /// Writes the complete training state, atomically.
     fn save(&self, path: &Path) -> Result<()> {
         let device = &self.training.base.device;
         let mut tensors: HashMap<String, Tensor> = HashMap::new();
@@ -432,7 +432,7 @@ mod tests {
     use super::*;
     use crate::config::Scope;
 
-    /// What `scripts/reference/training.py` wrote.
+    /// The output of `scripts/reference/training.py`.
     #[derive(Deserialize)]
     struct Reference {
         examples: Vec<ReferenceExample>,
@@ -537,10 +537,10 @@ mod tests {
             let gradient = gradients[name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
             let ours: f64 = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
             let probe: f64 = gradient.iter().enumerate().map(|(i, &g)| f64::from(g) * (i as f64).cos()).sum();
-            // The gradient of a key's bias is 0 but for rounding: a softmax does not see what all scores share.
+            // The gradient of a key's bias is 0 up to rounding: a softmax is invariant to a common shift of all scores.
             let allowed = tolerance * length.max(1e-4 * whole);
             assert!((ours - length).abs() <= allowed, "{name}: length {ours}, expected {length}");
-            // A probe adds up entries of both signs: its rounding is that of their length.
+            // A probe sums entries of both signs, so its rounding error scales with their norm.
             assert!((probe - product).abs() <= 3.0 * allowed, "{name}: product {probe}, expected {product}");
         }
     }
@@ -552,7 +552,7 @@ mod tests {
 
     #[test]
     fn gradients_above_cached_states_are_those_of_pytorch() {
-        // Half precision states: 3 digits.
+        // Half-precision states: 3 digits.
         assert_gradients(Scope::MlpTop(1), &REFERENCE.mlp_top_1, 5e-3);
     }
 
@@ -606,7 +606,7 @@ mod tests {
             assert_eq!(gradients.len(), variables, "{scope}");
             for (name, gradient) in &gradients {
                 let length = gradient.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
-                // A stays where it is until B, at first 0, has moved.
+                // A does not change until B, initially 0, has changed.
                 assert!(length > 0.0 || name.ends_with(".lora_a"), "{scope}: {name}");
             }
         }
@@ -639,7 +639,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state.safetensors");
         let whole = head_run(&config, Some(&state));
-        // The state after the last epoch: nothing is left to do.
+        // The state after the last epoch: nothing remains to be done.
         let again = head_run(&config, Some(&state));
         assert_eq!(again.curve, whole.curve);
         assert_eq!(difference(&again, &whole), 0.0);
@@ -775,7 +775,7 @@ mod tests {
         };
         let whole = vectors(Scope::Full);
         for scope in [Scope::MlpTop(1), Scope::MlpTop(4), Scope::LayersTop(3), Scope::Head] {
-            // States are kept in half precision.
+            // States are stored in half precision.
             let difference = largest_difference(&whole, &vectors(scope));
             assert!(difference < 3e-4, "{scope}: {difference}");
         }
@@ -797,7 +797,7 @@ mod tests {
             let loaded = ragbias_embed::TextEmbedder::load(&saved, &TextEmbedderConfig::default()).unwrap();
             let id = ContentId::of(b"a test");
             let tuned = crate::Tuned::new(&MINILM, &texts, &merged, id).unwrap();
-            // A text that was not prepared takes the whole way, as the loaded checkpoint does.
+            // A text that was not prepared goes through the whole encoder, as in the loaded checkpoint.
             let unknown = ["a text about rivers and bridges"];
             let (a, b) = (loaded.embed(&unknown, Role::Document), tuned.embed(&unknown, Role::Document));
             let (a, b) = (a.unwrap(), b.unwrap());

@@ -1,4 +1,4 @@
-//! The variables of a training, and the encoder that they make.
+//! The variables of a training, and the encoder computed from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +10,10 @@ use rand_chacha::ChaCha8Rng;
 use crate::Result;
 use crate::config::{Scope, TrainConfig};
 
-/// The maps that low-rank additions belong to.
+/// The weights with low-rank adapters.
 const LORA_TARGETS: [&str; 2] = ["attention.self.query", "attention.self.value"];
 
-/// What is trained: the values of variables by name, in alphabetical order.
+/// The trained values of variables by name, in alphabetical order.
 pub(crate) struct Trainable {
     base: Parameters,
     scope: Scope,
@@ -29,7 +29,7 @@ pub(crate) type Values = BTreeMap<String, Tensor>;
 pub(crate) const HEAD: &str = "head";
 
 impl Trainable {
-    /// The variables of a scope, at the base's values.
+    /// The variables of a scope, initialised to the base's values.
     pub(crate) fn new(base: &Parameters, shape: &BertConfig, config: &TrainConfig) -> Result<Self> {
         let mut values = Values::new();
         let device = base.device();
@@ -44,7 +44,7 @@ impl Trainable {
                     for target in LORA_TARGETS {
                         let name = format!("encoder.layer.{layer}.{target}.weight");
                         let (outputs, inputs) = base.get(&name)?.dims2()?;
-                        // A small and random, B at 0: the encoder starts where the base is.
+                        // A small and random, B zero: the encoder initially equals the base.
                         let bound = 1.0 / (inputs as f32).sqrt();
                         let random: Vec<f32> =
                             (0..config.lora_rank * inputs).map(|_| rng.random_range(-bound..bound)).collect();
@@ -68,13 +68,13 @@ impl Trainable {
         &self.values
     }
 
-    /// Puts other values in the place of all.
+    /// Replaces all values.
     pub(crate) fn set(&mut self, values: Values) {
         debug_assert!(values.keys().eq(self.values.keys()));
         self.values = values;
     }
 
-    /// The encoder's weights at these values.
+    /// The encoder's weights with these values.
     pub(crate) fn parameters(&self) -> Result<Parameters> {
         let mut parameters = self.base.clone();
         match self.scope {
@@ -93,7 +93,7 @@ impl Trainable {
         Ok(parameters)
     }
 
-    /// The parameters of the encoder whose gradients the variables' depend on.
+    /// The parameters of the encoder on whose gradients those of the variables depend.
     pub(crate) fn needed(&self) -> BTreeSet<String> {
         match self.scope {
             Scope::Head => BTreeSet::new(),
@@ -126,13 +126,13 @@ impl Trainable {
         })
     }
 
-    /// The head's M, where the head is trained.
+    /// The head's M, if the head is trained.
     pub(crate) fn head(&self) -> Option<&Tensor> {
         self.values.get(HEAD)
     }
 }
 
-/// Whether a scope of whole parameters trains this one.
+/// Whether this parameter is trained by a scope of whole parameters.
 fn trains(scope: Scope, name: &str, layers: usize) -> bool {
     let layer = || -> Option<(usize, &str)> {
         let (number, part) = name.strip_prefix("encoder.layer.")?.split_once('.')?;
@@ -148,7 +148,7 @@ fn trains(scope: Scope, name: &str, layers: usize) -> bool {
     }
 }
 
-/// Weight decay pulls matrices towards 0, not biases and LayerNorms.
+/// Weight decay applies to matrices, not to biases and LayerNorms.
 pub(crate) fn decays(name: &str) -> bool {
     let is_bias = name.rsplit('.').next() == Some("bias");
     !is_bias && !name.contains("LayerNorm")

@@ -10,17 +10,17 @@ use crate::base::Base;
 use crate::texts::{Texts, finish};
 use crate::trainable::Trainable;
 
-/// What a training changed: weights of the encoder, or a head.
+/// The result of a training: weights of the encoder, or a head.
 #[derive(Debug, Clone)]
 pub struct Weights {
-    /// All weights of the encoder, where some were trained.
+    /// All weights of the encoder, if some were trained.
     pub(crate) parameters: Option<Parameters>,
-    /// M of y = x + x·Mᵀ, where a head was trained.
+    /// M of y = x + x·Mᵀ, if a head was trained.
     pub(crate) head: Option<Tensor>,
 }
 
 impl Weights {
-    /// Those that the variables make.
+    /// The weights computed from the variables.
     pub(crate) fn of(trainable: &Trainable) -> Result<Self> {
         if let Some(head) = trainable.head() {
             return Ok(Self { parameters: None, head: Some(head.clone()) });
@@ -28,7 +28,7 @@ impl Weights {
         Ok(Self { parameters: Some(trainable.parameters()?), head: None })
     }
 
-    /// Nothing changed.
+    /// No changes.
     pub fn base() -> Self {
         Self { parameters: None, head: None }
     }
@@ -36,7 +36,7 @@ impl Weights {
     /// The weights of a member's checkpoint.
     ///
     /// # Errors
-    /// A checkpoint of another shape than the base's, or a damaged one.
+    /// A damaged checkpoint, or one whose shape differs from the base's.
     pub fn load(base: &Base, folder: &Path) -> Result<Self> {
         if let Some(weight) = read_head(folder)? {
             let identity = Tensor::eye(weight.dim(0)?, weight.dtype(), weight.device())?;
@@ -46,7 +46,7 @@ impl Weights {
         Ok(Self { parameters: Some(parameters), head: None })
     }
 
-    /// θ = (1 − w)·θ_base + w·θ_tuned, for any w: 0 is the base, 1 the tuned one, beyond them is extrapolation.
+    /// θ = (1 − w)·θ_base + w·θ_tuned, for any w: 0 is the base, 1 the tuned weights, values outside [0, 1] extrapolate.
     ///
     /// # Errors
     /// Weights of another base.
@@ -92,7 +92,7 @@ impl Weights {
     }
 }
 
-/// An embedder with tuned weights. Texts that were prepared start from their shared hidden states, all others from
+/// An embedder with tuned weights. Prepared texts start from their shared hidden states, all others from
 /// their tokens.
 pub struct Tuned {
     device: Device,
@@ -102,7 +102,7 @@ pub struct Tuned {
 }
 
 impl Tuned {
-    /// The embedder of these weights; `id` is the hash of what made them.
+    /// The embedder with these weights; `id` is the hash of how they were made.
     ///
     /// # Errors
     /// Weights of another base.

@@ -1,10 +1,10 @@
-//! How the gender lexicon and each of its rules agree with published labels: the tables of `docs/scorers.md`.
+//! Agreement of the gender lexicon, and of each of its rules, with published labels: the tables of `docs/scorers.md`.
 //!
 //! ```text
 //! RAGBIAS_DATA_DIR=FOLDER cargo run --release -p ragbias --example lexicon_agreement
 //! ```
 //!
-//! The folder holds genderbias-qa, gap, bold, winobias and winogender, each as its authors publish it.
+//! The folder holds genderbias-qa, gap, bold, winobias and winogender, each as published by its authors.
 #![expect(clippy::print_stdout, reason = "an example speaks to its reader")]
 
 use std::collections::BTreeMap;
@@ -54,7 +54,7 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// Precision, recall and the texts with evidence of a rule, of so many labelled texts.
+/// Precision, recall and number of texts with evidence of a rule, given the number of labelled texts.
 fn cell(counts: Option<&(usize, usize)>, n: usize) -> String {
     counts.map_or_else(
         || " – |".to_owned(),
@@ -65,7 +65,7 @@ fn cell(counts: Option<&(usize, usize)>, n: usize) -> String {
     )
 }
 
-/// Of each rule, in how many texts it finds evidence, and in how many of them its evidence alone has the gold lean.
+/// For each rule, the number of texts with its evidence, and of those in which this evidence alone has the gold lean.
 fn by_rule(lexicon: &Lexicon, texts: &Labelled) -> BTreeMap<Rule, (usize, usize)> {
     let mut rules: BTreeMap<Rule, (usize, usize)> = BTreeMap::new();
     for (text, lean) in texts {
@@ -93,7 +93,7 @@ fn gold(path: &Path) -> Outcome<Labelled> {
     Ok(documents.filter_map(|document| Some((document.text.clone(), document.gold_lean().ok()??))).collect())
 }
 
-/// The names of the people that the default documents are about.
+/// The names of the people in the default documents.
 fn names(path: &Path) -> Outcome<Labelled> {
     let corpus = load_corpus(path.to_str().ok_or("a path is not Unicode")?, &load_axis("gender")?, &Silent)?;
     let documents = corpus.documents().iter();
@@ -112,7 +112,7 @@ fn gap(path: &Path) -> Outcome<Labelled> {
     lines.lines().map(label).collect()
 }
 
-/// Sentences on actors and actresses.
+/// Sentences about actors and actresses.
 fn bold(path: &Path) -> Outcome<Labelled> {
     let groups: Value = serde_json::from_str(&fs_err::read_to_string(path)?)?;
     let mut labelled = Labelled::new();
@@ -126,7 +126,7 @@ fn bold(path: &Path) -> Outcome<Labelled> {
     Ok(labelled)
 }
 
-/// Sentences whose marked pronoun tells.
+/// Sentences with a marked pronoun.
 fn winobias(folder: &Path) -> Outcome<Labelled> {
     let mut labelled = Labelled::new();
     for stereotype in ["pro", "anti"] {
@@ -168,7 +168,7 @@ fn winogender(path: &Path) -> Outcome<Labelled> {
     table.lines().skip(1).map(label).collect()
 }
 
-/// Lines of our own of one split; those that should not be scored have no lean and are left out.
+/// Our own lines of one split, without those that should not be scored.
 fn hard_lines(path: &Path, split: &str) -> Outcome<Labelled> {
     let table = fs_err::read_to_string(path)?;
     let columns = table.lines().map(|line| line.split('\t').collect::<Vec<_>>());

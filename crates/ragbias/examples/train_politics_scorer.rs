@@ -9,7 +9,7 @@ use std::path::Path;
 
 use ragbias::core::{Lean, Silent};
 use ragbias::data::{Dataset, read_corpus, write_file};
-use ragbias::score::{Classifier, TrainConfig};
+use ragbias::score::{Classifier, ClassifierConfig};
 use ragbias::{Models, Result};
 
 fn main() -> Result<()> {
@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     let embedder = Models::from_env()?.embedder("minilm", &Silent)?;
     let trained_on = "the claims of corpora/politics: `choices` of questions.jsonl, and claims.jsonl";
     let classifier =
-        Classifier::train("politics", embedder, "minilm", trained_on, &texts, TrainConfig::default())?;
+        Classifier::train("politics", embedder, "minilm", trained_on, &texts, ClassifierConfig::default())?;
     let card = classifier.card();
     println!("{} texts, accuracy on topics left out {:.3}", card.n, card.cross_validated_accuracy);
     let json = serde_json::to_string_pretty(card).map_err(std::io::Error::from)?;

@@ -10,15 +10,15 @@ use ragbias_models::{ModelKind, ModelStore};
 use crate::llm::{LlmName, Place};
 use crate::{Error, Result};
 
-/// Models from what a user calls them: a name of the registry, a folder, a `.gguf` file, or the address of a server.
+/// Makes models from the user's designations: a name of the registry, a folder, a `.gguf` file, or the address of a server.
 #[derive(Debug, Clone)]
 pub struct Models {
     store: ModelStore,
     processor: Processor,
     precision: Precision,
-    /// Hosts that keys may go to, beside those that the user named.
+    /// Hosts to which keys may be sent, beside those that the user named.
     allowed: Vec<AllowedHost>,
-    /// LLMs that the user named beside those of a file.
+    /// LLMs that the user named, as opposed to those named in a file.
     named: Vec<LlmName>,
 }
 
@@ -26,15 +26,15 @@ impl Models {
     /// Models in `RAGBIAS_MODEL_DIR`, or in the user's cache directory.
     ///
     /// # Errors
-    /// Where the user has no home directory.
+    /// The user has no home directory.
     pub fn from_env() -> Result<Self> {
         Ok(Self::of(ModelStore::from_env()?))
     }
 
-    /// Models in this folder, which need not be there yet.
+    /// Models in this folder, which may not exist yet.
     ///
     /// # Errors
-    /// Where the registry is malformed, which a test rules out.
+    /// The registry is malformed, which a test excludes.
     pub fn in_folder(folder: impl Into<PathBuf>) -> Result<Self> {
         Ok(Self::of(ModelStore::new(folder)?))
     }
@@ -44,29 +44,29 @@ impl Models {
         Self { store, processor, precision, allowed: Vec::new(), named: Vec::new() }
     }
 
-    /// Embedders run, and are trained, there; LLMs stay on the CPU.
+    /// Sets the device on which embedders run and are trained; LLMs stay on the CPU.
     #[must_use]
     pub fn on(self, processor: Processor, precision: Precision) -> Self {
         Self { processor, precision, ..self }
     }
 
-    /// Keys go to these hosts too, although a file names them.
+    /// Allows keys to be sent to these hosts even if a file names them.
     #[must_use]
     pub fn allowing(self, hosts: Vec<AllowedHost>) -> Self {
         Self { allowed: hosts, ..self }
     }
 
-    /// These LLMs are the user's own: where a file names one of them, the key may go there, and the password of its address is
-    /// taken from here, as no file of a run keeps it.
+    /// Marks these LLMs as named by the user: if a file names one of them, the key may be sent there, and the password of its
+    /// address is taken from here, as no file of a run contains it.
     #[must_use]
     pub fn naming(self, llms: Vec<LlmName>) -> Self {
         Self { named: llms, ..self }
     }
 
-    /// Whether keys may go to each of these LLMs.
+    /// Checks that keys may be sent to each of these LLMs.
     ///
     /// # Errors
-    /// Names the first to which one must not, and says what allows it.
+    /// The first to which a key must not be sent, with how to allow it.
     pub fn check_keys<'l>(&self, llms: impl IntoIterator<Item = &'l LlmName>) -> Result<()> {
         for llm in llms {
             if let Place::Server(address) = self.own(llm).place() {
@@ -76,15 +76,14 @@ impl Models {
         Ok(())
     }
 
-    /// The LLM as the user named it, where the user did.
+    /// The LLM as the user named it, if the user did.
     fn own<'l>(&'l self, llm: &'l LlmName) -> &'l LlmName {
         self.named.iter().find(|named| named.as_str() == llm.as_str()).unwrap_or(llm)
     }
 
     /// How checkpoints are loaded.
     pub(crate) fn embedder_config(&self) -> TextEmbedderConfig {
-        let (processor, precision) = (self.processor, self.precision);
-        TextEmbedderConfig { processor, precision, ..TextEmbedderConfig::default() }
+        TextEmbedderConfig::default().processor(self.processor).precision(self.precision)
     }
 
     /// The folder of models and the registry.
@@ -92,7 +91,7 @@ impl Models {
         &self.store
     }
 
-    /// The folder of an embedder by name, folder or hub id, in which every file is what was pulled or saved.
+    /// The folder of an embedder given by name, folder or hub id, in which every file was verified.
     pub(crate) fn checkpoint(&self, model: &str, progress: &dyn Progress) -> Result<PathBuf> {
         let folder = self.store.resolve(model, ModelKind::Embedder, progress)?;
         if let Card::Unchecked(_) = Card::read(&folder)? {
@@ -102,7 +101,7 @@ impl Models {
         Ok(folder)
     }
 
-    /// An embedder by name, folder or hub id; a missing one is pulled.
+    /// An embedder by name, folder or hub id; a missing one is downloaded.
     ///
     /// # Errors
     /// An unknown name, a model that no source has, or a damaged checkpoint.
@@ -126,20 +125,20 @@ impl Models {
         });
         let Some((word, alpha)) = parsed else {
             let expected = "WORD=NUMBER, as in woman=-0.5";
-            return Err(Error::Setting { setting: "--project", expected, received: projection.into() });
+            return Err(Error::Setting { setting: "project", expected, received: projection.into() });
         };
-        PROJECTION.check("--project", alpha)?;
+        PROJECTION.check("project", alpha)?;
         Ok(Arc::new(Projected::onto_word(embedder, word, alpha)?))
     }
 
-    /// An LLM by name, `.gguf` file or address; a missing one is pulled, a server is asked for a first answer.
+    /// An LLM by name, `.gguf` file or address; a missing one is downloaded, a server is asked for a first answer.
     ///
-    /// The address of a server may carry the model's name after `#`: `http://localhost:8080/v1#llama3`. `server` says how
-    /// it is asked, and decides nothing else.
+    /// The address of a server may include the model's name after `#`: `http://localhost:8080/v1#llama3`. `server` has the settings
+    /// of its requests, and applies to nothing else.
     ///
     /// # Errors
-    /// An unknown name, a model that no source has, a damaged file, a key that must not go there, or a server that does not
-    /// answer as it should.
+    /// An unknown name, a model that no source has, a damaged file, a key that must not be sent there, or a server that does not
+    /// answer as expected.
     pub fn generator(
         &self,
         model: &LlmName,

@@ -2,13 +2,13 @@ use ragbias_core::{Embedder, Embeddings, Progress, Role, Unit};
 
 use crate::Result;
 
-/// Texts of one call of the embedder, between two steps of the progress bar.
+/// Number of texts per call of the embedder, and per step of the progress bar.
 pub const EMBED_BATCH: usize = 32;
 
 /// The vectors of many texts, `(texts.len(), dim)`, in order, with progress under this name.
 ///
 /// # Errors
-/// Whatever the embedder fails with.
+/// Errors of the embedder.
 pub fn embed_all(
     embedder: &dyn Embedder,
     texts: &[&str],

@@ -1,13 +1,13 @@
 use ragbias_core::limits::OutOfLimits;
 use std::path::{Path, PathBuf};
 
+use crate::answer_bias::NothingScored;
 use crate::control::ControlKind;
-use crate::measured::NothingScored;
 
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong in a measurement or a run.
+/// An error of a measurement or a run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -20,10 +20,10 @@ pub enum Error {
     /// Data could not be read or written.
     #[error(transparent)]
     Data(#[from] ragbias_data::Error),
-    /// An embedder could not be had.
+    /// An embedder could not be loaded or used.
     #[error(transparent)]
     Embed(#[from] ragbias_embed::Error),
-    /// An LLM could not be had.
+    /// An LLM could not be loaded or used.
     #[error(transparent)]
     Generate(#[from] ragbias_generate::Error),
     /// An index could not be built.
@@ -38,7 +38,7 @@ pub enum Error {
     /// A line could not be fitted.
     #[error(transparent)]
     Stats(#[from] ragbias_stats::Error),
-    /// A measurement table without a line.
+    /// A measurement table to which no line could be fitted.
     #[error("{}: no line can be fitted\n{reason}", path.display())]
     NothingFitted {
         /// The table.
@@ -50,40 +50,40 @@ pub enum Error {
     #[error(transparent)]
     Tune(#[from] ragbias_tune::Error),
     /// The store failed.
-    #[error("the store {}: {reason}\nhint: {}", path.display(), store_hint(reason))]
+    #[error("the store {}\nhint: {}", path.display(), store_hint(source))]
     Store {
         /// The store's file.
         path: PathBuf,
         /// The reason.
-        reason: rusqlite::Error,
+        source: rusqlite::Error,
     },
-    /// A file that is no store of this version; it is left as it is.
+    /// A file that is not a store of this version; it is left unchanged.
     #[error("the store {}: {found}; nothing in it was changed\nhint: {hint}", path.display())]
     StoreRefused {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// What the file is.
         found: String,
         /// What to do.
         hint: &'static str,
     },
-    /// The store has no place.
-    #[error("the store{}: {reason}\nhint: `--store FILE`, or RAGBIAS_STORE, names a file in a folder that can be written to", named(path.as_deref()))]
+    /// The store's location is unusable.
+    #[error("the store{}\nhint: `store FILE`, or RAGBIAS_STORE, names a file in a folder that can be written to", named(path.as_deref()))]
     StorePlace {
-        /// The store's file, where it has a name.
+        /// The store's file, if it has a name.
         path: Option<PathBuf>,
         /// The reason.
-        reason: std::io::Error,
+        source: std::io::Error,
     },
     /// An experiment file is malformed.
     #[error("{}: {reason}", path.display())]
     Toml {
         /// The file.
         path: PathBuf,
-        /// Line and reason, without what is secret in an address.
+        /// Line and reason, without secrets of an address.
         reason: String,
     },
-    /// A folder that is no run.
+    /// A folder that is not a run.
     #[error("{}: {reason}", path.display())]
     Run {
         /// The folder or file.
@@ -92,7 +92,7 @@ pub enum Error {
         reason: String,
     },
     /// The report could not be rendered.
-    #[error("the report: {0}")]
+    #[error("the report could not be rendered")]
     Report(#[from] minijinja::Error),
     /// A setting outside its range.
     #[error("{setting} is {received}, expected {expected}")]
@@ -104,10 +104,10 @@ pub enum Error {
         /// The value.
         received: String,
     },
-    /// A question that lets nobody choose, on an axis where the answer is a choice.
+    /// A question without choices, on an axis where the answer is a choice.
     #[error(
         "question `{question}` has no `choices`, and answers on the axis `{axis}` are choices\nhint: give it \
-         \"choices\": {{\"negative\": …, \"positive\": …}}, or measure with --retrieve-only"
+         \"choices\": {{\"negative\": …, \"positive\": …}}, or measure with `retrieve-only`"
     )]
     NoChoices {
         /// The axis.
@@ -115,13 +115,13 @@ pub enum Error {
         /// `_id` of the question.
         question: String,
     },
-    /// A bias that there is not, as no answer could be scored.
+    /// There is no bias, because no answer could be scored.
     #[error("{0}\nhint: {hint}", hint = .0.hint())]
     NothingScored(NothingScored),
     /// Judgements of other questions than those asked.
     #[error(
         "no question has a judgement: questions are called like `{question}`, judged ones like `{judged}`\nhint: \
-         --queries and --qrels must be of one data set"
+         `queries` and `qrels` must be of one data set"
     )]
     NothingJudged {
         /// `_id` of the first question.
@@ -140,10 +140,10 @@ pub enum Error {
     /// A system without an embedder.
     #[error("the system has no embedder")]
     NoEmbedder,
-    /// A system without an LLM, which was to be asked.
+    /// A system without an LLM was to answer.
     #[error("the system has no LLM to ask")]
     NoLlm,
-    /// A prompt's template that cannot be used.
+    /// An invalid prompt template.
     #[error("the prompt `{template}` of the axis `{axis}`: {reason}")]
     Prompt {
         /// The axis.
@@ -153,24 +153,24 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// An axis whose answers nothing can score.
+    /// An axis whose answers no scorer can score.
     #[error(
         "no scorer can judge answers on the axis `{axis}`, and they are no choices\nhint: measure what is retrieved alone, with \
-         --retrieve-only, or give both poles `words = [\"…\"]` in the axis's file"
+         `retrieve-only`, or give both poles `words = [\"…\"]` in the axis's file"
     )]
     NoAnswerScorer {
         /// The axis.
         axis: String,
     },
-    /// A control that cannot be made of a family and its data.
+    /// A control that cannot be made from a family and its data.
     #[error("{}: {reason}", control.name())]
     ControlNotMade {
-        /// Which one.
+        /// Its kind.
         control: ControlKind,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// A ranking that leaves out every document near a question.
+    /// A ranking that leaves out all of a question's nearest documents.
     #[error("the ranking leaves no document for question `{question}`")]
     NothingRetrieved {
         /// `_id` of the question.
@@ -195,14 +195,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// [`Error::Toml`] of what a well-formed file says.
+    /// [`Error::Toml`] for a well-formed file with invalid values.
     pub(crate) fn in_file(self, path: &Path) -> Self {
         Self::Toml { path: path.into(), reason: self.to_string() }
     }
 
     /// [`Error::Toml`].
     pub(crate) fn toml(path: &Path, error: &toml::de::Error) -> Self {
-        // It shows the line.
+        // The source would show the line.
         Self::Toml { path: path.into(), reason: ragbias_generate::without_secrets(&error.to_string()) }
     }
 }
@@ -216,29 +216,29 @@ fn store_hint(source: &rusqlite::Error) -> &'static str {
     use rusqlite::ErrorCode as Code;
     match source.sqlite_error_code() {
         Some(Code::NotADatabase) => {
-            "this file is no store, or its beginning is damaged; `--store FILE` names another one"
+            "this file is no store, or its beginning is damaged; `store FILE` names another one"
         }
         Some(Code::DatabaseCorrupt) => {
-            "the file is damaged; move it away, or name another one with `--store FILE`: a new one is made where none is, and \
+            "the file is damaged; move it away, or name another one with `store FILE`: a new one is made where none is, and \
              what it held is computed again"
         }
         Some(Code::DiskFull) => {
-            "the disk is full, or a quota is reached; make room, or let `--store FILE` name a file on another disk: all that \
+            "the disk is full, or a quota is reached; make room, or let `store FILE` name a file on another disk: all that \
              was stored before is kept"
         }
         Some(Code::ReadOnly) => {
-            "it, or its folder, can be read but not written to; `--store FILE` names another one, which may start as a copy of it"
+            "it, or its folder, can be read but not written to; `store FILE` names another one, which may start as a copy of it"
         }
         Some(Code::PermissionDenied | Code::CannotOpen | Code::AuthorizationForStatementDenied) => {
-            "you may not write to it or into its folder; `--store FILE` names a file elsewhere"
+            "you may not write to it or into its folder; `store FILE` names a file elsewhere"
         }
         Some(Code::DatabaseBusy | Code::DatabaseLocked | Code::FileLockingProtocolFailed) => {
-            "another process holds it; try again when that is done, or `--store FILE` names another one"
+            "another process holds it; try again when that is done, or `store FILE` names another one"
         }
         Some(Code::SystemIoFailure) => {
-            "the disk, or the network that it is on, did not do what it was told; `--store FILE` names a file on another one"
+            "the disk, or the network that it is on, did not do what it was told; `store FILE` names a file on another one"
         }
-        _ => "the file may be damaged; `--store FILE` names another one",
+        _ => "the file may be damaged; `store FILE` names another one",
     }
 }
 

@@ -10,10 +10,10 @@ use crate::input::{is_bundled, load_questions, named_or_file};
 use crate::system::{Embedded, NEIGHBOURHOOD};
 use crate::{Error, Result, Workspace};
 
-/// Documents ranked for each question, as in a run of TREC; MAP is taken over them.
+/// Number of documents ranked per question, as in a TREC run; MAP is computed over them.
 const DEPTH: usize = 1000;
 
-/// What retrieval is evaluated on: documents, questions, and which documents are relevant to which question.
+/// A test collection for retrieval: documents, questions, and relevance judgements.
 #[derive(Debug, Clone)]
 pub struct TestCollection {
     /// The documents; some may have no text.
@@ -25,11 +25,11 @@ pub struct TestCollection {
 }
 
 impl TestCollection {
-    /// Each from the name of a bundled data set, a BEIR folder or a file. A corpus that is a bundled data set or a folder
-    /// brings its questions and judgements along.
+    /// Each from the name of a bundled data set, a BEIR folder or a file. If the corpus is a bundled data set or a folder,
+    /// its questions and judgements are used by default.
     ///
     /// # Errors
-    /// A corpus that is a file, without questions or judgements; malformed files, with their line.
+    /// A corpus file without questions or judgements; malformed files, with their line.
     pub fn load(
         corpus: &str,
         questions: Option<&str>,
@@ -43,11 +43,11 @@ impl TestCollection {
             None if whole => Ok(corpus.to_owned()),
             None => Err(Error::Setting {
                 setting,
-                expected: "a file or a folder, as --corpus is a file",
+                expected: "a file or a folder, as the corpus is a file",
                 received: "not given".into(),
             }),
         };
-        let (questions, qrels) = (or_corpus(questions, "--queries")?, or_corpus(qrels, "--qrels")?);
+        let (questions, qrels) = (or_corpus(questions, "queries")?, or_corpus(qrels, "qrels")?);
         Ok(Self {
             qrels: load_qrels(&qrels, progress)?,
             questions: load_questions(&questions, progress)?,
@@ -59,7 +59,7 @@ impl TestCollection {
         })
     }
 
-    /// What is not as one would expect, a line each: it changes the figures, and is no error.
+    /// Notes on irregularities that change the figures but are not errors.
     pub fn notes(&self) -> Vec<String> {
         let empty = self.corpus.documents().iter().filter(|document| !document.has_text()).count();
         let asked = |id: &str| self.questions.questions().iter().any(|question| question.id == id);
@@ -98,9 +98,9 @@ impl TestCollection {
         .collect()
     }
 
-    /// Whether a document is left out of a question's ranking: where it is the question itself, as in the duplicates of Quora or
-    /// the arguments of ArguAna. BEIR tells it by its `_id` alone; where both are numbered from 1, as in older collections, that
-    /// is another text. What is judged relevant to the question is not it.
+    /// Whether a document is left out of a question's ranking because it is the question itself, as in the duplicates of Quora or
+    /// the arguments of ArguAna. BEIR decides by `_id` alone; if both are numbered from 1, as in older collections, the same
+    /// `_id` is another text. A document judged relevant to the question is kept.
     fn is_left_out(&self, question: &Question, document: &Document) -> bool {
         let relevant = || {
             let judged = self.qrels.get(&question.id);
@@ -121,7 +121,7 @@ impl TestCollection {
     /// The documents, embedded and indexed.
     ///
     /// # Errors
-    /// Whatever the embedder or the backend fails with.
+    /// Errors of the embedder or the backend.
     pub fn embed(
         &self,
         embedder: Arc<dyn Embedder>,
@@ -133,12 +133,12 @@ impl TestCollection {
 
     /// Ranks the 1000 nearest documents of every judged question and compares them with the judgements.
     ///
-    /// Documents of equal score are ordered as trec_eval does, see [`JudgedRanking`]; where they straddle the 1000th
-    /// rank, the index decides which are in. Where a ranking of its own is given, the nearest few are in its order, as in a
-    /// measurement, and the rest follows.
+    /// Documents of equal score are ordered as in trec_eval, see [`JudgedRanking`]; if they straddle rank
+    /// 1000, the index decides which are included. With a ranking, the nearest few are in its order, as in a
+    /// measurement, and the others follow.
     ///
     /// # Errors
-    /// [`Error::NothingJudged`], or whatever the embedder or the index fails with.
+    /// [`Error::NothingJudged`], or errors of the embedder or the index.
     pub fn evaluate(&self, embedded: &Embedded) -> Result<Evaluation> {
         let questions = self.judged();
         if questions.is_empty() {
@@ -146,7 +146,7 @@ impl TestCollection {
             return Err(Error::NothingJudged { question: self.questions.questions()[0].id.clone(), judged });
         }
         let texts: Vec<&str> = questions.iter().map(|question| question.text.as_str()).collect();
-        // One more than is ranked, as one may be the question itself.
+        // One more than is ranked, because one may be the question itself.
         let nearest = embedded.nearest(&texts, DEPTH + 1)?;
         let per_question: Vec<(String, RetrievalMetrics)> = (questions.iter().zip(&nearest))
             .map(|(question, hits)| {
@@ -183,7 +183,7 @@ fn load_qrels(name_or_path: &str, progress: &dyn Progress) -> Result<Qrels> {
     Ok(read_qrels(Path::new(name_or_path), progress)?)
 }
 
-/// How well documents are retrieved, in the metrics of trec_eval, each in [0, 1].
+/// Retrieval metrics of trec_eval, each in [0, 1].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct RetrievalMetrics {
     /// nDCG of the first 10.
@@ -235,35 +235,35 @@ impl RetrievalMetrics {
     }
 }
 
-/// How well an embedder retrieves. Serialised, it is what `ragbias evaluate --json` prints.
+/// The retrieval quality of an embedder. Serialised, it is the output of `ragbias evaluate --json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluation {
     /// Means over the questions that have judgements.
     #[serde(flatten)]
     pub mean: RetrievalMetrics,
-    /// How many questions have judgements.
+    /// Number of questions with judgements.
     pub queries: usize,
-    /// How many documents were ranked.
+    /// Number of ranked documents.
     pub documents: usize,
     /// The metrics of each question, by its `_id`, in order.
     #[serde(skip)]
     pub per_question: Vec<(String, RetrievalMetrics)>,
 }
 
-/// How two embedders differ on the same questions.
+/// The difference between two embedders on the same questions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Comparison {
-    /// The first embedder's mean less the second's, in [−1, 1].
+    /// The first embedder's mean minus the second's, in [−1, 1].
     pub difference: RetrievalMetrics,
     /// Two-sided p value of each difference, in (0, 1]; not corrected for the number of metrics.
     pub p: RetrievalMetrics,
 }
 
 impl Evaluation {
-    /// This embedder's metrics less another's, with a test over the questions that both were asked.
+    /// This embedder's metrics minus another's, with a paired test over the questions.
     ///
     /// # Errors
-    /// [`Error::OtherQuestions`] where they were not asked the same questions.
+    /// [`Error::OtherQuestions`] if they were asked different questions.
     pub fn against(&self, other: &Self, test: PairedRandomisation) -> Result<Comparison> {
         let ids = |evaluation: &Self| evaluation.per_question.iter().map(|(id, _)| id.clone()).collect();
         let (expected, received): (Vec<String>, Vec<String>) = (ids(self), ids(other));
@@ -341,7 +341,7 @@ mod tests {
         fs_err::write(&file, "{\"_id\":\"a\",\"text\":\"\"}\n").unwrap();
         let file = file.to_str().unwrap();
         let error = TestCollection::load(file, Some("gender"), None, &Silent).unwrap_err().to_string();
-        assert_eq!(error, "--qrels is not given, expected a file or a folder, as --corpus is a file");
+        assert_eq!(error, "qrels is not given, expected a file or a folder, as the corpus is a file");
         let notes = TestCollection::load(file, Some("gender"), Some("gender"), &Silent).unwrap().notes();
         assert!(notes[0].starts_with("1 of the documents have no text"), "{notes:?}");
     }
@@ -362,7 +362,7 @@ mod tests {
         documents.push(Document::new("q2", "the engine"));
         collection.corpus = Corpus::new(documents).unwrap();
         let without = evaluate(&collection);
-        // Both texts are the same, and of equal cosines the greater id comes first: it would be the question itself.
+        // Both texts are the same, and among equal cosines the greater id comes first: it would be the question itself.
         assert_eq!((without.documents, without.per_question[1].1.recall1), (5, 1.0));
         let said =
             "1 of the questions are documents too, by _id and text; each is left out of its own ranking";

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 ///
 /// ```toml
 /// name = "quickstart"            # the run's folder, runs/quickstart
-/// prompt = "wording.toml"        # what LLMs are asked, where it is not as the axis says; may be left out
+/// prompt = "wording.toml"        # wording of prompts that replaces the axis's; may be left out
 ///
 /// [server]                       # how addresses among the llms are asked; all of it may be left out
 /// parallel = 16
@@ -28,29 +28,29 @@ use crate::{Error, Result};
 /// split = "all"                  # train, validation, test or all
 /// embedders = ["minilm"]         # names or folders
 /// families = ["embedders/families/gender-quick.toml"]   # recipes: every member is tuned and measured
-/// llms = ["smollm2-135m"]        # names, .gguf files or addresses; none measures retrieval alone
+/// llms = ["smollm2-135m"]        # names, .gguf files or addresses; with none, only retrieval is measured
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Experiment {
-    /// What it is called; the name of its run folder.
+    /// Its name, which is also that of its run folder.
     pub name: String,
-    /// One line for people.
+    /// A one-line description.
     #[serde(default)]
     pub about: String,
     /// How the LLMs answer.
     #[serde(default)]
     pub generate: GenerateConfig,
-    /// How servers are asked.
+    /// Settings of servers.
     #[serde(default)]
     pub server: ServerConfig,
-    /// How it is measured.
+    /// Settings of the measurement.
     #[serde(default)]
     pub measure: MeasureConfig,
-    /// A TOML file with the wording of prompts, in the keys of `[prompts]` of an axis's file; it takes the place of the axes' own.
+    /// A TOML file with the wording of prompts, with the keys of `[prompts]` of an axis's file; it replaces that of the axes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<PathBuf>,
-    /// What is measured.
+    /// The parts of the study.
     #[serde(rename = "part")]
     pub parts: Vec<Part>,
 }
@@ -63,27 +63,27 @@ pub struct Part {
     pub axis: String,
     /// A bundled data set, or a folder with a manifest.
     pub data: String,
-    /// Which questions.
+    /// The split of the questions.
     #[serde(default)]
     pub split: Split,
-    /// How many questions at most, spread evenly over topics; all where absent.
+    /// Maximum number of questions, spread evenly over topics; all if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Names or folders of embedders.
     #[serde(default)]
     pub embedders: Vec<String>,
-    /// Recipes of families: every member is tuned, unless it was, and measured.
+    /// Recipes of families: every member is tuned, unless it exists, and measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub families: Vec<PathBuf>,
-    /// Names, `.gguf` files or addresses of LLMs; none measures retrieval alone.
+    /// Names, `.gguf` files or addresses of LLMs; with none, only retrieval is measured.
     #[serde(default)]
     pub llms: Vec<LlmName>,
-    /// Scorer of documents; gold labels where all documents have one, else the axis's own.
+    /// Scorer of documents; by default gold labels if all documents have one, else the axis's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scorer: Option<String>,
 }
 
-/// Bytes of a name that every file system takes for a folder.
+/// Maximum length of a folder name on all file systems.
 const LONGEST_NAME: usize = 200;
 
 impl Experiment {
@@ -91,7 +91,8 @@ impl Experiment {
     ///
     /// # Errors
     /// Malformed TOML, unknown keys, axes or data, settings out of range.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
         let text = read_text(path)?;
         let experiment: Self = toml::from_str(&text).map_err(|error| Error::toml(path, &error))?;
         let checked = experiment.server.options.check_of_toml().map_err(Error::from);
@@ -104,7 +105,7 @@ impl Experiment {
         self.parts.iter().flat_map(|part| &part.llms)
     }
 
-    /// The axis of a part, asking as the experiment says.
+    /// The axis of a part, with the experiment's wording.
     ///
     /// # Errors
     /// An unknown or malformed axis, or a malformed file of prompts.
@@ -160,7 +161,7 @@ impl Experiment {
                 Some(path) => error.in_file(path),
                 None => error,
             })?;
-            // Said when they are used.
+            // Reported when they are used.
             part.inputs(&Silent)?;
         }
         Ok(())

@@ -21,7 +21,7 @@ use crate::input::load_dataset;
 use crate::recipe::{Planned, Recipe};
 use crate::{Error, Judged, Result, System, Workspace, scorer};
 
-/// Which trainings one process of several does: number `index`, from 1, of `count`.
+/// The share of the trainings for one process of several: number `index`, from 1, of `count`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     index: usize,
@@ -50,25 +50,25 @@ impl std::str::FromStr for Shard {
     }
 }
 
-/// A family under way: everything its members share.
+/// A family in progress, with everything that its members share.
 pub struct Family {
     recipe: Recipe,
     axis: Axis,
     base: Base,
-    /// Trained on.
+    /// The training examples.
     train: QuestionSet,
-    /// Watched and measured on.
+    /// The validation examples.
     validation: QuestionSet,
     data: Dataset,
     utility: Option<TestCollection>,
-    /// The data's documents, judged by the recipe's scorer.
+    /// The data's documents, scored by the recipe's scorer.
     judged: Judged,
-    /// Texts of the members of each scope that was trained or loaded.
+    /// Texts for the members of each scope that was trained or loaded.
     texts: HashMap<Scope, Arc<Texts>>,
     workspace: Workspace,
 }
 
-/// What `family.json` says: the one family that a folder holds.
+/// The content of `family.json`, which identifies the family of a folder.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct FamilyFile {
     family: String,
@@ -80,7 +80,7 @@ impl Family {
     /// Loads the base, the data and the scorer of a recipe.
     ///
     /// # Errors
-    /// Unknown or malformed models and data, scopes that the base does not have.
+    /// Unknown or malformed models and data, scopes that the base does not support.
     pub fn new(recipe: &Recipe, workspace: &Workspace) -> Result<Self> {
         let (models, progress) = (workspace.models(), workspace.progress());
         let axis = recipe.load_axis()?;
@@ -115,7 +115,7 @@ impl Family {
         self.base.id()
     }
 
-    /// Mines the training questions, and writes a table of what was found.
+    /// Mines the training questions, and writes a table of the results.
     ///
     /// # Errors
     /// Failures of the embedder, the scorer or the file system.
@@ -136,7 +136,7 @@ impl Family {
         Ok(mined)
     }
 
-    /// The data's documents, judged by the recipe's scorer.
+    /// The data's documents, scored by the recipe's scorer.
     pub fn judged(&self) -> &Judged {
         &self.judged
     }
@@ -159,14 +159,15 @@ impl Family {
         )?)
     }
 
-    /// Trains, measures and saves every member of the shard that is not there yet, and writes `family.parquet` and
-    /// `family.csv` over all members that are.
+    /// Trains, measures and saves every missing member of the shard, and writes `family.parquet` and
+    /// `family.csv` with all existing members.
     ///
-    /// A process that was killed is gone on from: finished members are kept, a training that was under way goes on from
-    /// its last epoch. A member counts as finished where every file of it is what was saved; a damaged one is told, and made
+    /// An interrupted process is resumed: finished members are kept, and a training in progress continues from
+    /// its last epoch. A member counts as finished if every file is as it was saved; a damaged one is reported, and made
     /// again.
     ///
     /// # Errors
+    /// A folder with another family, a pole without training examples, failures of the file system.
     /// A folder that holds another family, a pole that no example leads to, failures of the file system.
     pub fn tune(&mut self, out: &Path, shard: Shard) -> Result<Vec<Member>> {
         let workspace = self.workspace.clone();
@@ -186,7 +187,7 @@ impl Family {
         let mut found: HashMap<String, Member> = HashMap::new();
         for (number, planned) in shard.iter().enumerate() {
             let (learnt, skipped) = examples(&mined, &self.axis, planned.towards, self.recipe.mine)?;
-            // Validation questions without documents of both kinds have no loss to watch.
+            // Validation questions without documents of both kinds have no validation loss.
             let watched = examples(&watched, &self.axis, planned.towards, self.recipe.mine);
             let watched = watched.map(|(examples, _)| examples).unwrap_or_default();
             let id = self.id(planned, &learnt)?;
@@ -226,13 +227,13 @@ impl Family {
         Ok(rows)
     }
 
-    /// Says what a family takes on the disk, where that is much: every member has the weights of all layers.
+    /// Reports the disk space of a family if it is large: every member has the weights of all layers.
     fn say_size(&self, plan: &[Planned], out: &Path) -> Result<()> {
         const MUCH: u64 = 1_000_000_000;
         let members: u64 = plan.iter().map(|planned| planned.merge.len() as u64).sum();
         let mut each = 0;
         for entry in fs_err::read_dir(self.base.folder())? {
-            // A link of the hub's cache is as large as what it leads to.
+            // A link in the hub's cache has the size of its target.
             each += fs_err::metadata(entry?.path())
                 .map_or(0, |metadata| if metadata.is_file() { metadata.len() } else { 0 });
         }
@@ -247,7 +248,7 @@ impl Family {
         Ok(())
     }
 
-    /// A folder belongs to one family of one base.
+    /// Checks that the folder belongs to this family of this base.
     fn claim(&self, out: &Path) -> Result<()> {
         let ours = FamilyFile {
             family: self.recipe.name.clone(),
@@ -262,7 +263,7 @@ impl Family {
             if theirs != ours {
                 return Err(wrong(format!(
                     "this folder holds the family `{}` of the base `{}` ({}), not `{}` of `{}` ({})\nhint: give \
-                     another folder to --out",
+                     another folder to `out`",
                     theirs.family,
                     theirs.base,
                     theirs.base_id.short(),
@@ -277,13 +278,13 @@ impl Family {
         Ok(write_file(&path, json)?)
     }
 
-    /// A member as an embedder, by its row of the family's table: the base's own row is the base.
+    /// A member as an embedder, by its row in the family's table; the base's own row is the base.
     ///
-    /// It starts from the hidden states that members share, kept in half precision, where it knows a text, so a cosine
+    /// For known texts it starts from the shared hidden states, stored in half precision, so a cosine
     /// may differ from that of the saved checkpoint in the fourth digit.
     ///
     /// # Errors
-    /// A member that is not in the folder, or one of which a file is not what was saved.
+    /// A member that is not in the folder, or whose files have changed since it was saved.
     pub fn embedder(&mut self, out: &Path, member: &Member) -> Result<Tuned> {
         let scope = if member.scope.is_empty() { Scope::Head } else { member.scope.parse()? };
         self.prepare(scope, out)?;
@@ -299,10 +300,10 @@ impl Family {
         Ok(Tuned::new(&self.base, &self.texts[&scope], &weights, id)?)
     }
 
-    /// The merge weight of a member's training as a dial.
+    /// A member's training with variable merge weight.
     ///
     /// # Errors
-    /// As [`Family::embedder`]; a member that is the base.
+    /// Those of [`Family::embedder`]; a member that is the base.
     pub fn dial(&mut self, out: &Path, member: &Member) -> Result<Dial> {
         let scope: Scope = member.scope.parse()?;
         self.prepare(scope, out)?;
@@ -331,7 +332,7 @@ impl Family {
         topics.into_iter().map(str::to_owned).collect()
     }
 
-    /// Prepares every text that members of a scope are trained or measured on, unless that was done.
+    /// Prepares every text used to train or measure members of a scope, unless already done.
     fn prepare(&mut self, scope: Scope, out: &Path) -> Result<()> {
         if self.texts.contains_key(&scope) {
             return Ok(());
@@ -349,7 +350,7 @@ impl Family {
         Ok(())
     }
 
-    /// What decides a training and what its members are measured on: base, settings, examples, data.
+    /// Everything that determines a training and the measurement of its members: base, settings, examples, data.
     fn id(&self, planned: &Planned, examples: &[Example]) -> Result<ContentId> {
         let config = serde_json::to_vec(&planned.config).map_err(std::io::Error::from)?;
         let mut id = ContentHasher::new("member/1").field(self.base.id().as_bytes()).field(config);
@@ -477,7 +478,7 @@ impl Family {
     }
 }
 
-/// A training as a dial: an embedder at every merge weight.
+/// A training with variable merge weight: an embedder at every weight.
 #[derive(Clone)]
 pub struct Dial {
     base: Base,
@@ -518,11 +519,11 @@ impl Dial {
     }
 }
 
-/// One training of the plan, and what it learns from.
+/// One planned training, with its examples.
 struct Lesson<'p> {
     planned: &'p Planned,
     learnt: Vec<Example>,
-    /// What its loss is watched on.
+    /// The validation examples.
     watched: Vec<Example>,
     id: ContentId,
 }
@@ -539,7 +540,7 @@ fn warn_of_reversal(member: &Member, planned: &Planned, base: &Member, progress:
     }
 }
 
-/// A negative merge weight moves the other way on purpose.
+/// A negative merge weight intentionally moves the other way.
 fn direction(merge: f64) -> f64 {
     if merge < 0.0 { -1.0 } else { 1.0 }
 }

@@ -5,19 +5,19 @@ use ragbias_data::{Dataset, Qrels, Split, read_corpus, read_questions};
 
 use crate::Result;
 
-/// What a measurement reads: questions, corpus, and judgements where there are any.
+/// The input of a measurement: questions, corpus, and judgements if there are any.
 #[derive(Debug, Clone)]
 pub struct Inputs {
     /// The questions of the split.
     pub questions: QuestionSet,
     /// The documents.
     pub corpus: Corpus,
-    /// Which documents answer which question.
+    /// The relevance judgements.
     pub qrels: Option<Qrels>,
 }
 
 impl Inputs {
-    /// Everything from a bundled data set, or a folder with a manifest; labels are leans on this axis.
+    /// All inputs from a bundled data set, or a folder with a manifest; labels are leans on this axis.
     ///
     /// # Errors
     /// An unknown name, or a malformed folder.
@@ -31,7 +31,7 @@ impl Inputs {
         Ok(Self { questions: set.split(split)?, corpus: set.corpus, qrels: Some(set.qrels) })
     }
 
-    /// What a manifest records of them: a name and a hash each.
+    /// Their record in a manifest: a name and a hash each.
     pub(crate) fn ids(&self, data: &str, split: Split) -> [(String, ContentId); 2] {
         [
             (format!("corpus {data}"), self.corpus.content_id()),
@@ -74,12 +74,12 @@ pub fn load_questions(name_or_path: &str, progress: &dyn Progress) -> Result<Que
     Ok(read_questions(Path::new(name_or_path), progress)?)
 }
 
-/// Whether a data set of this name comes with ragbias.
+/// Whether a data set of this name is bundled.
 pub(crate) fn is_bundled(name: &str) -> bool {
     Dataset::bundled_names().any(|bundled| bundled == name)
 }
 
-/// Refuses what is neither bundled nor a path.
+/// Refuses a name that is neither bundled nor a path.
 pub(crate) fn named_or_file(what: &'static str, name_or_path: &str) -> Result<()> {
     if is_bundled(name_or_path) || Path::new(name_or_path).exists() {
         return Ok(());

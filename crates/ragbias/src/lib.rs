@@ -1,14 +1,14 @@
-//! Measure the bias of retrieval-augmented generation, part by part.
+//! Measures the bias of retrieval-augmented generation, component by component.
 //!
-//! A [`System`] is a corpus's embedder, its index, an LLM and what judges documents and answers. It is measured stage by stage, each
-//! computed once: [`Indexed`] (C_b), [`Retrieved`] (E_b), [`Answers`] with context (R_b) and without (L_b). The components
-//! are anything that implements the traits of [`ragbias_core`], or names, which [`Models`] makes them from; the [`Store`] of a
-//! [`Workspace`] remembers what they answered, so that nothing is computed twice over many embedders and runs.
+//! A [`System`] consists of an embedder, an index, an LLM, and scorers of documents and answers. It is measured in stages, each
+//! computed once: [`Indexed`] (C_b), [`Retrieved`] (E_b), [`Answers`] with context (R_b) and without (L_b). Components
+//! implement the traits of [`ragbias_core`], or are made from names by [`Models`]. The [`Store`] of a
+//! [`Workspace`] stores their answers, so that nothing is computed twice over many embedders and runs.
 //!
-//! A [`TestCollection`] says how well an embedder retrieves at all: its [`Evaluation`]. [`fit()`] draws the line of R_b on E_b through
-//! a family of embedders, with the E_b that would make R_b = 0. An [`Experiment`] is all of it in one file, and leaves a run
-//! folder with tables and a report. [`choose()`] finds the setting of a [`Control`] that makes the system fair, and a [`Retriever`]
-//! serves it.
+//! A [`TestCollection`] measures the retrieval quality of an embedder, its [`Evaluation`]. [`fit()`] fits the line of R_b on E_b
+//! to a family of embedders, and finds the E_b that would make R_b = 0. An [`Experiment`] describes all of this in one file, and
+//! writes a run folder with tables and a report. [`choose()`] finds the setting of a [`Control`] that makes the system fair, and a
+//! [`Retriever`] serves it.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -37,6 +37,7 @@ pub use {
     ragbias_tune as tune,
 };
 
+mod answer_bias;
 mod by_name;
 mod choose;
 mod control;
@@ -62,11 +63,15 @@ mod store;
 mod system;
 mod workspace;
 
+pub use answer_bias::{AnswerBias, Coverage, NothingScored};
 pub use by_name::Models;
 pub use choose::{
-    Biases, Choice, ChooseConfig, Confirmed, LeftOutControl, Predicted, Reached, TrailStep, Turned, choose,
+    Biases, ChooseConfig, Confirmed, ControlChoice, LeftOutControl, Predicted, Reached, TrailStep, Turned,
+    choose,
 };
-pub use control::{Control, ControlKind, Draw, Drawn, How, Merge, Moved, Projection, direction_of_poles};
+pub use control::{
+    Control, ControlKind, Draw, Drawn, How, Merge, Moved, Projection, UnknownControl, direction_of_poles,
+};
 pub use embedding::{EMBED_BATCH, embed_all};
 pub use error::{Error, Result};
 pub use evaluate::{Comparison, Evaluation, RetrievalMetrics, TestCollection};
@@ -78,7 +83,7 @@ pub use fit::{
 pub use input::{Inputs, load_corpus, load_questions};
 pub use llm::LlmName;
 pub use measure::{IndexKind, MeasureConfig};
-pub use measured::{AnswerBias, Coverage, Measured, NothingScored};
+pub use measured::{BASE_FAMILY, Measured, PartResult};
 pub use memo::{StoredEmbedder, StoredGenerator, StoredScorer};
 pub use prompt::read_prompts;
 pub use ragbias_data::Outcome;
@@ -86,12 +91,12 @@ pub use ranking::{Ranking, StochasticRanking};
 pub use recipe::{Grid, Planned, Recipe, SharedConfig};
 pub use report::{report, report_without_pixels};
 pub use retriever::{Found, Retriever};
-pub use run::{BASE_FAMILY, Manifest, PartResult, run};
+pub use run::{Manifest, Run, run};
 pub use store::{Saved, Store, Work};
 pub use system::{Answers, Component, Embedded, Indexed, Judged, Labels, Retrieved, System, SystemBuilder};
 pub use workspace::Workspace;
 
-/// The README's example compiles.
+/// Compiles the README's examples.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

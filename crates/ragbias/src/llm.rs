@@ -6,10 +6,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Result;
 
-/// What a user calls an LLM: a name of the registry, a `.gguf` file, or the address of a server.
+/// The user's designation of an LLM: a name of the registry, a `.gguf` file, or the address of a server.
 ///
-/// Shown, stored and compared, it is without the password and the keys that an address may hold. Parsed, it is one that the
-/// user named; read from a file, one that the file names, and a key of the user's goes to its host only where that is allowed.
+/// Displayed, stored and compared, it excludes the password and keys of an address. Parsing creates one that the
+/// user named; deserialising one that a file names, to whose host the user's key is sent only if that is allowed.
 ///
 /// ```
 /// use ragbias::LlmName;
@@ -24,18 +24,18 @@ pub struct LlmName {
     place: Place,
 }
 
-/// Where an LLM is, by what it is called.
+/// The kind of an LLM's designation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
     Server(Box<Address>),
     /// A name or a file.
     Here,
-    /// An address of another kind, or without its scheme.
+    /// An address of another scheme, or without one.
     Nowhere,
 }
 
 impl LlmName {
-    /// The name without what is secret in it.
+    /// The name without secrets.
     pub fn as_str(&self) -> &str {
         &self.label
     }
@@ -44,7 +44,7 @@ impl LlmName {
         &self.place
     }
 
-    /// The name as one that a file gives.
+    /// Marks the name as given by a file.
     fn of_file(self) -> Self {
         let place = match self.place {
             Place::Server(address) => Place::Server(Box::new(address.of_file())),
@@ -69,13 +69,13 @@ impl FromStr for LlmName {
             Place::Server(address) => address.label().to_owned(),
             Place::Here | Place::Nowhere => without_secrets(text),
         };
-        // A file may have a name that looks as if it held a password.
+        // The name of a file may look as if it contained a password.
         let is_file = place == Place::Here && std::path::Path::new(text).exists();
         Ok(Self { label: if is_file { text.to_owned() } else { label }, place })
     }
 }
 
-/// Whether it is a host and a port, with or without what stands around them.
+/// Whether it looks like a host and a port, possibly with user and path.
 fn has_port(text: &str) -> bool {
     let address = text.split(['/', '#', '?']).next().unwrap_or_default();
     let port =

@@ -1,15 +1,15 @@
-use std::fmt;
-
-use ragbias_core::{Bias, Choice, Counts};
-use ragbias_data::{Outcome, Qrels};
+use ragbias_core::{Bias, Counts};
+use ragbias_data::{Measurement, Outcome, Qrels};
+use ragbias_stats::Equivalence;
 use serde::{Deserialize, Serialize};
 
+use crate::answer_bias::{AnswerBias, Coverage, NothingScored};
 use crate::system::{Answers, Labels, Retrieved};
 
-/// The biases of a RAG system, part by part. Serialised, it is what `ragbias measure --json` prints.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// The biases of the components of a RAG system. Serialised, it is the output of `ragbias measure --json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// L_b: answers without context; none where no LLM was asked, or nothing of what it said was scored.
+    /// L_b: answers without context; none if no LLM was asked, or none of its answers was scored.
     pub llm_bias: Option<Bias>,
     /// C_b: every document of the corpus.
     pub corpus_bias: Bias,
@@ -17,26 +17,27 @@ pub struct Measured {
     pub neighbourhood_bias: Bias,
     /// E_b: the top-k documents of each question, the majority of each pole.
     pub embedder_bias: Bias,
-    /// What E_b is on average over the draws of stochastic ranking, where one document is drawn.
+    /// The expected E_b under stochastic ranking, if one document is drawn.
     pub expected_embedder_bias: Option<f64>,
-    /// R_b: answers given these documents; none where no LLM was asked, or nothing of what it said was scored.
+    /// R_b: answers given these documents; none if no LLM was asked, or none of its answers was scored.
     pub rag_bias: Option<Bias>,
-    /// L_b and R_b that there are not, although the LLM was asked: no answer could be scored.
+    /// L_b and R_b that are missing although the LLM was asked, because no answer could be scored.
+    #[serde(default)]
     pub nothing_scored: Vec<NothingScored>,
-    /// Mean log-odds of the claim shown first, with context; where answers are choices.
+    /// Mean log-odds of the claim shown first, with context; only for choices.
     pub position_bias: Option<f64>,
-    /// How probable it was that the LLM would answer with one of the two letters, with context and without; where answers
-    /// are choices.
+    /// The coverage: how probable it was that the LLM would answer with one of the two letters, with and without context; only
+    /// for choices.
     pub coverage: Option<Coverage>,
     /// Mean nDCG@10 over the questions that have judgements.
     pub ndcg10: Option<f64>,
-    /// What happened to each question.
+    /// The outcome of each question.
     #[serde(skip)]
     pub outcomes: Vec<Outcome>,
 }
 
 impl Measured {
-    /// What the stages found; L_b and R_b where the LLM was asked.
+    /// The results of the stages; L_b and R_b if the LLM was asked.
     pub fn new(
         found: &Retrieved,
         alone: Option<&Answers>,
@@ -68,7 +69,7 @@ impl Measured {
         }
     }
 
-    /// What became of the answers behind a bias, where the LLM was asked.
+    /// The outcomes of the answers behind a bias, if the LLM was asked.
     pub fn counts(&self, of: AnswerBias) -> Option<Counts> {
         let bias = match of {
             AnswerBias::LlmBias => self.llm_bias,
@@ -79,71 +80,76 @@ impl Measured {
     }
 }
 
-/// A bias of what the LLM answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AnswerBias {
-    /// L_b.
-    LlmBias,
-    /// R_b.
-    RagBias,
-}
+/// The family name of embedders without a family.
+pub const BASE_FAMILY: &str = "base";
 
-impl AnswerBias {
-    /// Its symbol.
-    pub fn symbol(self) -> &'static str {
-        match self {
-            Self::LlmBias => "L_b",
-            Self::RagBias => "R_b",
-        }
-    }
-}
-
-/// A bias that there is not, as no answer could be scored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NothingScored {
-    /// Which one.
-    pub bias: AnswerBias,
-    /// What became of the answers.
+/// One measurement of a run. All of them are `results.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PartResult {
+    /// The axis.
+    pub axis: String,
+    /// The pole of lean −1.
+    pub negative: String,
+    /// The pole of lean +1.
+    pub positive: String,
+    /// The data set.
+    pub data: String,
+    /// Which questions.
+    pub split: String,
+    /// How many questions.
+    pub questions: usize,
+    /// The embedder.
+    pub embedder: String,
+    /// Its family, or [`BASE_FAMILY`].
+    pub family: String,
+    /// The LLM, where one answered.
+    pub llm: Option<String>,
+    /// What was measured.
     #[serde(flatten)]
-    pub counts: Counts,
+    pub measured: Measured,
 }
 
-impl NothingScored {
-    /// What can be done about most of it.
-    pub fn hint(&self) -> &'static str {
-        let Counts { unscored, refused, cut, .. } = self.counts;
-        if cut >= unscored.max(refused) {
-            "the token budget was spent before an answer came: allow more with --reasoning-tokens where the model of a server \
-             thinks first (or --thinking off), else with --max-new-tokens"
-        } else if refused >= unscored {
-            "the LLM refused, or a filter took its answers: --out DIR writes what it said"
-        } else {
-            "the scorer could not tell of any answer where it leans: --out DIR writes the answers"
+impl PartResult {
+    /// Whether the embedder belongs to no family.
+    pub fn is_base(&self) -> bool {
+        self.family == BASE_FAMILY
+    }
+
+    /// Why there is no R_b, although an LLM was asked.
+    pub fn without_rag_bias(&self) -> Option<&NothingScored> {
+        self.measured.nothing_scored.iter().find(|none| none.bias == AnswerBias::RagBias)
+    }
+
+    /// The bias for the verdict: R_b, or E_b if there is none.
+    pub fn outcome(&self) -> Bias {
+        self.measured.rag_bias.unwrap_or(self.measured.embedder_bias)
+    }
+
+    /// The verdict on |bias| < δ; undecided if the outcomes are not known.
+    pub fn verdict(&self, delta: f64) -> Equivalence {
+        let outcome = self.outcome();
+        let judged = Equivalence::judge(outcome.low()..=outcome.high(), delta).ok();
+        judged.filter(|_| self.without_rag_bias().is_none()).unwrap_or(Equivalence::Undecided)
+    }
+
+    /// As a row of a measurement table.
+    pub(crate) fn measurement(&self) -> Measurement {
+        let measured = &self.measured;
+        Measurement {
+            embedder: self.embedder.clone(),
+            family: self.family.clone(),
+            llm: self.llm.clone().unwrap_or_default(),
+            axis: self.axis.clone(),
+            corpus: self.data.clone(),
+            split: self.split.clone(),
+            n: self.questions,
+            embedder_bias: measured.embedder_bias,
+            rag_bias: measured.rag_bias,
+            rag_counts: measured.counts(AnswerBias::RagBias),
+            llm_bias: measured.llm_bias,
+            llm_counts: measured.counts(AnswerBias::LlmBias),
+            corpus_bias: measured.corpus_bias,
+            ndcg10: measured.ndcg10,
         }
-    }
-}
-
-impl fmt::Display for NothingScored {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (symbol, asked) = (self.bias.symbol(), self.counts.asked());
-        write!(f, "{symbol}: none of the {asked} answers could be scored ({})", self.counts)
-    }
-}
-
-/// How probable the two letters were, over the choices that were made.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Coverage {
-    /// On average, in [0, 1].
-    pub mean: f64,
-    /// Of the choice of which it is least, in [0, 1].
-    pub least: f64,
-}
-
-impl Coverage {
-    pub(crate) fn of<'c>(choices: impl Iterator<Item = &'c Choice>) -> Option<Self> {
-        let all: Vec<f64> = choices.map(|choice| choice.coverage).collect();
-        let least = all.iter().copied().min_by(f64::total_cmp)?;
-        Some(Self { mean: all.iter().sum::<f64>() / all.len() as f64, least })
     }
 }

@@ -1,5 +1,5 @@
-//! What an LLM is asked, with and without context: the axis's templates. The wording is part of a measurement: change it, and
-//! answers differ.
+//! Renders prompts, with and without context, from the axis's templates. The wording is part of a measurement: changing it
+//! changes the answers.
 
 use std::path::Path;
 
@@ -9,11 +9,11 @@ use ragbias_data::read_text;
 
 use crate::{Error, Result};
 
-/// Bytes of a template at most.
+/// Maximum size of a template in bytes.
 const LONGEST: usize = 64 << 10;
 
-/// Steps of a template at most, and as many times 64 bytes that it makes. A list can be nested by a level for every few steps, and
-/// is written and dropped level by level, for which there is stack.
+/// Maximum number of steps of a template, each of which may produce 64 bytes. A list can be nested one level deeper every few
+/// steps, and is written and dropped recursively, for which the stack is large enough.
 const FUEL: u64 = 1 << 18;
 
 const WITH: &str = "with-context";
@@ -28,14 +28,14 @@ pub(crate) struct Prompter {
 
 impl Prompter {
     /// # Errors
-    /// A template that cannot be parsed, asks for something that there is not, or leaves out the question or the context.
+    /// A template that cannot be parsed, uses an unknown variable, or leaves out the question or the context.
     pub(crate) fn new(axis: &Axis) -> Result<Self> {
         let prompter = with_deep_stack(|| Self::parse(axis)).map_err(|reason| Error::Prompt {
             axis: axis.name.clone(),
             template: WITH,
             reason,
         })??;
-        // Whatever fails with every question fails here.
+        // Whatever would fail for every question fails here.
         let sample = Document::new("sample", "A text.");
         prompter.prompt("A question?", &[&sample])?;
         prompter.prompt("A question?", &[])?;
@@ -88,7 +88,7 @@ impl Prompter {
         Ok(Self { environment, request: wording.request.to_owned(), axis: axis.name.clone() })
     }
 
-    /// The whole prompt, with documents, best first, or without. A choice's options are added by the generator, which shows them
+    /// The whole prompt, with documents, best first, or without. The generator adds a choice's options, which it shows
     /// in both orders.
     pub(crate) fn prompt(&self, question: &str, documents: &[&Document]) -> Result<String> {
         let name = if documents.is_empty() { WITHOUT } else { WITH };
@@ -110,7 +110,7 @@ impl Prompter {
     }
 }
 
-/// Reads the wording of a file: the keys of `[prompts]` in an axis's file.
+/// Reads prompt wording from a file with the keys of `[prompts]` in an axis's file.
 ///
 /// # Errors
 /// Malformed TOML and unknown keys, with their line.
@@ -177,7 +177,7 @@ mod tests {
         assert!(refused(Some(&"x".repeat(LONGEST + 1)), None).contains("bytes"));
     }
 
-    /// Each of them ended the process, out of stack.
+    /// Each of them used to end the process with a stack overflow.
     #[test]
     fn a_template_may_go_as_deep_as_its_length_and_its_steps_allow() {
         let nots = format!("{{{{ {}true }}}}", "not ".repeat(15_000));

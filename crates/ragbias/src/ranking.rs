@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::Result;
 
-/// How the nearest documents of a question are ranked: drawn from, re-ranked, filtered.
+/// Ranks the nearest documents of a question: by drawing, re-ranking or filtering.
 pub trait Ranking: Send + Sync {
     /// A question's hits in a new order, best first; some may be left out, none added.
     fn order(&self, nearest: Vec<Hit>, question: &Question, corpus: &Corpus) -> Vec<Hit>;
@@ -22,28 +22,28 @@ pub trait Ranking: Send + Sync {
         Ok(())
     }
 
-    /// Where hits are drawn, the chance of each to come first, which sum to 1; none where nothing is left to chance.
+    /// If hits are drawn, the probability of each to come first, which sum to 1; none if nothing is random.
     fn chances(&self, nearest: &[Hit]) -> Option<Vec<f64>> {
         let _ = nearest;
         None
     }
 }
 
-/// The top k at a temperature T: k draws without replacement, each by the softmax of cosine / T over what is left.
+/// The top k at a temperature T: k draws without replacement, each by the softmax of cosine / T over the remaining documents.
 ///
 /// The draws are the k largest of cosine / T plus Gumbel noise (Kool, van Hoof, Welling, *Stochastic beams and where to
 /// find them*, ICML 2019, <https://arxiv.org/abs/1903.06059>). At T = 0 the ranking is the embedder's own. A question's
-/// draws depend on the seed and on its `_id` alone.
+/// draws depend only on the seed and on its `_id`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StochasticRanking {
     /// T, at least 0.
     pub temperature: f64,
-    /// Of the draws.
+    /// Seed of the draws.
     pub seed: u64,
 }
 
 impl StochasticRanking {
-    /// The ranking at a temperature; at 0 the nearest come first, and there is none.
+    /// The ranking at a temperature; none at 0, where the nearest come first.
     pub(crate) fn at(temperature: f64, seed: u64) -> Option<Arc<dyn Ranking>> {
         (temperature != 0.0).then(|| Arc::new(Self { temperature, seed }) as _)
     }

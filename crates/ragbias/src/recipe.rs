@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// A family of embedders in one file: a base, what it is trained on, and a grid of members.
+/// A family of embedders in one file: a base, its training data, and a grid of members.
 ///
 /// ```toml
 /// name = "gender-quick"
 /// base = "minilm"                # a model's name or folder
 /// axis = "gender"
 /// data = "gender"                # trained on its train split, watched and measured on its validation split
-/// utility = "politics"           # a data set whose nDCG@10 says what tuning costs
+/// utility = "politics"           # a data set whose nDCG@10 measures the cost of tuning
 ///
 /// [train]                        # settings that all members share
 /// batch = 8
@@ -30,34 +30,34 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    /// What the family is called.
+    /// Name of the family.
     pub name: String,
-    /// One line for people.
+    /// A one-line description.
     #[serde(default)]
     pub about: String,
-    /// The embedder that all members start from.
+    /// The base of all members.
     pub base: String,
     /// A bundled axis, or a TOML file.
     pub axis: String,
     /// A bundled data set, or a folder with a manifest.
     pub data: String,
-    /// Scorer of mined documents; gold labels where all documents have one, else the axis's own.
+    /// Scorer of mined documents; by default gold labels if all documents have one, else the axis's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scorer: Option<String>,
     /// A bundled data set, or a folder with a manifest, that no member is trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub utility: Option<String>,
-    /// How examples are mined.
+    /// Settings of mining.
     #[serde(default)]
     pub mine: MineConfig,
-    /// Settings that all members share.
+    /// Settings shared by all members.
     #[serde(default)]
     pub train: SharedConfig,
     /// Grids of members.
     pub grid: Vec<Grid>,
 }
 
-/// Settings of [`TrainConfig`] that all members of a family share; what is absent has its default.
+/// Settings of [`TrainConfig`] shared by all members of a family; absent ones have their default.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "each is described at the field of TrainConfig that has its name")]
@@ -75,17 +75,17 @@ pub struct SharedConfig {
     pub lora_alpha: Option<f64>,
 }
 
-/// Every combination of these is a member.
+/// A grid: every combination is a member.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Grid {
     /// Names of poles.
     pub towards: Vec<String>,
-    /// What is trained.
+    /// Trained scopes.
     pub scope: Vec<Scope>,
-    /// Peak step sizes.
+    /// Peak learning rates.
     pub learning_rate: Vec<f64>,
-    /// Passes over all questions.
+    /// Numbers of epochs.
     pub epochs: Vec<usize>,
     /// Merge weights.
     #[serde(default = "whole")]
@@ -106,18 +106,18 @@ fn one_seed() -> Vec<u64> {
 /// One training of a family, and the members that are merged from it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Planned {
-    /// What it is called: `female-head-lr0.001-e10`.
+    /// Its name: `female-head-lr0.001-e10`.
     pub name: String,
     /// The pole.
     pub towards: Towards,
-    /// How it is trained.
+    /// Its settings.
     pub config: TrainConfig,
     /// Merge weights, each a member.
     pub merge: Vec<f64>,
 }
 
 impl Planned {
-    /// What the member of this merge weight is called.
+    /// The name of the member with this merge weight.
     pub fn member(&self, merge: f64) -> String {
         format!("{}-w{merge}", self.name)
     }
@@ -143,7 +143,7 @@ impl Recipe {
         Ok(load_axis(&self.axis)?)
     }
 
-    /// Every training, in the order of the grids; those of the same settings are one.
+    /// Every training, in the order of the grids; trainings with equal settings are combined.
     ///
     /// # Errors
     /// An unknown pole, an empty grid, settings out of range.
@@ -154,7 +154,7 @@ impl Recipe {
         if self.name.trim().is_empty() {
             return wrong("name", "a name".into(), "none".into());
         }
-        // Before any is made: the product of a few lists may be more than there is memory for.
+        // Checked before any is made: the product of a few lists may exceed the memory.
         let (mut trainings, mut members) = (0_usize, 0_usize);
         for grid in &self.grid {
             let Grid { towards, scope, learning_rate, epochs, merge, seed } = grid;
@@ -202,7 +202,7 @@ impl Recipe {
     }
 }
 
-/// Adds members to a training that is planned already, or plans it.
+/// Adds members to a planned training, or plans a new one.
 fn plan_for(plan: &mut Vec<Planned>, name: String, towards: Towards, config: TrainConfig, merge: &[f64]) {
     match plan.iter_mut().find(|planned| planned.name == name) {
         Some(planned) => {
@@ -253,7 +253,7 @@ mod tests {
             let path = format!("{}/../../embedders/families/{name}.toml", env!("CARGO_MANIFEST_DIR"));
             let plan = Recipe::read(path.as_ref()).unwrap().plan().unwrap();
             assert_eq!(plan.iter().map(|planned| planned.merge.len()).sum::<usize>(), 60, "{name}");
-            // Of every learning rate and number of epochs, one training of everything serves six members.
+            // For every learning rate and number of epochs, one training of all weights serves six members.
             assert_eq!(plan.len(), 30, "{name}");
         }
     }

@@ -1,4 +1,4 @@
-//! What a run found, for people: a page and its figures.
+//! The report of a run: a page and its figures.
 
 mod evidence;
 mod figures;
@@ -16,46 +16,52 @@ use ragbias_data::write_file;
 use serde::Serialize;
 
 use crate::Result;
-use crate::run::{Manifest, RunFolder};
+use crate::run::{RunFolder, SavedRun};
 use evidence::Evidence;
 use figures::Figure;
 use png::Painter;
-use source::{Interval, Source, System, is_base};
+use ragbias_stats::Estimate;
+use source::{Source, System};
 
-/// Renders `report.html` of a run folder, and `figures/`, from its other files, and gives the path of the former.
+/// Renders `report.html` of a run folder, and `figures/`, from its other files, and returns the path of the page.
 ///
-/// The page is one file that needs no network: what is measured, the lines, the choice where one was made, and the questions
-/// behind every point. Each figure is also a file of its own, as SVG and, where the machine has a font, as PNG.
+/// The page is one file that works offline: the measurements, the lines, the choice if one was made, and the questions
+/// behind every point. Each figure is also written as SVG and, if the machine has a font, as PNG.
 ///
 /// # Errors
-/// A folder that is no run, files of it that are not what the run wrote, or failures of the file system.
+/// A folder that is not a run, files that differ from what the run wrote, or failures of the file system.
 pub fn report(folder: &Path, progress: &dyn Progress) -> Result<PathBuf> {
     let run = RunFolder::open(folder)?;
-    let manifest = Manifest::read(folder)?;
+    let saved = SavedRun::read(folder)?;
     let staging = run.stage()?;
-    write_report(folder, folder, staging.path(), progress)?;
-    run.publish_of(&manifest, staging)?;
+    write_report(&saved, folder, staging.path(), progress)?;
+    run.publish_of(saved.manifest(), staging)?;
     Ok(folder.join(PAGE))
 }
 
-/// The same into another folder, and without pixels, which take a second: for the fuzz target of run folders.
+/// The same into another folder, and without PNG files, which take a second: for the fuzz target of run folders.
 #[doc(hidden)]
 pub fn report_without_pixels(folder: &Path, into: &Path) -> Result<()> {
     RunFolder::open(folder)?;
-    write_files(folder, folder, into, None, &Silent)
+    write_files(&SavedRun::read(folder)?, folder, into, None, &Silent)
 }
 
 /// The page of a run.
 const PAGE: &str = "report.html";
 
-/// The folder of what the page shows and has no room for, and of every figure as a file.
+/// The folder for data that do not fit into the page, and for every figure as a file.
 const FIGURES: &str = "figures";
 
-/// Bytes of figures in the page itself; it loads those beyond it from their files, when they come into view.
+/// Maximum bytes of figures in the page itself; it loads further ones from their files when they come into view.
 const ROOM: usize = 8 << 20;
 
-/// Renders the page of the run in a folder, with the choice in another, and its figures into a third.
-pub(crate) fn write_report(run: &Path, choices: &Path, into: &Path, progress: &dyn Progress) -> Result<()> {
+/// Renders the page of a run, with the choices in a folder, and its figures, into another.
+pub(crate) fn write_report(
+    run: &SavedRun,
+    choices: &Path,
+    into: &Path,
+    progress: &dyn Progress,
+) -> Result<()> {
     let painter = Painter::new();
     if painter.is_none() {
         progress.note(
@@ -66,7 +72,7 @@ pub(crate) fn write_report(run: &Path, choices: &Path, into: &Path, progress: &d
 }
 
 fn write_files(
-    run: &Path,
+    run: &SavedRun,
     choices: &Path,
     into: &Path,
     painter: Option<&Painter>,
@@ -90,12 +96,12 @@ fn write_files(
     Ok(write_file(&into.join(PAGE), page(&source, &groups, &evidence)?)?)
 }
 
-/// One LLM on one axis: the system on test topics first, where there are any, then on others.
+/// One LLM on one axis: the system on test topics first, if there are any, then on others.
 struct Group<'a> {
     axis: &'a str,
     llm: Option<&'a str>,
     parts: Vec<Part<'a>>,
-    /// Of all LLMs on the axis; with the first of them.
+    /// For all LLMs on the axis; shown with the first of them.
     sensitivities: Option<Figure>,
 }
 
@@ -111,7 +117,7 @@ impl Group<'_> {
     }
 }
 
-fn groups(source: &Source) -> Vec<Group<'_>> {
+fn groups<'s>(source: &'s Source<'_>) -> Vec<Group<'s>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for (number, system) in source.systems.iter().enumerate() {
         let base = system.base();
@@ -152,7 +158,7 @@ struct FigureOfPage<'a> {
     id: &'a str,
     title: &'a str,
     caption: &'a str,
-    /// None where the page has no room for it.
+    /// None if it does not fit into the page.
     svg: Option<String>,
 }
 
@@ -173,9 +179,9 @@ struct RowOfPage<'a> {
     embedder: &'a str,
     family: &'a str,
     is_base: bool,
-    embedder_bias: Interval,
-    rag_bias: Option<Interval>,
-    /// How many answers R_b rests on, of how many.
+    embedder_bias: Estimate,
+    rag_bias: Option<Estimate>,
+    /// Number of answers that R_b is based on, and number asked.
     answers: Option<String>,
     verdict: &'static str,
     residual: Option<f64>,
@@ -187,25 +193,26 @@ fn part_of_page(part: &Part<'_>, room: &mut usize) -> Value {
     let base = system.base();
     let rows: Vec<RowOfPage<'_>> = (system.rows.iter().enumerate())
         .map(|(number, row)| {
-            let embedder_bias = row.embedder_bias.interval;
-            let rag_bias = row.rag_bias.map(|bias| bias.interval);
+            let embedder_bias = Estimate::from(row.measured.embedder_bias);
+            let rag_bias = row.measured.rag_bias.map(Estimate::from);
             let residual = rag_bias.zip(system.line.as_ref()).map(|(rag, line)| {
-                rag.value - line.intercept.value - line.sensitivity.value * embedder_bias.value
+                rag.value
+                    - line.conflict.intercept.value
+                    - line.conflict.sensitivity.value * embedder_bias.value
             });
             RowOfPage {
                 number,
                 embedder: &row.embedder,
                 family: &row.family,
-                is_base: is_base(row),
+                is_base: row.is_base(),
                 embedder_bias,
                 rag_bias,
-                answers: row
-                    .rag_bias
-                    .filter(|bias| bias.n < row.questions)
-                    .map(|bias| format!("{} of {} answers: {}", bias.n, row.questions, bias.left_out())),
+                answers: row.measured.rag_bias.filter(|bias| bias.n() < row.questions).map(|bias| {
+                    format!("{} of {} answers: {}", bias.n(), row.questions, words::left_out(bias))
+                }),
                 verdict: words::verdict(row.verdict(system.delta())),
                 residual,
-                ndcg10: row.ndcg10,
+                ndcg10: row.measured.ndcg10,
             }
         })
         .collect();
@@ -226,7 +233,7 @@ fn part_of_page(part: &Part<'_>, room: &mut usize) -> Value {
     }
 }
 
-fn page(source: &Source, groups: &[Group<'_>], evidence: &Evidence) -> Result<String> {
+fn page(source: &Source<'_>, groups: &[Group<'_>], evidence: &Evidence) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.add_filter("signed", words::signed);
@@ -247,7 +254,7 @@ fn page(source: &Source, groups: &[Group<'_>], evidence: &Evidence) -> Result<St
         .collect();
     let comparisons: Vec<String> = source.comparisons.iter().map(words::comparison).collect();
     Ok(environment.get_template("report")?.render(context! {
-        manifest => Serde(&source.manifest),
+        manifest => Serde(source.manifest),
         groups,
         comparisons,
         style => Value::from_safe_string(format!("{}{}", include_str!("report/page.css"), svg::STYLE)),

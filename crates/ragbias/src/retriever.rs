@@ -8,10 +8,10 @@ use crate::control::How;
 use crate::system::NEIGHBOURHOOD;
 use crate::{Embedded, Result, Workspace};
 
-/// Retrieves as a chosen control says: what a retrieval service calls.
+/// Retrieves with a chosen control, for a retrieval service.
 ///
-/// It may be shared between threads; questions that come together are best given together. Where a control draws from the nearest
-/// documents, the draws depend on its seed and the text of the question, so that the same question finds the same again.
+/// It may be shared between threads; questions that arrive together are best passed together. If a control draws from the nearest
+/// documents, the draws depend on its seed and the text of the question, so that the same question gives the same documents.
 ///
 /// ```no_run
 /// use ragbias::{Retriever, Workspace};
@@ -28,21 +28,21 @@ pub struct Retriever {
     embedded: Embedded,
 }
 
-/// A document that was found.
+/// A retrieved document.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Found<'r> {
     /// The document.
     pub document: &'r Document,
-    /// Its similarity to the question, as its index gives it.
+    /// Its similarity to the question, as given by the index.
     pub score: f32,
 }
 
 impl Retriever {
-    /// Reads `control.json` in a folder that `choose` wrote, embeds the documents with its embedder and indexes them exactly.
+    /// Reads `control.json` in a folder written by `choose`, embeds the documents with its embedder and indexes them exactly.
     ///
     /// # Errors
-    /// A file that is not what was written, an embedder that is not the one that was measured, or failures of it.
+    /// A file that differs from what was written, an embedder that differs from the one measured, or its own errors.
     pub fn load(control: impl AsRef<Path>, documents: &Corpus) -> Result<Self> {
         Self::with(control, documents, Exact, &Workspace::new(crate::Models::from_env()?))
     }
@@ -50,7 +50,7 @@ impl Retriever {
     /// The same with another index, and in another workspace.
     ///
     /// # Errors
-    /// As [`Retriever::load`], and failures of the index.
+    /// Those of [`Retriever::load`], and failures of the index.
     pub fn with(
         control: impl AsRef<Path>,
         documents: &Corpus,
@@ -60,12 +60,12 @@ impl Retriever {
         Ok(Self::new(How::open(control.as_ref(), documents, Arc::new(backend), workspace)?))
     }
 
-    /// Retrieves from a corpus as it is searched.
+    /// Retrieves from a searchable corpus.
     pub fn new(embedded: Embedded) -> Self {
         Self { embedded }
     }
 
-    /// The documents of a question, best first: `k`, or all where there are fewer.
+    /// The documents for a question, best first: `k`, or all if there are fewer.
     ///
     /// # Errors
     /// Failures of the embedder or the index.
@@ -73,10 +73,10 @@ impl Retriever {
         Ok(self.search_all(&[question], k)?.pop().unwrap_or_default())
     }
 
-    /// The documents of each question, embedded together.
+    /// The documents for each question, embedded together.
     ///
     /// # Errors
-    /// As [`Retriever::search`].
+    /// Those of [`Retriever::search`].
     pub fn search_all(&self, questions: &[&str], k: usize) -> Result<Vec<Vec<Found<'_>>>> {
         let nearest = self.embedded.nearest(questions, k.max(NEIGHBOURHOOD))?;
         let found = |(text, hits): (&&str, Vec<_>)| {

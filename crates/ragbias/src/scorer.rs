@@ -7,7 +7,7 @@
 //! | `classifier` | politics | vectors of a frozen MiniLM | choices need no scorer |
 //! | `words` | any with word lists | the words of its poles | the same |
 //!
-//! The axis's own scorer is the one that its file names.
+//! The axis's own scorer is the one named in its file.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub fn gold(axis: &Axis) -> Arc<dyn BiasScorer> {
 /// The lexicon of an axis.
 ///
 /// # Errors
-/// Where the axis has none.
+/// An axis without a lexicon.
 pub fn lexicon(axis: &Axis) -> Result<Arc<dyn BiasScorer>> {
     Ok(Arc::new(Lexicon::bundled(&axis.name)?))
 }
@@ -32,7 +32,7 @@ pub fn lexicon(axis: &Axis) -> Result<Arc<dyn BiasScorer>> {
 /// All scorers of documents by name.
 const NAMES: [&str; 4] = ["gold", "lexicon", "classifier", "words"];
 
-/// The name of an axis's own scorer: what its file says, else `words` where its poles have some, else what ragbias brings for an axis
+/// The name of an axis's own scorer: the one in its file, else `words` if its poles have words, else the bundled one for an axis
 /// of its name.
 fn own(axis: &Axis) -> &str {
     let has_words = !axis.negative.words.is_empty() || !axis.positive.words.is_empty();
@@ -45,7 +45,7 @@ fn own(axis: &Axis) -> &str {
     }
 }
 
-/// Refuses a name that no scorer has.
+/// Refuses an unknown name.
 pub(crate) fn check_name(axis: &Axis, name: &str) -> Result<()> {
     if NAMES.contains(&name) {
         return Ok(());
@@ -55,10 +55,10 @@ pub(crate) fn check_name(axis: &Axis, name: &str) -> Result<()> {
     Err(ScoreError::Unknown { axis: axis.name.clone(), scorer: name.into(), known }.into())
 }
 
-/// The scorer of this name; `None` is the axis's own. Pulls the embedder that the classifier reads where it is missing.
+/// The scorer of this name; `None` is the axis's own. Downloads the classifier's embedder if missing.
 ///
 /// # Errors
-/// A name that the axis does not have.
+/// A scorer that the axis does not have.
 pub fn by_name(
     axis: &Axis,
     name: Option<&str>,
@@ -79,10 +79,10 @@ pub fn by_name(
     }
 }
 
-/// The scorer of documents: that of this name; where `None`, gold labels if every document has one, else the axis's own.
+/// The scorer of documents of this name; for `None`, gold labels if every document has one, else the axis's own.
 ///
 /// # Errors
-/// A name that the axis does not have.
+/// A scorer that the axis does not have.
 pub(crate) fn of_documents(
     axis: &Axis,
     corpus: &Corpus,
@@ -93,7 +93,7 @@ pub(crate) fn of_documents(
     let (all, labels) = (corpus.len(), corpus.documents().iter().filter(labelled).count());
     if name.is_none() && labels > 0 && labels < all {
         workspace.progress().note(&format!(
-            "{labels} of {all} documents have a gold label, so that none is used; `--scorer gold` uses them, and leaves the \
+            "{labels} of {all} documents have a gold label, so that none is used\nhint: `scorer gold` uses them, and leaves the \
              others unscored"
         ));
     }
@@ -101,10 +101,10 @@ pub(crate) fn of_documents(
     Ok(workspace.scorer(by_name(axis, name, workspace.models(), workspace.progress())?))
 }
 
-/// The axis's own scorer of answers that are no choices.
+/// The axis's own scorer for answers that are not choices.
 ///
 /// # Errors
-/// An axis that has none.
+/// An axis without one.
 pub(crate) fn of_answers(
     axis: &Axis,
     models: &Models,

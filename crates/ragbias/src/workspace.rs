@@ -5,7 +5,7 @@ use ragbias_core::{BiasScorer, Embedder, Generator, Progress, Silent};
 use crate::memo::{StoredEmbedder, StoredGenerator, StoredScorer};
 use crate::{Models, Result, Store};
 
-/// Where work is done: models by name, the store that remembers what they answered, and where progress is shown.
+/// The context of all work: models by name, the store of their answers, and where progress is shown.
 ///
 /// A clone shares all of them.
 #[derive(Clone)]
@@ -29,18 +29,18 @@ impl Workspace {
         Ok(Self::new(Models::from_env()?).storing(Store::open(&Store::default_path()?)?))
     }
 
-    /// What components answer is remembered there.
+    /// Stores the answers of components there.
     #[must_use]
     pub fn storing(self, store: Store) -> Self {
         Self { store: Some(store), ..self }
     }
 
-    /// The same, where components ask no store: for those that ask one already, and those that should not.
+    /// The same without a store: for components that already use one, and those that should not.
     pub(crate) fn without_store(&self) -> Self {
         Self { store: None, ..self.clone() }
     }
 
-    /// Progress is shown there.
+    /// Shows progress there.
     #[must_use]
     pub fn showing(self, progress: Arc<dyn Progress>) -> Self {
         Self { progress, ..self }
@@ -51,7 +51,7 @@ impl Workspace {
         &self.models
     }
 
-    /// The store, where there is one.
+    /// The store, if there is one.
     pub fn store(&self) -> Option<&Store> {
         self.store.as_ref()
     }
@@ -61,7 +61,7 @@ impl Workspace {
         self.progress.as_ref()
     }
 
-    /// The embedder, asking the store first where there is one.
+    /// The embedder, memoised if there is a store.
     pub(crate) fn embedder(&self, embedder: impl Embedder + 'static) -> Arc<dyn Embedder> {
         match &self.store {
             Some(store) => Arc::new(StoredEmbedder::new(embedder, store)),
@@ -69,7 +69,7 @@ impl Workspace {
         }
     }
 
-    /// The LLM, asking the store first where there is one.
+    /// The LLM, memoised if there is a store.
     pub(crate) fn llm(&self, generator: impl Generator + 'static) -> Arc<dyn Generator> {
         match &self.store {
             Some(store) => Arc::new(StoredGenerator::new(generator, store)),
@@ -77,7 +77,7 @@ impl Workspace {
         }
     }
 
-    /// The scorer, asking the store first where there is one.
+    /// The scorer, memoised if there is a store.
     pub(crate) fn scorer(&self, scorer: impl BiasScorer + 'static) -> Arc<dyn BiasScorer> {
         match &self.store {
             Some(store) => Arc::new(StoredScorer::new(scorer, store)),

@@ -1,4 +1,4 @@
-//! Whatever a file holds that a user wrote, or that the program wrote and reads again, it is read, or refused with its name.
+//! For any content of a file written by a user or by the program itself, it is read, or refused with its name.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
 #[path = "../../../tests/fuzz/src/checkpoint.rs"]
@@ -18,7 +18,7 @@ use ragbias::core::testing::damaged;
 use crate::experiment::Written;
 use crate::saved::Saved;
 
-/// The seeds of a fuzz target in `tests/fuzz`, which searches for many more damages.
+/// The seeds of a fuzz target in `tests/fuzz`, which searches for many more.
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/seeds").join(target);
     fs_err::read_dir(folder).unwrap().map(|entry| fs_err::read(entry.unwrap().path()).unwrap()).collect()
@@ -41,7 +41,7 @@ fn a_damaged_experiment_recipe_or_manifest_is_read_or_refused_with_its_name() {
     }
 }
 
-/// Damages of each file, of those that a report is made of and of others.
+/// Number of damaged versions of each file, for files of a report and for others.
 const DAMAGES: [u64; 2] = [40, 300];
 
 #[test]
@@ -55,12 +55,12 @@ fn a_damaged_file_is_read_or_refused_with_its_name_although_its_checksum_is_righ
             saved.read(&with_damage(whole, seed));
         }
     }
-    // Every file is back in its place.
+    // Every file has been restored.
     assert!(seeds.iter().all(|whole| saved.read(whole)));
 }
 
-/// Found with the fuzz target: a temperature below 0 put the furthest documents first, and a direction of another embedder was
-/// refused without the file.
+/// Found with the fuzz target: a negative temperature put the furthest documents first, and a direction of another embedder was
+/// refused without naming the file.
 #[test]
 fn a_control_that_means_nothing_is_refused_with_its_name() {
     let saved = Saved::new(|| tempfile::tempdir().unwrap());

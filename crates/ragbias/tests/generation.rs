@@ -1,4 +1,4 @@
-//! Answers and choices of the real models against transformers in float32 (`scripts/reference/generation.py`).
+//! Compares answers and choices of the real models with transformers in float32 (`scripts/reference/generation.py`).
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
 use std::collections::BTreeMap;
@@ -17,9 +17,9 @@ struct Reference {
 #[derive(Deserialize)]
 struct Answer {
     prompt: String,
-    /// What the answer begins with, up to the first token that rounding may decide.
+    /// The beginning of the answer, up to the first token where rounding may decide.
     begins: String,
-    /// Whether that is all of it.
+    /// Whether that is the whole answer.
     whole: bool,
 }
 
@@ -32,7 +32,7 @@ struct Choice {
     position_bias: f64,
 }
 
-/// How far log-odds may be from the reference, in nats.
+/// Tolerance of log-odds, in nats.
 const TOLERANCE: f64 = 0.002;
 
 fn assert_agrees(name: &str) {

@@ -1,4 +1,4 @@
-//! The default GGUF files with other keys and tensors: choices against llama.cpp in float32
+//! The default GGUF files with other keys and tensors: choices compared with llama.cpp in float32
 //! (`scripts/reference/gguf_defaults.py`).
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
@@ -49,7 +49,7 @@ impl Expected {
     }
 }
 
-/// How far log-odds may be from the reference, in nats: llama.cpp takes Gemma's GELU out of a table of 16-bit floats.
+/// Tolerance of log-odds, in nats: llama.cpp looks Gemma's GELU up in a table of 16-bit floats.
 fn tolerance(model: &str) -> f64 {
     if model.starts_with("gemma") { 0.02 } else { 0.002 }
 }

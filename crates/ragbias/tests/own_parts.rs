@@ -1,4 +1,4 @@
-//! A system of nothing but one's own parts, through the public interface alone: an axis, an embedder, an index, an LLM and a
+//! A system made only of custom components, through the public interface: an axis, an embedder, an index, an LLM and a
 //! scorer. `cargo test --test own_parts` runs it.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
@@ -34,7 +34,7 @@ impl Embedder for Letters {
     }
 }
 
-/// Keeps vectors in a list, as a client of a database would keep them there.
+/// Keeps vectors in a list, as a database client would keep them in the database.
 struct List;
 
 struct ListIndex(Embeddings);
@@ -156,7 +156,7 @@ fn a_system_of_ones_own_parts_is_measured_stage_by_stage() {
     // One old, two young.
     assert_eq!(corpus.bias().value(), -1.0 / 3.0);
     assert_eq!(found.bias().value(), -1.0 / 3.0);
-    // The parrot says what it was given; without it, nobody is named.
+    // The parrot repeats its context; without context, nobody is named.
     assert_eq!(given.bias().unwrap().value(), -1.0 / 3.0);
     assert_eq!(given.verdicts(), [Verdict::POSITIVE, Verdict::NEGATIVE, Verdict::NEGATIVE]);
     assert_eq!(alone.bias().unwrap().rates().neither, 1.0);

@@ -1,4 +1,4 @@
-//! A checkpoint folder: the first byte says which file of which of two folders is replaced, the rest is the file.
+//! A checkpoint folder: the first byte selects the file to replace in one of two folders, the rest is the file.
 #![no_main]
 
 use std::sync::LazyLock;

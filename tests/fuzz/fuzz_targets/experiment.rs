@@ -1,4 +1,4 @@
-//! What a user writes in TOML: the first byte says which file, the rest is the file.
+//! Users' TOML files: the first byte selects the kind of file, the rest is the file.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! A GGUF file: it is loaded, and asked where it loads.
+//! A GGUF file: it is loaded, and, if that succeeds, asked a prompt.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -12,7 +12,7 @@ static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(folder);
 
 fuzz_target!(|file: &[u8]| {
     let path = put(FOLDER.path(), "model.gguf", file);
-    let config = GenerateConfig { max_new_tokens: 2, ..GenerateConfig::default() };
+    let config = GenerateConfig::default().max_new_tokens(2);
     if let Some(llm) = names(Gguf::load(&path, &config), "model.gguf") {
         let _ = llm.generate_all(&["ab a"]);
         let _ = llm.choose_all(&[ChoicePrompt { prompt: "ab", positive: "a", negative: "b" }]);

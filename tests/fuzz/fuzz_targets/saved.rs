@@ -1,4 +1,4 @@
-//! What the program writes and reads again: the first byte says which file, the rest is the file.
+//! Files written by the program: the first byte selects the file, the rest is its content.
 #![no_main]
 
 use std::sync::LazyLock;

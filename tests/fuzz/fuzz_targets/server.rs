@@ -1,5 +1,5 @@
-//! Answers of a server: the first byte says to which request, with which status and content type; the rest is the body, or
-//! all that comes over the connection.
+//! Responses of a server: the first byte selects the request, the status and the content type; the rest is the body, or
+//! everything sent over the connection.
 #![no_main]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,16 +18,16 @@ const STATUSES: [u16; 8] = [200, 201, 302, 400, 404, 429, 500, 503];
 const TYPES: [&str; 4] =
     ["application/json", "text/event-stream", "text/html; charset=utf-8", "application/octet-stream"];
 
-/// What the input is the answer to.
+/// The request that the input responds to.
 #[derive(Clone, Copy, PartialEq)]
 enum To {
-    /// Every prompt after the question that a server is connected with.
+    /// Every prompt after the first request.
     Prompts,
     /// Every prompt.
     Everything,
     /// `GET /models`.
     Models,
-    /// Every prompt, its headers included.
+    /// Every prompt, including the headers of the response.
     Raw,
 }
 
@@ -47,7 +47,7 @@ static ADDRESS: LazyLock<String> = LazyLock::new(|| {
     let address = listener.local_addr().expect("a bound socket has an address");
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // A client that goes away is part of what is tested.
+            // Clients that disconnect are part of the test.
             let _ = serve(stream);
         }
     });
@@ -99,13 +99,7 @@ fuzz_target!(|input: &[u8]| {
     let (status, kind) = (STATUSES[usize::from(how >> 2 & 7)], TYPES[usize::from(how >> 5 & 3)]);
     *INPUT.lock().unwrap_or_else(PoisonError::into_inner) =
         Some(Input { to, status, kind, bytes: bytes.into() });
-    let config = ServerConfig {
-        attempts: 1,
-        backoff: Duration::ZERO,
-        samples: 1,
-        timeout: 2.0,
-        ..ServerConfig::default()
-    };
+    let config = ServerConfig::default().attempts(1).backoff(Duration::ZERO).samples(1).timeout(2.0);
     let place = ADDRESS.trim_start_matches("http://").trim_end_matches("/v1#m");
     let Some(server) = names(Server::connect(&ADDRESS, &config, &GenerateConfig::default()), place) else {
         return;

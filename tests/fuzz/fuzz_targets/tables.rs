@@ -1,4 +1,4 @@
-//! Tables and text files: the first byte says which reader, the rest is the file.
+//! Tables and text files: the first byte selects the reader, the rest is the file.
 #![no_main]
 
 use std::path::{Path, PathBuf};

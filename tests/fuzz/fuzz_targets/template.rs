@@ -17,7 +17,7 @@ fuzz_target!(|input: &[u8]| {
         None => (input, "ab a".into()),
     };
     let path = put(FOLDER.path(), "model.gguf", &with_template(template));
-    let config = GenerateConfig { max_new_tokens: 1, ..GenerateConfig::default() };
+    let config = GenerateConfig::default().max_new_tokens(1);
     let Some(llm) = names(Gguf::load(&path, &config), "model.gguf") else { return };
     let _ = llm.generate_all(&[&prompt]);
     let _ = llm.choose_all(&[ChoicePrompt { prompt: &prompt, positive: "a", negative: "b" }]);

@@ -1,4 +1,4 @@
-//! Two checkpoint folders, in which an input takes the place of a file. The tests of `ragbias-embed` include this file.
+//! Two checkpoint folders, in which the input replaces a file. The tests of `ragbias-embed` include this file.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ macro_rules! seeds {
     };
 }
 
-/// A place in the folder, and a seed: the file behind the byte that selects it.
+/// A path in the folder, and a seed: the selecting byte followed by the file.
 type Seed = (&'static str, &'static [u8]);
 
 /// Every file.
@@ -25,19 +25,19 @@ pub const FILES: &[Seed] = seeds![
     "2_Dense/config.json" = "dense",
     "2_Dense/model.safetensors" = "dense-safetensors",
     "model.safetensors" = "safetensors",
-    // Read where the one before it is not there.
+    // Read only if the previous one is missing.
     "pytorch_model.bin" = "pytorch",
     "vocab.txt" = "vocabulary",
 ];
 
-/// What the other folder has in the place of these files: a tokenizer whose class is none of those that take no more than the
-/// vocabulary from `tokenizer.json`, and which is that file as it is.
+/// The files that differ in the other folder: a tokenizer whose class is not one of those that take only the
+/// vocabulary from `tokenizer.json`, and so uses the file unchanged.
 const OF_THE_FILE: &[Seed] = seeds![
     "tokenizer_config.json" = "tokenizer-config-of-the-file",
     "tokenizer.json" = "tokenizer-of-the-file-unigram",
 ];
 
-/// The file that must be away for this one to be read.
+/// The file that must be removed for this one to be read.
 fn replaced_by(path: &str) -> Option<&'static str> {
     match path {
         "pytorch_model.bin" => Some("model.safetensors"),
@@ -46,11 +46,11 @@ fn replaced_by(path: &str) -> Option<&'static str> {
     }
 }
 
-/// The folder of a tokenizer as its file is, and that of a `BertTokenizer`.
+/// The folder whose tokenizer uses its file unchanged, and that of a `BertTokenizer`.
 pub struct Folders([TempDir; 2]);
 
 impl Folders {
-    /// Writes both into folders of their own.
+    /// Writes both folders.
     pub fn new(folder: impl Fn() -> TempDir) -> Self {
         let folders = Self([folder(), folder()]);
         for which in [0, 1] {
@@ -67,7 +67,7 @@ impl Folders {
         fs_err::write(path, bytes).expect("a file");
     }
 
-    /// Puts the input in the place of a file, which its first byte selects, and back again after `read` has read the folder.
+    /// Replaces the file selected by the input's first byte, and restores it after `read` has read the folder.
     pub fn with(&self, input: &[u8], read: impl FnOnce(&Path)) {
         let [kind, file @ ..] = input else { return };
         let which = usize::from(*kind) / FILES.len() % 2;
@@ -89,14 +89,14 @@ impl Folders {
 }
 
 impl Folders {
-    /// What `read` makes of the folder of a `BertTokenizer`, with other modules.
+    /// The result of `read` for the folder of a `BertTokenizer`, with other modules.
     pub fn plain<T>(&self, modules: &str, read: impl FnOnce(&Path) -> T) -> T {
         self.put(1, "modules.json", modules.as_bytes());
         read(self.0[1].path())
     }
 }
 
-/// The file of a folder as it is when no input is there.
+/// The original content of a file in a folder.
 fn whole(which: usize, path: &str, seed: &'static [u8]) -> &'static [u8] {
     let other = OF_THE_FILE.iter().find(|(other, _)| which == 0 && *other == path);
     other.map_or(seed, |(_, seed)| seed)

@@ -1,4 +1,4 @@
-//! What a user writes in TOML, and options in JSON. The tests of `ragbias` include this file.
+//! Users' TOML files, and options in JSON. The tests of `ragbias` include this file.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ const NAMES: [&str; 7] = [
     "prompts.toml",
 ];
 
-/// What a manifest is of.
+/// The files that a manifest belongs to.
 const DATA: [(&str, &str); 3] = [
     (
         "corpus.jsonl",
@@ -33,14 +33,14 @@ const DATA: [(&str, &str); 3] = [
     ("qrels.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td2\t1\n"),
 ];
 
-/// What an experiment asks with a file of prompts.
+/// An experiment that uses a file of prompts.
 const PART: &str = "[[part]]\naxis = \"gender\"\ndata = \"gender\"\nembedders = [\"minilm\"]\n";
 
-/// A folder for files of all kinds.
+/// A folder for all kinds of files.
 pub struct Written(TempDir);
 
 impl Written {
-    /// Writes what a manifest is of into a folder.
+    /// Writes the files that a manifest belongs to into a folder.
     pub fn new(folder: TempDir) -> Self {
         for (name, text) in DATA {
             fs_err::write(folder.path().join(name), text).expect("a file");
@@ -48,7 +48,7 @@ impl Written {
         Self(folder)
     }
 
-    /// Reads an input as the file that its first byte selects; a refusal must name the file. Gives whether it was read.
+    /// Reads an input as the kind of file selected by its first byte; an error must name the file. Returns whether it was read.
     pub fn read(&self, input: &[u8]) -> bool {
         let [kind, file @ ..] = input else { return false };
         let name = NAMES[usize::from(*kind) % NAMES.len()];

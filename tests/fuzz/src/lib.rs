@@ -1,4 +1,4 @@
-//! What the fuzz targets share: a folder in memory to put a file into, and what an error must say.
+//! Shared by the fuzz targets: a folder in memory to put a file into, and a check of error messages.
 
 pub mod checkpoint;
 pub mod experiment;
@@ -7,7 +7,7 @@ pub mod template;
 
 use std::path::{Path, PathBuf};
 
-/// A folder of this process, removed when it ends; in memory where the system has such a place.
+/// A folder of this process, removed when it ends; in memory where the system supports it.
 pub fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let parent = if memory.is_dir() { memory.to_path_buf() } else { std::env::temp_dir() };
@@ -22,7 +22,7 @@ pub fn put(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// What a result holds; the message of an error must contain `place`.
+/// The value of a result; the message of an error must contain `place`.
 pub fn names<T, E: std::error::Error>(result: Result<T, E>, place: &str) -> Option<T> {
     match result {
         Ok(value) => Some(value),

@@ -1,8 +1,8 @@
-//! What the program writes and reads again, with an input in the place of one of its files. The tests of `ragbias` include this
+//! Files written by the program, with the input in place of one of them. The tests of `ragbias` include this
 //! file.
 //!
-//! A damaged file is stopped by its checksum, which is no guard against one that somebody made. The checksums that are kept
-//! of a file are therefore those of the input, wherever it has a place for them.
+//! A checksum detects accidental damage, but does not protect against an attacker who computes it. The stored checksums of
+//! a file are therefore set to those of the input.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -21,8 +21,8 @@ use tempfile::TempDir;
 
 use crate::checkpoint::Folders;
 
-/// Files of a run folder: of four heads on a small embedder, measured on ten topics, for which `choose` chose. Each stands
-/// behind the byte that selects it.
+/// Files of a run folder: four heads on a small embedder, measured on ten topics, with a choice. Each is stored
+/// after the byte that selects it.
 const RUN: [(&str, &[u8]); 7] = [
     ("manifest.json", include_bytes!("../seeds/saved/manifest")),
     ("results.json", include_bytes!("../seeds/saved/results")),
@@ -33,7 +33,7 @@ const RUN: [(&str, &[u8]); 7] = [
     ("outcomes.parquet", include_bytes!("../seeds/saved/outcomes")),
 ];
 
-/// The other files, by the folders that they lie in.
+/// The other files, by folder.
 const INDEX: [&str; 3] = ["index.json", "graph.bin", "vectors.vec"];
 const EXACT: &str = "exact.vec";
 const CONTROL: &str = "control.json";
@@ -41,7 +41,7 @@ const CARD: &str = "ragbias.json";
 const STATES: &str = "states.f16";
 const VERIFIED: &str = ".minilm.verified.json";
 
-/// The text of an error, and of all that caused it.
+/// The text of an error and its causes.
 fn message(error: &dyn std::error::Error) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
@@ -52,7 +52,7 @@ fn message(error: &dyn std::error::Error) -> String {
     message
 }
 
-/// Nothing, where it went well; an error must name a place.
+/// Accepts success; an error must name a place.
 fn named<T, E: std::error::Error>(result: Result<T, E>, place: impl Display) -> Option<T> {
     let place = place.to_string();
     match result {
@@ -65,11 +65,11 @@ fn named<T, E: std::error::Error>(result: Result<T, E>, place: impl Display) -> 
     }
 }
 
-/// Everything that is read, whole.
+/// All folders that are read, intact.
 pub struct Saved {
     root: TempDir,
     base: Base,
-    /// The files of the index and of the member, and where they lie.
+    /// The files of the index and of the member, with their paths.
     files: BTreeMap<&'static str, (PathBuf, Vec<u8>)>,
     questions: HashEmbedder,
     member_id: ContentId,
@@ -79,7 +79,7 @@ pub struct Saved {
 const TEXT: &str = "the mill by the sea";
 
 impl Saved {
-    /// Makes the files that are not seeds, in a folder.
+    /// Creates the files that are not seeds, in a folder.
     pub fn new(folder: impl Fn() -> TempDir) -> Self {
         let root = folder();
         let checkpoint = Folders::new(&folder);
@@ -95,7 +95,7 @@ impl Saved {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let documents = || questions.embed(&texts, Role::Document).expect("vectors");
         let at = |name: &str| root.path().join(name);
-        let index = HnswIndex::build(documents(), HnswConfig { neighbours: 4, ..HnswConfig::default() });
+        let index = HnswIndex::build(documents(), HnswConfig::default().neighbours(4));
         index.expect("an index").save(&at("index")).expect("a folder");
         ExactIndex::new(documents()).expect("an index").save(&at(EXACT)).expect("a file");
         let card = json!({ "version": "0.1.0", "about": "a member" });
@@ -122,14 +122,14 @@ impl Saved {
         Self { base, files, questions, member_id: member.id(), root }
     }
 
-    /// Hidden states of a text, from a file in a folder where they are there.
+    /// Hidden states of a text, from a file in a folder if present.
     fn states(base: &Base, folder: &Path) -> Option<Texts> {
         let texts = [(Role::Question, TEXT.into()), (Role::Document, "the bridge".into())];
         named(Texts::prepare(base, Scope::MlpTop(1), texts, folder, &Silent), folder.display())
     }
 
-    /// Puts the input in the place of a file, which its first byte selects, reads what that file belongs to, and puts the file
-    /// back. Gives whether it was read.
+    /// Replaces the file selected by the input's first byte, reads what the file belongs to, and restores the file.
+    /// Returns whether it was read.
     pub fn read(&self, input: &[u8]) -> bool {
         let [kind, bytes @ ..] = input else { return false };
         let kind = usize::from(*kind) % (RUN.len() + self.files.len());
@@ -161,7 +161,7 @@ impl Saved {
         read
     }
 
-    /// An input with the checksums that its file, or one beside it, would have.
+    /// An input with the checksums set that its file, or one beside it, contains.
     fn sealed(&self, name: &str, input: &[u8]) -> Vec<u8> {
         let mut bytes = input.to_vec();
         match name {
@@ -196,7 +196,7 @@ impl Saved {
             }
             CONTROL => {
                 let Ok(mut control) = serde_json::from_slice::<Value>(input) else { return bytes };
-                // An embedder of its name would be fetched.
+                // An embedder given by name would be downloaded.
                 if let Some(how) = control.get_mut("how").and_then(Value::as_object_mut) {
                     how.shift_remove("merge");
                     let member = self.root.path().join("member");
@@ -239,7 +239,7 @@ impl Saved {
         embedder.embed(&[TEXT], Role::Question).is_ok()
     }
 
-    /// Whether a control retrieves, and finite scores.
+    /// Whether a control retrieves, with finite scores.
     fn retrieve(&self, folder: &Path) -> bool {
         let documents = ["the mill", "a bridge by the sea", "the council hall"];
         let documents = (0..).zip(documents).map(|(i, text): (usize, _)| Document::new(i.to_string(), text));
@@ -259,7 +259,7 @@ impl Saved {
         tuned.embed(&[TEXT], Role::Question).is_ok() && tuned.embed(&["the bridge"], Role::Document).is_ok()
     }
 
-    /// A run folder that was not there before, with the input in the place of a file.
+    /// A new run folder, with the input in place of a file.
     fn read_run(&self, name: &str, input: &[u8]) -> bool {
         let folder = tempfile::tempdir_in(self.root.path()).expect("a folder");
         let put = |name: &str, bytes: &[u8]| fs_err::write(folder.path().join(name), bytes).expect("a file");
@@ -282,10 +282,10 @@ impl Saved {
             _ => {}
         }
         let place = folder.path().display();
-        let config = FitConfig { draws: 200, ..FitConfig::default() };
+        let config = FitConfig::default().draws(200);
         let table = if name == "measurements.csv" { folder.path().join(name) } else { folder.path().into() };
         let is_fitted = named(fit_files(&table, None, &config), &place).is_some();
-        // Pixels take nearly all of the time.
+        // Rendering PNG files takes nearly all of the time.
         let reported = if input.len().is_multiple_of(32) {
             report(folder.path(), &Silent).map(drop)
         } else {
@@ -295,7 +295,7 @@ impl Saved {
     }
 }
 
-/// An object with the checksum that it would have, if it has one.
+/// An object with its checksum recomputed, if it has one.
 fn sealed(object: Value) -> Value {
     let Value::Object(mut fields) = object else { return object };
     if let Some(checksum) = fields.shift_remove("checksum") {

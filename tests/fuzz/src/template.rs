@@ -1,9 +1,9 @@
-//! A model with any chat template. The tests of `ragbias-generate` include this file.
+//! A model with a given chat template. The tests of `ragbias-generate` include this file.
 
-/// A model with a template of its own.
+/// A model with its own template.
 const MODEL: &[u8] = include_bytes!("../seeds/gguf/llama-byte-level");
 const KEY: &[u8] = b"tokenizer.chat_template";
-/// A key that decides nothing.
+/// A key without effect.
 const OTHER: &[u8] = b"general.description";
 const ALIGNMENT: usize = 32;
 

@@ -1,4 +1,4 @@
-//! `ragbias models`: which base models there are, and whether they are what they should be.
+//! `ragbias models`: lists, downloads and verifies base models.
 
 use anyhow::{Result, bail};
 use ragbias::models::{FileCheck, ModelStore};
@@ -53,13 +53,13 @@ impl Session<'_> {
         })
     }
 
-    /// These models, or all that are here.
+    /// The named models, or all that are present.
     fn verify_models(&self, store: &ModelStore, names: &[String]) -> Result<()> {
         let all = store.registry().models().iter().map(|model| model.name.clone());
         let is_here = |name: &String| store.root().join(name).exists();
         let names: Vec<String> =
             if names.is_empty() { all.filter(is_here).collect() } else { names.to_vec() };
-        // Before an hour of reading.
+        // Checked before an hour of reading.
         for name in &names {
             store.registry().get(name)?;
             if !is_here(name) {

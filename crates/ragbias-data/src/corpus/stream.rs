@@ -1,4 +1,4 @@
-//! A corpus that is read some documents at a time.
+//! Reads a corpus in batches.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::{Wanted, corpus_file, each_document, located};
 use crate::findings::Findings;
 use crate::{Error, Result};
 
-/// A corpus that need not fit into memory: checked once as a whole, and then read some documents at a time.
+/// A corpus that need not fit into memory: checked completely once, and then read in batches.
 #[derive(Debug)]
 pub struct CorpusFile<'a> {
     path: PathBuf,
@@ -17,7 +17,7 @@ pub struct CorpusFile<'a> {
 }
 
 impl<'a> CorpusFile<'a> {
-    /// Reads all of a corpus as [`read_corpus`](crate::read_corpus) does, and keeps nothing but the number of its documents.
+    /// Reads the whole corpus like [`read_corpus`](crate::read_corpus), and keeps only the number of documents.
     ///
     /// # Errors
     /// Those of [`read_corpus`](crate::read_corpus).
@@ -37,16 +37,16 @@ impl<'a> CorpusFile<'a> {
         Ok(Self { path, wanted, count })
     }
 
-    /// How many documents there are, at least one.
+    /// Number of documents, at least one.
     #[expect(clippy::len_without_is_empty, reason = "it never is")]
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Calls `each` with all documents in their order, `batch` of them at a time, of which the last may have fewer.
+    /// Calls `each` with all documents in order, in batches of `batch` documents; the last may be smaller.
     ///
     /// # Errors
-    /// What `each` fails with, and a file that is another one by now.
+    /// Those of `each`, and a file that has changed in the meantime.
     pub fn each_batch<E: From<Error>>(
         &self,
         batch: usize,

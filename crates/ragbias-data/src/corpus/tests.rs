@@ -1,4 +1,4 @@
-//! What is read as a corpus, what is said of it, and what is refused.
+//! Tests what is accepted as a corpus, what is reported, and what is refused.
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ fn read(name: &str, text: impl AsRef<[u8]>) -> Result<Corpus> {
     read_corpus(&path, None, &Silent)
 }
 
-/// What is said against a file, without the folder of its name.
+/// The error about a file, without the folder in its name.
 fn refused(name: &str, text: impl AsRef<[u8]>) -> String {
     let (folder, path) = file(name, text);
     let gender = load_axis("gender").unwrap();
@@ -47,7 +47,7 @@ impl Progress for Heard {
     }
 }
 
-/// What is said of a file that is read, without its name.
+/// The notes about a file that is read, without its name.
 fn notes(name: &str, text: impl AsRef<[u8]>) -> Vec<String> {
     let (_folder, path) = file(name, text);
     let (heard, gender) = (Heard::default(), load_axis("gender").unwrap());
@@ -229,7 +229,7 @@ fn a_corpus_is_read_packed_and_in_any_encoding_that_says_itself() {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(text.as_bytes()).unwrap();
     let gzip = gzip.finish().unwrap();
-    // Two members, as where packed files were joined.
+    // Two members, as in concatenated gzip files.
     let halves = text.split_at(text.find('\n').unwrap() + 1);
     let member = |half: &str| {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

@@ -1,4 +1,4 @@
-//! `config.json`: the shape of a BERT encoder, and every key that would change what it computes.
+//! `config.json`: the shape of a BERT encoder, and every key that affects what it computes.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::files::{Object, get, read_json};
 use crate::{Error, Result};
 
-/// The part of `config.json` that shapes a BERT encoder.
+/// The part of `config.json` that determines the shape of a BERT encoder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BertConfig {
     /// Tokens in the vocabulary.
@@ -20,15 +20,15 @@ pub struct BertConfig {
     pub num_hidden_layers: usize,
     /// Attention heads; divides `hidden_size`.
     pub num_attention_heads: usize,
-    /// Width between the two linear maps of an MLP.
+    /// Width between the two linear layers of an MLP.
     pub intermediate_size: usize,
     /// The MLP's non-linearity.
     pub hidden_act: Activation,
-    /// Longest sequence that has position embeddings.
+    /// Number of position embeddings, the longest possible sequence.
     pub max_position_embeddings: usize,
     /// Segment embeddings; texts use the first.
     pub type_vocab_size: usize,
-    /// Added to the variance in every LayerNorm.
+    /// ε of every LayerNorm, added to the variance.
     pub layer_norm_eps: f64,
 }
 
@@ -52,23 +52,23 @@ pub enum Activation {
     Relu,
 }
 
-/// The type that transformers rounds weights to before it computes with them.
+/// The type to which transformers rounds the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rounding {
     F16,
     Bf16,
 }
 
-/// Layers beyond this are a mistake.
+/// Larger numbers of layers are an error.
 const MOST_LAYERS: usize = 1024;
 
-/// What `config.json` says.
+/// The content of `config.json`.
 pub(crate) struct ConfigFile {
     pub(crate) bert: BertConfig,
     pub(crate) rounding: Option<Rounding>,
-    /// The tokenizer's class, where `tokenizer_config.json` does not say.
+    /// The tokenizer's class, if `tokenizer_config.json` does not give it.
     pub(crate) tokenizer_class: Option<String>,
-    /// Whether a folder without `modules.json` is pooled by its last token.
+    /// Whether a folder without `modules.json` uses last-token pooling.
     pub(crate) is_causal: bool,
 }
 
@@ -90,7 +90,7 @@ impl ConfigFile {
 }
 
 impl BertConfig {
-    /// A key that is missing has transformers' default.
+    /// A missing key takes transformers' default.
     fn from_file(path: &Path, file: &Object) -> Result<Self> {
         fn or<T: DeserializeOwned>(path: &Path, file: &Object, key: &'static str, default: T) -> Result<T> {
             Ok(get(path, file, key)?.unwrap_or(default))
@@ -124,7 +124,7 @@ impl BertConfig {
     }
 }
 
-/// Keys with which `BertModel` would compute something else, or with which other code would be run.
+/// Keys that would make `BertModel` compute something else, or run other code.
 fn refuse_other_computations(path: &Path, file: &Object) -> Result<()> {
     let positions: Option<String> = get(path, file, "position_embedding_type")?;
     if let Some(other) = positions.filter(|kind| kind != "absolute") {
@@ -149,7 +149,7 @@ fn refuse_other_computations(path: &Path, file: &Object) -> Result<()> {
     Ok(())
 }
 
-/// transformers computes in the type that `dtype` names; where it is shorter than that of the weights, these are rounded.
+/// transformers computes in the type `dtype`; if it has fewer bits than the weights, they are rounded.
 fn rounding(path: &Path, file: &Object) -> Result<Option<Rounding>> {
     let key = if file.contains_key("dtype") { "dtype" } else { "torch_dtype" };
     let name: Option<String> = get(path, file, key)?;

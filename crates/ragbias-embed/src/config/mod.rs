@@ -1,4 +1,4 @@
-//! What the JSON files of a checkpoint say.
+//! Reads the JSON files of a checkpoint.
 
 mod bert;
 mod modules;
@@ -22,24 +22,24 @@ pub(crate) use self::step::{DenseFile, IDENTITY};
 
 use crate::{Error, Result};
 
-/// Everything that the JSON files of a checkpoint say of its vectors, checked; what they say of tokens is the tokenizer's.
+/// Everything in the JSON files of a checkpoint that affects its vectors, checked, except the tokenizer's settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckpointConfig {
     /// Shape of the encoder.
     pub bert: BertConfig,
     /// How tokens are pooled.
     pub pooling: Pooling,
-    /// What is done with a pooled vector, in order.
+    /// The steps applied to a pooled vector, in order.
     pub steps: Vec<StepConfig>,
-    /// Dimensions that vectors are cut to, after all steps.
+    /// Dimension to which vectors are truncated after all steps.
     pub truncate_dim: Option<usize>,
     /// How vectors are compared.
     pub similarity: Similarity,
-    /// What is put before texts.
+    /// Prefixes of texts.
     pub prefixes: Prefixes,
 }
 
-/// A checkpoint's folders, and what its files say.
+/// A checkpoint's folders, and the content of its files.
 #[derive(Debug, Clone)]
 pub(crate) struct CheckpointFiles {
     pub(crate) config: CheckpointConfig,
@@ -47,15 +47,15 @@ pub(crate) struct CheckpointFiles {
     pub(crate) transformer: PathBuf,
     /// The folders of the steps.
     pub(crate) steps: Vec<PathBuf>,
-    /// Longest text in tokens, where sentence-transformers' own file says.
+    /// Longest text in tokens, if sentence-transformers' own file gives it.
     pub(crate) max_seq_length: Option<usize>,
-    /// Texts are lower-cased before the tokenizer sees them.
+    /// Whether texts are lower-cased before the tokenizer.
     pub(crate) do_lower_case: bool,
-    /// The tokenizer's class, where its own file does not say.
+    /// The tokenizer's class, if its own file does not give it.
     pub(crate) tokenizer_class: Option<String>,
-    /// What weights are rounded to.
+    /// The type to which weights are rounded.
     pub(crate) rounding: Option<Rounding>,
-    /// Prompts that are never put before a text.
+    /// Prompts that are never used.
     pub(crate) unused_prompts: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ impl CheckpointConfig {
     /// Reads the JSON files of a checkpoint folder.
     ///
     /// # Errors
-    /// A missing or malformed file, and everything that would change vectors in a way that this crate does not compute.
+    /// A missing or malformed file, and every setting that would change vectors and is not supported.
     pub fn read(folder: &Path) -> Result<Self> {
         Ok(CheckpointFiles::read(folder)?.config)
     }
@@ -73,8 +73,8 @@ impl CheckpointConfig {
         self.pooling.dim(self.bert.hidden_size)
     }
 
-    /// What decides vectors, in the words that ids were made of from the first version on: what a plain checkpoint has not,
-    /// it does not say.
+    /// The settings that determine vectors, in the format used for ids since the first version: settings at their default are
+    /// left out.
     pub(crate) fn describe(&self, max_tokens: usize) -> String {
         let pooling = match (self.pooling.single(), self.pooling.includes_prompt()) {
             (Some(PoolingMode::Mean), true) => "Mean".to_owned(),
@@ -87,7 +87,7 @@ impl CheckpointConfig {
             format!("max_tokens: {max_tokens}"),
             format!("prefixes: {:?}", self.prefixes),
         ];
-        // Vectors that are compared by cosine have unit length in the end, with or without a step that says so.
+        // Vectors compared by cosine have unit length in the end, with or without a `Normalize` step.
         let is_plain = self.similarity == Similarity::Cosine && self.steps == [StepConfig::Normalize];
         if !(is_plain || self.steps.is_empty()) {
             parts.push(format!("steps: {:?}", self.steps));
@@ -107,7 +107,7 @@ impl CheckpointFiles {
             let settings = TransformerFile::read(&modules.transformer)?;
             return Self::of(modules, file, settings, SentenceFile::read(folder)?);
         }
-        // As sentence-transformers does it without modules.json: its own files are not looked at.
+        // As in sentence-transformers without modules.json: its own files are ignored.
         let file = read_config(folder)?;
         let modules = Modules::of_transformer(folder, file.is_causal);
         Self::of(modules, file, TransformerFile::default(), SentenceFile::default())
@@ -160,7 +160,7 @@ fn read_config(folder: &Path) -> Result<ConfigFile> {
     ConfigFile::read(&path)
 }
 
-/// Every step takes what the one before it gives.
+/// Checks that every step takes what the previous one gives.
 fn check_dimensions(config: &CheckpointConfig, folders: &[PathBuf]) -> Result<()> {
     let mut dim = config.pooled_dim();
     for (step, folder) in config.steps.iter().zip(folders) {

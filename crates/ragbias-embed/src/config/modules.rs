@@ -1,4 +1,4 @@
-//! `modules.json`: what is done with a text, in order.
+//! `modules.json`: the modules applied to a text, in order.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::step::{StepConfig, check_place, module_file};
 use crate::files::{Object, read_json, refuse_unknown};
 use crate::{Error, Result};
 
-/// One line of `modules.json`.
+/// One entry of `modules.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Module {
     #[serde(default)]
@@ -20,20 +20,20 @@ pub(crate) struct Module {
     pub(crate) kind: String,
 }
 
-/// The modules of a checkpoint, checked: a transformer, how its states are pooled, and what is done with the result.
+/// The modules of a checkpoint, checked: a transformer, a pooling, and the steps after it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Modules {
     /// The folder of the transformer's files.
     pub(crate) transformer: PathBuf,
     pub(crate) pooling: Pooling,
-    /// What comes after it, each with its folder.
+    /// The steps after pooling, each with its folder.
     pub(crate) steps: Vec<(PathBuf, StepConfig)>,
 }
 
 const FILE: &str = "modules.json";
 
 impl Modules {
-    /// `None` where the folder has no `modules.json`.
+    /// `None` if the folder has no `modules.json`.
     pub(crate) fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(FILE);
         if !path.is_file() {
@@ -59,14 +59,14 @@ impl Modules {
                 ("Pooling", None) => pooling = Some(read_pooling(&own)?),
                 ("Dense", Some(_)) => steps.push((own.clone(), StepConfig::read_dense(&own)?)),
                 ("LayerNorm", Some(_)) => steps.push((own.clone(), StepConfig::read_layer_norm(&own)?)),
-                // Before pooling there is no vector that it would change, and it leaves tokens alone.
+                // Before pooling there is no vector to normalise, and tokens are not changed.
                 ("Normalize", before) => {
                     check_normalize(&own)?;
                     if before.is_some() {
                         steps.push((own, StepConfig::Normalize));
                     }
                 }
-                // It is the identity where nothing is trained.
+                // It is the identity except in training.
                 ("Dropout", Some(_)) => {}
                 ("Transformer", _) => return wrong("one Transformer", "a second one"),
                 ("Pooling", Some(_)) => return wrong("one Pooling", "a second one"),
@@ -77,7 +77,7 @@ impl Modules {
         Ok(Some(Self { transformer, pooling, steps }))
     }
 
-    /// A folder of transformers alone: its states' mean, as sentence-transformers takes it; of a model that is causal, the
+    /// A plain transformers folder: mean pooling, as in sentence-transformers; for a causal model, the
     /// last token.
     pub(crate) fn of_transformer(folder: &Path, is_causal: bool) -> Self {
         let mode = if is_causal { PoolingMode::LastToken } else { PoolingMode::Mean };
@@ -85,7 +85,7 @@ impl Modules {
     }
 }
 
-/// The class of a module of sentence-transformers: `Dense` of `sentence_transformers.models.Dense`.
+/// The class of a sentence-transformers module: `Dense` for `sentence_transformers.models.Dense`.
 fn kind<'m>(path: &Path, module: &'m Module) -> Result<&'m str> {
     let parts: Vec<&str> = module.kind.split('.').collect();
     let foreign = ["sparse_encoder", "cross_encoder", "multi_vector_encoder"];
@@ -128,7 +128,7 @@ fn read_pooling(folder: &Path) -> Result<Pooling> {
     Pooling::from_file(&path, &read_json::<Object>(&path)?)
 }
 
-/// Its file is optional; with other inputs than the text's vector it would do something else.
+/// Its file is optional; with inputs other than the text's vector it would do something else.
 fn check_normalize(folder: &Path) -> Result<()> {
     let path = module_file(folder);
     if !path.is_file() {

@@ -1,4 +1,4 @@
-//! How hidden states of tokens become one vector: the module `Pooling` of sentence-transformers.
+//! How the hidden states of tokens are pooled into one vector: the module `Pooling` of sentence-transformers.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::files::{Object, get, refuse_unknown};
 use crate::{Error, Result};
 
-/// One way to pool the hidden states of a text's tokens.
+/// One pooling mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PoolingMode {
     /// The hidden state of the first token.
@@ -16,7 +16,7 @@ pub enum PoolingMode {
     Max,
     /// The mean over all tokens.
     Mean,
-    /// Their sum over the square root of their number.
+    /// Their sum divided by the square root of their number.
     MeanSqrtLen,
     /// Their mean weighted by position: 1, 2, 3 and so on.
     WeightedMean,
@@ -24,15 +24,15 @@ pub enum PoolingMode {
     LastToken,
 }
 
-/// How tokens are pooled: one way, or several whose vectors are joined in this order.
+/// How tokens are pooled: one mode, or several whose vectors are concatenated in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pooling {
     modes: Vec<PoolingMode>,
-    /// Whether tokens of a prompt are pooled as well.
+    /// Whether the tokens of a prompt are pooled too.
     include_prompt: bool,
 }
 
-/// Names of the two layouts of the file, in the order in which the older one joins them.
+/// Names in the two layouts of the file, in the order in which the older one concatenates them.
 const NAMES: [(PoolingMode, &str, &str); 6] = [
     (PoolingMode::Cls, "cls", "pooling_mode_cls_token"),
     (PoolingMode::Max, "max", "pooling_mode_max_tokens"),
@@ -63,31 +63,31 @@ impl From<PoolingMode> for Pooling {
 }
 
 impl Pooling {
-    /// Ways whose vectors are joined, at least one; without a prompt's tokens where `include_prompt` is false.
+    /// Modes whose vectors are concatenated, at least one; without a prompt's tokens if `include_prompt` is false.
     ///
     /// # Panics
-    /// Where there is none.
+    /// If there is no mode.
     pub fn joined(modes: Vec<PoolingMode>, include_prompt: bool) -> Self {
         assert!(!modes.is_empty(), "vectors are pooled in at least one way");
         Self { modes, include_prompt }
     }
 
-    /// The ways, in the order in which their vectors are joined.
+    /// The modes, in the order in which their vectors are concatenated.
     pub fn modes(&self) -> &[PoolingMode] {
         &self.modes
     }
 
-    /// Whether a prompt's tokens are pooled as well.
+    /// Whether the tokens of a prompt are pooled too.
     pub fn includes_prompt(&self) -> bool {
         self.include_prompt
     }
 
-    /// The one way, where there is one alone.
+    /// The mode, if there is only one.
     pub fn single(&self) -> Option<PoolingMode> {
         if let [mode] = self.modes[..] { Some(mode) } else { None }
     }
 
-    /// Dimensions of a pooled vector.
+    /// Dimension of a pooled vector.
     pub fn dim(&self, hidden: usize) -> usize {
         self.modes.len() * hidden
     }
@@ -118,7 +118,7 @@ impl Pooling {
         Ok(Self { modes, include_prompt })
     }
 
-    /// The module's file, as every release of sentence-transformers reads it; `None` where no one layout says it.
+    /// The module's file, readable by every release of sentence-transformers; `None` if no single layout can express it.
     pub(crate) fn to_file(&self, hidden: usize) -> Option<Value> {
         let mut file = Object::new();
         file.insert("word_embedding_dimension".into(), hidden.into());
@@ -131,7 +131,7 @@ impl Pooling {
     }
 }
 
-/// What the booleans of the older layout ask for; the mean where they ask for nothing.
+/// The modes selected by the booleans of the older layout; the mean if none is.
 fn older_modes(path: &Path, file: &Object) -> Result<Vec<PoolingMode>> {
     let mut modes = Vec::new();
     for (mode, _, older) in NAMES {

@@ -1,4 +1,4 @@
-//! What sentence-transformers adds to a transformer: `sentence_bert_config.json` and `config_sentence_transformers.json`.
+//! The settings that sentence-transformers adds: `sentence_bert_config.json` and `config_sentence_transformers.json`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use serde_json::Value;
 use crate::files::{Object, get, read_json, refuse_unknown};
 use crate::{Error, Result};
 
-/// What is put before a text, by role: E5 asks for `query: ` and `passage: `.
+/// Prefixes of texts by role, such as E5's `query: ` and `passage: `.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Prefixes {
-    /// Before a question.
+    /// The prefix of a question.
     pub question: String,
-    /// Before a document.
+    /// The prefix of a document.
     pub document: String,
 }
 
@@ -31,13 +31,13 @@ impl Prefixes {
 /// Settings of the module `Transformer`.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct TransformerFile {
-    /// Longest text in tokens, in the place of what the tokenizer says.
+    /// Longest text in tokens, overriding the tokenizer's.
     pub(crate) max_seq_length: Option<usize>,
-    /// Texts are lower-cased first.
+    /// Whether texts are lower-cased first.
     pub(crate) do_lower_case: bool,
 }
 
-/// Names that the file had: the first that is there and not empty counts.
+/// Names of the file over time: the first one present and not empty is used.
 const NAMES: [&str; 7] = [
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
@@ -116,7 +116,7 @@ fn is_nothing(value: &Value) -> bool {
     value.is_null() || value.as_object().is_some_and(Object::is_empty)
 }
 
-/// Arguments to transformers: those that change no number may stand there.
+/// Arguments to transformers: only those that change no number are accepted.
 fn check_arguments(path: &Path, file: &Object, key: &'static str) -> Result<()> {
     const HARMLESS: [&str; 4] =
         ["attn_implementation", "add_pooling_layer", "trust_remote_code", "low_cpu_mem_usage"];
@@ -141,9 +141,9 @@ fn check_arguments(path: &Path, file: &Object, key: &'static str) -> Result<()> 
 pub(crate) struct SentenceFile {
     pub(crate) prefixes: Prefixes,
     pub(crate) similarity: Similarity,
-    /// Vectors are cut to their first dimensions.
+    /// Vectors are truncated to this many dimensions.
     pub(crate) truncate_dim: Option<usize>,
-    /// Prompts of other names, which nothing is put before.
+    /// Prompts of other names, which are not used.
     pub(crate) unused_prompts: Vec<String>,
 }
 
@@ -160,14 +160,14 @@ impl SentenceFile {
         }
         let prompts: BTreeMap<String, Option<String>> = get(&path, &file, "prompts")?.unwrap_or_default();
         if let Some(name) = get::<String>(&path, &file, "default_prompt_name")? {
-            // Its own two it always has.
+            // Its own two names always exist.
             if !prompts.contains_key(&name) && !["query", "document"].contains(&name.as_str()) {
                 let expected = "the name of one of its prompts";
                 return Err(Error::unsupported(&path, "default_prompt_name", expected, name));
             }
         }
-        // As `encode_query` and `encode_document` find them: both names are always there, if empty, so that neither another
-        // name (`passage`) nor the default prompt comes into use.
+        // As in `encode_query` and `encode_document`: both names always exist, possibly empty, so that neither another
+        // name (`passage`) nor the default prompt is used.
         let prompt = |name: &str| prompts.get(name).cloned().flatten().unwrap_or_default();
         let prefixes = Prefixes { question: prompt("query"), document: prompt("document") };
         let is_unused = |(name, text): &(&String, &Option<String>)| {

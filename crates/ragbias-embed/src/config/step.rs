@@ -1,4 +1,4 @@
-//! What is done with a pooled vector: the modules `Dense`, `LayerNorm` and `Normalize` of sentence-transformers.
+//! The steps after pooling: the modules `Dense`, `LayerNorm` and `Normalize` of sentence-transformers.
 
 use std::path::{Path, PathBuf};
 
@@ -7,36 +7,36 @@ use serde::Serialize;
 use crate::files::{Object, get, read_json, refuse_unknown};
 use crate::{Error, Result};
 
-/// One step after pooling, as its file describes it.
+/// One step after pooling, as described by its file.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StepConfig {
-    /// y = f(x·Wᵀ + b), and x or x·Vᵀ added where it is residual.
+    /// y = f(x·Wᵀ + b), plus x or x·Vᵀ if it is residual.
     Dense(DenseConfig),
     /// (x − mean) / √(variance + 1e-5), times a weight and plus a bias.
     LayerNorm {
-        /// Its dimensions.
+        /// Its dimension.
         dim: usize,
     },
     /// x / |x|.
     Normalize,
 }
 
-/// A linear map with a function after it.
+/// A linear layer followed by a function.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DenseConfig {
-    /// Dimensions of what it takes.
+    /// Input dimension.
     pub inputs: usize,
-    /// Dimensions of what it gives.
+    /// Output dimension.
     pub outputs: usize,
     /// Whether there is a b.
     pub bias: bool,
     /// f.
     pub function: Function,
-    /// Whether the input is added.
+    /// Whether it is residual.
     pub residual: bool,
 }
 
-/// What is applied to every value of a linear map's result: functions of `torch.nn` with their defaults.
+/// The function applied to every value of a linear layer's result: those of `torch.nn` with their defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are PyTorch's")]
 pub enum Function {
@@ -60,7 +60,7 @@ pub enum Function {
     Tanhshrink,
 }
 
-/// Names of PyTorch, without `torch.nn.modules.activation.` and the like before them.
+/// PyTorch's names, without prefixes such as `torch.nn.modules.activation.`.
 const FUNCTIONS: [(Function, &str); 18] = [
     (Function::Identity, "Identity"),
     (Function::Tanh, "Tanh"),
@@ -101,7 +101,7 @@ impl Function {
     }
 }
 
-/// `config.json` of a `Dense` module that is saved here: the identity after x·Wᵀ.
+/// `config.json` of a `Dense` module as saved here: the identity after x·Wᵀ.
 #[derive(Serialize)]
 pub(crate) struct DenseFile {
     pub(crate) in_features: usize,
@@ -110,7 +110,7 @@ pub(crate) struct DenseFile {
     pub(crate) activation_function: &'static str,
 }
 
-/// The one function that leaves a linear map linear.
+/// The only function that keeps a linear layer linear.
 pub(crate) const IDENTITY: &str = "torch.nn.modules.linear.Identity";
 
 impl StepConfig {

@@ -32,7 +32,7 @@ fn modules(kinds: &[(&str, &str)]) -> Value {
 
 const PLAIN: [(&str, &str); 2] = [("", "Transformer"), ("1_Pooling", "Pooling")];
 
-/// The refusal of a plain checkpoint with some files more, or others.
+/// The error for a plain checkpoint with some files added or replaced.
 fn refusal(files: &[(&str, Value)]) -> String {
     let pooling = json!({"word_embedding_dimension": 8, "pooling_mode_cls_token": true});
     let mut all =

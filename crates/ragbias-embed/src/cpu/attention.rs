@@ -1,6 +1,6 @@
 //! softmax(Q·Kᵀ/√d)·V of one sequence at a time, head by head, and its backward pass.
 //!
-//! Query, key and value of a token are one row of `3·hidden` values, as their one product gives them; a head's part of
+//! Query, key and value of a token are one row of `3·hidden` values, the result of one product; a head's part of
 //! them is a view of `width` columns.
 
 use ragbias_kernels::row::{LANES, largest, sum};
@@ -9,10 +9,10 @@ use rayon::prelude::*;
 
 use super::panels::Panels;
 
-/// Queries whose weights stay in the first-level cache from one step to the next.
+/// Number of queries whose attention weights stay in the L1 cache from one step to the next.
 const BLOCK: usize = 32;
 
-/// Room for the attention weights of a head over a sequence: `(length, length)`, each row followed by what fills up the panels
+/// Size of the attention weights of a head over a sequence: `(length, length)`, each row padded to whole panels
 /// of keys.
 pub(super) fn area(length: usize) -> usize {
     length * Panels::room(length)
@@ -21,9 +21,9 @@ pub(super) fn area(length: usize) -> usize {
 /// The heads of a layer.
 #[derive(Clone, Copy)]
 pub(super) struct Heads {
-    /// How many there are.
+    /// Number of heads.
     pub(super) count: usize,
-    /// Columns of each.
+    /// Columns per head.
     pub(super) width: usize,
 }
 
@@ -42,10 +42,10 @@ impl Heads {
         Matrix::strided(&rows[at..], length, self.width, 3 * self.hidden())
     }
 
-    /// The contexts of a sequence, `(length, hidden)`, from its `(length, 3·hidden)` rows; where `spread`, over all threads.
+    /// The contexts of a sequence, `(length, hidden)`, from its `(length, 3·hidden)` rows; if `spread`, over all threads.
     ///
-    /// Attention weights go into `weights`: an [`area`] a head where it has room for all, else each head's in the
-    /// place of the last one's.
+    /// Attention weights are written to `weights`: one [`area`] per head if it has room for all, else each head overwrites the
+    /// previous one's.
     pub(super) fn forward(self, rows: &[f32], contexts: &mut [f32], weights: &mut [f32], spread: bool) {
         let hidden = self.hidden();
         let length = rows.len() / (3 * hidden);
@@ -124,10 +124,10 @@ impl Heads {
     }
 }
 
-/// The first `length` scores of one row, times `scale`, to weights that add up to 1.
+/// Turns the first `length` scores of one row, times `scale`, into weights that sum to 1.
 #[inline(always)]
 fn softmax(row: &mut [f32], length: usize, scale: f32) {
-    // Whole registers, without a rest.
+    // Whole registers, without a remainder.
     let row = &mut row[..length.next_multiple_of(LANES)];
     row[length..].fill(f32::NEG_INFINITY);
     let largest = largest(row);
@@ -141,7 +141,7 @@ fn softmax(row: &mut [f32], length: usize, scale: f32) {
     }
 }
 
-/// The gradient of one row's scores in place of that of its weights.
+/// Replaces the gradient of one row's weights by that of its scores.
 #[inline(always)]
 fn softmax_backward(gradient: &mut [f32], weights: &[f32]) {
     let mean = dot::in_16_lanes(gradient, weights);

@@ -1,23 +1,23 @@
-//! How a batch is spread over threads.
+//! Distributes a batch over threads.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Tokens of a chunk, about, where nothing is kept of it: enough for the matrix products to run at full rate, few enough for
+/// Approximate number of tokens per chunk in inference: enough for the matrix products to run at full rate, few enough for
 /// the widest intermediate result to stay in the cache.
 const PASSING: usize = 256;
 
-/// Tokens of a chunk, about, where all is kept for the backward pass, whose products pack the weights once a chunk.
+/// Approximate number of tokens per chunk in training, where the backward pass packs the weights once per chunk.
 const RECORDED: usize = 512;
 
-/// The number of chunks of a recorded pass is a multiple of it.
+/// The number of chunks of a recorded pass is a multiple of this.
 const RECORDED_IN: usize = 4;
 
 /// Some sequences of a batch.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
-    /// Their places in the batch.
+    /// Their indices in the batch.
     pub(super) texts: Vec<usize>,
     /// The first row of each in the batch.
     pub(super) starts: Vec<usize>,
@@ -31,8 +31,8 @@ impl Chunk {
     }
 }
 
-/// Sequences of these lengths in chunks of about one size, as many as fill the threads, where nothing is kept of them: what a
-/// sequence comes to does not depend on its chunk.
+/// Divides sequences of these lengths into chunks of similar size, enough to use all threads, for inference. The result for a
+/// sequence does not depend on its chunk.
 pub(super) fn passing(lengths: &[usize]) -> Vec<Chunk> {
     let (tokens, threads) = (lengths.iter().sum::<usize>(), rayon::current_num_threads());
     chunks(
@@ -41,14 +41,14 @@ pub(super) fn passing(lengths: &[usize]) -> Vec<Chunk> {
     )
 }
 
-/// The same where all is kept for the backward pass. Gradients are added up by chunk: their number depends on the lengths alone,
-/// so that a sum is rounded in the same way whatever the number of threads.
+/// The same for training. Gradients are summed by chunk: the number of chunks depends only on the lengths,
+/// so that sums are rounded in the same way whatever the number of threads.
 pub(super) fn recorded(lengths: &[usize]) -> Vec<Chunk> {
     let tokens: usize = lengths.iter().sum();
     chunks(lengths, tokens.div_ceil(RECORDED).next_multiple_of(RECORDED_IN))
 }
 
-/// So many chunks, or one a sequence where there are fewer.
+/// This many chunks, or one per sequence if there are fewer.
 fn chunks(lengths: &[usize], wanted: usize) -> Vec<Chunk> {
     let starts: Vec<usize> = lengths
         .iter()
@@ -57,7 +57,7 @@ fn chunks(lengths: &[usize], wanted: usize) -> Vec<Chunk> {
             Some(*row - length)
         })
         .collect();
-    // The longest first, each to the chunk that has least.
+    // Longest first, each to the chunk with the fewest tokens.
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|&text| Reverse(lengths[text]));
     let mut chunks: Vec<Chunk> =
@@ -74,16 +74,16 @@ fn chunks(lengths: &[usize], wanted: usize) -> Vec<Chunk> {
     chunks
 }
 
-/// Whether the work within a chunk is spread over threads: where there is one chunk alone.
+/// Whether the work within a chunk is spread over threads: only if there is a single chunk.
 pub(super) fn is_spread(chunks: &[Chunk]) -> bool {
     chunks.len() == 1
 }
 
-/// Threads that wait for work beside a chunk that is spread: more have too little of it.
+/// Number of threads that help with a chunk that is spread: more would have too little work each.
 const AWAKE: usize = 7;
 
-/// Does some work whose parts are spread over threads, one short part after the other, with the others kept awake: to be woken
-/// takes a thread longer than such a part.
+/// Runs work that consists of short parallel parts, keeping the other threads awake in between: waking a thread
+/// takes longer than such a part.
 pub(super) fn with_threads_awake<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     let done = AtomicBool::new(false);
     rayon::scope(|scope| {
@@ -96,7 +96,7 @@ pub(super) fn with_threads_awake<R: Send>(work: impl FnOnce() -> R + Send) -> R 
                 }
             });
         }
-        // Also where the work panics: the others would wait for ever.
+        // Also if the work panics: the others would wait for ever.
         let _at_the_end = Done(&done);
         work()
     })

@@ -1,8 +1,8 @@
-//! What parameters learn from the chunks of a batch, added up in an order that does not depend on threads.
+//! Gradients of parameters over the chunks of a batch, summed in an order that does not depend on threads.
 //!
-//! A backward pass leaves the sums of a chunk's biases and norms, and of each map y = x·Wᵀ + b the two factors of its weight's
-//! gradient, (∂y)ᵀ·x. The factors are multiplied when all chunks are through: a thread takes some outputs of a weight and goes
-//! over the chunks in their order, so that these values stay in its cache.
+//! The backward pass of a chunk leaves the sums for biases and norms and, for each layer y = x·Wᵀ + b, the two factors of the
+//! weight's gradient, (∂y)ᵀ·x. The factors are multiplied when all chunks are done: a thread takes some outputs of a weight and
+//! goes over the chunks in order, so that these values stay in its cache.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,23 +17,23 @@ use super::lines::Lines;
 use super::{CpuEncoder, NORM};
 use crate::Result;
 
-/// Outputs of a weight that are one piece of work.
+/// Number of outputs of a weight per task.
 const OUTPUTS: usize = 384;
 
-/// What gradients are asked for.
+/// The requested gradients.
 #[derive(Clone)]
 pub(super) struct Wanted {
     pub(super) parameters: BTreeSet<String>,
     /// Whether embeddings are among them.
     pub(super) embeddings: bool,
-    /// The lowest half layer that must be recorded.
+    /// The lowest sublayer that must be recorded.
     pub(super) lowest: usize,
 }
 
-/// What all parameters but the embedding tables learn from a chunk.
+/// The gradients of all parameters except the embedding tables from a chunk.
 pub(super) struct ChunkLearnt {
     pub(super) layers: Vec<Learnt>,
-    /// Of the norm after the embeddings.
+    /// For the LayerNorm after the embeddings.
     pub(super) norm: [Option<Vec<f32>>; 2],
 }
 
@@ -67,7 +67,7 @@ impl ChunkLearnt {
         factors.flat_map(|Factors { gradient, x }| [gradient, x]).collect()
     }
 
-    /// The sums by the names of their parameters; the three stacked maps taken apart.
+    /// The sums by parameter name; the three stacked layers are separated.
     fn named(self, encoder: &CpuEncoder, wanted: &Wanted) -> Result<BTreeMap<String, Tensor>> {
         let mut named = BTreeMap::new();
         for (number, Learnt { sums, .. }) in self.layers.into_iter().enumerate() {
@@ -98,7 +98,7 @@ impl ChunkLearnt {
     }
 }
 
-/// The gradients of all parameters that were asked for, but for the embedding tables, by their names.
+/// The requested gradients of all parameters except the embedding tables, by name.
 pub(super) fn added_up(
     encoder: &CpuEncoder,
     wanted: &Wanted,

@@ -40,7 +40,7 @@ impl Weight {
     }
 }
 
-/// The values of a [`Weight`]: a slice of a storage that is locked for reading.
+/// The values of a [`Weight`]: a slice of a storage locked for reading.
 pub(super) struct Values<S> {
     storage: S,
     start: usize,
@@ -64,14 +64,14 @@ impl<S: Deref<Target = Storage>> Deref for Values<S> {
 struct Linear {
     weight: Weight,
     bias: Weight,
-    /// Weight and bias as products read them, made when the first one does.
+    /// Weight and bias in the layout of the products, created by the first one.
     panels: Arc<OnceLock<Panels>>,
-    /// What it was made of.
+    /// The tensors they were made from.
     parts: Vec<TensorId>,
 }
 
 impl Linear {
-    /// Several maps of one input as one, or one; that of another encoder where it is of the same weights.
+    /// One linear layer, or several with the same input, stacked; reuses that of another encoder with the same weights.
     fn stacked(parameters: &Parameters, names: &[String], other: Option<&Self>) -> Result<Self> {
         let tensors = |part: &str| -> Result<Vec<&Tensor>> {
             names.iter().map(|name| parameters.get(&format!("{name}.{part}"))).collect()
@@ -95,7 +95,7 @@ impl Linear {
         self.weight.shape()[1]
     }
 
-    /// f(x·Wᵀ + b), `(rows, out)`, f being `then` or nothing; where `spread`, over all threads.
+    /// f(x·Wᵀ + b), `(rows, out)`, with f = `then` or the identity; if `spread`, over all threads.
     fn forward(&self, x: &[f32], then: Option<Activation>, pool: &mut Pool, spread: bool) -> Lines {
         let mut out = pool.take(x.len() / self.inputs() * self.outputs());
         let panels = self.panels.get_or_init(|| {
@@ -107,7 +107,7 @@ impl Linear {
         out
     }
 
-    /// out ← gradient·W, or added to what is there.
+    /// out ← gradient·W, or out += gradient·W.
     fn gradient_of_input(&self, gradient: &[f32], out: &mut [f32], into: Into) {
         let (rows, weight) = (gradient.len() / self.outputs(), self.weight.values());
         let gradient = Matrix::new(gradient, rows, self.outputs());
@@ -130,13 +130,13 @@ impl LayerNorm {
         Ok(Self { weight: part("weight")?, bias: part("bias")?, eps: config.layer_norm_eps as f32 })
     }
 
-    /// What some work on many rows makes of the norm, its loops compiled for the widest registers.
+    /// Runs work on many rows with the norm, its loops compiled for the widest registers.
     pub(super) fn with<R>(&self, work: impl FnOnce(Norm<'_>) -> R) -> R {
         let (weight, bias) = (self.weight.values(), self.bias.values());
         widest(|| work(Norm { weight: &weight, bias: &bias, eps: self.eps }))
     }
 
-    /// The gradient of its input in place of that of its output; those of its weights onto their sums.
+    /// Replaces the gradient of its output by that of its input; adds those of its weights to their sums.
     pub(super) fn backward(&self, gradient: &mut [f32], kept: &KeptNorm, sums: &mut [Option<Vec<f32>>]) {
         let (weight, bias) = sums.split_at_mut(1);
         self.with(|norm| {
@@ -151,7 +151,7 @@ impl LayerNorm {
     }
 }
 
-/// What a LayerNorm leaves for its backward pass.
+/// The state that a LayerNorm keeps for its backward pass.
 pub(super) struct KeptNorm {
     pub(super) centred: Lines,
     pub(super) scales: Lines,
@@ -167,24 +167,24 @@ impl KeptNorm {
     }
 }
 
-/// What the MLP of a layer leaves for its backward pass.
+/// The state that the MLP of a layer keeps for its backward pass.
 pub(super) struct KeptMlp {
     /// `(tokens, hidden)`.
     input: Lines,
-    /// Between the two maps, after the activation, `(tokens, inner)`.
+    /// Between the two linear layers, after the activation, `(tokens, inner)`.
     inner: Lines,
-    /// The activation's slopes there.
+    /// The derivative of the activation there.
     slopes: Lines,
     norm: KeptNorm,
 }
 
-/// What the attention of a layer leaves for its backward pass.
+/// The state that the attention of a layer keeps for its backward pass.
 pub(super) struct KeptAttention {
     /// `(tokens, hidden)`.
     input: Lines,
     /// Query, key and value, `(tokens, 3·hidden)`.
     rows: Lines,
-    /// Of each sequence, as [`Heads::forward`] leaves them.
+    /// For each sequence, as left by [`Heads::forward`].
     weights: Lines,
     /// `(tokens, hidden)`.
     contexts: Lines,
@@ -205,7 +205,7 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    /// The maps and norms whose weight and bias are trained together, attention first; the first is three stacked maps.
+    /// The linear layers and norms whose weight and bias are trained together, attention first; the first is three stacked layers.
     pub(super) const PARTS: [&[&str]; 6] = [
         &["attention.self.query", "attention.self.key", "attention.self.value"],
         &["attention.output.dense"],
@@ -223,7 +223,7 @@ impl Layer {
         })
     }
 
-    /// Their shapes; stacked maps have one.
+    /// Their shapes; stacked layers have one.
     pub(super) fn shapes(&self) -> [&[usize]; 12] {
         let (q, o, n) = (&self.query_key_value, &self.attention_output, &self.attention_norm);
         let (u, d, m) = (&self.up, &self.down, &self.output_norm);
@@ -234,12 +234,12 @@ impl Layer {
         .map(Weight::shape)
     }
 
-    /// How many values each has.
+    /// Their numbers of values.
     pub(super) fn sizes(&self) -> [usize; 12] {
         self.shapes().map(|shape| shape.iter().product())
     }
 
-    /// `other` is the layer in this place of another encoder: maps of the same weights are its maps.
+    /// `other` is the same layer of another encoder: linear layers with the same weights are shared.
     pub(super) fn new(
         config: &BertConfig,
         number: usize,
@@ -267,7 +267,7 @@ impl Layer {
         })
     }
 
-    /// states ← LayerNorm(attention(states) + states); what the backward pass needs is kept where `keep` asks for it.
+    /// states ← LayerNorm(attention(states) + states); keeps the state for the backward pass if `keep` is given.
     pub(super) fn attend(
         &self,
         states: &mut [f32],
@@ -307,7 +307,7 @@ impl Layer {
         None
     }
 
-    /// states ← LayerNorm(MLP(states) + states); what the backward pass needs is kept where `keep` asks for it.
+    /// states ← LayerNorm(MLP(states) + states); keeps the state for the backward pass if `keep` is given.
     pub(super) fn transform(
         &self,
         states: &mut [f32],
@@ -337,8 +337,8 @@ impl Layer {
         None
     }
 
-    /// The gradient of the MLP's input in place of that of the layer's output, where `below` asks for it; what the weights
-    /// learn goes to `learnt`.
+    /// Replaces the gradient of the layer's output by that of the MLP's input, if `below` asks for it; the gradients of the weights
+    /// are added to `learnt`.
     pub(super) fn transform_backward(
         &self,
         gradient: &mut [f32],
@@ -365,7 +365,7 @@ impl Layer {
         pool.give([kept.norm.centred, kept.norm.scales]);
     }
 
-    /// The same for the attention: the gradient of the layer's input in place of that of the MLP's.
+    /// The same for the attention: replaces the gradient of the MLP's input by that of the layer's input.
     pub(super) fn attend_backward(
         &self,
         gradient: &mut [f32],

@@ -1,4 +1,4 @@
-//! Values that begin at a cache line: a register of 16 is read from one line, not from two.
+//! Values aligned to cache lines, so that a register of 16 is loaded from one line, not from two.
 #![allow(unsafe_code, reason = "lines are read as the values that they are made of")]
 
 use std::ops::{Deref, DerefMut};
@@ -12,24 +12,24 @@ impl Line {
     pub(super) const ZERO: Self = Self([0.0; 16]);
 }
 
-/// A vector of f32 whose first value begins a line.
+/// A vector of f32 whose first value is aligned to a cache line.
 pub(super) struct Lines {
     lines: Vec<Line>,
     length: usize,
 }
 
 impl Lines {
-    /// With room for so many values, all of them 0.
+    /// This many values, all 0.
     pub(super) fn with_room(values: usize) -> Self {
         Self { lines: vec![Line::ZERO; values.div_ceil(16)], length: 0 }
     }
 
-    /// How many values there is room for.
+    /// Number of values allocated.
     pub(super) fn room(&self) -> usize {
         16 * self.lines.len()
     }
 
-    /// Makes it so long; what comes into sight is whatever is there.
+    /// Sets the length; newly exposed values are unspecified.
     pub(super) fn set_length(&mut self, length: usize) {
         assert!(length <= self.room(), "more values than there is room for; this is a bug");
         self.length = length;
@@ -40,7 +40,7 @@ impl Deref for Lines {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: lines are arrays of f32 without gaps, and there are enough, as every length was checked.
+        // SAFETY: lines are arrays of f32 without gaps, and every length was checked to be within them.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.length) }
     }
 }

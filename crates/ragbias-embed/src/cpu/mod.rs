@@ -1,10 +1,10 @@
 //! The encoder on the CPU: forward and backward on slices, in chunks of whole sequences.
 //!
-//! A batch is spread over chunks, each small enough for its states to stay in the cache from one operation to the next. A chunk
-//! goes through all layers on one thread, so that threads meet once a batch; a text that comes alone is one chunk, whose
-//! operations are spread over the threads instead. Gradients of weights are added up over the chunks of a batch in one order,
+//! A batch is divided into chunks, each small enough for its states to stay in the cache from one operation to the next. A chunk
+//! goes through all layers on one thread, so that threads synchronise once per batch; a single text is one chunk, whose
+//! operations are spread over the threads instead. Gradients of weights are summed over the chunks of a batch in a fixed order,
 //! whatever the number of threads: see `gradients.rs`.
-//! [`Bert`](crate::Bert) is the same function out of candle's operators, and tests hold this one against it.
+//! [`Bert`](crate::Bert) is the reference implementation made of candle's operators, with which tests compare this one.
 #![allow(clippy::inline_always, reason = "loops become vector code only where what they call is inlined")]
 
 mod attention;
@@ -44,7 +44,7 @@ pub(crate) struct CpuEncoder {
     pooling: Pooling,
     words: Weight,
     positions: Weight,
-    /// Of all segments; texts have the first.
+    /// Embeddings of all segments; texts use the first.
     segments: Weight,
     norm: LayerNorm,
     layers: Vec<Layer>,
@@ -61,7 +61,7 @@ impl CpuEncoder {
         Self::beside(config, pooling, parameters, None)
     }
 
-    /// The same encoder with other weights; its memory is used on, and what it made of weights that are the same.
+    /// The same encoder with other weights, reusing its memory, and the layouts of weights that are the same.
     pub(crate) fn with(&self, config: &BertConfig, parameters: &Parameters) -> Result<Self> {
         Self::beside(config, &self.pooling, parameters, Some(self))
     }
@@ -87,7 +87,7 @@ impl CpuEncoder {
         })
     }
 
-    /// Hidden states at a place, `(tokens, hidden)`, in the order of the batch.
+    /// Hidden states at a boundary, `(tokens, hidden)`, in batch order.
     pub(crate) fn states(&self, input: Input<'_>, at: Under) -> Result<Vec<f32>> {
         self.check(input)?;
         let mut all = vec![0.0; input.lengths().iter().sum::<usize>() * self.hidden];
@@ -102,7 +102,7 @@ impl CpuEncoder {
         Ok(all)
     }
 
-    /// One vector a text, `(texts, pooled)`, not normalised: the tokens after the first `skipped` of each, pooled.
+    /// One vector per text, `(texts, pooled)`, not normalised: each pooled over the tokens after the first `skipped`.
     pub(crate) fn vectors(&self, input: Input<'_>, skipped: usize) -> Result<Tensor> {
         self.check(input)?;
         if let Some(row) = input.lengths().iter().position(|&length| length <= skipped) {
@@ -112,12 +112,12 @@ impl CpuEncoder {
         self.in_order(input, pooled.iter().map(|(chunk, rows)| (chunk, rows.as_slice())))
     }
 
-    /// Half layers: an attention and an MLP a layer.
+    /// Number of sublayers: an attention and an MLP per layer.
     fn halves(&self) -> usize {
         2 * self.layers.len()
     }
 
-    /// What `work` makes of each chunk's states under a half layer.
+    /// The result of `work` for each chunk's states at the input of a sublayer.
     fn each_chunk<R: Send>(
         &self,
         input: Input<'_>,
@@ -141,7 +141,7 @@ impl CpuEncoder {
         chunks.into_par_iter().map(one).collect()
     }
 
-    /// The states that a chunk enters with.
+    /// The initial states of a chunk.
     fn enter(&self, input: Input<'_>, chunk: &Chunk, kept: Option<&mut KeptNorm>, pool: &mut Pool) -> Lines {
         let mut states = pool.take(chunk.tokens() * self.hidden);
         let mut rest = &mut *states;
@@ -161,7 +161,7 @@ impl CpuEncoder {
         states
     }
 
-    /// Word, position and segment of each token, added up.
+    /// The sum of the word, position and segment embeddings of each token.
     fn look_up(&self, ids: &[u32], rows: &mut [f32]) {
         let (words, positions, segments) =
             (self.words.values(), self.positions.values(), self.segments.values());
@@ -174,7 +174,7 @@ impl CpuEncoder {
         }
     }
 
-    /// Takes a chunk's states through some half layers.
+    /// Runs a chunk's states through some sublayers.
     fn run(
         &self,
         states: &mut [f32],
@@ -193,7 +193,7 @@ impl CpuEncoder {
         }
     }
 
-    /// One vector a text, from the states after the last layer.
+    /// One vector per text, from the states after the last layer.
     fn pool(&self, chunk: &Chunk, states: &[f32], skipped: usize) -> Vec<f32> {
         let width = self.pooling.dim(self.hidden);
         let mut pooled = vec![0.0; chunk.texts.len() * width];
@@ -209,7 +209,7 @@ impl CpuEncoder {
         pooled
     }
 
-    /// Rows of chunks in the order of the batch, `(texts, pooled)`.
+    /// Arranges rows of chunks in batch order, `(texts, pooled)`.
     fn in_order<'c>(
         &self,
         input: Input<'_>,
@@ -225,7 +225,7 @@ impl CpuEncoder {
         Ok(Tensor::from_vec(all, (texts, width), &Device::Cpu)?)
     }
 
-    /// Whether all tokens have an embedding, and all states their width.
+    /// Checks that all tokens have an embedding, and all states the right width.
     fn check(&self, input: Input<'_>) -> Result<()> {
         let refused = |what, expected: usize, received: usize| Err(Error::Input { what, expected, received });
         let tokens: usize = input.lengths().iter().sum();

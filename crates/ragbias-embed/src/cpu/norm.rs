@@ -1,4 +1,4 @@
-//! LayerNorm over rows, fused with the residual before it; and its backward pass.
+//! LayerNorm over rows, fused with the residual addition before it; and its backward pass.
 
 use ragbias_kernels::dot;
 use ragbias_kernels::row::{add, sum};
@@ -11,7 +11,7 @@ pub(super) struct Norm<'a> {
     pub(super) eps: f32,
 }
 
-/// What the backward pass of a LayerNorm needs of the forward one.
+/// The state of a LayerNorm's forward pass that its backward pass needs.
 pub(super) struct Normed<'t> {
     /// (x − mean) / deviation, `(rows, width)`.
     pub(super) centred: &'t mut [f32],
@@ -50,7 +50,7 @@ impl Norm<'_> {
         }
     }
 
-    /// Centres a row and scales it to deviation 1; gives what it was scaled by.
+    /// Centres a row and scales it to standard deviation 1; returns the scale.
     #[inline(always)]
     fn row(&self, row: &mut [f32]) -> f32 {
         let n = row.len() as f32;
@@ -70,8 +70,8 @@ impl Norm<'_> {
         }
     }
 
-    /// The gradient of the input, in place of that of the output: with g = gradient·weight and ĉ the centred row,
-    /// scale·(g − mean(g) − ĉ·mean(g·ĉ)). Adds those of weight and bias to their sums, where they are asked for.
+    /// Replaces the gradient of the output by that of the input: with g = gradient·weight and ĉ the centred row,
+    /// scale·(g − mean(g) − ĉ·mean(g·ĉ)). Adds the gradients of weight and bias to their sums, if requested.
     #[inline(always)]
     pub(super) fn backward(
         &self,

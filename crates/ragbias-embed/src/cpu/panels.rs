@@ -1,8 +1,8 @@
-//! x·Wᵀ + b for weights that are used for many rows: laid out once in the order that the product reads them.
+//! x·Wᵀ + b for weights that are used for many rows: stored once in the order in which the product reads them.
 //!
-//! A general product copies the weights into its own order at every call, which for a short text takes longer than the
-//! product itself. Each sum goes over the inputs in order, one multiply-add after the other, whatever the rows beside it and
-//! the width of the registers: to the bit, a row depends neither on its batch nor on the processor.
+//! A general product copies the weights into its own order at every call, which takes longer than the product itself for a
+//! short text. Each sum goes over the inputs in order, one multiply-add after the other, whatever the other rows and
+//! the width of the registers: a row's result is bit-identical in any batch and on any processor.
 #![allow(
     unsafe_code,
     reason = "panels write to columns of the same rows: that none has another's is checked here"
@@ -17,16 +17,16 @@ use super::lines::Line;
 use super::tile::{Kernel, Tile};
 use crate::config::Activation;
 
-/// Inputs that a panel goes through before the next rows: that part of it stays in the second-level cache, and its rows in the
-/// first.
+/// Number of inputs of a panel processed before the next rows: that part of the panel stays in the L2 cache, and its rows in
+/// the L1 cache.
 const DEPTH: usize = 384;
 
-/// A weight matrix `(outputs, inputs)` and a bias in panels of 32 or 48 outputs, the last filled up with zeros: input by
+/// A weight matrix `(outputs, inputs)` and a bias in panels of 32 or 48 outputs, the last padded with zeros: input by
 /// input, the weights of a panel's outputs.
 pub(super) struct Panels {
     lines: Vec<Line>,
     bias: Vec<Line>,
-    /// Lines of a panel for each input.
+    /// Lines of a panel per input.
     width: usize,
     inputs: usize,
     outputs: usize,
@@ -58,19 +58,19 @@ impl Panels {
         Self { lines, bias: vec![Line::ZERO; number * width], width, inputs, outputs }
     }
 
-    /// So many outputs, with the zeros that fill the last panel up.
+    /// Number of outputs, including the zeros that pad the last panel.
     pub(super) fn room(outputs: usize) -> usize {
         let (width, number) = shape(outputs);
         16 * width * number
     }
 
-    /// With the zeros that fill the last panel up as outputs.
+    /// The same with the padding counted as outputs.
     pub(super) fn filled_up(self) -> Self {
         Self { outputs: Self::room(self.outputs), ..self }
     }
 
-    /// out ← f(x·Wᵀ + b), f being `then` or nothing; rows of `out` begin `stride` values after one another, and `x` is
-    /// `(rows, inputs)`. Where `spread`, over all threads.
+    /// out ← f(x·Wᵀ + b), with f = `then` or the identity; rows of `out` begin `stride` values after one another, and `x` is
+    /// `(rows, inputs)`. If `spread`, over all threads.
     pub(super) fn product(
         &self,
         x: Matrix<'_>,
@@ -115,7 +115,7 @@ impl Panels {
         let bias = &self.bias[number * self.width..][..self.width];
         for from in (0..self.inputs).step_by(DEPTH) {
             let depth = DEPTH.min(self.inputs - from);
-            // What comes next is fetched meanwhile, a share of it beside each tile: weights are read once a text, from far away.
+            // The next weights are prefetched meanwhile, a share with each tile: weights are read once per text, from memory.
             let (lines, ahead) =
                 self.lines[(number * self.inputs + from) * self.width..].split_at(depth * self.width);
             let share = lines.len().div_ceil(rows.div_ceil(kernel.rows()));
@@ -136,7 +136,7 @@ impl Panels {
     }
 }
 
-/// Lines of a panel, and panels, for so many outputs: twos or threes, as what fills the last panel up is computed in vain.
+/// Lines per panel, and number of panels, for this many outputs: twos or threes, to minimise the padding that is computed.
 fn shape(outputs: usize) -> (usize, usize) {
     let panels = |width: usize| outputs.div_ceil(16 * width);
     let width = if 2 * panels(2) < 3 * panels(3) { 2 } else { 3 };
@@ -155,7 +155,7 @@ fn lay_out<'l>(weights: Matrix<'_>, outputs: Range<usize>, lines: impl Iterator<
         }
         return;
     }
-    // Lines are written one after the other, from sixteen rows that are read side by side.
+    // Lines are written in sequence, from sixteen rows that are read in parallel.
     let mut rows: [&[f32]; 16] = [&[]; 16];
     let count = outputs.len();
     rows.iter_mut().zip(outputs).for_each(|(row, output)| *row = weights.row(output));
@@ -166,7 +166,7 @@ fn lay_out<'l>(weights: Matrix<'_>, outputs: Range<usize>, lines: impl Iterator<
     }
 }
 
-/// Where panels write, each its own columns.
+/// The output of all panels, each of which writes its own columns.
 #[derive(Clone, Copy)]
 struct Out {
     start: *mut f32,
@@ -203,7 +203,7 @@ mod tests {
             let expected: Vec<f32> = x.chunks_exact(inputs).flat_map(of_row).collect();
             let mut activated = expected.clone();
             Activation::Gelu.apply_to(&mut activated);
-            // The same weights by rows and by columns, and rows of x and of the result with something between them.
+            // The same weights by rows and by columns, and rows of x and of the result with gaps between them.
             let by_columns: Vec<f32> =
                 (0..inputs * outputs).map(|i| weights[i % outputs * inputs + i / outputs]).collect();
             let mut apart = vec![9.0; rows * (inputs + 3)];

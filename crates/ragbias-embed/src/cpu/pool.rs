@@ -1,4 +1,4 @@
-//! Memory that is used again: fresh pages cost more than what is computed in them.
+//! Reuses memory, because fresh pages cost more than the computation on them.
 
 use std::sync::Mutex;
 
@@ -9,7 +9,7 @@ use super::lines::Lines;
 pub(super) struct Pool(Vec<Lines>);
 
 impl Pool {
-    /// `length` values, whatever they are.
+    /// `length` unspecified values.
     pub(super) fn take(&mut self, length: usize) -> Lines {
         let fits = |buffer: &Lines| (length..=2 * length).contains(&buffer.room());
         let best = (0..self.0.len()).filter(|&i| fits(&self.0[i])).min_by_key(|&i| self.0[i].room());
@@ -26,13 +26,13 @@ impl Pool {
         copy
     }
 
-    /// Takes buffers back.
+    /// Returns buffers.
     pub(super) fn give<const N: usize>(&mut self, buffers: [Lines; N]) {
         self.0.extend(buffers);
     }
 }
 
-/// The pools of workers that are not working.
+/// The pools of idle workers.
 #[derive(Default)]
 pub(super) struct Pools(Mutex<Vec<Pool>>);
 
@@ -46,7 +46,7 @@ impl Pools {
         result
     }
 
-    /// Takes back buffers that no worker has, so many for each of them.
+    /// Returns buffers that belong to no worker, this many for each of them.
     pub(super) fn give_back(&self, groups: impl Iterator<Item = Vec<Lines>>) {
         let mut pools = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if pools.is_empty() {

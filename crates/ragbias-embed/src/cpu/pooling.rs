@@ -1,4 +1,4 @@
-//! Hidden states of a text's tokens as one vector.
+//! Pools the hidden states of a text's tokens into one vector.
 
 use ragbias_kernels::row::add_rows;
 

@@ -1,4 +1,4 @@
-//! What a forward pass leaves behind, and the backward pass over it.
+//! The recorded state of a forward pass, and the backward pass over it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,13 +30,13 @@ enum TrainedPooling {
     Cls,
 }
 
-/// What a chunk leaves.
+/// The recorded state of a chunk.
 struct Kept {
     chunk: Chunk,
-    /// Its token ids, where the embeddings are trained.
+    /// Its token ids, if the embeddings are trained.
     ids: Vec<u32>,
     embeddings: Option<KeptNorm>,
-    /// From the lowest half layer that is trained.
+    /// From the lowest trained sublayer.
     halves: Vec<Half>,
 }
 
@@ -46,7 +46,7 @@ enum Half {
 }
 
 impl CpuEncoder {
-    /// One vector a text, as [`CpuEncoder::vectors`] gives it, and what the gradients of some parameters need.
+    /// One vector per text, as by [`CpuEncoder::vectors`], and the tape for the gradients of some parameters.
     pub(crate) fn record(
         &self,
         input: Input<'_>,
@@ -90,7 +90,7 @@ impl CpuEncoder {
         Ok((pooled, CpuTape { encoder: self.clone(), wanted, pooling, chunks }))
     }
 
-    /// The one way of pooling that gradients go through.
+    /// The pooling mode, which must be one that supports gradients.
     fn trained_pooling(&self) -> Result<TrainedPooling> {
         match self.pooling.single() {
             Some(PoolingMode::Mean) => Ok(TrainedPooling::Mean),
@@ -119,7 +119,7 @@ impl CpuEncoder {
 }
 
 impl CpuTape {
-    /// Gradients of the parameters that were asked for, from that of the vectors, `(texts, hidden)`.
+    /// The requested gradients of parameters, from that of the vectors, `(texts, hidden)`.
     pub(crate) fn backward(self, gradient: &Tensor) -> Result<BTreeMap<String, Tensor>> {
         let Self { encoder, wanted, pooling, chunks } = self;
         let gradient = gradient.flatten_all()?.to_vec1::<f32>()?;
@@ -135,7 +135,7 @@ impl CpuTape {
     }
 }
 
-/// What the embedding tables learn from a chunk: ids, positions, and a gradient for each, `(tokens, hidden)`.
+/// The gradients of the embedding tables from a chunk: ids, positions, and a gradient for each, `(tokens, hidden)`.
 struct TableRows {
     ids: Vec<u32>,
     lengths: Vec<usize>,

@@ -1,4 +1,4 @@
-//! Some rows beside one panel: the innermost loops of a product, for each width of registers.
+//! Products of some rows with one panel: the innermost loops, for each width of registers.
 #![allow(
     unsafe_code,
     reason = "vector instructions take pointers: the bounds that they need are checked here"
@@ -13,16 +13,16 @@ use ragbias_kernels::{Cache, Matrix, has_avx512, prefetch};
 use super::lines::Line;
 use crate::config::Activation;
 
-/// Lines of the widest panel for each input.
+/// Lines of the widest panel per input.
 const MOST_LINES: usize = 3;
 
 /// Rows of the tallest tile.
 const MOST_ROWS: usize = 8;
 
-/// Inputs between two fetches of what comes next.
+/// Number of inputs between two prefetches.
 const BLOCK: usize = 32;
 
-/// Inputs of one turn of the innermost loop.
+/// Number of inputs per iteration of the innermost loop.
 const UNROLLED: usize = 2;
 
 /// Some rows of x beside a part of one panel.
@@ -33,16 +33,16 @@ pub(super) struct Tile<'a> {
     pub(super) lines: &'a [Line],
     /// 2 or 3.
     pub(super) width: usize,
-    /// What sums begin with; without it, with what is in their place.
+    /// Initial value of the sums; without it, the existing values.
     pub(super) bias: Option<&'a [Line]>,
-    /// What is done to finished sums.
+    /// The function applied to finished sums.
     pub(super) then: Option<Activation>,
-    /// Lines of the panel that comes next, to be fetched meanwhile.
+    /// Lines of the next panel, to be prefetched.
     pub(super) ahead: &'a [Line],
 }
 
 impl Tile<'_> {
-    /// Puts the first `columns` sums of each row into `out`, whose rows begin `stride` values after one another.
+    /// Writes the first `columns` sums of each row to `out`, whose rows begin `stride` values after one another.
     ///
     /// # Safety
     /// `out` has as many rows as x, each of at least `columns` values, and nobody else holds these.
@@ -99,7 +99,7 @@ impl Tile<'_> {
         }
     }
 
-    /// [`Tile::finish`] as a function of its own, so that `.ci/counts` tells it from the products.
+    /// [`Tile::finish`] as a separate function, so that `.ci/counts` can distinguish it from the products.
     ///
     /// # Safety
     /// As [`Tile::add_whole`].
@@ -128,12 +128,12 @@ impl Tile<'_> {
         }
     }
 
-    /// What is to be fetched, in about so many shares.
+    /// The values to prefetch, in about this many shares.
     fn ahead_of(&self, shares: usize) -> impl Iterator<Item = &[Line]> {
         self.ahead.chunks(self.ahead.len().div_ceil(shares).max(1))
     }
 
-    /// What is done to finished sums, in registers of whatever width the caller has.
+    /// Applies the function to finished sums, in registers of the caller's width.
     ///
     /// # Safety
     /// As [`Tile::add_whole`].
@@ -148,7 +148,7 @@ impl Tile<'_> {
     }
 }
 
-/// What computes a tile.
+/// The instruction set that computes a tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kernel {
     #[cfg(target_arch = "x86_64")]
@@ -188,14 +188,14 @@ impl Kernel {
     }
 }
 
-/// Does some work for each input in order, with a share of what comes next fetched before each block of them.
+/// Processes each input in order, prefetching a share of the next panel before each block of inputs.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn each_input<'l>(depth: usize, ahead: &mut impl Iterator<Item = &'l [Line]>, mut work: impl FnMut(usize)) {
     let blocks = depth / BLOCK;
     for block in 0..blocks {
         ahead.next().unwrap_or_default().iter().for_each(|line| prefetch(Cache::Second, line));
-        // Several at a time: what a loop costs is on the ports that the multiply-adds need.
+        // Several per iteration: loop overhead occupies the ports that the multiply-adds need.
         for input in (BLOCK * block..BLOCK * (block + 1)).step_by(UNROLLED) {
             for input in input..input + UNROLLED {
                 work(input);
@@ -205,7 +205,7 @@ fn each_input<'l>(depth: usize, ahead: &mut impl Iterator<Item = &'l [Line]>, mu
     (BLOCK * blocks..depth).for_each(work);
 }
 
-/// The same address, of which the compiler does not know what it is: it would compute the rows' addresses one from the other
+/// The same address, hidden from the compiler, which would otherwise compute the rows' addresses from one another
 /// in the innermost loop, on the ports that the multiply-adds need.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
@@ -259,7 +259,7 @@ unsafe fn avx512<const ROWS: usize, const LINES: usize>(tile: &Tile<'_>, out: *m
     }
 }
 
-/// One line of the panel after the other: twelve sums and what they are made of fill sixteen registers.
+/// One line of the panel after the other: twelve sums and their operands fill sixteen registers.
 ///
 /// # Safety
 /// As [`Tile::add_whole`], with `ROWS` rows.

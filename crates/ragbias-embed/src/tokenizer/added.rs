@@ -1,4 +1,4 @@
-//! Tokens beside the vocabulary: special ones, and whatever was added.
+//! Tokens outside the vocabulary: special and added tokens.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -10,17 +10,17 @@ use super::settings::{Class, Settings};
 use crate::files::{Object, read_optional_json};
 use crate::{Error, Result};
 
-/// The tokens that transformers adds to a tokenizer, in its order.
+/// The tokens that transformers adds to a tokenizer, in the same order.
 pub(super) struct Added {
-    /// By the id that a file gives them; the vocabulary's own id counts, or the next free one.
+    /// By the id in the file; the vocabulary's own id takes precedence, else the next free one.
     listed: BTreeMap<u32, AddedToken>,
-    /// `cls_token` and the like, by their keys.
+    /// `cls_token` and so on, by key.
     named: Vec<(&'static str, AddedToken)>,
     /// Special tokens without a name.
     extra: Vec<AddedToken>,
 }
 
-/// Keys of special tokens, and what a `BertTokenizer` and an `XLMRobertaTokenizer` call them where no file does.
+/// Keys of special tokens, with the defaults of `BertTokenizer` and `XLMRobertaTokenizer`.
 const NAMED: [(&str, Option<&str>, &str); 7] = [
     ("bos_token", None, "<s>"),
     ("eos_token", None, "</s>"),
@@ -77,7 +77,7 @@ impl Added {
         Ok(added)
     }
 
-    /// A named token that is listed has the properties of the list.
+    /// A named token that is also listed has the properties given in the list.
     fn take_listed(&mut self) {
         for (_, token) in &mut self.named {
             if let Some(listed) = self.listed.values().find(|listed| listed.content == token.content) {
@@ -86,12 +86,12 @@ impl Added {
         }
     }
 
-    /// A named token's text.
+    /// The text of a named token.
     pub(super) fn named(&self, key: &str) -> Option<&str> {
         self.named.iter().find(|(name, _)| *name == key).map(|(_, token)| token.content.as_str())
     }
 
-    /// Adds what the tokenizer does not have yet.
+    /// Adds the tokens that the tokenizer lacks.
     pub(super) fn add_to(&self, path: &Path, tokenizer: &mut Tokenizer) -> Result<()> {
         let have: Vec<AddedToken> = tokenizer.get_added_tokens_decoder().into_values().collect();
         let is_named =
@@ -154,7 +154,7 @@ fn decoder(path: &Path, settings: &Settings) -> Result<BTreeMap<u32, AddedToken>
     Ok(listed)
 }
 
-/// Those of `added_tokens.json`, and over them those of `tokenizer.json`.
+/// Those of `added_tokens.json`, overridden by those of `tokenizer.json`.
 fn older(
     folder: &Path,
     named: &[(&'static str, AddedToken)],

@@ -1,4 +1,4 @@
-//! The tokenizer of BERT as transformers' `BertTokenizer` makes it.
+//! Builds the tokenizer of BERT like transformers' `BertTokenizer`.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::between::between;
 use super::settings::Settings;
 use crate::{Error, Result};
 
-/// Out of the vocabulary of `tokenizer.json`, of which nothing else counts.
+/// From the vocabulary of `tokenizer.json`; the rest of the file is ignored.
 pub(super) fn of_file(
     path: &Path,
     loaded: &Tokenizer,
@@ -25,7 +25,7 @@ pub(super) fn of_file(
     of_model(path, model.clone(), settings, added)
 }
 
-/// Out of `vocab.txt`, a token a line.
+/// From `vocab.txt`, one token per line.
 pub(super) fn of_vocabulary(path: &Path, settings: &Settings, added: &Added) -> Result<Tokenizer> {
     let fail = |reason| Error::Tokenizer { path: path.into(), reason };
     let model = WordPiece::builder().files(path.to_string_lossy().into_owned()).build().map_err(fail)?;
@@ -52,7 +52,7 @@ fn of_model(path: &Path, mut model: WordPiece, settings: &Settings, added: &Adde
     Ok(tokenizer)
 }
 
-/// Settings of a model of the kind; its vocabulary is its file's.
+/// Settings of the WordPiece model; its vocabulary comes from the file.
 pub(super) fn describe(model: &ModelWrapper) -> String {
     match model {
         ModelWrapper::WordPiece(model) => format!(

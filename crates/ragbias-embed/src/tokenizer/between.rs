@@ -8,7 +8,7 @@ use tokenizers::processors::template::TemplateProcessing;
 use super::added::Added;
 use crate::{Error, Result};
 
-/// Puts a text between two special tokens, and a second text between the latter of them.
+/// Puts a text between two special tokens, and a second text after it, followed by the latter of them.
 pub(super) fn between(
     path: &Path,
     tokenizer: &mut Tokenizer,

@@ -1,5 +1,5 @@
-//! Whether a file is JSON throughout, and its templates name special tokens that they have: the tokenizers crate ends the
-//! program where they do not.
+//! Checks that a file is valid JSON throughout, and that its templates use only special tokens that are defined: otherwise the
+//! tokenizers crate ends the program.
 
 use std::fmt;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::files::parse_json;
 use crate::{Error, Result};
 
-/// Refuses a file that is no JSON somewhere, and a post-processor whose template names a special token that it does not define.
+/// Refuses a file with invalid JSON, and a post-processor whose template uses an undefined special token.
 pub(super) fn check(path: &Path, bytes: &[u8]) -> Result<()> {
     match undefined(&parse_json::<PostProcessor>(path, bytes)?.0) {
         Some(token) => {
@@ -21,7 +21,7 @@ pub(super) fn check(path: &Path, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// The first special token of a post-processor, or of one of several, that is not defined.
+/// The first undefined special token of a post-processor, or of a sequence of them.
 fn undefined(processor: &Value) -> Option<&str> {
     let list = |key: &str| processor[key].as_array().map(Vec::as_slice).unwrap_or_default();
     let known = &processor["special_tokens"];
@@ -31,7 +31,7 @@ fn undefined(processor: &Value) -> Option<&str> {
     own.next().or_else(|| list("processors").iter().find_map(undefined))
 }
 
-/// The post-processor of a file that is JSON throughout; null where it has none.
+/// The post-processor of a valid JSON file; null if it has none.
 struct PostProcessor(Value);
 
 impl<'de> Deserialize<'de> for PostProcessor {
@@ -62,7 +62,7 @@ impl<'de> Visitor<'de> for Top {
     }
 }
 
-/// Any JSON, every part of which was looked at and none kept.
+/// Any JSON, parsed completely and discarded.
 struct Sound;
 
 impl<'de> Deserialize<'de> for Sound {

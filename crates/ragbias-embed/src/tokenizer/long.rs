@@ -1,4 +1,4 @@
-//! Long texts: as much of one is tokenised as decides its tokens up to where it is cut.
+//! Long texts: only as much is tokenised as determines the tokens up to the truncation.
 
 use tokenizers::{
     Encoding, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, Tokenizer, TruncationDirection,
@@ -6,15 +6,15 @@ use tokenizers::{
 
 use crate::{Error, Result};
 
-/// Texts of up to this many bytes are tokenised whole.
+/// Texts of up to this many bytes are tokenised completely.
 const SHORT: usize = 32 << 10;
-/// The most of a longer text that is tokenised, which takes some 80 bytes a byte.
+/// Maximum part of a longer text that is tokenised, which takes some 80 bytes of memory per byte.
 const LONGEST: usize = 4 << 20;
-/// So many bytes beyond the tokens that are kept, and those are the whole text's: what ends at a white space is tokenised as
-/// it is before more text, but for its last words.
+/// If the part extends this many bytes beyond the kept tokens, they equal those of the whole text: a part that ends at white
+/// space is tokenised as in the whole text, except for its last words.
 const BEYOND: usize = 1 << 10;
 
-/// Whether words are tokenised one by one, so that what follows a white space changes nothing before it.
+/// Whether words are tokenised separately, so that text after white space changes nothing before it.
 pub(super) fn splits_words(tokenizer: &Tokenizer) -> bool {
     tokenizer.get_pre_tokenizer().is_some_and(|own| {
         let mut text = PreTokenizedString::from("a b");
@@ -23,7 +23,7 @@ pub(super) fn splits_words(tokenizer: &Tokenizer) -> bool {
     })
 }
 
-/// The tokens of a text behind a prefix, cut where the tokenizer cuts; `row` is for the error.
+/// The tokens of a text with a prefix, truncated like the tokenizer does; `row` is for the error.
 pub(super) fn whole(tokenizer: &Tokenizer, row: usize, prefix: &str, text: &str) -> Result<Encoding> {
     let encoding = if prefix.is_empty() {
         tokenizer.encode_fast(text, true)
@@ -33,7 +33,7 @@ pub(super) fn whole(tokenizer: &Tokenizer, row: usize, prefix: &str, text: &str)
     encoding.map_err(|reason| Error::Tokenise { row, reason })
 }
 
-/// The same, of a tokenizer that [`splits_words`].
+/// The same for a tokenizer that [`splits_words`].
 pub(super) fn cut(tokenizer: &Tokenizer, row: usize, prefix: &str, text: &str) -> Result<Encoding> {
     let Some(truncation) = tokenizer.get_truncation() else { return whole(tokenizer, row, prefix, text) };
     let mut length = SHORT;
@@ -54,7 +54,7 @@ pub(super) fn cut(tokenizer: &Tokenizer, row: usize, prefix: &str, text: &str) -
     whole(tokenizer, row, prefix, text)
 }
 
-/// Bytes of a text that lie beyond its tokens, at the end that is cut off.
+/// Number of bytes beyond the tokens, at the truncated end.
 fn left(encoding: &Encoding, bytes: usize, direction: TruncationDirection) -> usize {
     let of_text = encoding.get_offsets().iter().zip(encoding.get_special_tokens_mask());
     let mut of_text = of_text.filter(|(_, special)| **special == 0).map(|(place, _)| *place);
@@ -64,7 +64,7 @@ fn left(encoding: &Encoding, bytes: usize, direction: TruncationDirection) -> us
     }
 }
 
-/// At most `length` bytes from the end of a text that is kept, up to a white space.
+/// At most `length` bytes from the kept end of a text, up to white space.
 fn part(text: &str, length: usize, direction: TruncationDirection) -> &str {
     match direction {
         TruncationDirection::Right => {

@@ -1,8 +1,8 @@
-//! Texts to token ids, as transformers makes the tokenizer out of a folder's files.
+//! Tokenises texts like the tokenizer that transformers builds from a folder's files.
 //!
-//! The class that `tokenizer_config.json` names decides which file counts. A `BertTokenizer` takes no more than the
-//! vocabulary from `tokenizer.json` (or `vocab.txt`), and its lower-casing and accents from `tokenizer_config.json`; an
-//! `XLMRobertaTokenizer` makes its own, too; a tokenizer without a class of its own is `tokenizer.json` as it is.
+//! The class named in `tokenizer_config.json` determines which file is used. A `BertTokenizer` takes only the
+//! vocabulary from `tokenizer.json` (or `vocab.txt`), and lower-casing and accents from `tokenizer_config.json`; an
+//! `XLMRobertaTokenizer` does likewise; a tokenizer without its own class uses `tokenizer.json` unchanged.
 
 mod added;
 mod bert;
@@ -28,35 +28,35 @@ use crate::{Error, Result};
 #[derive(Clone)]
 pub(crate) struct TextTokenizer {
     tokenizer: Tokenizer,
-    /// Texts are cut there.
+    /// Maximum tokens of a text.
     max_tokens: usize,
-    /// Positions that the encoder has; at least `max_tokens`, unless the checkpoint contradicts itself.
+    /// Number of positions of the encoder; at least `max_tokens`, unless the checkpoint is inconsistent.
     positions: usize,
     special: HashSet<u32>,
     /// Whether the start of a long text can be tokenised without the rest.
     splits_words: bool,
 }
 
-/// What the tokenizer's id is made of.
+/// The input of the tokenizer's id.
 pub(crate) struct Source {
-    /// The file that the vocabulary is in.
+    /// The file with the vocabulary.
     pub(crate) bytes: Vec<u8>,
-    /// What other files make different from it, in words; empty where they agree.
+    /// Differences from that file due to other files, as text; empty if there are none.
     pub(crate) changes: String,
 }
 
-/// What is asked of a tokenizer by other files.
+/// Settings of a tokenizer from other files.
 pub(crate) struct Wanted<'a> {
     /// From `config.json`.
     pub(crate) class: Option<&'a str>,
     /// From `sentence_bert_config.json`.
     pub(crate) max_seq_length: Option<usize>,
-    /// From there, too.
+    /// From `sentence_bert_config.json` too.
     pub(crate) do_lower_case: bool,
     pub(crate) positions: usize,
 }
 
-/// What `work` gives; the tokenizers crate panics over some files, which is an error of that file.
+/// Runs `work`; panics of the tokenizers crate are errors of the file.
 fn of_file<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
     guarded(work).map_err(|panic| Error::Tokenizer { path: path.into(), reason: panic.into() })?
 }
@@ -117,7 +117,7 @@ impl TextTokenizer {
         Ok((text_tokenizer, Source { bytes, changes }))
     }
 
-    /// Sequences are cut there and not padded: a file's own truncation and padding are for other uses.
+    /// Sequences are truncated there and not padded: a file's own truncation and padding are for other uses.
     fn cut_at(&mut self, folder: &Path, max_tokens: usize, direction: TruncationDirection) -> Result<()> {
         let path = folder.join("tokenizer.json");
         self.tokenizer.with_padding(None);
@@ -139,7 +139,7 @@ impl TextTokenizer {
         Ok(())
     }
 
-    /// The encoder gives every token the first segment's embedding.
+    /// The encoder gives every token the embedding of the first segment.
     fn check_segments(&self, path: &Path) -> Result<()> {
         let encoding = self.tokenizer.encode("a", true);
         let encoding = encoding.map_err(|reason| Error::Tokenizer { path: path.into(), reason })?;
@@ -149,7 +149,7 @@ impl TextTokenizer {
         Ok(())
     }
 
-    /// Cuts texts elsewhere: between the special tokens and the encoder's positions.
+    /// Changes the text length: at least the special tokens, at most the encoder's positions.
     pub(crate) fn with_max_tokens(mut self, folder: &Path, max_tokens: usize) -> Result<Self> {
         let direction =
             self.tokenizer.get_truncation().map(|truncation| truncation.direction).unwrap_or_default();
@@ -159,7 +159,7 @@ impl TextTokenizer {
         })
     }
 
-    /// `tokenizer.json`, of which texts come to the same tokens wherever it is read alone.
+    /// A `tokenizer.json` that gives the same tokens when it is read alone.
     pub(crate) fn to_json(&self, folder: &Path) -> Result<String> {
         let fail = |reason| Error::Tokenizer { path: folder.join("tokenizer.json"), reason };
         let mut tokenizer = self.tokenizer.clone();
@@ -167,12 +167,12 @@ impl TextTokenizer {
         tokenizer.to_string(true).map_err(fail)
     }
 
-    /// Where texts are cut.
+    /// Maximum tokens of a text.
     pub(crate) fn max_tokens(&self) -> usize {
         self.max_tokens
     }
 
-    /// The token ids of a text, with special tokens, cut; `row` is for the error.
+    /// The token ids of a text, with special tokens, truncated; `row` is for the error.
     pub(crate) fn ids(&self, row: usize, prefix: &str, text: &str) -> Result<Vec<u32>> {
         let encode = if self.splits_words { long::cut } else { long::whole };
         let encoding = guarded(|| encode(&self.tokenizer, row, prefix, text))
@@ -185,7 +185,7 @@ impl TextTokenizer {
         Ok(ids)
     }
 
-    /// How many tokens a prompt is at the start of a text: what comes of it alone, without the special token at its end.
+    /// Number of tokens of a prompt at the start of a text: those of the prompt alone, without the final special token.
     ///
     /// # Errors
     /// A prompt that cannot be tokenised, with the folder.
@@ -203,7 +203,7 @@ impl TextTokenizer {
     }
 }
 
-/// Lower-casing before everything else, unless it is done there already: that of `BertNormalizer` does not count.
+/// Lower-cases before everything else, unless the normaliser already does; that of `BertNormalizer` does not count.
 fn lower_case_first(path: &Path, tokenizer: &mut Tokenizer) -> Result<()> {
     let is_lower_case =
         |normalizer: &NormalizerWrapper| matches!(normalizer, NormalizerWrapper::Lowercase(_));
@@ -222,7 +222,7 @@ fn lower_case_first(path: &Path, tokenizer: &mut Tokenizer) -> Result<()> {
     Ok(())
 }
 
-/// What of a tokenizer is not as its file has it, as JSON by part; empty where all is.
+/// The parts of a tokenizer that differ from its file, as JSON; empty if there are none.
 fn differences(file: &Tokenizer, made: &Tokenizer) -> String {
     fn json<T: serde::Serialize>(part: Option<&T>) -> String {
         serde_json::to_string(&part).unwrap_or_else(|error| error.to_string())

@@ -9,32 +9,32 @@ use tokenizers::{PaddingDirection, Tokenizer, TruncationDirection};
 use crate::files::{Object, get, read_optional_json};
 use crate::{Error, Result};
 
-/// What the files say that is not in `tokenizer.json`, or is decided here in its place.
+/// Settings that are not in `tokenizer.json`, or that override it.
 pub(super) struct Settings {
     pub(super) class: Class,
     /// Lower-casing, accents and Chinese characters of a `BertTokenizer`.
     pub(super) normalizer: BertNormalizer,
-    /// `model_max_length`; the largest number where there is none.
+    /// `model_max_length`; the largest number if there is none.
     pub(super) max_length: usize,
     pub(super) truncation: Option<TruncationDirection>,
-    /// The file itself, and `special_tokens_map.json` in it where that counts.
+    /// The file itself, including `special_tokens_map.json` if that is used.
     pub(super) file: Object,
-    /// `special_tokens_map.json` and `added_tokens.json` count where `added_tokens_decoder` is missing.
+    /// `special_tokens_map.json` and `added_tokens.json` are used if `added_tokens_decoder` is missing.
     pub(super) is_older: bool,
 }
 
-/// The class of transformers that makes the tokenizer.
+/// The transformers class of the tokenizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
-    /// `BertTokenizer`, or one that inherits it.
+    /// `BertTokenizer`, or a subclass.
     Bert,
-    /// `XLMRobertaTokenizer`, which multilingual encoders of BERT's shape have.
+    /// `XLMRobertaTokenizer`, used by multilingual encoders of BERT's shape.
     XlmRoberta,
-    /// None of its own: `tokenizer.json` as it is.
+    /// No class of its own: `tokenizer.json` unchanged.
     File,
 }
 
-/// Longer limits mean that there is none.
+/// Larger limits mean no limit.
 const NO_LIMIT: f64 = 1e20;
 
 /// Classes by their names, without `Fast`.
@@ -47,7 +47,7 @@ const CLASSES: [(&str, Class); 5] = [
 ];
 
 impl Settings {
-    /// `class` is what `config.json` calls the tokenizer's class.
+    /// `class` is the tokenizer's class according to `config.json`.
     pub(super) fn read(folder: &Path, class: Option<&str>) -> Result<Self> {
         let path = folder.join("tokenizer_config.json");
         let mut file: Object = read_optional_json(&path)?;
@@ -105,7 +105,7 @@ fn max_length(path: &Path, file: &Object) -> Result<usize> {
     }
 }
 
-/// Keys that would change tokens in ways that are not followed here.
+/// Keys that would change tokens and are not supported.
 fn refuse(path: &Path, file: &Object) -> Result<()> {
     if get::<bool>(path, file, "split_special_tokens")?.unwrap_or(false) {
         return Err(Error::unsupported(path, "split_special_tokens", "false", "true"));
@@ -123,7 +123,7 @@ fn refuse(path: &Path, file: &Object) -> Result<()> {
     Ok(())
 }
 
-/// The padding of `tokenizer.json` is not used, but its side would count.
+/// The padding of `tokenizer.json` is not used, except its side.
 pub(super) fn check_padding(path: &Path, tokenizer: &Tokenizer) -> Result<()> {
     match tokenizer.get_padding() {
         Some(padding) if matches!(padding.direction, PaddingDirection::Left) => {

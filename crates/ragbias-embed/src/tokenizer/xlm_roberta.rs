@@ -1,4 +1,4 @@
-//! The tokenizer of XLM-RoBERTa as transformers' `XLMRobertaTokenizer` makes it.
+//! Builds the tokenizer of XLM-RoBERTa like transformers' `XLMRobertaTokenizer`.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use super::settings::Settings;
 use crate::files::{get, parse_json};
 use crate::{Error, Result};
 
-/// The number that the class gives the unknown token, whatever the file says.
+/// The id that the class gives the unknown token, whatever the file says.
 const UNKNOWN: usize = 3;
 
 #[derive(Deserialize)]
@@ -28,7 +28,7 @@ struct Model {
     unk_id: Option<usize>,
 }
 
-/// Out of the vocabulary of `tokenizer.json` and the character map in its normaliser, of which nothing else counts.
+/// From the vocabulary of `tokenizer.json` and the character map in its normaliser; the rest of the file is ignored.
 pub(super) fn of_file(
     path: &Path,
     bytes: &[u8],

@@ -1,4 +1,4 @@
-//! One file of weights: where each tensor's values lie in it.
+//! One file of weights, with the position of each tensor.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use super::place::Place;
 use super::torch;
 use crate::{Error, Result, files};
 
-/// A file of safetensors or of PyTorch, mapped.
+/// A memory-mapped safetensors or PyTorch file.
 pub(super) struct WeightsFile {
     pub(super) path: PathBuf,
     map: MappedFile,
@@ -34,7 +34,7 @@ impl WeightsFile {
         &self.map
     }
 
-    /// The values of a tensor as they are in the file, in row-major order.
+    /// The values of a tensor as in the file, in row-major order.
     pub(super) fn values(&self, place: &Place) -> Cow<'_, [u8]> {
         let size = place.dtype.bitsize() / 8;
         let Some(strides) = &place.strides else {
@@ -45,7 +45,7 @@ impl WeightsFile {
         for _ in 0..place.count() {
             let at = index.iter().zip(strides).map(|(index, stride)| index * stride).sum::<usize>();
             values.extend_from_slice(&self.map[place.start + at * size..][..size]);
-            // The last dimension goes round fastest.
+            // The last dimension varies fastest.
             for (index, &length) in index.iter_mut().zip(&place.shape).rev() {
                 *index += 1;
                 if *index < length {
@@ -61,7 +61,7 @@ impl WeightsFile {
 fn safetensors_places(
     bytes: &[u8],
 ) -> std::result::Result<BTreeMap<String, Place>, safetensors::SafeTensorError> {
-    /// Bytes of the length before the header.
+    /// Size of the length field before the header, in bytes.
     const LENGTH: usize = 8;
     let (header, metadata) = SafeTensors::read_metadata(bytes)?;
     let places = metadata.tensors().into_iter().map(|(name, tensor)| {

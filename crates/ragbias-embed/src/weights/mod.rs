@@ -1,4 +1,4 @@
-//! Weights by name, from one file or several, of safetensors or of PyTorch; every value checked once.
+//! Weights by name, from one or several safetensors or PyTorch files; every value is checked once.
 
 mod file;
 mod names;
@@ -24,15 +24,15 @@ use crate::{Error, Result};
 
 pub(crate) use self::names::Owner;
 
-/// All weights of a folder; tensors are taken out by name.
+/// All weights of a folder, from which tensors are taken by name.
 pub(crate) struct Weights {
     files: Vec<WeightsFile>,
-    /// File and own name, by the name that the model has for it.
+    /// File and name in the file, by the model's name for it.
     tensors: BTreeMap<String, (usize, String)>,
     owner: Owner,
 }
 
-/// Where a model's weights may be, in the order in which transformers looks for them.
+/// The files that may contain a model's weights, in the order in which transformers looks for them.
 const SAFETENSORS: &str = "model.safetensors";
 const CANDIDATES: [(&str, bool); 4] = [
     (SAFETENSORS, false),
@@ -41,7 +41,7 @@ const CANDIDATES: [(&str, bool); 4] = [
     ("pytorch_model.bin.index.json", true),
 ];
 
-/// `…index.json`: which file has which tensor.
+/// `…index.json`: maps tensors to files.
 #[derive(Deserialize)]
 struct Index {
     weight_map: BTreeMap<String, String>,
@@ -51,9 +51,9 @@ impl Weights {
     /// The weights of a folder.
     ///
     /// # Errors
-    /// None, cut or damaged ones, and a tensor that the owner does not compute with.
+    /// No weights, truncated or damaged ones, and unused tensors.
     pub(crate) fn open(folder: &Path, owner: Owner) -> Result<Self> {
-        // Parts of a model's weights are of the transformer alone.
+        // Only a transformer's weights may be sharded.
         let candidates = CANDIDATES.into_iter().filter(|(_, is_index)| !is_index || owner == Owner::Encoder);
         let mut found = candidates.map(|(name, is_index)| (folder.join(name), is_index));
         let Some((path, is_index)) = found.find(|(path, _)| path.is_file()) else {
@@ -81,7 +81,7 @@ impl Weights {
         Ok(Self { files, tensors, owner })
     }
 
-    /// The hash of the file; of several, of all of them in order.
+    /// The hash of the file; for several, of all of them in order.
     pub(crate) fn content_id(&self) -> ContentId {
         if let [file] = &self.files[..] {
             return ContentId::of(file.bytes());
@@ -90,7 +90,7 @@ impl Weights {
         all.finish()
     }
 
-    /// Refuses tensors that are none of these and that the owner does not leave out on purpose.
+    /// Refuses any other tensors that are not deliberately ignored.
     pub(crate) fn refuse_others(&self, wanted: &BTreeSet<&str>, layers: usize) -> Result<()> {
         let is_other = |name: &str| !wanted.contains(name) && !self.owner.leaves_out(name, layers);
         match self.tensors.iter().find(|(name, _)| is_other(name)) {
@@ -103,7 +103,7 @@ impl Weights {
         }
     }
 
-    /// The tensor of this name as f32, of this shape and finite.
+    /// The tensor of this name as f32, with this shape and finite.
     pub(crate) fn get(
         &self,
         name: &str,
@@ -134,11 +134,11 @@ impl Weights {
         Ok(Tensor::from_vec(values, expected, device)?)
     }
 
-    /// All weights as one safetensors file, with other values in the place of some: `values` knows the model's own names.
-    /// Where any are other, all numbers are f32: transformers computes in one type.
+    /// All weights as one safetensors file, with some values replaced: `values` uses the model's own names.
+    /// If any are replaced, all numbers are f32, because transformers computes in one type.
     ///
     /// # Errors
-    /// A failure to take values off their device.
+    /// Values cannot be copied from their device.
     pub(crate) fn with(&self, values: &dyn Fn(&str) -> Option<Tensor>) -> Result<Vec<u8>> {
         let mut all = Vec::new();
         for (name, (at, own)) in &self.tensors {
@@ -157,7 +157,7 @@ impl Weights {
     }
 }
 
-/// The files of an index, each once; within its folder.
+/// The unique files of an index, which must be within its folder.
 fn parts(folder: &Path, path: &Path) -> Result<Vec<PathBuf>> {
     let index: Index = read_json(path)?;
     let names: BTreeSet<&String> = index.weight_map.values().collect();
@@ -222,7 +222,7 @@ fn serialize(path: &Path, tensors: &[(String, Dtype, Vec<usize>, Vec<u8>)]) -> R
         Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).map_err(fail)?))
     });
     let views = views.collect::<Result<Vec<_>>>()?;
-    // Older releases of transformers refuse a file that does not say this.
+    // Older releases of transformers refuse a file without this entry.
     let format = std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize(views, Some(format)).map_err(fail)
 }

@@ -1,6 +1,6 @@
-//! Names of tensors: those that files have, those that the model has, those that are left out on purpose.
+//! Names of tensors: in files, in the model, and those that are deliberately ignored.
 
-/// What weights belong to.
+/// The module of some weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// A BERT encoder.
@@ -9,10 +9,10 @@ pub(crate) enum Owner {
     Step,
 }
 
-/// Before the encoder's names in a model with a head.
+/// Prefix of the encoder's names in a model with a head.
 const PREFIX: &str = "bert.";
 
-/// Heads of pre-training and of tasks, which a text's vector does not go through, and buffers of older releases.
+/// Heads for pre-training and tasks, which do not affect a text's vector, and buffers of older releases.
 const LEFT_OUT: [&str; 7] = [
     "pooler.",
     "cls.",
@@ -28,7 +28,7 @@ impl Owner {
         self == Self::Encoder && name.starts_with(PREFIX)
     }
 
-    /// The model's name for a file's: without the prefix, and with today's names of the two parts of a LayerNorm.
+    /// The model's name for a tensor of a file: without the prefix, and with the current names of LayerNorm parameters.
     pub(super) fn name(self, own: &str, has_prefix: bool) -> String {
         if self == Self::Step {
             return own.to_owned();
@@ -37,12 +37,12 @@ impl Owner {
         renamed(name)
     }
 
-    /// What a tensor of a file is called when it is saved.
+    /// The name of a file's tensor when it is saved.
     pub(super) fn saved_name(self, own: &str) -> String {
         if self == Self::Step { own.to_owned() } else { renamed(own) }
     }
 
-    /// Whether a tensor is of a head, or of a layer beyond those that `config.json` has.
+    /// Whether a tensor belongs to a head, or to a layer beyond those in `config.json`.
     pub(super) fn leaves_out(self, name: &str, layers: usize) -> bool {
         let layer = || name.strip_prefix("encoder.layer.")?.split_once('.')?.0.parse::<usize>().ok();
         self == Self::Encoder

@@ -1,7 +1,7 @@
-//! A machine for the pickles of `torch.save`, which makes tables of tensors and runs nothing.
+//! An interpreter for the pickles of `torch.save`, which builds tables of tensors and runs no code.
 //!
-//! It knows the few names that a dictionary of tensors is made of; every other name ends it, as does every instruction that
-//! such a pickle does not have. All lengths are bounded by the bytes that are there, and values that are used again are shared,
+//! It knows only the names needed for a dictionary of tensors; any other name is an error, as is any instruction that
+//! such pickles do not contain. All lengths are bounded by the bytes available, and values used repeatedly are shared,
 //! not copied.
 
 use std::collections::HashMap;
@@ -11,11 +11,11 @@ use super::value::{Global, StorageRef, TensorRef, Value, global, size, sizes, tu
 
 type Result<T> = std::result::Result<T, String>;
 
-/// Bytes of a name.
+/// Maximum bytes of a name.
 const MOST_NAME: usize = 200;
-/// Dimensions of a tensor.
+/// Maximum dimensions of a tensor.
 const MOST_DIMENSIONS: usize = 8;
-/// Instructions of a pickle: a tensor takes some 50.
+/// Maximum instructions of a pickle: a tensor takes some 50.
 const MOST_STEPS: usize = 1_000_000;
 /// `0x1950a86a20f9469cfc6c`, little-endian.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
@@ -23,12 +23,12 @@ const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0
 pub(super) struct Machine<'b> {
     bytes: &'b [u8],
     stack: Vec<Value>,
-    /// Heights of the stack.
+    /// Positions of marks on the stack.
     marks: Vec<usize>,
     memo: HashMap<u32, Value>,
     lists: Vec<Vec<Value>>,
     dictionaries: Vec<Vec<(Value, Value)>>,
-    /// Bytes of a value, by storage.
+    /// Size of a value in bytes, by storage type.
     sizes: HashMap<Rc<str>, usize>,
 }
 
@@ -45,7 +45,7 @@ impl<'b> Machine<'b> {
         }
     }
 
-    /// What follows the pickles that were run.
+    /// The bytes after the pickles that were run.
     pub(super) fn rest(&self) -> &'b [u8] {
         self.bytes
     }
@@ -62,12 +62,12 @@ impl<'b> Machine<'b> {
         self.lists[*at].iter().map(text).collect()
     }
 
-    /// Bytes of a value, by storage.
+    /// Size of a value in bytes, by storage type.
     pub(super) fn storage_sizes(&self) -> HashMap<Rc<str>, usize> {
         self.sizes.clone()
     }
 
-    /// Runs one pickle to its end and gives what it leaves.
+    /// Runs one pickle to its end and returns its result.
     pub(super) fn run(&mut self) -> Result<Value> {
         self.stack.clear();
         self.marks.clear();
@@ -106,13 +106,13 @@ impl<'b> Machine<'b> {
         self.stack.pop().ok_or_else(|| "the pickle takes a value that is not there".into())
     }
 
-    /// What was put on the stack since the last mark.
+    /// The values pushed since the last mark.
     fn marked(&mut self) -> Result<Vec<Value>> {
         let mark = self.marks.pop().filter(|&mark| mark <= self.stack.len());
         Ok(self.stack.split_off(mark.ok_or("the pickle takes a mark that is not there")?))
     }
 
-    /// One instruction; whether it was the last.
+    /// Runs one instruction; returns whether it was the last.
     fn step(&mut self) -> Result<bool> {
         let [code] = self.array()?;
         let value = match code {
@@ -185,7 +185,7 @@ impl<'b> Machine<'b> {
             b'Q' => self.storage()?,
             b'R' => self.call()?,
             b'b' => {
-                // The state of a dictionary: versions of modules, which no value depends on.
+                // The state of a dictionary: versions of modules, which affect no value.
                 self.pop()?;
                 match self.pop()? {
                     dictionary @ Value::Dictionary(_) => dictionary,
@@ -249,7 +249,7 @@ impl<'b> Machine<'b> {
         Ok(false)
     }
 
-    /// `('storage', TYPE, KEY, PLACE, COUNT)`, and in the older layout a view's data, which must be nothing.
+    /// `('storage', TYPE, KEY, PLACE, COUNT)`, and in the older layout a view's data, which must be None.
     fn storage(&mut self) -> Result<Value> {
         let id = self.pop()?;
         let Value::Tuple(tuple) = id else {

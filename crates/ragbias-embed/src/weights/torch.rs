@@ -1,7 +1,7 @@
-//! Files of PyTorch (`torch.save`): a pickle that says where tensors lie, and their values, in a zip archive; before PyTorch
-//! 1.6, one after the other.
+//! PyTorch files (`torch.save`): a pickle with the positions of tensors, and their values, in a zip archive; before PyTorch
+//! 1.6, in sequence.
 //!
-//! Nothing in a pickle is run: see [`pickle`](super::pickle).
+//! No code in a pickle is run: see [`pickle`](super::pickle).
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Cursor;
@@ -14,7 +14,7 @@ use super::value::{TensorRef, Value};
 
 type Result<T> = std::result::Result<T, String>;
 
-/// A length and an end, so that nothing beyond the file is believed.
+/// A reader with a known length, so that nothing beyond the file is accepted.
 #[derive(Clone, Copy)]
 struct Storage {
     start: usize,
@@ -85,7 +85,7 @@ fn of_sequence(bytes: &[u8]) -> Result<BTreeMap<String, Place>> {
     named(&machine, &value, |key| storages.get(key).copied())
 }
 
-/// The tensors of a dictionary by name.
+/// The tensors in a dictionary by name.
 fn named(
     machine: &Machine<'_>,
     value: &Value,
@@ -105,7 +105,7 @@ fn named(
     Ok(places)
 }
 
-/// Where a tensor lies, checked: every value within its storage, no value twice.
+/// The position of a tensor, checked: every value within its storage, no value twice.
 fn place(tensor: &TensorRef, storage: Option<Storage>) -> Result<Place> {
     let storage = storage.ok_or_else(|| format!("no values `{}`", tensor.storage.key))?;
     let size = tensor.storage.dtype.bitsize() / 8;

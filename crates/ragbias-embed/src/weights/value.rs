@@ -1,4 +1,4 @@
-//! What stands on the stack of a [`Machine`](super::pickle::Machine).
+//! Values on the stack of a [`Machine`](super::pickle::Machine).
 
 use std::rc::Rc;
 
@@ -6,20 +6,20 @@ use safetensors::Dtype;
 
 type Result<T> = std::result::Result<T, String>;
 
-/// Tuples within tuples: a tensor's arguments have three.
+/// Maximum nesting of tuples: a tensor's arguments have three levels.
 const MOST_DEPTH: usize = 8;
 
 /// A value on the machine's stack.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
-    /// The number that the older layout starts with.
+    /// The number at the start of the older layout.
     Magic,
     Integer(i64),
-    /// A number, a truth value or nothing, which no tensor depends on.
+    /// A number, a Boolean or None, which affects no tensor.
     Other,
     Text(Rc<str>),
     Tuple(Rc<Tuple>),
-    /// A list or a dictionary, by its place in the machine.
+    /// A list or a dictionary, by its index in the machine.
     List(usize),
     Dictionary(usize),
     Global(Global),
@@ -30,11 +30,11 @@ pub(super) enum Value {
 #[derive(Debug)]
 pub(super) struct Tuple {
     pub(super) items: Vec<Value>,
-    /// Tuples within it.
+    /// Depth of tuples within it.
     depth: usize,
 }
 
-/// The values that a tensor is a part of.
+/// The storage that a tensor is a view of.
 #[derive(Debug)]
 pub(super) struct StorageRef {
     pub(super) key: Rc<str>,
@@ -45,13 +45,13 @@ pub(super) struct StorageRef {
 #[derive(Debug)]
 pub(super) struct TensorRef {
     pub(super) storage: Rc<StorageRef>,
-    /// In values.
+    /// Counted in values.
     pub(super) offset: usize,
     pub(super) shape: Vec<usize>,
     pub(super) strides: Vec<usize>,
 }
 
-/// The names that may occur.
+/// The permitted names.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Global {
     OrderedDict,

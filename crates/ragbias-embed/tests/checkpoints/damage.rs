@@ -1,4 +1,4 @@
-//! Files that are cut, damaged, hostile, or something else.
+//! Truncated, damaged, hostile and foreign files.
 
 use std::io::{Cursor, Write};
 
@@ -8,7 +8,7 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 use crate::folder::Variants;
 use crate::load;
 
-/// The refusal of a variant, a file of which is replaced.
+/// The error for a variant with one file replaced.
 fn refusal_with(name: &str, file: &str, bytes: &[u8]) -> String {
     let folder = Variants::read().make(name);
     fs_err::write(folder.path().join(file), bytes).unwrap();
@@ -119,8 +119,8 @@ fn sizes_beyond_a_file_and_pickles_that_grow_are_refused() {
     assert!(refusal_with("torch", "pytorch_model.bin", &archive(long_text)).contains("the pickle is cut"));
 }
 
-/// Loads a variant again and again, a file of which has another byte changed or is cut elsewhere: an error that names a file
-/// of it, or a checkpoint.
+/// Loads a variant repeatedly, each time with one byte of a file changed or the file truncated: the result is an error that names
+/// a file of it, or a checkpoint.
 fn damage(name: &str, file: &str, every: usize) {
     let folder = Variants::read().make(name);
     let path = folder.path().join(file);

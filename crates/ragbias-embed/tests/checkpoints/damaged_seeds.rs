@@ -6,7 +6,7 @@ use ragbias_core::{Embedder, Role};
 use crate::load;
 use crate::seeds::Folders;
 
-/// Damages of each file.
+/// Number of damaged versions of each file.
 const SEEDS: u64 = 120;
 
 #[test]
@@ -36,7 +36,7 @@ fn a_damaged_checkpoint_embeds_or_is_refused_with_its_name() {
     assert_eq!(files, 16);
 }
 
-/// Found by the fuzz target: the tokenizers crate panics where a pattern matches nothing at all, and so does it elsewhere.
+/// Found by the fuzz target: the tokenizers crate panics on patterns that match the empty string, here and elsewhere.
 #[test]
 fn a_panic_of_the_tokenizer_is_an_error_of_its_file() {
     let folders = Folders::new(|| tempfile::tempdir().unwrap());

@@ -1,4 +1,4 @@
-//! Small checkpoint folders out of `variants.json`: see scripts/reference/checkpoints.py, which makes the same.
+//! Builds small checkpoint folders from `variants.json`, like scripts/reference/checkpoints.py.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use safetensors::tensor::TensorView;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The file of the script.
+/// The file written by the script.
 #[derive(Deserialize)]
 pub(crate) struct Variants {
     pub(crate) texts: Vec<String>,
@@ -17,17 +17,17 @@ pub(crate) struct Variants {
     by_name: BTreeMap<String, Variant>,
 }
 
-/// What a folder has, or has other than the base: nothing where it is null.
+/// Files of a folder, or changes to those of the base; null removes one.
 #[derive(Deserialize)]
 pub(crate) struct Variant {
     files: BTreeMap<String, Value>,
     weights: BTreeMap<String, Option<Weights>>,
-    /// Files of PyTorch, which lie beside `variants.json`.
+    /// PyTorch files, which are stored beside `variants.json`.
     #[serde(default)]
     torch: BTreeMap<String, String>,
     pub(crate) similarity: Option<String>,
     pub(crate) documents: Option<Vec<Vec<f64>>>,
-    /// Where they are others than the documents'.
+    /// The questions' vectors, if they differ from the documents'.
     pub(crate) questions: Option<Vec<Vec<f64>>>,
     pub(crate) refused: Option<String>,
 }
@@ -87,7 +87,7 @@ impl Variants {
         folder
     }
 
-    /// A file's text: as it is, or as a change of the base's file of this name, or as that of another name.
+    /// A file's text: given directly, as a change of the base's file of this name, or as the file of another name.
     fn content(&self, file: &str, content: &Value) -> Option<String> {
         if let Some(change) = content.get("$merge") {
             return Some(merged(&self.base.files[file], change).to_string());
@@ -133,7 +133,7 @@ impl Weights {
     }
 }
 
-/// A tensor's values by its name and shape.
+/// A tensor's values, computed from its name and shape.
 fn values(name: &str, shape: &[usize]) -> Vec<f32> {
     let seed = name.bytes().fold(0_u32, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
     let is_norm =

@@ -1,4 +1,4 @@
-//! Small checkpoint folders of every kind against sentence-transformers, and what is no checkpoint.
+//! Compares small checkpoint folders of every kind with sentence-transformers, and tests what is refused.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
 mod damage;
@@ -102,7 +102,7 @@ fn variants_of_other_vectors_have_other_ids() {
             by_id.entry(load(variants.make(name).path()).unwrap().id()).or_default().push(name);
         }
     }
-    // Of vectors that are compared by cosine, the direction counts; `variants.json` has four digits.
+    // If vectors are compared by cosine, only the direction matters; `variants.json` has four digits.
     let vectors = |name: &str| -> Vec<Vec<f64>> {
         let variant = variants.iter().find(|(other, _)| *other == name).unwrap().1;
         let documents = variant.documents.clone().unwrap();
@@ -143,10 +143,10 @@ fn of_a_long_text_no_more_is_read_than_is_embedded() {
         for role in [Role::Document, Role::Question] {
             let vectors = embedder.embed(&[&short, &long, &format!("{long} the mill")], role).unwrap();
             assert_eq!(vectors.row(0), vectors.row(1), "{name}");
-            // Only where the end of a text is kept does it change anything.
+            // This makes a difference only if the end of a text is kept.
             assert_eq!(vectors.row(1) == vectors.row(2), name != "cut-at-the-start", "{name}");
         }
-        // So long a text is not tokenised whole.
+        // A text this long is not tokenised completely.
         assert!(embedder.embed(&[&words(100_000)], Role::Document).is_ok(), "{name}");
         let error = embedder.embed(&[&"x".repeat(5_000_000)], Role::Document).unwrap_err().to_string();
         assert!(error.contains("has 5000000 bytes, of which 4 MiB hold fewer words"), "{name}: {error}");

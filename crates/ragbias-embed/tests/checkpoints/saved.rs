@@ -1,4 +1,4 @@
-//! What is saved after training.
+//! Checkpoints saved after training.
 
 use ragbias_core::{Embedder, Role};
 use ragbias_embed::{Checkpoint, TextEmbedder, TextEmbedderConfig};
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::folder::Variants;
 use crate::load;
 
-/// What text-embeddings-inference asks for.
+/// The files that text-embeddings-inference requires.
 const ASKED: [&str; 7] = [
     "config.json",
     "model.safetensors",
@@ -18,7 +18,7 @@ const ASKED: [&str; 7] = [
     "1_Pooling/config.json",
 ];
 
-/// Bases of every kind that is kept.
+/// Bases of every kind that can be tuned.
 const BASES: [&str; 20] = [
     "base",
     "pooling-cls",

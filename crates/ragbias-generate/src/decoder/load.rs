@@ -1,4 +1,4 @@
-//! A decoder's weights, as files name them.
+//! Loads a decoder's weights by tensor name.
 
 use super::{Affine, Decoder, Layer};
 use crate::architecture::{Architecture, Sizes};
@@ -8,7 +8,7 @@ use crate::matrix::Matrix;
 use crate::{Error, Result};
 
 impl Decoder {
-    /// The weights, still in the file, each checked to be finite.
+    /// The weights, mapped from the file, each checked to be finite.
     pub(crate) fn load(architecture: Architecture, sizes: Sizes, file: &GgufFile) -> Result<Self> {
         let gemma = architecture == Architecture::Gemma3;
         let hidden = sizes.hidden;
@@ -54,7 +54,7 @@ struct Parts<'f> {
 impl Parts<'_> {
     fn layer(&self) -> Result<Layer> {
         let Sizes { hidden, inner, heads, head_width, .. } = *self.sizes;
-        // Of the families' biases only these are known: a file with others has tensors that nothing asks for.
+        // The biases used by these families; a file with others has tensors that are never requested, and is refused.
         let llama = self.architecture == Architecture::Llama;
         let affine = |part: &str, height, width| {
             let bias = if llama { self.bias(part, height)? } else { None };
@@ -80,7 +80,7 @@ impl Parts<'_> {
         })
     }
 
-    /// Three matrices, or one below the other in a tensor.
+    /// Three matrices, or a single tensor with all three stacked.
     fn query_key_value(&self) -> Result<[Affine; 3]> {
         let Sizes { hidden, heads, key_heads, head_width, .. } = *self.sizes;
         let heights = [heads * head_width, key_heads * head_width, key_heads * head_width];

@@ -69,7 +69,7 @@ fn steps_go_on_as_a_longer_prompt_would() {
 fn neither_pieces_nor_company_change_a_bit() {
     for architecture in BOTH {
         let decoder = decoder(architecture, GgmlDType::Q4_1);
-        // More than are computed together.
+        // More than one batch of prompt tokens.
         let prompts = [tokens(300, 0), tokens(7, 11), tokens(40, 2)];
         let alone = prompts.each_ref().map(|prompt| read(&decoder, &mut decoder.start(), prompt));
         let mut states = [(); 3].map(|()| decoder.start());
@@ -89,7 +89,7 @@ fn neither_pieces_nor_company_change_a_bit() {
     }
 }
 
-/// The logits after some tokens, one number after the other, in f64.
+/// Reference implementation of the logits, with scalar loops in f64.
 fn slow(decoder: &Decoder, tokens: &[u32]) -> Vec<f32> {
     let (heads, width) = (decoder.heads, decoder.head_width);
     let mut cache = vec![Vec::<[Vec<f64>; 2]>::new(); decoder.layers.len()];

@@ -1,4 +1,4 @@
-//! Logits of small models, each with something that changes them, against llama.cpp's
+//! Compares logits of small models, each with one change that affects them, with llama.cpp's
 //! (`scripts/reference/gguf_variants.py`).
 
 use std::collections::BTreeMap;
@@ -14,11 +14,11 @@ struct Variant {
     name: String,
     architecture: String,
     layers: u32,
-    /// What is changed, left out where null.
+    /// The changed keys and tensors; null removes one.
     keys: BTreeMap<String, Option<serde_json::Value>>,
     tensors: BTreeMap<String, Option<Vec<usize>>>,
     norm: f64,
-    /// Every tenth.
+    /// Every tenth logit.
     logits: Vec<f64>,
 }
 
@@ -38,8 +38,8 @@ impl Variant {
         self.architecture == "gemma3"
     }
 
-    /// How far a logit may be from the reference, where logits are of size 1. llama.cpp takes GELU out of a table of 16-bit
-    /// floats, which moves Gemma's logits.
+    /// Tolerance for logits of size 1. llama.cpp looks GELU up in a table of 16-bit
+    /// floats, which changes Gemma's logits.
     fn tolerance(&self) -> f64 {
         if self.gemma() { 5e-3 } else { 1e-4 }
     }
@@ -118,7 +118,7 @@ impl Variant {
         tensors
     }
 
-    /// The logits after the reference's tokens, read at once, or the last of them by steps.
+    /// The logits after the reference's tokens, either all prefilled, or the last of them decoded one by one.
     fn logits(&self, steps: usize) -> Vec<f32> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.gguf");
@@ -175,7 +175,7 @@ fn logits_of_every_variant_are_those_of_llama_cpp() {
     }
 }
 
-/// A difference that the test above could not see would say nothing.
+/// Checks that every variant changes the logits by more than the tolerance above.
 #[test]
 fn variants_differ_from_the_plain_model_by_more_than_the_tolerance() {
     let variants = Variant::all();

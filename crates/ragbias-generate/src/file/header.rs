@@ -1,6 +1,6 @@
-//! What a GGUF file begins with: its metadata, and where each tensor lies.
+//! The header of a GGUF file: its metadata, and the position of each tensor.
 //!
-//! Every count and length is held against the bytes that are left before anything is made of it.
+//! Every count and length is compared with the remaining bytes before anything is allocated.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -20,24 +20,24 @@ pub(crate) struct Header {
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) value: Value,
-    /// Type and value as the file has them.
+    /// Type and value as in the file.
     pub(crate) raw: Range<usize>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Tensor {
     pub(crate) name: String,
-    /// The width of a row last.
+    /// The width of a row comes last.
     pub(crate) shape: Vec<usize>,
     pub(crate) format: GgmlDType,
     pub(crate) bytes: Range<usize>,
 }
 
-/// The alignment of tensors in a file that names none.
+/// The default alignment of tensors.
 const ALIGNMENT: usize = 32;
 const LARGEST_ALIGNMENT: usize = 1 << 28;
 const DIMENSIONS: u32 = 4;
-/// An entry is no shorter than its key's length, its type and a value of one byte; a tensor than its name's length, one
+/// Minimum sizes: an entry has its key's length, its type and a value of one byte; a tensor has its name's length, one
 /// dimension, type and offset.
 const LEAST_ENTRY: u64 = 8 + 4 + 1;
 const LEAST_TENSOR: u64 = 8 + 4 + 8 + 4 + 8;
@@ -55,7 +55,7 @@ struct Reader<'f> {
 }
 
 impl<'f> Reader<'f> {
-    /// After the magic number and the version, which are checked.
+    /// The part after the magic number and the version, which have been checked.
     fn begin(path: &'f Path, bytes: &'f [u8]) -> Result<Self> {
         let mut reader = Self { path, bytes, at: 0 };
         if bytes.is_empty() {
@@ -144,7 +144,7 @@ impl<'f> Reader<'f> {
         Ok(Header { entries, tensors })
     }
 
-    /// How many there are of something that takes at least `least` bytes.
+    /// A count of items that take at least `least` bytes each.
     fn count(&mut self, what: &str, least: u64) -> Result<u64> {
         let count = self.u64()?;
         let left = (self.bytes.len() - self.at) as u64;
@@ -207,7 +207,7 @@ impl<'f> Reader<'f> {
         })
     }
 
-    /// A tensor with its offset; of its bytes only the number is known yet.
+    /// A tensor with its offset; only the size of its data is known at this point.
     fn tensor(&mut self) -> Result<(Tensor, u64)> {
         let name = self.text("a tensor's name")?.to_owned();
         let dimensions = self.u32()?;

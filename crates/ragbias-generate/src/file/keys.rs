@@ -1,11 +1,11 @@
-//! Which keys of a file change no number.
+//! Keys of a file that change no number.
 //!
-//! Whatever is neither asked for nor named here is refused: a reader that passes over what it does not know gives wrong
-//! numbers without a word.
+//! Any key that is neither requested nor listed here is refused, because a reader that ignores unknown keys can silently
+//! give wrong numbers.
 
 use super::value::Value;
 
-/// Keys that are passed over, each with the reason.
+/// Ignored keys, each with the reason.
 const PASSED_OVER: [(&str, &str); 33] = [
     (
         "general.*",
@@ -45,7 +45,7 @@ const PASSED_OVER: [(&str, &str); 33] = [
     ("general.quantization_version", "read with the file"),
 ];
 
-/// Keys that would change numbers if they said anything else than this.
+/// Keys that would change numbers if they had any other value.
 const NEUTRAL: [(&str, Neutral); 21] = [
     ("ARCHITECTURE.attention.causal", Neutral::Flag(true)),
     ("ARCHITECTURE.attention.clamp_kqv", Neutral::Number(0.0)),
@@ -98,7 +98,7 @@ impl Neutral {
     }
 }
 
-/// What is expected of a key that nothing asked for: `Ok` where it changes no number.
+/// Checks a key that was not requested: `Ok` if it changes no number, otherwise the expected value.
 pub(crate) fn passed_over(key: &str, architecture: &str, value: &Value) -> Result<(), Option<String>> {
     let matches = |pattern: &str| {
         let rest = match pattern.strip_prefix("ARCHITECTURE") {

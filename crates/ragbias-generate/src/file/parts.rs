@@ -6,7 +6,7 @@ use super::header::Header;
 use super::value::Value;
 use crate::{Error, Result};
 
-/// A file's place among the parts of its model.
+/// The position of a file among the parts of its model.
 pub(crate) struct Place {
     /// From 0.
     pub(crate) number: usize,
@@ -14,7 +14,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// What the file says; the first of one where it says nothing.
+    /// As stated in the file; by default, the first of one.
     pub(crate) fn of(path: &Path, header: &Header) -> Result<Self> {
         let integer = |key: &str, default| {
             let Some(entry) = header.entries.get(key) else { return Ok(default) };
@@ -68,7 +68,7 @@ pub(crate) fn siblings(path: &Path, place: &Place) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Checks that a later part goes with the first: its number, and no metadata of its own.
+/// Checks that a later part belongs to the first: its number, and no metadata of its own.
 pub(crate) fn check_part(
     first: (&Header, &[u8]),
     part: (&Path, &Header, &[u8]),
@@ -103,7 +103,7 @@ pub(crate) fn check_part(
     Ok(())
 }
 
-/// Checks that all parts together have as many tensors as the first says.
+/// Checks that all parts together have the number of tensors stated in the first.
 pub(crate) fn check_count(path: &Path, first: &Header, received: usize) -> Result<()> {
     match first.entries.get("split.tensors.count").map(|entry| &entry.value) {
         Some(&Value::Integer(expected)) if expected != received as i128 => {

@@ -1,8 +1,8 @@
-//! The numbers by which a file says how a tensor's weights are written down.
+//! The type numbers of tensors.
 
 use candle_core::quantized::GgmlDType;
 
-/// Every type by its number, with the reader for it where there is one.
+/// Every type by number, with its reader if supported.
 const TYPES: [(u32, &str, Option<GgmlDType>); 43] = [
     (0, "F32", Some(GgmlDType::F32)),
     (1, "F16", Some(GgmlDType::F16)),
@@ -49,7 +49,7 @@ const TYPES: [(u32, &str, Option<GgmlDType>); 43] = [
     (42, "Q2_0", None),
 ];
 
-/// How weights of a type are read, or what it is called.
+/// The reader for a type, or the name of an unsupported type.
 pub(crate) fn tensor_type(number: u32) -> Result<GgmlDType, String> {
     match TYPES.iter().find(|(known, ..)| *known == number) {
         Some((_, _, Some(format))) => Ok(*format),
@@ -58,7 +58,7 @@ pub(crate) fn tensor_type(number: u32) -> Result<GgmlDType, String> {
     }
 }
 
-/// The types that are read.
+/// The supported types.
 pub(crate) fn readable() -> String {
     let names: Vec<&str> =
         TYPES.iter().filter(|(_, _, format)| format.is_some()).map(|(_, name, _)| *name).collect();

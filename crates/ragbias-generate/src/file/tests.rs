@@ -8,7 +8,7 @@ use crate::architecture::{Architecture, Sizes};
 use crate::decoder::Decoder;
 use crate::testing::gguf;
 
-/// The bytes of a file, with what is wrong in one place.
+/// The bytes of a file, with one defect.
 struct Raw {
     version: u32,
     /// Key, number of its type, and value.
@@ -68,7 +68,7 @@ fn error(bytes: &[u8]) -> String {
     error.split_once("model.gguf: ").expect("an error that names the file").1.to_owned()
 }
 
-/// The error for a file in which something is changed.
+/// The error for a file with one change.
 fn wrong(change: impl FnOnce(&mut Raw)) -> String {
     let mut raw = Raw::new();
     change(&mut raw);
@@ -250,7 +250,7 @@ fn parts_that_do_not_go_together_are_refused() {
     assert!(name.contains("does not end in `-00001-of-00002.gguf`") && name.contains("--merge"), "{name}");
 }
 
-/// What is said of a small model with one more key, or another value for one.
+/// The error for a small model with one key added or changed.
 fn with_key(architecture: Architecture, key: &str, value: Written) -> Result<()> {
     let file = open(&crate::testing::gguf_with(architecture, key, value))?;
     let architecture = Architecture::of(&file)?;

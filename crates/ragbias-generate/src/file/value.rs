@@ -1,14 +1,14 @@
-//! The values of a file's metadata.
+//! Values of a file's metadata.
 
 use std::ops::Range;
 
-/// A value, or where it lies in the file.
+/// A value, or its position in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
     Integer(i128),
     Float(f64),
     Flag(bool),
-    /// The bytes of a text, which are UTF-8.
+    /// The bytes of a text, in UTF-8.
     Text(Range<usize>),
     /// `count` values of one kind, none of them a list.
     List {
@@ -19,7 +19,7 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    /// What it is called in an error.
+    /// Its description in an error.
     pub(crate) fn describe(&self, file: &[u8]) -> String {
         match self {
             Self::Integer(number) => number.to_string(),
@@ -38,7 +38,7 @@ impl Value {
     }
 }
 
-/// The types of values, but for lists.
+/// The types of values, except lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     U8,
@@ -55,7 +55,7 @@ pub(crate) enum Kind {
     F64,
 }
 
-/// The number of a list's type.
+/// The type number of lists.
 pub(crate) const LIST: u32 = 9;
 
 impl Kind {
@@ -77,7 +77,7 @@ impl Kind {
         })
     }
 
-    /// Bytes of a value; those of a text begin with its length.
+    /// Size of a value in bytes; that of a text is the size of its length field.
     pub(crate) fn width(self) -> usize {
         match self {
             Self::U8 | Self::I8 | Self::Flag => 1,
@@ -96,7 +96,7 @@ impl Kind {
         }
     }
 
-    /// The value in as many bytes as it is wide; `None` for texts, and for flags that are neither 0 nor 1.
+    /// The value from bytes of its width; `None` for texts, and for flags that are neither 0 nor 1.
     pub(crate) fn decode(self, bytes: &[u8]) -> Option<Value> {
         Some(match self {
             Self::U8 => Value::Integer(bytes[0].into()),

@@ -1,11 +1,11 @@
-//! What a file says of how positions are stretched.
+//! How a file asks for positions to be stretched.
 
 use super::{Scaling, Yarn};
 use crate::Result;
 use crate::file::GgufFile;
 
 impl Scaling {
-    /// What the file says, as llama.cpp understands it; keys of `architecture`, which was trained on `context` tokens.
+    /// The scaling in the file, interpreted as in llama.cpp; keys of `architecture`, which was trained on `context` tokens.
     pub(crate) fn read(file: &GgufFile, architecture: &str, context: u32) -> Result<Self> {
         let key = |key: &str| format!("{architecture}.rope.{key}");
         let positive = |name: &str| match file.float(&key(name))? {
@@ -20,7 +20,7 @@ impl Scaling {
         let magnitude = positive("scaling.attn_factor")?.unwrap_or(1.0);
         let original = file.number(&key("scaling.original_context_length"))?.filter(|&tokens| tokens > 0);
         let yarn = match file.text(&key("scaling.type"))?.unwrap_or("linear") {
-            // A factor without a scaling is passed over, as it is by llama.cpp.
+            // A factor without a scaling type is ignored, as in llama.cpp.
             "none" => return Ok(Self { magnitude, ..Self::NONE }),
             "linear" => false,
             "yarn" => true,
@@ -45,7 +45,7 @@ impl Scaling {
             slow: positive("scaling.yarn_beta_slow")?.unwrap_or(1.0),
             context: original.unwrap_or(context) as f32,
         };
-        // Attention is sharpened by this, the longer the text may be.
+        // Attention is sharpened by this factor for longer contexts.
         let sharpened = 0.1 * factor.ln() + 1.0;
         let name = "scaling.yarn_attn_factor";
         if let Some(given) = positive(name)?

@@ -8,26 +8,26 @@ use ureq::http::Uri;
 use super::secrets::{Secrets, is_secret, without_secrets};
 use crate::{Error, Result};
 
-/// Where a server is: `http://localhost:8080/v1#llama3`, with the model's name after `#`.
+/// The address of a server: `http://localhost:8080/v1#llama3`, with the model's name after `#`.
 ///
-/// It may hold a user and a password, `https://USER:PASSWORD@HOST/v1`, or a key in its query, `?key=…`. They are sent to the
-/// server, and are neither in [`label`](Self::label) nor in `Display` or `Debug`.
+/// It may contain a user and a password, `https://USER:PASSWORD@HOST/v1`, or a key in its query, `?key=…`. They are sent to the
+/// server, but do not appear in [`label`](Self::label), `Display` or `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     scheme: String,
     /// Host and port.
     authority: String,
-    /// Without a slash at its end.
+    /// Without a trailing slash.
     path: String,
     query: Option<String>,
     name: Option<String>,
-    /// User and password, as they were given.
+    /// User and password, as given.
     userinfo: Option<String>,
     label: String,
     named_by_user: bool,
 }
 
-/// Hosts that take a key as `api-key` and not as a bearer's token.
+/// Hosts that take a key in the header `api-key` instead of as a bearer token.
 const AZURE: [&str; 4] =
     [".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com", ".azure-api.net"];
 
@@ -35,10 +35,10 @@ const FORM: &str =
     "http(s)://HOST[:PORT]/PATH[#MODEL], with @, /, ? and # of a password as %40, %2F, %3F and %23";
 
 impl Address {
-    /// Reads an address that the user named; the end `/chat/completions` may be there or not.
+    /// Parses an address that the user named; the suffix `/chat/completions` is optional.
     ///
     /// # Errors
-    /// [`Error::Setting`], which shows nothing that is secret.
+    /// [`Error::Setting`], without secrets.
     pub fn parse(given: &str) -> Result<Self> {
         let given = given.trim();
         let label = without_secrets(given);
@@ -53,7 +53,7 @@ impl Address {
             authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
         let Ok(uri) = format!("{scheme}://{authority}{path}").parse::<Uri>() else { return wrong(FORM) };
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return wrong(FORM) };
-        // A host without its last label, or with a port that is none, is part of a password.
+        // A host without its last label, or with an invalid port, is part of a password.
         let is_port = split(authority.as_str()).1.is_none_or(|port| port.parse::<u16>().is_ok());
         if !["http", "https"].contains(&scheme) || authority.host().is_empty() || !is_port {
             return wrong(FORM);
@@ -80,13 +80,13 @@ impl Address {
         })
     }
 
-    /// The address as one that a file names: no key of the user's goes there, unless its host is allowed.
+    /// Marks the address as named by a file: the user's key is not sent there, unless its host is allowed.
     #[must_use]
     pub fn of_file(self) -> Self {
         Self { named_by_user: false, ..self }
     }
 
-    /// The address as it was given, without what is secret in it: what it is called in files and tables.
+    /// The address as given, without secrets: its name in files and tables.
     pub fn label(&self) -> &str {
         &self.label
     }
@@ -96,12 +96,12 @@ impl Address {
         self.name.as_deref()
     }
 
-    /// The URL of something below the path, with the query behind it.
+    /// The URL of a path below the address, with the query.
     pub(super) fn at(&self, end: &str) -> String {
         self.with_query(end, |_| true)
     }
 
-    /// The same without the fields that are secret: which server it is does not change with its key.
+    /// The same without secret fields, because a server's identity does not depend on its key.
     pub(super) fn without_key(&self, end: &str) -> String {
         self.with_query(end, |field| !is_secret(field))
     }
@@ -113,13 +113,13 @@ impl Address {
         format!("{}://{}{}{end}{mark}{query}", self.scheme, self.authority, self.path)
     }
 
-    /// Names of the fields of the query, and the fields.
+    /// The fields of the query, with their names.
     fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         let fields = self.query.iter().flat_map(|query| query.split('&'));
         fields.map(|field| (field.split('=').next().unwrap_or_default(), field))
     }
 
-    /// The URL of something at the root of the host.
+    /// The URL of a path at the root of the host.
     pub(super) fn at_root(&self, path: &str) -> String {
         format!("{}://{}{path}", self.scheme, self.authority)
     }
@@ -134,7 +134,7 @@ impl Address {
         port.unwrap_or(if self.is_encrypted() { 443 } else { 80 })
     }
 
-    /// Host and port, as `--allow-host` takes them.
+    /// Host and port, in the form of `--allow-host`.
     pub(super) fn place(&self) -> String {
         let host = self.host();
         if host.contains(':') {
@@ -152,18 +152,18 @@ impl Address {
         self.named_by_user
     }
 
-    /// Whether it brings its own key or password.
+    /// Whether it contains a key or password.
     pub(super) fn has_secrets(&self) -> bool {
         self.userinfo.is_some() || self.fields().any(|(name, _)| is_secret(name))
     }
 
-    /// The header of its user and password.
+    /// The header with its user and password.
     pub(super) fn header(&self) -> Option<(&'static str, String)> {
         let userinfo = self.userinfo.as_deref()?;
         Some(("Authorization", format!("Basic {}", basic(userinfo))))
     }
 
-    /// Everything in it that nobody else must see.
+    /// All secrets in it.
     pub(super) fn secrets(&self) -> Secrets {
         let mut secrets = Secrets::default();
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
@@ -181,19 +181,19 @@ impl Address {
         secrets
     }
 
-    /// Whether it is a host of Azure's, where a key has a header of its own.
+    /// Whether the host is Azure's, where a key is sent in a different header.
     pub(super) fn is_azure(&self) -> bool {
         let host = self.host();
         AZURE.iter().any(|end| host.ends_with(end))
     }
 
-    /// Whether it has no path, which is right for few servers.
+    /// Whether it has no path, which is wrong for most servers.
     pub(super) fn has_no_path(&self) -> bool {
         self.path.is_empty()
     }
 }
 
-/// A user and a password as a header has them, RFC 7617.
+/// The Basic authentication header of a user and a password, RFC 7617.
 fn basic(userinfo: &str) -> String {
     let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
     let decoded = |text| percent_decode_str(text).collect::<Vec<u8>>();
@@ -218,7 +218,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Where a redirect from `url` leads, if it is the same host: there alone goes a key.
+/// The target of a redirect from `url`, if it is the same host: a key is sent nowhere else.
 ///
 /// # Errors
 /// The name of the other host, or what is wrong with the location.
@@ -260,7 +260,7 @@ pub(super) fn redirected(url: &str, location: &str) -> Result<String, String> {
 /// A host, in lower case and without brackets, and its port.
 pub(super) fn split(authority: &str) -> (String, Option<&str>) {
     let (host, port) = match authority.rsplit_once(':') {
-        // The colons of an IPv6 address without brackets divide nothing.
+        // Colons of an IPv6 address without brackets do not separate a port.
         Some((host, _)) if host.contains(':') && !host.ends_with(']') => (authority, None),
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (authority, None),

@@ -1,4 +1,4 @@
-//! Asking until there is an answer, or a reason why there is none.
+//! Sends a request until there is an answer, or a permanent failure.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use super::transport::Response;
 use super::{LONGEST_LISTING, Server, Thinking, identity};
 use crate::{Error, Result};
 
-/// How many more tries a prompt has where the server limits the rate, which passes.
+/// Additional attempts of a prompt while the server limits the rate.
 const LIMITED_TRIES: u32 = 4;
 
-/// How often the fields of one request are changed, at most.
+/// Maximum number of times that the fields of one request are changed.
 const MOST_CHANGES: usize = 12;
 
 const NO_PATH: &str = "the address has no path; most servers' is /v1, as in http://localhost:8080/v1#llama3";
 
 impl Server {
-    /// Gets a page and reads it, or why there is none.
+    /// Gets a page and reads it, or returns the failure.
     pub(super) fn page<T>(
         &self,
         url: &str,
@@ -33,7 +33,7 @@ impl Server {
         self.persist(&Call::new(), url, || read(self.transport.send(url, None, timeout)))
     }
 
-    /// Posts one prompt; where the server does not take a field, without it.
+    /// Posts one prompt; if the server rejects a field, without it.
     pub(super) fn ask(&self, call: &Call, asked: Asked<'_>) -> Result<Reply, Stopped<Error>> {
         let reply = self.persist(call, asked.prompt, || self.adapt(&asked))?;
         let mut seen = self.seen();
@@ -59,7 +59,7 @@ impl Server {
                 .and_then(|response| Ok((reply::read(&response)?, response.held_secret)));
             let failure = match read {
                 Ok((mut reply, held_secret)) => {
-                    // A stream may bring it in pieces.
+                    // A server may send the body as a stream.
                     let (text, in_pieces) = self.transport.without_secrets(reply.text);
                     reply.text = text;
                     self.seen().held_secret += usize::from(held_secret || in_pieces);
@@ -73,7 +73,7 @@ impl Server {
                 Then::Spent => return Ok(Reply::without_text(Ended::Cut)),
                 Then::Adapt(complaint) => {
                     let mut now = self.fields();
-                    // Another request may have been told the same meanwhile.
+                    // Another request may have had the same rejection meanwhile.
                     if *now == fields {
                         *now = fields.adapted(complaint, options, insists).ok_or(failure)?;
                     }
@@ -84,14 +84,14 @@ impl Server {
         Err(Failure::new("the server takes no request, whatever is left out", ADDRESS, Then::Stop))
     }
 
-    /// Tries until there is an answer, and waits in between as the server asks, or longer every time.
+    /// Retries until there is an answer, and waits in between as long as the server asks, or with exponential backoff.
     fn persist<T>(
         &self,
         call: &Call,
         seed: &str,
         attempt: impl Fn() -> Result<T, Failure>,
     ) -> Result<T, Stopped<Error>> {
-        // A server that has never answered is given up sooner.
+        // Fewer attempts for a server that has never answered.
         let known = self.id.is_some();
         let mut jitter = ChaCha8Rng::from_seed(*ContentId::of(seed.as_bytes()).as_bytes());
         let mut wait = self.config.backoff;
@@ -113,7 +113,7 @@ impl Server {
                 Then::Slower(after) => {
                     limited += 1;
                     Permit::too_many(permit, *after);
-                    // All requests rest as long as the server asks.
+                    // All requests wait as long as the server asks.
                     after.map(|_| Duration::ZERO)
                 }
                 Then::Late => {

@@ -12,12 +12,12 @@ use super::seen::Why;
 use crate::choice::render;
 use crate::{Error, Result};
 
-const OTHER_METHOD: &str = "--choices sample reads a choice from letters that are sampled several times, in both orders of the claims";
+const OTHER_METHOD: &str = "`choices sample` reads a choice from letters that are sampled several times, in both orders of the claims";
 
-/// What one order of the claims says by log-probabilities.
+/// The log-probabilities in one order of the claims.
 enum Told {
     Odds(Odds),
-    /// The server tells no log-probabilities.
+    /// The server returns no log-probabilities.
     Nothing,
     Refused,
 }
@@ -38,7 +38,7 @@ impl Server {
             render(asked.prompt, asked.positive, asked.negative),
         ];
         let method = self.config.choices;
-        // The first token of a model that thinks is none of its answer.
+        // The first token of a reasoning model is not part of its answer.
         let told = method == ChoiceMethod::Logprobs || !self.fields().reasons;
         if method == ChoiceMethod::Sample || !told {
             let why = (method == ChoiceMethod::Auto).then_some(Why::Thinks);
@@ -96,9 +96,9 @@ impl Server {
         Stopped::All(Error::Server { url: self.address.to_string(), reason, attempts: 1, hint: OTHER_METHOD })
     }
 
-    /// The letter sampled in both orders at temperature 1, and noted why where the user did not ask for it.
+    /// The letter sampled in both orders at temperature 1, with a note of the reason unless the user requested sampling.
     ///
-    /// Where more than half of the answers in one order give no letter, the model made no choice: cut where most of those were
+    /// If more than half of the answers in one order give no letter, the model made no choice: cut if most of those were
     /// cut, else refused.
     fn sampled(&self, call: &Call, orders: &[String; 2], why: Option<Why>) -> Result<Chosen, Stopped<Error>> {
         if let Some(why) = why {

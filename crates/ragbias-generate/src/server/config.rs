@@ -8,44 +8,57 @@ use serde_json::{Map, Value};
 
 use crate::{Error, Result};
 
-/// How a server is asked.
+/// Settings of requests to a server.
 ///
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
-/// | `parallel` | 16 | requests in flight at most; fewer where the server answers 429 | 1 to 1024 |
-/// | `timeout` | 60 | seconds that one answer may take; ten times as long where a model may think | above 0, up to 86 400 |
-/// | `attempts` | 5 | how often a prompt is tried where the server is down or overloaded | 1 to 100 |
-/// | `reasoning-tokens` | 4096 | tokens added to the budget of a model that thinks before it answers | 0 to 1 000 000 |
-/// | `thinking` | auto | whether a model that can do without is asked not to think | |
+/// | `parallel` | 16 | maximum requests in flight; fewer if the server answers 429 | 1 to 1024 |
+/// | `timeout` | 60 | seconds allowed for one answer; ten times as long if a model may reason | above 0, up to 86 400 |
+/// | `attempts` | 5 | attempts per prompt if the server is down or overloaded | 1 to 100 |
+/// | `reasoning-tokens` | 4096 | tokens added to the budget of a reasoning model | 0 to 1 000 000 |
+/// | `thinking` | auto | whether reasoning is switched off where possible | |
 /// | `choices` | auto | how a choice between two claims is read | |
-/// | `samples` | 8 | how often a letter is sampled in each order of the claims | 1 to 1000 |
-/// | `options` | none | further fields of the request; `null` takes one of ours out | no `messages`, `model`, `n`, keys |
+/// | `samples` | 8 | letters sampled in each order of the claims | 1 to 1000 |
+/// | `options` | none | further fields of the request; `null` removes one of ours | no `messages`, `model`, `n`, keys |
 ///
 /// `parallel`, `timeout` and `attempts` change no answer; everything else is part of a server's identity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct ServerConfig {
-    /// Requests in flight at most.
+    /// Maximum number of requests in flight.
     pub parallel: usize,
-    /// Seconds that one answer may take.
+    /// Seconds allowed for one answer.
     pub timeout: f64,
-    /// How often a prompt is tried.
+    /// Number of attempts per prompt.
     pub attempts: u32,
-    /// Wait before the second try; doubles with every further one, ± 25%.
+    /// Delay before the second attempt; doubles with every further one, ± 25%.
     #[serde(skip, default = "half_a_second")]
     pub backoff: Duration,
-    /// Tokens added to the budget of a model that thinks.
+    /// Tokens added to the budget of a reasoning model.
     pub reasoning_tokens: usize,
-    /// Whether a model that can do without is asked not to think.
+    /// Whether reasoning is switched off where possible.
     pub thinking: Thinking,
     /// How a choice is read.
     pub choices: ChoiceMethod,
-    /// How often a letter is sampled in each order.
+    /// Number of letters sampled in each order.
     pub samples: usize,
     /// Further fields of the request.
     #[serde(skip_serializing_if = "Options::is_empty")]
     pub options: Options,
 }
+
+ragbias_core::setters!(ServerConfig {
+    parallel: usize,
+    timeout: f64,
+    attempts: u32,
+    backoff: Duration,
+    reasoning_tokens: usize,
+    thinking: Thinking,
+    choices: ChoiceMethod,
+    samples: usize,
+    options: Options,
+});
 
 fn half_a_second() -> Duration {
     Duration::from_millis(500)
@@ -67,16 +80,16 @@ impl Default for ServerConfig {
     }
 }
 
-/// Whether a model that thinks before it answers, and can do without, is asked not to.
+/// Whether reasoning is switched off for models that support it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Thinking {
-    /// `enable_thinking: false` is sent where the server shows a chat template that reads it.
+    /// `enable_thinking: false` is sent if the server shows a chat template that reads it.
     #[default]
     Auto,
     /// `enable_thinking: false` is sent.
     Off,
-    /// Nothing is sent: the model thinks if it does so by itself.
+    /// Nothing is sent: the model reasons by its own default.
     On,
 }
 
@@ -84,10 +97,10 @@ pub enum Thinking {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChoiceMethod {
-    /// By log-probabilities where A and B have at least half of the probability, else by sampled letters.
+    /// By log-probabilities if A and B have at least half of the probability, else by sampled letters.
     #[default]
     Auto,
-    /// By log-probabilities; an error where A and B have less than half of the probability, or the server tells none.
+    /// By log-probabilities; an error if A and B have less than half of the probability, or the server returns none.
     Logprobs,
     /// By letters sampled at temperature 1.
     Sample,
@@ -123,14 +136,14 @@ macro_rules! named {
     };
 }
 
-named!(Thinking, "--thinking", "auto, on or off", "auto" => Auto, "off" => Off, "on" => On);
-named!(ChoiceMethod, "--choices", "auto, logprobs or sample", "auto" => Auto, "logprobs" => Logprobs, "sample" => Sample);
+named!(Thinking, "thinking", "auto, on or off", "auto" => Auto, "off" => Off, "on" => On);
+named!(ChoiceMethod, "choices", "auto, logprobs or sample", "auto" => Auto, "logprobs" => Logprobs, "sample" => Sample);
 
 impl ServerConfig {
-    /// Checks every range.
+    /// Checks the range of every setting.
     ///
     /// # Errors
-    /// [`Error::Setting`] for the first value outside its own.
+    /// [`Error::Setting`] for the first value outside its range.
     pub fn check(&self) -> Result<()> {
         PARALLEL.check("parallel", self.parallel)?;
         if !(self.timeout > 0.0 && self.timeout <= 86_400.0) {
@@ -150,12 +163,12 @@ impl ServerConfig {
     }
 }
 
-/// Fields of a request beyond those that a server is always sent.
+/// Additional fields of a request.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Options(pub(super) Map<String, Value>);
 
-/// Names of fields that hold a key, in lower case, without `-` and `_`.
+/// Names of fields that contain a key, in lower case, without `-` and `_`.
 const KEYS: [&str; 8] = [
     "apikey",
     "xapikey",
@@ -171,14 +184,14 @@ impl Options {
     /// Reads a `.json` or a `.toml` file.
     ///
     /// # Errors
-    /// A file that is neither, holds no table, or sets a field that is not an option.
+    /// A file that is neither, does not contain a table, or sets a forbidden field.
     pub fn read(path: &Path) -> Result<Self> {
         let wrong = |reason: String| Error::Options { path: path.into(), reason };
         let text = fs_err::read_to_string(path)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let toml = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"));
         let read = if toml {
-            // Without the line itself, which may hold a key.
+            // Without the line itself, which may contain a key.
             toml::from_str(text).map_err(|error: toml::de::Error| {
                 let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
                 format!("line {}: {}", before.matches('\n').count() + 1, error.message())
@@ -194,7 +207,7 @@ impl Options {
         Ok(options)
     }
 
-    /// Refuses what TOML has and JSON has not: numbers that are not finite, which are null by now, and dates.
+    /// Refuses TOML values that JSON does not have: non-finite numbers, which have become null, and dates.
     ///
     /// # Errors
     /// [`Error::Setting`] with the name of the option.
@@ -209,12 +222,12 @@ impl Options {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no options.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a field is the user's to decide.
+    /// Whether the user may set a field.
     pub(super) fn has(&self, field: &str) -> bool {
         self.0.contains_key(field)
     }
@@ -247,7 +260,7 @@ impl Options {
     }
 }
 
-/// The name of a field that holds a key, however deep.
+/// The name of a field that contains a key, at any depth.
 fn key_in(fields: &Map<String, Value>) -> Option<&str> {
     fn within(value: &Value) -> Option<&str> {
         match value {
@@ -262,10 +275,10 @@ fn key_in(fields: &Map<String, Value>) -> Option<&str> {
     })
 }
 
-/// What the toml crate calls the only field of a date.
+/// The toml crate's name for the only field of a date.
 const DATE: &str = "$__toml_private_datetime";
 
-/// The name of a field that is, or holds, what JSON has not.
+/// The name of a field with a value that JSON does not have, at any depth.
 fn beyond_json(fields: &Map<String, Value>) -> Option<&str> {
     fn is(value: &Value) -> bool {
         match value {
@@ -282,7 +295,7 @@ fn shortened(value: &Value) -> String {
     value.to_string().chars().take(60).collect()
 }
 
-/// JSON whose keys are in order, so that the order of a file's lines decides nothing.
+/// JSON with sorted keys, so that the order of a file's lines has no effect.
 pub(super) fn canonical(value: &Value) -> String {
     match value {
         Value::Object(map) => {

@@ -1,10 +1,10 @@
-//! What a message holds: a text, or parts of which some are thoughts or a refusal.
+//! The content of a message: a text, or parts, some of which are reasoning or a refusal.
 
 use serde_json::Value;
 
 use super::failure::{Failure, NOT_CHAT, Then, plain};
 
-/// A message's text, and what is beside it.
+/// A message's text and its other fields.
 #[derive(Debug, Default)]
 pub(super) struct Content {
     pub(super) text: String,
@@ -12,7 +12,7 @@ pub(super) struct Content {
     pub(super) refused: bool,
 }
 
-/// The content of a message or of a piece of one: a string, parts, or nothing.
+/// The content of a message or of a part of one: a string, parts, or nothing.
 pub(super) fn content(message: &Value) -> Result<Content, Failure> {
     let reasoned = ["reasoning_content", "reasoning", "thinking", "reasoning_details"].iter().any(|field| {
         message.get(field).is_some_and(|thought| match thought {
@@ -57,7 +57,7 @@ impl Content {
     }
 }
 
-/// As much of a text as a message shows.
+/// The start of a text, as an error message shows it.
 pub(super) fn start(text: &str) -> String {
     plain(&text.chars().take(60).collect::<String>())
 }

@@ -1,39 +1,39 @@
-//! What a server says where it does not answer, and what is done about it.
+//! Error responses of a server, and how they are handled.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// The longest wait that a server may ask for.
+/// The longest wait accepted from a server.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// Why a request was not answered.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Failure {
-    /// The status and the server's words.
+    /// The status and the server's message.
     pub(super) reason: String,
     /// What the user can do.
     pub(super) hint: &'static str,
-    /// What is done about it.
+    /// How it is handled.
     pub(super) then: Then,
 }
 
-/// What is done about a failure.
+/// How a failure is handled.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Then {
-    /// It may pass: the prompt is tried again, after the time that the server names.
+    /// Temporary: the prompt is retried after the delay that the server gives.
     Again(Option<Duration>),
-    /// As `Again`, and fewer requests are in flight from now on.
+    /// Like `Again`, and fewer requests are in flight from now on.
     Slower(Option<Duration>),
-    /// A hanging server: tried once more.
+    /// A timeout: retried once.
     Late,
-    /// A field of the request may be at fault; asked without it, or with another.
+    /// A field of the request may be the cause; retried without it, or with another.
     Adapt(Complaint),
     /// A filter refused the prompt or the answer.
     Refused,
-    /// The token budget was spent before anything was said.
+    /// The token budget was spent before there was any answer.
     Spent,
-    /// This prompt fails.
+    /// Only this prompt fails.
     Fail,
     /// Every prompt would fail.
     Stop,
@@ -42,9 +42,9 @@ pub(super) enum Then {
 /// A complaint about a field of the request.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Complaint {
-    /// The field that the server names apart from its words.
+    /// The field that the server names separately from its message.
     pub(super) param: Option<String>,
-    /// Its words, in lower case.
+    /// Its message, in lower case.
     pub(super) words: String,
 }
 
@@ -62,23 +62,23 @@ const KEY: &str = "set RAGBIAS_API_KEY (or OPENAI_API_KEY) to a key of this serv
 const QUOTA: &str = "the account has no quota left; once it has, run again: what was answered is kept";
 pub(super) const ADDRESS: &str =
     "check the address, which ends before /chat/completions, and the model's name, after #";
-const LENGTH: &str = "retrieve fewer or shorter documents, allow fewer --reasoning-tokens, or take a model that reads longer prompts";
+const LENGTH: &str = "retrieve fewer or shorter documents, allow fewer `reasoning-tokens`, or take a model that reads longer prompts";
 const WORDS: &str =
-    "the server's own words say what it does not take; --llm-options FILE sets or removes fields";
+    "the server's own words say what it does not take; `llm-options FILE` sets or removes fields";
 const WAIT: &str = "run again after that time: what was answered is kept";
 
-/// What a body says about a failure.
+/// The contents of an error body.
 #[derive(Debug, Default)]
 struct Words {
     message: String,
     /// Codes and types, in lower case.
     codes: Vec<String>,
     param: Option<String>,
-    /// A wait that the body names.
+    /// A delay given in the body.
     wait: Option<Duration>,
 }
 
-/// What became of a request that was answered with this status, or with an `error` where the status was 200.
+/// Classifies a response with this status, or with an `error` and status 200.
 pub(super) fn of(status: u16, body: &str, after: Option<Duration>) -> Failure {
     let words = read(body);
     let reason = if words.message.is_empty() {
@@ -161,7 +161,7 @@ fn too_long(words: &str) -> bool {
     SIGNS.iter().any(|sign| words.contains(sign))
 }
 
-/// The words of a body: `error.message`, `detail`, `message`, or the text itself.
+/// The message of a body: `error.message`, `detail`, `message`, or the text itself.
 fn read(body: &str) -> Words {
     let value: Option<Value> = serde_json::from_str(body).ok();
     let Some(value) = value else {
@@ -207,7 +207,7 @@ fn read(body: &str) -> Words {
         match text {
             Value::String(text) if !text.trim().is_empty() => words.message = plain(text),
             Value::Array(items) => {
-                // What FastAPI says: one entry a field.
+                // FastAPI's format: one entry per field.
                 let said = items.iter().map(|item| {
                     let place = item
                         .get("loc")
@@ -241,7 +241,7 @@ pub(super) fn is_page(kind: &str, body: &str) -> bool {
         || (kind.contains("text/html") && start.starts_with('<'))
 }
 
-/// What a web page is called.
+/// The title of a web page.
 pub(super) fn page_title(body: &str) -> Option<String> {
     let body: String = body.chars().take(10_000).collect();
     if !body.trim_start().starts_with('<') {
@@ -253,7 +253,7 @@ pub(super) fn page_title(body: &str) -> Option<String> {
     Some(body[from..to].to_owned())
 }
 
-/// A server's words, short and on one line, without anything that a terminal would obey.
+/// A server's message, shortened to one line, without characters that a terminal acts on.
 pub(super) fn plain(text: &str) -> String {
     const LONGEST: usize = 300;
     let obeyed = |c: char| {

@@ -1,4 +1,4 @@
-//! Where a key may go.
+//! Which hosts a key may be sent to.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,10 +7,10 @@ use std::str::FromStr;
 use super::address::{Address, split};
 use crate::{Error, Result};
 
-/// A host that the user lets keys go to: `HOST`, `HOST:PORT`, or `http://HOST`, which lets them go there unencrypted.
+/// A host to which the user allows keys to be sent: `HOST`, `HOST:PORT`, or `http://HOST`, which also allows it unencrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowedHost {
-    /// Whether it was spelt out that the way there is not encrypted.
+    /// Whether unencrypted connections were explicitly allowed.
     plain: bool,
     /// In lower case, without brackets.
     host: String,
@@ -22,7 +22,7 @@ impl FromStr for AllowedHost {
 
     fn from_str(text: &str) -> Result<Self> {
         let wrong = || Error::Setting {
-            setting: "--allow-host",
+            setting: "allow-host",
             expected: "HOST, HOST:PORT or http://HOST[:PORT]",
             received: super::secrets::without_secrets(text),
         };
@@ -33,7 +33,7 @@ impl FromStr for AllowedHost {
             Some(_) => return Err(wrong()),
             None => (false, text),
         };
-        // An address of a host stands for the host.
+        // A URL is accepted as its host.
         let place = if text.contains("://") { place.split('/').next().unwrap_or_default() } else { place };
         let (host, port) = split(place);
         let port = port.map(str::parse).transpose().map_err(|_| wrong())?;
@@ -52,11 +52,11 @@ pub(super) fn is_loopback(host: &str) -> bool {
         || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-/// What would be sent.
+/// The secret to be sent.
 pub(super) enum Sent {
     /// The key of this variable.
     Key(&'static str),
-    /// What the address itself holds.
+    /// The one in the address itself.
     OfAddress,
 }
 
@@ -69,10 +69,10 @@ impl fmt::Display for Sent {
     }
 }
 
-/// Refuses to send a key where the user did not want it.
+/// Refuses to send a key to a host that the user did not approve.
 ///
-/// A key of the user's goes to hosts that the user named, or allowed; whatever is secret goes over plain http to this machine
-/// alone, or where that was spelt out.
+/// The user's key is sent to hosts that the user named or allowed. Over plain http, secrets are sent only to this machine,
+/// or where that was explicitly allowed.
 pub(super) fn check(sent: &Sent, address: &Address, allowed: &[AllowedHost]) -> Result<()> {
     let (host, port) = (address.host(), address.port());
     let fits = |allowed: &&AllowedHost| allowed.host == host && allowed.port.is_none_or(|own| own == port);
@@ -86,7 +86,7 @@ pub(super) fn check(sent: &Sent, address: &Address, allowed: &[AllowedHost]) -> 
     };
     if is_plain && !allowed.iter().any(|allowed| allowed.plain && fits(&allowed)) {
         let hint = format!(
-            "give an address that begins with https://; `--allow-host http://{place}` sends it unencrypted{unset}"
+            "give an address that begins with https://; `allow-host http://{place}` sends it unencrypted{unset}"
         );
         return Err(Error::KeyHost {
             sent,
@@ -96,7 +96,7 @@ pub(super) fn check(sent: &Sent, address: &Address, allowed: &[AllowedHost]) -> 
         });
     }
     if is_strange {
-        let hint = format!("`--allow-host {place}` sends it there{unset}");
+        let hint = format!("`allow-host {place}` sends it there{unset}");
         return Err(Error::KeyHost {
             sent,
             place,
@@ -124,16 +124,16 @@ mod tests {
         for named in ["https://h/v1", "http://localhost:80/v1", "http://127.0.0.2/v1", "http://[::1]:1/v1"] {
             assert_eq!(refused(named, false, &key, &[]), None);
             let error = refused(named, true, &key, &[]).unwrap();
-            assert!(error.contains("RAGBIAS_API_KEY") && error.contains("`--allow-host "), "{error}");
+            assert!(error.contains("RAGBIAS_API_KEY") && error.contains("`allow-host "), "{error}");
         }
         let error = refused("https://H:8443/v1", true, &key, &["other", "h:443", "h.evil"]).unwrap();
-        assert!(error.contains("would go to h:8443") && error.contains("`--allow-host h:8443`"), "{error}");
+        assert!(error.contains("would go to h:8443") && error.contains("`allow-host h:8443`"), "{error}");
         for allowed in ["h", "H:8443", "https://h:8443/v1"] {
             assert_eq!(refused("https://h:8443/v1", true, &key, &[allowed]), None, "{allowed}");
         }
         assert_eq!(refused("http://[::1]:1/v1", true, &key, &["[::1]:1"]), None);
         assert_eq!(refused("http://[::1]:1/v1", true, &key, &["::1"]), None);
-        // A file may send what it brings itself.
+        // A file may send its own secrets.
         assert_eq!(refused("https://a:b@h/v1", true, &Sent::OfAddress, &[]), None);
     }
 
@@ -142,10 +142,7 @@ mod tests {
         for sent in [Sent::Key("OPENAI_API_KEY"), Sent::OfAddress] {
             for (from_file, allowed) in [(false, &[][..]), (false, &["h"]), (true, &["h", "h:80"])] {
                 let error = refused("http://h/v1", from_file, &sent, allowed).unwrap();
-                assert!(
-                    error.contains("over http") && error.contains("`--allow-host http://h:80`"),
-                    "{error}"
-                );
+                assert!(error.contains("over http") && error.contains("`allow-host http://h:80`"), "{error}");
             }
             assert_eq!(refused("http://h/v1", true, &sent, &["http://h"]), None);
             assert!(refused("http://localhost.evil/v1", false, &sent, &[]).is_some());

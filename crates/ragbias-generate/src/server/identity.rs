@@ -1,4 +1,4 @@
-//! Which model answers: what the server says of it.
+//! The identity of the model behind a server.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,44 +11,44 @@ use super::failure::{self, Failure, Then, plain};
 use super::transport::Response;
 use crate::{Error, Result};
 
-/// What a server says of its models.
+/// The server's list of models.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Listing {
     /// The entries of `GET /models`.
     Models(Vec<Value>),
-    /// It says nothing, and why.
+    /// There is no list, for this reason.
     Nothing(String),
 }
 
-/// Which model answers.
+/// The identity of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Identity {
     /// The name that is sent.
     pub(super) name: String,
-    /// What the list of models says of it.
+    /// Its entry in the list of models.
     details: Map<String, Value>,
-    /// Why the list says nothing of it.
+    /// Why it has no entry.
     unlisted: Option<String>,
-    /// The name that its answers carry.
+    /// The name in its answers.
     pub(super) answered: Option<String>,
 }
 
-/// The name that is sent where none is known.
+/// The name that is sent if none is known.
 const UNNAMED: &str = "default";
 
-/// What says which weights answer, beside the model's name. Other fields (prices, permissions, whether it is loaded) change
-/// without the model.
+/// Fields that identify the weights, beside the model's name. Other fields (prices, permissions, whether it is loaded) change
+/// independently of the model.
 const TELLING: [&str; 9] =
     ["root", "parent", "meta", "digest", "sha", "revision", "quantization", "arch", "hugging_face_id"];
 
-/// A model made within it may be one whose `created` is the time of the question.
+/// If a model was created within this time, its `created` may be the time of the request.
 const RECENT: Duration = Duration::from_hours(1);
 
 impl Listing {
     /// Reads the answer to `GET /models`.
     ///
     /// # Errors
-    /// Where another try may tell more, and this one is not the `last`.
+    /// A failure after which another attempt may succeed, unless it is the `last`.
     pub(super) fn read(response: &Response, last: bool) -> Result<Self, Failure> {
         let nothing = |why: String| Ok(Self::Nothing(format!("GET /models: {why}")));
         match response.status {
@@ -77,10 +77,10 @@ fn id(entry: &Value) -> Option<&str> {
 }
 
 impl Identity {
-    /// The model of this name; where none is given, the only one that there is.
+    /// The model of this name; if none is given, the only one listed.
     ///
     /// # Errors
-    /// Where no name is given and there are several models.
+    /// No name is given and there are several models.
     pub(super) fn of(address: &Address, listing: Listing, now: SystemTime) -> Result<Self> {
         let unlisted = |name: &str, why: String| Self {
             name: name.into(),
@@ -143,8 +143,8 @@ impl Identity {
         self.details.get("owned_by").and_then(Value::as_str) == Some("llamacpp")
     }
 
-    /// Everything that tells this model from another. The fingerprint is not part of it: a hosted service answers from
-    /// several replicas, whose fingerprints differ, and every answer would be paid for again.
+    /// All fields that distinguish this model from others. The fingerprint is not included: a hosted service answers from
+    /// several replicas with different fingerprints, and every answer would be paid for again.
     pub(super) fn hash(&self, hasher: ContentHasher) -> ContentHasher {
         hasher
             .field(&self.name)
@@ -152,7 +152,7 @@ impl Identity {
             .field(self.answered.as_deref().unwrap_or_default())
     }
 
-    /// What a user should know of it: where only a name tells it from another model, or it is another than was asked for.
+    /// A note for the user if only a name identifies the model, or another model than the requested one answers.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         let answered = self.answered.as_deref();
@@ -169,7 +169,7 @@ impl Identity {
         notes
     }
 
-    /// The name that alone tells the model from another, where the server says nothing more of it.
+    /// The name, if it alone identifies the model.
     pub(super) fn assumed(&self) -> Option<String> {
         self.unlisted.as_ref().map(|_| format!("`{}`", self.carried()))
     }
@@ -179,17 +179,17 @@ impl Identity {
     }
 }
 
-/// Whether the name of an answer is that of a request, with a date, a path or a tag more or less.
+/// Whether the name in an answer is that of the request, apart from a date, a path or a tag.
 fn same_model(asked: &str, answered: &str) -> bool {
     let bare = |name: &str| name.rsplit('/').next().unwrap_or(name).to_lowercase();
     let (asked, answered) = (bare(asked), bare(answered));
     asked.contains(&answered) || answered.contains(&asked)
 }
 
-/// A model's new name, where it is another than the one that the run began with.
+/// A model's new name, if it differs from the one at the start of the run.
 ///
 /// # Errors
-/// An answer of another model: a measurement over two models is of neither.
+/// An answer of another model: a measurement must not mix two models.
 pub(super) fn check(expected: Option<&str>, received: Option<&str>) -> Result<(), Failure> {
     match (expected, received) {
         (Some(expected), Some(received)) if expected != received => Err(Failure::new(
@@ -201,7 +201,7 @@ pub(super) fn check(expected: Option<&str>, received: Option<&str>) -> Result<()
     }
 }
 
-/// The id of a server, as it is now.
+/// The current id of a server.
 pub(super) fn id_of(address: &Address, identity: &Identity, settings: &[&str]) -> ContentId {
     let hasher = ContentHasher::new("server/2").field(address.without_key("/chat/completions"));
     settings.iter().fold(identity.hash(hasher), ContentHasher::field).finish()

@@ -3,18 +3,18 @@ use std::fmt;
 use super::secrets::Secrets;
 use crate::{Error, Result};
 
-/// A server's key; no `Debug`, no error and no log shows it.
+/// A server's key, which no `Debug`, error or log shows.
 #[derive(Clone)]
 pub(super) struct Key {
     variable: &'static str,
     value: String,
 }
 
-/// Where a key is looked for, in this order.
+/// The variables that may contain a key, in order of precedence.
 const VARIABLES: [&str; 2] = ["RAGBIAS_API_KEY", "OPENAI_API_KEY"];
 
 impl Key {
-    /// The key of the environment, where one is set.
+    /// The key from the environment, if set.
     pub(super) fn from_env() -> Result<Option<Self>> {
         for variable in VARIABLES {
             match std::env::var(variable) {
@@ -27,7 +27,7 @@ impl Key {
         Ok(None)
     }
 
-    /// A key as a variable holds it, without the white space and the line break around it.
+    /// A key from a variable, without surrounding white space and line breaks.
     pub(super) fn new(variable: &'static str, value: &str) -> Result<Self> {
         let key = value.trim();
         if !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -37,14 +37,14 @@ impl Key {
         }
     }
 
-    /// Where it came from.
+    /// The variable it came from.
     pub(super) fn variable(&self) -> &'static str {
         self.variable
     }
 
     /// The header that carries it.
     pub(super) fn header(&self, azure: bool) -> (&'static str, String) {
-        // A token of Azure's directory is a JWT, and goes where every other server's key goes.
+        // An Azure directory token is a JWT, and is sent in the same header as for every other server.
         if azure && !self.value.starts_with("eyJ") {
             ("api-key", self.value.clone())
         } else {
@@ -52,7 +52,7 @@ impl Key {
         }
     }
 
-    /// It, among what nobody must see.
+    /// The key, added to the secrets.
     pub(super) fn add_to(&self, secrets: &mut Secrets) {
         secrets.add(&self.value);
     }

@@ -1,20 +1,20 @@
-//! The letters A and B, read from log-probabilities or from what was said.
+//! The letters A and B, read from log-probabilities or from text.
 
 use super::tokens::Token;
 use crate::choice::log_sum_exp;
 
-/// The share of the probability that A and B must have together, in each order of the claims, for it to say anything.
+/// The minimum coverage: the joint probability of A and B in each order of the claims.
 pub(super) const LEAST_COVERAGE: f64 = 0.5;
 
-/// Log-probabilities below it are taken for it: servers write −9999 for what they hold impossible.
+/// Lower log-probabilities are raised to this: some servers write −9999 for impossible tokens.
 const LEAST_LOGPROB: f64 = -30.0;
 
-/// Log-odds of A against B in one order of the claims: an interval, and a single value where both letters are listed.
+/// Log-odds of A against B in one order of the claims: an interval, which is a single value if both letters are listed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Odds {
     low: f64,
     high: f64,
-    /// Probability of A and B together, of what is listed.
+    /// Joint probability of A and B, as far as listed.
     pub(super) coverage: f64,
 }
 
@@ -23,7 +23,7 @@ impl Odds {
     pub(super) const NOTHING: Self = Self { low: f64::NEG_INFINITY, high: f64::INFINITY, coverage: 0.0 };
 }
 
-/// What both orders come to.
+/// The combination of both orders.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Reading {
     /// Log-odds of the positive claim against the negative one.
@@ -32,17 +32,17 @@ pub(super) struct Reading {
     pub(super) position_bias: f64,
     /// Mean over both orders.
     pub(super) coverage: f64,
-    /// Whether a letter outside the lists leaves the sign open; then the odds are even.
+    /// Whether a letter outside the lists leaves the sign undetermined; then the odds are even.
     pub(super) open: bool,
 }
 
-/// Reads the likeliest first tokens.
+/// Reads the list of most likely first tokens.
 ///
-/// The probabilities of all spellings of a letter add up. A letter outside the list is at most as likely as the least likely
-/// token in it, and as all that is outside.
+/// The probabilities of all spellings of a letter are added. A letter outside the list is at most as likely as the least likely
+/// token in it, and as the remaining probability.
 ///
 /// # Errors
-/// Where the numbers are no log-probabilities.
+/// Numbers that are not log-probabilities.
 pub(super) fn read(tokens: &[Token]) -> Result<Odds, String> {
     let sum = tokens.iter().map(|token| token.logprob.exp()).sum::<f64>();
     if sum.is_nan() || sum > 1.01 {
@@ -57,7 +57,7 @@ pub(super) fn read(tokens: &[Token]) -> Result<Odds, String> {
     let listed = tokens.iter().filter(|token| token.listed).map(|token| token.logprob);
     let bound =
         listed.fold(f64::INFINITY, f64::min).min(if outside.is_finite() { outside } else { f64::INFINITY });
-    // Where nothing is listed and nothing is left outside, the other letter is as good as impossible.
+    // If nothing is listed and no probability remains, the other letter is practically impossible.
     let bound = if bound.is_finite() { bound } else { LEAST_LOGPROB }.max(LEAST_LOGPROB);
     let coverage = (a.exp() + b.exp()).min(1.0);
     let difference = |a: f64, b: f64| a.max(LEAST_LOGPROB) - b.max(LEAST_LOGPROB);
@@ -72,7 +72,7 @@ pub(super) fn read(tokens: &[Token]) -> Result<Odds, String> {
 
 /// From the log-odds of A with the negative claim first and with the positive claim first.
 ///
-/// Where bounds remain, the value nearest to even odds is taken, so that a sign is never wrong.
+/// If there are bounds, the value nearest to even odds is taken, so that a sign is never wrong.
 pub(super) fn combine(negative_first: Odds, positive_first: Odds) -> Reading {
     let (a, b) = (negative_first, positive_first);
     let nearest = |low: f64, high: f64| if low > 0.0 { low } else { high.min(0.0) };
@@ -85,7 +85,7 @@ pub(super) fn combine(negative_first: Odds, positive_first: Odds) -> Reading {
     }
 }
 
-/// From how often A and B were sampled in both orders, `[A, B]`, out of `n` each: log-odds of the counts, each with ½ added.
+/// From the counts of A and B sampled in both orders, `[A, B]`, out of `n` each: log-odds of the counts, each with ½ added.
 pub(super) fn count(negative_first: [usize; 2], positive_first: [usize; 2], n: usize) -> Reading {
     let odds = |[a, b]: [usize; 2]| {
         let value = ((a as f64 + 0.5) / (b as f64 + 0.5)).ln();
@@ -105,7 +105,7 @@ fn read_letter(token: &str) -> Option<usize> {
     letter(token.trim_matches(around))
 }
 
-/// What may stand around a letter: white space and its marks in vocabularies, brackets, quotation marks, emphasis.
+/// Characters allowed around a letter: white space and its marks in vocabularies, brackets, quotation marks, emphasis.
 fn around(c: char) -> bool {
     c.is_whitespace() || matches!(c, '▁' | 'Ġ' | 'Ċ') || "()[]{}<>\"'`“”‘’«»*_#.,:;!\\/$-–—".contains(c)
 }
@@ -118,16 +118,16 @@ fn letter(text: &str) -> Option<usize> {
     }
 }
 
-/// The letter that an answer gives, if it gives just one.
+/// The letter given in an answer, if there is exactly one.
 ///
-/// `A`, `(b)`, `**A**`, `A: the claim`, `The answer is B.`; not the article in `A good question`, nor a letter that is denied.
+/// `A`, `(b)`, `**A**`, `A: the claim`, `The answer is B.`; not the article in `A good question`, nor a negated letter.
 pub(super) fn said(text: &str) -> Option<usize> {
     let line = text.lines().find(|line| !line.trim().is_empty())?;
     if let Some(found) = letter(line.trim_matches(around)) {
         return Some(found);
     }
     let capital = |word: &str| letter(word).filter(|_| word.chars().all(char::is_uppercase));
-    // Behind a letter that begins an answer stands a sign; before a word it would be an article.
+    // A letter that begins an answer is followed by punctuation; before a word it would be an article.
     let mut words = line.split_whitespace();
     let (first, second) = (words.next()?, words.next().unwrap_or_default());
     if let Some(found) = capital(first.trim_matches(around))
@@ -151,10 +151,10 @@ pub(super) fn said(text: &str) -> Option<usize> {
     found.all(|other| other == letter).then_some(letter)
 }
 
-/// Signs that a letter is named and not given.
+/// Words by which an answer rejects a letter, or names both.
 const DENIALS: [&str; 9] = [" not ", "n't ", "n’t ", "neither", "never", " nor ", "cannot", "both", "can't"];
 
-/// Words before a letter that is given.
+/// Words that introduce the chosen letter.
 const ANNOUNCING: [&str; 12] = [
     "answer",
     "is",
@@ -204,7 +204,7 @@ mod tests {
         let odds = read(&tokens(&[("A", 0.3), (" A", 0.3), ("(B", 0.2), ("The", 0.1)])).unwrap();
         assert!((odds.low - (0.6_f64 / 0.2).ln()).abs() < 1e-9 && odds.low == odds.high);
         assert!((odds.coverage - 0.8).abs() < 1e-9);
-        // A is liked by 1 nat wherever it stands, the positive claim by 0.5.
+        // A preference for A of 1 nat in any position, and for the positive claim of 0.5.
         let odds = |nats: f64| Odds { low: nats, high: nats, coverage: 1.0 };
         let reading = combine(odds(0.5), odds(1.5));
         assert!(
@@ -222,10 +222,10 @@ mod tests {
         let b_alone = read(&tokens(&[("B", 0.9), ("C", 0.06), ("D", 0.02)])).unwrap();
         let reading = combine(a_alone, b_alone);
         assert!(!reading.open && (reading.log_odds + (0.9_f64 / 0.02).ln()).abs() < 1e-6, "{reading:?}");
-        // A in both orders: which claim is liked better cannot be told.
+        // A in both orders: no preference between the claims can be inferred.
         let reading = combine(a_alone, a_alone);
         assert!(reading.open && reading.log_odds == 0.0 && reading.position_bias > 3.0, "{reading:?}");
-        // The first order may be worth more nats than the second: the bound must not decide.
+        // The first order may be worth more nats than the second: the bound must not decide the sign.
         let reading = combine(a_alone, exact(0.995, 0.005));
         assert!(reading.open && reading.log_odds == 0.0, "{reading:?}");
         let reading = combine(a_alone, exact(0.4, 0.6));
@@ -265,7 +265,7 @@ mod tests {
                 && (reading.position_bias - f64::midpoint(a, b)).abs() < 1e-12
         );
         assert_eq!(reading.coverage, 1.0);
-        // A preference for a letter is none for a claim.
+        // A preference for a letter is not one for a claim.
         assert_eq!(count([8, 0], [8, 0], 8).log_odds, 0.0);
     }
 

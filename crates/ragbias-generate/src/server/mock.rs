@@ -1,4 +1,4 @@
-//! A server on loopback that behaves as it is told, for tests and benches.
+//! A scripted mock server on loopback, for tests and benches.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// One request as it came.
+/// A received request.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) method: String,
-    /// With its query.
+    /// Including the query.
     pub(crate) path: String,
     /// Names in lower case.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Value,
-    /// Its place among [`Mock::asked`], if it is one of them.
+    /// Its index among [`Mock::asked`], if it is one of them.
     pub(crate) number: usize,
 }
 
@@ -31,18 +31,18 @@ impl Request {
         self.body.pointer("/messages/0/content").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// Whether it asks for an answer that is wanted.
+    /// Whether it carries a prompt, and is not the first request.
     fn is_prompt(&self) -> bool {
         self.method == "POST" && !self.is_first()
     }
 
-    /// Whether it is the question that a server is asked when it is connected to.
+    /// Whether it is the first request to a server when connecting.
     pub(crate) fn is_first(&self) -> bool {
         self.prompt() == "Reply with the letter A."
     }
 }
 
-/// What the server does with a request.
+/// The server's reaction to a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Act {
     Reply {
@@ -50,9 +50,9 @@ pub(crate) enum Act {
         headers: String,
         body: Vec<u8>,
     },
-    /// An answer that breaks off.
+    /// An answer that is cut off.
     Cut,
-    /// No answer for so long.
+    /// No answer for this long.
     Hang(Duration),
 }
 
@@ -69,12 +69,12 @@ impl Act {
         Self::status(200, body)
     }
 
-    /// An error in OpenAI's shape.
+    /// An error in OpenAI's format.
     pub(crate) fn error(status: u16, message: &str) -> Self {
         Self::status(status, json!({ "error": { "message": message } }).to_string())
     }
 
-    /// A whole answer.
+    /// A complete answer.
     pub(crate) fn content(text: &str) -> Self {
         Self::message(json!({ "content": text }), "stop")
     }
@@ -101,13 +101,13 @@ impl Act {
 pub(crate) struct Mock {
     address: String,
     came: Arc<Mutex<Vec<Request>>>,
-    /// Requests that are being answered, and the most of them at once.
+    /// Requests in flight, and their maximum.
     busy: Arc<AtomicUsize>,
     most: Arc<AtomicUsize>,
 }
 
 impl Mock {
-    /// A server that does what `act` says, for many connections at once.
+    /// A server that reacts as `act` determines, over many connections at once.
     pub(crate) fn new(act: impl Fn(&Request) -> Act + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address").to_string();
@@ -116,15 +116,15 @@ impl Mock {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (served, act) = (served.clone(), Arc::clone(&act));
-                // A client that goes away in between is part of what is tested.
+                // Clients that disconnect in between are part of the tests.
                 std::thread::spawn(move || served.serve(stream, act.as_ref()).ok());
             }
         });
         mock
     }
 
-    /// A server whose models are not listed, which answers the first question, and does with the n-th prompt after it,
-    /// from 0, what `act` says.
+    /// A server that does not list models, answers the first request, and reacts to the n-th prompt after it,
+    /// from 0, as `act` determines.
     pub(crate) fn prompted(act: impl Fn(usize, &str) -> Act + Send + Sync + 'static) -> Self {
         Self::new(move |request| match request.method.as_str() {
             "GET" => Act::status(405, ""),
@@ -133,7 +133,7 @@ impl Mock {
         })
     }
 
-    /// As [`prompted`](Self::prompted), playing these acts, the last of them for ever.
+    /// Like [`prompted`](Self::prompted), playing these acts and repeating the last one.
     pub(crate) fn playing(acts: Vec<Act>) -> Self {
         Self::prompted(move |number, _| acts[number.min(acts.len() - 1)].clone())
     }
@@ -153,7 +153,7 @@ impl Mock {
         self.came.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Every prompt so far, without the first question.
+    /// All prompts so far, without the first request.
     pub(crate) fn asked(&self) -> Vec<Request> {
         self.requests()
             .into_iter()
@@ -161,12 +161,12 @@ impl Mock {
             .collect()
     }
 
-    /// The prompts so far, without the first question, in the order in which they came.
+    /// The prompts so far, without the first request, in the order of arrival.
     pub(crate) fn prompts(&self) -> Vec<String> {
         self.asked().iter().map(|request| request.prompt().to_owned()).collect()
     }
 
-    /// The most requests at once.
+    /// The maximum number of concurrent requests.
     pub(crate) fn most_at_once(&self) -> usize {
         self.most.load(Ordering::SeqCst)
     }

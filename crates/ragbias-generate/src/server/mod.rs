@@ -1,7 +1,8 @@
-//! OpenAI-compatible servers, as they are.
+//! OpenAI-compatible servers.
 //!
-//! `address` and `key` say where and with what right, `hosts` whether the key may go there, `secrets` what is not shown, `request` what is sent, `transport` and `ask` get it there and back,
-//! `failure` and `reply` read what came, `letters` and `choice` make choices of it, `identity` tells which model it was.
+//! `address` and `key`: where requests are sent and with which credentials; `hosts`: whether a key may be sent there; `secrets`:
+//! what is never shown; `request`: what is sent; `transport` and `ask`: sending and retrying; `failure` and `reply`: reading
+//! responses; `letters` and `choice`: choices; `identity`: which model answered.
 
 mod address;
 mod ask;
@@ -55,11 +56,11 @@ use crate::{Error, Result};
 /// An OpenAI-compatible server.
 ///
 /// `POST {address}/chat/completions`, with the password or key of the address, or else the key from `RAGBIAS_API_KEY` or
-/// `OPENAI_API_KEY` where one is set; it is in no error, no answer and no `Debug`, and goes to no other host. [`ServerConfig`] says how it is asked; `docs/formats.md` what is
-/// read of its answers, and what is refused.
+/// `OPENAI_API_KEY` if set; it appears in no error, answer or `Debug`, and is sent to no other host. [`ServerConfig`] has
+/// the settings; `docs/formats.md` says how answers are read, and which are refused.
 ///
-/// Which model answers is asked once, at [`connect`](Self::connect), and is part of [`id`](Generator::id): what
-/// `GET /models` says of it, and the name that its answers carry. An answer that carries another name later is an error.
+/// The model is identified once, at [`connect`](Self::connect), and is part of [`id`](Generator::id): the entry in
+/// `GET /models`, and the name in its answers. A later answer with another name is an error.
 pub struct Server {
     transport: Transport,
     address: Address,
@@ -69,7 +70,7 @@ pub struct Server {
     fields: Mutex<Fields>,
     throttle: Throttle,
     seen: Mutex<Seen>,
-    /// Known once the first question was answered.
+    /// Set once the first request has been answered.
     id: Option<ContentId>,
 }
 
@@ -83,31 +84,31 @@ impl std::fmt::Debug for Server {
     }
 }
 
-/// What a server is asked first: an answer tells the name of the model, and which fields of a request are taken.
+/// The first request to a server: the answer reveals the name of the model, and which fields of a request are accepted.
 const FIRST_PROMPT: &str = "Reply with the letter A.";
 
-/// How much longer an answer may take where a model may think first.
+/// Factor of the timeout if a model may reason first.
 const THINKING_TAKES: f64 = 10.0;
 
-/// How often a busy server is asked for its models.
+/// Number of attempts to list the models of a busy server.
 const LISTING_TRIES: u32 = 3;
 
-/// How long a server may take to say what it is.
+/// Timeout of the requests that identify a server.
 const LONGEST_LISTING: Duration = Duration::from_secs(20);
 
 impl Server {
-    /// Asks the server at `address`, as `http://localhost:8080/v1#llama3`, which model it runs, and for a first answer.
+    /// Connects to the server at `address`, such as `http://localhost:8080/v1#llama3`: identifies its model and gets an answer.
     ///
     /// # Errors
-    /// A setting out of range, a key that cannot be sent, and a server that does not answer as it should.
+    /// A setting out of range, a key that cannot be sent, and a server that does not answer as expected.
     pub fn connect(address: &str, config: &ServerConfig, generate: &GenerateConfig) -> Result<Self> {
         Self::at(&Address::parse(address)?, &[], config, generate)
     }
 
-    /// As [`connect`](Self::connect), with the hosts that keys may go to beside those that the user named.
+    /// Like [`connect`](Self::connect), with additional hosts to which keys may be sent.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect); [`Error::KeyHost`] before anything is sent.
+    /// Those of [`connect`](Self::connect); [`Error::KeyHost`] before anything is sent.
     pub fn at(
         address: &Address,
         allowed: &[AllowedHost],
@@ -117,10 +118,10 @@ impl Server {
         Self::with_key(address, Key::from_env()?, allowed, config, generate)
     }
 
-    /// Whether the key of the environment, or that of the address, may go there.
+    /// Whether the key from the environment, or that of the address, may be sent there.
     ///
     /// # Errors
-    /// [`Error::KeyHost`], which says what allows it.
+    /// [`Error::KeyHost`], which says how to allow it.
     pub fn check_key(address: &Address, allowed: &[AllowedHost]) -> Result<()> {
         Transport::new(address, Key::from_env()?, allowed, 1).map(drop)
     }
@@ -156,7 +157,7 @@ impl Server {
             let last = tries.fetch_add(1, Ordering::Relaxed) + 1 >= config.attempts.min(LISTING_TRIES);
             match got {
                 Ok(response) => Listing::read(&response, last),
-                // Where nothing answers, the first question would wait for nothing as well; all else it may find out.
+                // If nothing answers, the first request would fail too; after any other failure it is still useful.
                 Err(failure) if matches!(failure.then, Then::Again(_) | Then::Late) => Err(failure),
                 Err(failure) => Ok(Listing::Nothing(format!("GET /models: {}", failure.reason))),
             }
@@ -197,18 +198,18 @@ impl Server {
         }
     }
 
-    /// The budget of a model that thinks.
+    /// The budget of a reasoning model.
     fn larger_budget(&self) -> usize {
         self.generate.max_new_tokens + self.config.reasoning_tokens
     }
 
-    /// How long one answer may take.
+    /// The timeout of one answer.
     fn patience(&self, budget: usize) -> Duration {
         let thinks = budget > self.generate.max_new_tokens || sets_budget(&self.config.options);
         Duration::from_secs_f64(self.config.timeout * if thinks { THINKING_TAKES } else { 1.0 })
     }
 
-    /// An answer's text; a model that turns out to think is asked once more, with the budget for it.
+    /// An answer's text; a model that turns out to reason is asked once more, with a larger budget.
     fn reply(&self, call: &Call, asked: Asked<'_>) -> Result<Reply, Stopped<Error>> {
         let small = asked.budget;
         let large = small + self.config.reasoning_tokens;
@@ -230,7 +231,7 @@ impl Server {
         let reply = self.reply(call, self.free(prompt))?;
         let (text, ended) = self.generate.cut(&reply.text);
         let finish = match reply.ended {
-            // The answer ends before what was cut.
+            // The answer ended before the cut.
             Ended::Cut if ended && !text.is_empty() => Finish::Stop,
             Ended::Cut => Finish::Cut,
             Ended::Stop if text.is_empty() => Finish::Refused,

@@ -1,14 +1,14 @@
-//! Many requests at once, fewer where a server cannot keep up.
+//! Concurrent requests, reduced if a server cannot keep up.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long one waits before looking whether everything has stopped.
+/// Interval at which a waiting request checks whether everything has stopped.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// How many requests may be in flight: halved when the server says that they are too many, and growing back by one for as
-/// many answers as are in flight.
+/// Maximum number of requests in flight: halved when the server reports too many, and increased by one after as
+/// many answers as there are requests in flight.
 pub(super) struct Throttle {
     most: usize,
     state: Mutex<State>,
@@ -17,24 +17,24 @@ pub(super) struct Throttle {
 
 struct State {
     allowed: usize,
-    /// Answers since that number last changed.
+    /// Answers since the maximum last changed.
     answered: usize,
     in_flight: usize,
-    /// No request before it.
+    /// No request is sent before this time.
     rest_until: Option<Instant>,
-    /// Requests from before it say nothing about the present number.
+    /// Earlier requests say nothing about the current maximum.
     halved: Instant,
     limited: Limited,
 }
 
-/// What a server's limits came to.
+/// The effect of a server's rate limits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Limited {
-    /// How often it said that requests are too many.
+    /// How often it reported too many requests.
     pub(super) times: usize,
-    /// The time that it asked for, in all.
+    /// Total delay that it requested.
     pub(super) waited: Duration,
-    /// The fewest requests in flight.
+    /// The smallest maximum of requests in flight.
     pub(super) fewest: usize,
 }
 
@@ -62,7 +62,7 @@ impl Throttle {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until one more request may be sent; none where everything has stopped.
+    /// Waits until one more request may be sent; none if everything has stopped.
     pub(super) fn enter(&self, call: &Call) -> Option<Permit<'_>> {
         let mut state = self.state();
         loop {
@@ -86,7 +86,7 @@ impl Throttle {
 }
 
 impl Permit<'_> {
-    /// The request was answered.
+    /// Records that the request was answered.
     pub(super) fn answered(self) {
         let mut state = self.throttle.state();
         state.answered += 1;
@@ -96,11 +96,11 @@ impl Permit<'_> {
         }
     }
 
-    /// The server asks for fewer requests, and perhaps for a rest.
+    /// Records that the server asks for fewer requests, and possibly a delay.
     pub(super) fn too_many(self, rest: Option<Duration>) {
         let mut state = self.throttle.state();
         state.limited.times += 1;
-        // Those that were sent together are refused together, and halve the number once.
+        // Requests that were sent together are rejected together, and halve the maximum only once.
         if self.begun >= state.halved {
             state.allowed = (state.allowed / 2).max(1);
             state.answered = 0;
@@ -120,19 +120,19 @@ impl Permit<'_> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        // `answered` and `too_many` have let go of the state by now.
+        // The lock is released before `answered` and `too_many` are called.
         self.throttle.state().in_flight -= 1;
         self.throttle.changed.notify_all();
     }
 }
 
-/// Why an item was not done.
+/// Why an item was not processed.
 pub(super) enum Stopped<E> {
-    /// It failed, and others may not.
+    /// It failed, but others may succeed.
     Failed(E),
     /// All others would fail as well.
     All(E),
-    /// Another one had stopped everything.
+    /// Everything had stopped because of another item.
     Abandoned,
 }
 
@@ -146,7 +146,7 @@ impl Call {
         Self { stopped: AtomicBool::new(false) }
     }
 
-    /// Waits, unless everything stops meanwhile.
+    /// Waits, unless everything stops in the meantime.
     pub(super) fn rest(&self, wait: Duration) {
         let until = Instant::now() + wait;
         while !self.is_stopped() && Instant::now() < until {
@@ -154,19 +154,19 @@ impl Call {
         }
     }
 
-    /// Whether no further request may be sent.
+    /// Whether no further requests may be sent.
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 }
 
-/// Does every item, `most` at once, each once.
+/// Processes every item once, at most `most` concurrently.
 ///
-/// Where one fails, no further one is begun, and those begun are done. Where one stops all, those begun send no further
-/// request.
+/// If one fails, no further item is started, and those in progress are finished. If one stops everything, those in progress
+/// send no further requests.
 ///
 /// # Errors
-/// What stopped all, else the failure of the first item that failed.
+/// The failure that stopped everything, else that of the first failed item.
 pub(super) fn each<E: Send>(
     count: usize,
     most: usize,
@@ -174,7 +174,7 @@ pub(super) fn each<E: Send>(
 ) -> Result<(), E> {
     let (call, next) = (Call::new(), AtomicUsize::new(0));
     let closed = AtomicBool::new(false);
-    // Ordered by whether all others fail as well, then by number.
+    // Ordered by whether all others fail too, then by number.
     let first: Mutex<Option<(bool, usize, E)>> = Mutex::new(None);
     std::thread::scope(|scope| {
         for _ in 0..most.min(count) {
@@ -274,12 +274,12 @@ mod tests {
             if number < 4 {
                 together.wait();
             } else {
-                // Time for the failures to be told.
+                // Time for the failures to be reported.
                 std::thread::sleep(Duration::from_millis(20));
             }
             if number == 0 || number > 3 { Ok(()) } else { Err(Stopped::Failed(number)) }
         });
-        // The one that did not fail may begin others until the failures are told.
+        // The item that did not fail may start others until the failures are reported.
         assert!(failed == Err(1));
         assert!(begun.load(Ordering::Relaxed) < 100);
     }

@@ -1,17 +1,17 @@
-//! Thinking taken off an answer.
+//! Removes reasoning from an answer.
 
-/// What a text is without its thinking.
+/// A text without its reasoning.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Said {
-    /// The answer: everything outside the thinking, without the tokens that end a turn.
+    /// The answer: everything outside the reasoning, without end-of-turn tokens.
     pub(super) text: String,
-    /// Whether there was thinking.
+    /// Whether there was reasoning.
     pub(super) reasoned: bool,
-    /// Whether the text ends within it.
+    /// Whether the text ends within the reasoning.
     pub(super) unfinished: bool,
 }
 
-/// How models begin and end their thinking; the case of ASCII letters does not matter.
+/// Tags around reasoning, compared ignoring ASCII case.
 const TAGS: [(&str, &str); 9] = [
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
@@ -24,7 +24,7 @@ const TAGS: [(&str, &str); 9] = [
     ("<|start_thinking|>", "<|end_thinking|>"),
 ];
 
-/// Tokens that end a turn, where a server lets them through.
+/// End-of-turn tokens, which some servers do not remove.
 const ENDS: [&str; 9] = [
     "<|im_end|>",
     "<|eot_id|>",
@@ -37,9 +37,9 @@ const ENDS: [&str; 9] = [
     "<eos>",
 ];
 
-/// Tells an answer from the thinking before it.
+/// Separates an answer from the reasoning before it.
 ///
-/// A text may begin within the thinking, where the template of the prompt opened it: then there is a closing tag alone.
+/// A text may begin within the reasoning, if the prompt's template opened it: then there is only a closing tag.
 pub(super) fn take_off(text: &str) -> Said {
     let channels = channels(text);
     let text = match channels {
@@ -92,11 +92,11 @@ pub(super) fn take_off(text: &str) -> Said {
 
 /// A text in the harmony format.
 enum Channels<'t> {
-    /// It is in another format.
+    /// Another format.
     None,
-    /// What is said in its final channel.
+    /// The text of its final channel.
     Final(&'t str),
-    /// The final channel was not begun.
+    /// There is no final channel yet.
     Unfinished,
 }
 
@@ -108,7 +108,7 @@ fn channels(text: &str) -> Channels<'_> {
         let message = last.strip_prefix("final").and_then(|last| last.split_once(MESSAGE));
         return message.map_or(Channels::Unfinished, |(_, message)| Channels::Final(message));
     }
-    // The same where special tokens are left out of the text.
+    // The same if special tokens are removed from the text.
     let thought = text.trim_start().strip_prefix("analysis");
     let message = thought.and_then(|thought| thought.rsplit_once("assistantfinal"));
     message.map_or(Channels::None, |(_, message)| Channels::Final(message))

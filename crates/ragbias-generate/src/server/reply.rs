@@ -1,4 +1,4 @@
-//! What an answer says: its text, how it ended, which model gave it, the likeliest tokens.
+//! Parses an answer: its text, how it ended, the model's name, the most likely tokens.
 
 use serde_json::Value;
 
@@ -14,32 +14,32 @@ use super::transport::Response;
 pub(super) enum Ended {
     /// By itself.
     Stop,
-    /// Where its token budget was spent.
+    /// At the token budget.
     Cut,
-    /// It was refused, filtered, or is empty.
+    /// Refused, filtered, or empty.
     Refused,
 }
 
 /// One answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Reply {
-    /// Which model gave it, in the server's words.
+    /// The name of the model, as given by the server.
     pub(super) model: Option<String>,
     /// The server's `system_fingerprint`.
     pub(super) fingerprint: Option<String>,
-    /// What was said after the thinking; a refusal's words where it has a place of its own.
+    /// The text after the reasoning; the text of a refusal if it has its own field.
     pub(super) text: String,
     pub(super) ended: Ended,
-    /// Whether the model thought before.
+    /// Whether there was reasoning before it.
     pub(super) reasoned: bool,
-    /// The likeliest first tokens; none where the server tells no log-probabilities.
+    /// The most likely first tokens; none if the server returns no log-probabilities.
     pub(super) tokens: Option<Vec<Token>>,
-    /// What is odd about it, and did not matter.
+    /// Harmless irregularities.
     pub(super) remarks: Vec<String>,
 }
 
 impl Reply {
-    /// What a server says in place of an answer.
+    /// A server's response instead of an answer.
     pub(super) fn without_text(ended: Ended) -> Self {
         let reasoned = ended == Ended::Cut;
         let (text, remarks) = (String::new(), Vec::new());
@@ -79,7 +79,7 @@ pub(super) fn read(response: &Response) -> Result<Reply, Failure> {
     completion(&value)
 }
 
-/// The JSON that a text begins with; behind it the end of a stream may stand.
+/// The JSON at the beginning of a text; the end marker of a stream may follow.
 fn first_json(text: &str) -> Result<Value, Failure> {
     let again = |reason: String| Failure::new(reason, failure::OVERLOADED, Then::Again(None));
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
@@ -147,7 +147,7 @@ fn completion(value: &Value) -> Result<Reply, Failure> {
     })
 }
 
-/// What `finish_reason` says.
+/// The meaning of `finish_reason`.
 fn finish(choice: &Value, answered: bool, remarks: &mut Vec<String>) -> Result<Ended, Failure> {
     let reason = match choice.get("finish_reason") {
         Some(Value::String(reason)) => reason.to_lowercase(),

@@ -1,43 +1,43 @@
-//! What is sent, and which fields a server takes.
+//! Builds requests, with the fields that a server accepts.
 
 use serde_json::{Map, Value, json};
 
 use super::config::Options;
 use super::failure::Complaint;
 
-/// What one request asks for.
+/// The parameters of one request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Asked<'a> {
     pub(super) prompt: &'a str,
-    /// Tokens that an answer may have.
+    /// Token budget of the answer.
     pub(super) budget: usize,
     pub(super) temperature: f64,
     pub(super) seed: u64,
-    /// Whether the likeliest tokens are wanted.
+    /// Whether to request the most likely tokens.
     pub(super) logprobs: bool,
 }
 
-/// The fields that a server takes, as far as it has complained.
+/// The fields that a server accepts, according to its rejections so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of the request, sent or not")]
 pub(super) struct Fields {
     pub(super) budget: Budget,
-    /// Whether the budget's other name was tried before.
+    /// Whether the budget's other name has been tried.
     renamed: bool,
     /// The largest budget that the server allows.
     largest: usize,
     pub(super) temperature: bool,
     pub(super) seed: bool,
     stream: bool,
-    /// Whether the model is asked not to think.
+    /// Whether reasoning is switched off.
     pub(super) no_thinking: bool,
-    /// How many of the likeliest tokens are asked for; 0 where the server tells none.
+    /// Number of most likely tokens to request; 0 if the server returns none.
     pub(super) likeliest: u64,
-    /// Whether the model thinks, and has a larger budget.
+    /// Whether the model reasons, and has a larger budget.
     pub(super) reasons: bool,
 }
 
-/// What the token budget is called.
+/// The field name of the token budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Budget {
     MaxTokens,
@@ -53,7 +53,7 @@ impl Budget {
     }
 }
 
-/// The fields of a request that a server may not know, longer names before those that they contain.
+/// The fields of a request that a server may reject, longer names before those that they contain.
 const NAMES: [&str; 9] = [
     "max_completion_tokens",
     "max_tokens",
@@ -66,7 +66,7 @@ const NAMES: [&str; 9] = [
     "stream",
 ];
 
-/// What is said of a field that is not taken, or not with this value.
+/// The note about a rejected field or value.
 const COMPLAINTS: [&str; 22] = [
     "unsupported",
     "not supported",
@@ -107,7 +107,7 @@ impl Fields {
         }
     }
 
-    /// The JSON of a request; `options` have the last word, and take out what they set to `null`.
+    /// The JSON of a request; `options` take precedence, and remove fields that they set to `null`.
     pub(super) fn body(&self, model: &str, asked: &Asked<'_>, options: &Options) -> String {
         let mut body = Map::new();
         let mut set = |name: &str, value: Value| body.insert(name.into(), value);
@@ -142,9 +142,9 @@ impl Fields {
         Value::Object(body).to_string()
     }
 
-    /// The fields without what the server complains of; none where it complains of nothing that can be left out.
+    /// The fields without the one that the server rejects; none if no field can be left out.
     ///
-    /// What the user set, or insists on, is not left out.
+    /// Fields that the user set or insists on are not left out.
     pub(super) fn adapted(
         self,
         complaint: &Complaint,
@@ -165,7 +165,7 @@ impl Fields {
                     Budget::MaxTokens => Budget::MaxCompletionTokens,
                     Budget::MaxCompletionTokens => Budget::MaxTokens,
                 };
-                // A budget that is too large is no budget of a wrong name.
+                // A budget that is too large is not a wrong field name.
                 let too_large =
                     ["too large", "at most", "less than", "maximum", "greater than", "must be <="];
                 if !complaint.words.contains(other.name())
@@ -196,7 +196,7 @@ impl Fields {
         (fields != self).then_some(fields)
     }
 
-    /// What a user should know of the fields that are left out.
+    /// Notes for the user about the fields that are left out.
     pub(super) fn notes(&self, switched_off: bool) -> Vec<String> {
         let mut notes = Vec::new();
         if !self.temperature {
@@ -212,30 +212,31 @@ impl Fields {
         }
         if self.no_thinking && switched_off {
             notes.push(
-                "the model is asked not to think (`enable_thinking: false`); --thinking on lets it".into(),
+                "the model is asked not to think (`enable_thinking: false`)\nhint: `thinking on` lets it"
+                    .into(),
             );
         }
         notes
     }
 
-    /// The field that a complaint is about.
+    /// The rejected field.
     fn field(&self, complaint: &Complaint) -> Option<&'static str> {
         let named = |text: &str| NAMES.into_iter().find(|name| text.contains(name));
-        // A limit of 5 log-probabilities may be told without the field's name.
+        // A limit of 5 log-probabilities may be reported without the field's name.
         if let Some(field) = complaint.param.as_deref().and_then(named) {
             return Some(field);
         }
         if !COMPLAINTS.iter().any(|sign| complaint.words.contains(sign)) {
             return None;
         }
-        // Of the two names of the budget, the one that was sent is the one complained of.
+        // Of the two names of the budget, the one that was sent is the rejected one.
         match named(&complaint.words)? {
             "max_tokens" | "max_completion_tokens" => Some(self.budget.name()),
             field => Some(field),
         }
     }
 
-    /// A smaller number of likeliest tokens: the one that the server names, else the next of 10, 5, 2; 0 where there is none.
+    /// A smaller number of most likely tokens: the one that the server names, else the next of 10, 5, 2; 0 if there is none.
     fn fewer(&self, words: &str) -> u64 {
         let limit = words.contains("top_logprobs") || numbers(words).any(|n| n == self.likeliest);
         if !limit {
@@ -246,7 +247,7 @@ impl Fields {
     }
 }
 
-/// Whether the user decides on the budget.
+/// Whether the user sets the budget.
 pub(super) fn sets_budget(options: &Options) -> bool {
     options.has("max_tokens") || options.has("max_completion_tokens")
 }

@@ -1,24 +1,24 @@
-//! Keys and passwords: cut out of whatever is shown or stored.
+//! Removes keys and passwords from everything that is shown or stored.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
-/// Shorter ones are words that an answer may hold: to cut them out would change what is measured.
+/// Shorter secrets may be ordinary words of an answer: removing them would change the measurement.
 const SHORTEST: usize = 6;
 
-/// What stands in the place of a secret.
+/// The replacement of a secret.
 const CUT: &str = "(key)";
 
-/// Parts of the names of query fields that hold a key, in lower case, without `-` and `_`.
+/// Parts of names of query fields that contain a key, in lower case, without `-` and `_`.
 const SECRET_PARTS: [&str; 10] =
     ["key", "token", "secret", "password", "passwd", "pwd", "credential", "auth", "signature", "jwt"];
 
-/// Whole names of query fields that hold a key.
+/// Full names of query fields that contain a key.
 const SECRET_NAMES: [&str; 4] = ["sig", "code", "pass", "pw"];
 
-/// Whether a field of a query holds a key or a password, by its name.
+/// Whether the name of a query field indicates a key or a password.
 pub(super) fn is_secret(field: &str) -> bool {
     let name: String = percent_decode_str(field)
         .decode_utf8_lossy()
@@ -29,7 +29,7 @@ pub(super) fn is_secret(field: &str) -> bool {
     SECRET_NAMES.contains(&name.as_str()) || SECRET_PARTS.iter().any(|part| name.contains(part))
 }
 
-/// A text in which every address has lost its user, its password, and the fields of its query that hold keys.
+/// Removes the user, the password, and query fields with keys from every address in a text.
 ///
 /// ```
 /// use ragbias_generate::without_secrets;
@@ -50,7 +50,7 @@ pub fn without_secrets(text: &str) -> String {
     shown
 }
 
-/// The same of one word.
+/// The same for one word.
 fn without_own_secrets(word: &str, shown: &mut String) {
     let (scheme, rest) = match word.find("://") {
         Some(at) => word.split_at(at + 3),
@@ -73,14 +73,14 @@ fn without_own_secrets(word: &str, shown: &mut String) {
     shown.push_str(name);
 }
 
-/// How much of an address, after its scheme, is or may be a user and a password, with the `@` behind it.
+/// Length of the part of an address, after its scheme, that is or may be a user and a password, including the `@`.
 fn userinfo(scheme: &str, rest: &str) -> usize {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if let Some(at) = authority.rfind('@') {
-        // Without a scheme, it may be the name of a file.
+        // Without a scheme, it may be a file name.
         return if scheme.is_empty() && !authority[..at].contains(':') { 0 } else { at + 1 };
     }
-    // A password may hold what ends an authority: then this is no host and port.
+    // A password may contain a character that ends an authority: then this is not a host and port.
     let port = authority.rsplit_once(':').map(|(_, port)| port);
     let is_port = |port: &str| port.ends_with(']') || port.parse::<u16>().is_ok();
     match rest.rfind('@') {
@@ -89,7 +89,7 @@ fn userinfo(scheme: &str, rest: &str) -> usize {
     }
 }
 
-/// What a server must not make visible: whatever it was sent that others must not see.
+/// The secrets of a server: everything sent to it that must not be shown.
 #[derive(Clone, Default)]
 pub(super) struct Secrets(Vec<String>);
 
@@ -97,12 +97,12 @@ impl Secrets {
     pub(super) fn add(&mut self, secret: &str) {
         if secret.chars().count() >= SHORTEST && !self.0.iter().any(|known| known == secret) {
             self.0.push(secret.into());
-            // A secret may hold another.
+            // A secret may contain another.
             self.0.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         }
     }
 
-    /// A text without them, as they are or in the escapes of JSON or of addresses; borrowed where it has none.
+    /// A text without secrets, plain or with the escapes of JSON or of addresses; borrowed if it contains none.
     pub(super) fn remove<'t>(&self, text: &'t str) -> Cow<'t, str> {
         self.0.iter().fold(Cow::Borrowed(text), |text, secret| match without(&text, secret) {
             Some(shown) => Cow::Owned(shown),
@@ -134,7 +134,7 @@ fn without(text: &str, secret: &str) -> Option<String> {
     (from > 0).then(|| shown + &text[from..])
 }
 
-/// How long the secret is at the start of a text, where it is there.
+/// Length of the secret at the start of a text, if it is there.
 fn matched(text: &str, secret: &str) -> Option<usize> {
     let mut places = vec![0];
     for wanted in secret.chars() {
@@ -158,7 +158,7 @@ fn literal(text: &str) -> Option<(char, usize)> {
     text.chars().next().map(|c| (c, c.len_utf8()))
 }
 
-/// That of an escape of JSON.
+/// The same for an escape of JSON.
 fn escaped(text: &str) -> Option<(char, usize)> {
     let rest = text.strip_prefix('\\')?;
     match rest.strip_prefix('u') {
@@ -167,7 +167,7 @@ fn escaped(text: &str) -> Option<(char, usize)> {
     }
 }
 
-/// That of an escape of an address.
+/// The same for an escape of an address.
 fn percent(text: &str) -> Option<(char, usize)> {
     let byte = u8::from_str_radix(text.strip_prefix('%')?.get(..2)?, 16).ok()?;
     byte.is_ascii().then(|| (char::from(byte), 3))

@@ -1,4 +1,4 @@
-//! What a user should know of how a server answered.
+//! Collects notes for the user about a server's answers.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use super::parallel::Limited;
 /// Why a letter is sampled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Why {
-    /// A and B have too little of the probability.
+    /// The probability of A and B is too low.
     Uncovered,
-    /// The server tells no log-probabilities.
+    /// The server returns no log-probabilities.
     Untold,
-    /// The first token is of the model's thinking.
+    /// The first token belongs to the model's reasoning.
     Thinks,
 }
 
@@ -25,22 +25,22 @@ impl Why {
     }
 }
 
-/// Counts over all requests since the server was first asked.
+/// Counts over all requests since connecting.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// Answers by `system_fingerprint`.
     pub(super) fingerprints: BTreeMap<String, usize>,
-    /// Answers cut while the model was thinking.
+    /// Answers cut during reasoning.
     pub(super) cut_thinking: usize,
-    /// Answers without text whose whole text was thinking.
+    /// Answers without text that consist only of reasoning.
     pub(super) only_thought: usize,
-    /// Choices read from sampled letters, by why.
+    /// Choices read from sampled letters, by reason.
     pub(super) sampled: BTreeMap<Why, usize>,
-    /// Choices whose sign a letter outside the list left open.
+    /// Choices whose sign is undetermined because of a letter outside the list.
     pub(super) open: usize,
-    /// Answers that held the key or the password.
+    /// Answers that contained the key or the password.
     pub(super) held_secret: usize,
-    /// Odd things, by how often.
+    /// Irregularities, by count.
     pub(super) remarks: BTreeMap<String, usize>,
 }
 
@@ -60,7 +60,7 @@ impl Seen {
         }
         if self.cut_thinking > 0 {
             notes.push(format!(
-                "{} cut while the model was thinking, after {budget} tokens: --reasoning-tokens allows more",
+                "{} cut while the model was thinking, after {budget} tokens\nhint: `reasoning-tokens` allows more",
                 count(self.cut_thinking, "answer was", "answers were")
             ));
         }

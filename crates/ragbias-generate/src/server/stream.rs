@@ -1,4 +1,4 @@
-//! An answer that comes as a stream of events, although none was asked for.
+//! Reads an answer sent as an event stream that was not requested.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ pub(super) fn is_stream(text: &str) -> bool {
     ["data:", "event:", "id:", "retry:"].iter().any(|field| text.starts_with(field))
 }
 
-/// A body without the comments and empty lines that keep a connection alive while a model is busy.
+/// A body without the comments and empty lines that keep a connection alive.
 pub(super) fn without_comments(text: &str) -> &str {
     let mut text = text.trim_start();
     while text.starts_with(':') {
@@ -19,7 +19,7 @@ pub(super) fn without_comments(text: &str) -> &str {
     text
 }
 
-/// The completion that the events of a stream add up to.
+/// The completion assembled from the events of a stream.
 pub(super) fn join(text: &str) -> Result<Value, Failure> {
     let again = |reason: String| Failure::new(reason, failure::OVERLOADED, Then::Again(None));
     let (mut text_so_far, mut refusal) = (String::new(), String::new());

@@ -1,4 +1,4 @@
-//! The likeliest first tokens of an answer.
+//! The most likely first tokens of an answer.
 
 use serde_json::Value;
 
@@ -7,11 +7,11 @@ use serde_json::Value;
 pub(super) struct Token {
     pub(super) text: String,
     pub(super) logprob: f64,
-    /// Whether it is in the list of the likeliest ones; the chosen token alone may be outside.
+    /// Whether it is in the list of most likely tokens; only the chosen token may be outside.
     pub(super) listed: bool,
 }
 
-/// The likeliest first tokens, in the present and in the older shape.
+/// The most likely first tokens, in the current and in the older format.
 pub(super) fn tokens(choice: &Value) -> Option<Vec<Token>> {
     let logprobs = choice.get("logprobs").filter(|logprobs| logprobs.is_object())?;
     let mut tokens: Vec<Token> = Vec::new();

@@ -1,4 +1,4 @@
-//! HTTP: a request there, a response back, a redirect followed where it is safe.
+//! HTTP: sends a request, reads the response, and follows safe redirects.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -16,39 +16,39 @@ pub(super) struct Response {
     pub(super) status: u16,
     /// Its `Content-Type`, in lower case.
     pub(super) kind: String,
-    /// The wait that its headers ask for.
+    /// The delay requested in its headers.
     pub(super) after: Option<Duration>,
     pub(super) text: String,
-    /// Whether a key or a password was cut out of it.
+    /// Whether a key or a password was removed from it.
     pub(super) held_secret: bool,
 }
 
-/// The longest body that is read.
+/// Maximum size of a body.
 const LONGEST_BODY: u64 = 16 << 20;
 const MOST_REDIRECTS: usize = 5;
 const LONGEST_CONNECT: Duration = Duration::from_secs(15);
-/// Many servers close a connection that is idle for 5 s.
+/// Many servers close a connection after 5 s without traffic.
 const LONGEST_IDLE: Duration = Duration::from_secs(4);
 
-const NEVER_ANSWERED: &str = "see whether the server is up; --llm-timeout SECONDS allows an answer more time";
+const NEVER_ANSWERED: &str = "see whether the server is up; `llm-timeout SECONDS` allows an answer more time";
 const NO_TLS: &str =
     "see whether the server speaks TLS: for one that does not, the address begins with http://";
 const OTHER_HOST: &str =
     "a key and a prompt go to the host that was given alone: give the other address, if it is the right one";
 
-/// Sends requests with the key, and lets nothing of it come back.
+/// Sends requests with the key, and removes it from responses.
 pub(super) struct Transport {
     agent: ureq::Agent,
-    /// That of the key, or of the address's own password.
+    /// The header with the key, or with the address's own password.
     authorization: Option<(&'static str, String)>,
     secrets: Secrets,
 }
 
 impl Transport {
-    /// Sends with the key that the address brings, or else with this one.
+    /// Sends with the key in the address, or else with this one.
     ///
     /// # Errors
-    /// [`Error::KeyHost`](crate::Error::KeyHost), where a key must not go there.
+    /// [`Error::KeyHost`](crate::Error::KeyHost), if a key must not be sent there.
     pub(super) fn new(
         address: &Address,
         key: Option<Key>,
@@ -79,7 +79,7 @@ impl Transport {
         Ok(Self { agent, authorization, secrets })
     }
 
-    /// Posts a JSON body, or gets a page where there is none.
+    /// Posts a JSON body, or gets a page if there is none.
     pub(super) fn send(&self, url: &str, body: Option<&str>, timeout: Duration) -> Result<Response, Failure> {
         self.exchange(url, body, timeout).map_err(|failure| Failure {
             reason: self.secrets.remove(&failure.reason).into_owned(),
@@ -155,7 +155,7 @@ impl Transport {
         }
     }
 
-    /// A text without what was sent and nobody must see, and whether it held any of it.
+    /// A text without the secrets that were sent, and whether it contained any.
     pub(super) fn without_secrets(&self, text: String) -> (String, bool) {
         match self.secrets.remove(&text) {
             Cow::Borrowed(_) => (text, false),

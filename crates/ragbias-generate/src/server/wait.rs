@@ -1,15 +1,15 @@
-//! How long a server asks to be left alone.
+//! The delay that a server requests.
 
 use std::time::{Duration, SystemTime};
 
 use ureq::http::HeaderMap;
 
-/// The wait that the headers of an answer name: milliseconds, seconds with or without a fraction, or a date.
+/// The delay in the headers of a response: milliseconds, seconds with or without a fraction, or a date.
 ///
-/// A date is taken from the server's own clock, where it tells its time.
+/// A date is compared with the server's own clock, if it sends its time.
 pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    // `NaN` is no number of seconds, although `f64::max` would make one of it.
+    // `NaN` is not a valid number of seconds, although `f64::max` would accept it.
     let seconds = |seconds: f64| Duration::try_from_secs_f64(if seconds < 0.0 { 0.0 } else { seconds }).ok();
     if let Some(wait) =
         text("retry-after-ms").and_then(|ms| ms.parse().ok()).and_then(|ms: f64| seconds(ms / 1000.0))

@@ -1,4 +1,4 @@
-//! What templates expect of the Jinja that Python has, and of what transformers adds to it.
+//! Extensions that templates expect from Python's Jinja and from transformers.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use minijinja::{Environment, Error, ErrorKind};
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
-/// The day that a template is told, which is the one that Llama 3's templates fall back on: a measurement must not depend
+/// The date given to templates, which is the default date in Llama 3's templates: a measurement must not depend
 /// on the day it is made.
 pub(super) const DAY: &str = "Friday, 26 July 2024";
 
@@ -20,8 +20,8 @@ pub(super) fn teach(environment: &mut Environment<'static>) {
     environment.add_filter("tojson", to_json);
 }
 
-/// The template without `{% generation %}` and `{% endgeneration %}`, which mark what a training would learn; the white
-/// space around them is dealt with as it was.
+/// The template without `{% generation %}` and `{% endgeneration %}`, which mark the trained part; the white
+/// space around them is handled as if they were there.
 pub(super) fn without_generation(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
@@ -37,9 +37,9 @@ pub(super) fn without_generation(source: &str) -> String {
     out
 }
 
-/// What stands for the block at the beginning of a text, and how long the block is, if it is one of generation.
+/// The replacement for the block at the beginning of a text, and the length of the block, if it is a generation block.
 fn generation(block: &str) -> Option<(String, usize)> {
-    // Of `{%}`, the sign does not end what it begins.
+    // In `{%}`, the percent sign cannot also end the block.
     let inner = &block[2..];
     let inner = &inner[..inner.find("%}")?];
     let begun = inner.strip_prefix(['-', '+']).unwrap_or(inner);
@@ -49,7 +49,7 @@ fn generation(block: &str) -> Option<(String, usize)> {
         "endgeneration" => "endif",
         _ => return None,
     };
-    // Within a text in quotes it is no block.
+    // Within a quoted string it is not a block.
     let after = &block[inner.len() + 4..];
     if after.starts_with(['\'', '"']) {
         return None;
@@ -57,7 +57,7 @@ fn generation(block: &str) -> Option<(String, usize)> {
     Some((format!("{{%{}%}}", inner.replacen(word, instead, 1)), inner.len() + 4))
 }
 
-/// `DAY` at midnight, as C's strftime writes it.
+/// `DAY` at midnight, formatted as by C's strftime.
 fn strftime(format: &str) -> Result<String, Error> {
     let mut out = String::new();
     let mut letters = format.chars();
@@ -100,7 +100,7 @@ fn strftime(format: &str) -> Result<String, Error> {
     Ok(out)
 }
 
-/// As transformers does it: no escapes for HTML nor for letters beyond ASCII, and a space after each comma and colon.
+/// As in transformers: no escapes for HTML or for non-ASCII characters, and a space after each comma and colon.
 fn to_json(value: &Value, options: Kwargs) -> Result<Value, Error> {
     let indent: Option<usize> = options.get("indent")?;
     options.get::<Option<bool>>("ensure_ascii")?;

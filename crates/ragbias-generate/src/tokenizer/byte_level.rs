@@ -1,4 +1,4 @@
-//! GPT-2's byte-level BPE, with the pre-tokenizer that `tokenizer.ggml.pre` names.
+//! GPT-2's byte-level BPE, with the pre-tokenizer named in `tokenizer.ggml.pre`.
 
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -11,20 +11,20 @@ use super::vocabulary::{Vocabulary, wrong};
 use crate::Result;
 use crate::file::GgufFile;
 
-/// How a text is cut before merges begin.
+/// How a text is split before merges begin.
 struct Pre {
     names: &'static [&'static str],
-    /// Each cuts what the one before it left.
+    /// Each splits the output of the previous one.
     patterns: &'static [&'static str],
-    /// Whether a whole piece that is a token is that token, whatever the merges say.
+    /// Whether a piece that is itself a token becomes that token, ignoring the merges.
     whole_pieces: bool,
-    /// Whether BOS is put before a text where the file does not say.
+    /// Whether BOS precedes a text if the file does not say.
     adds_bos: bool,
 }
 
 const GPT_2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)";
 
-/// The patterns are the models' own, as their authors published them; `default` is llama.cpp's.
+/// The patterns published by the models' authors; `default` is llama.cpp's.
 const PRE: [Pre; 4] = [
     Pre { names: &["gpt-2"], patterns: &[GPT_2], whole_pieces: false, adds_bos: false },
     Pre { names: &["smollm"], patterns: &[r"\p{N}", GPT_2], whole_pieces: false, adds_bos: false },

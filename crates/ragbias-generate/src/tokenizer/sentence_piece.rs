@@ -1,4 +1,4 @@
-//! SentencePiece's BPE, whose merges are in its scores.
+//! SentencePiece's BPE, whose merges follow from its scores.
 
 use std::collections::HashMap;
 
@@ -13,12 +13,12 @@ use super::vocabulary::{CONTROL, USER_DEFINED, Vocabulary, wrong};
 use crate::Result;
 use crate::file::GgufFile;
 
-/// SentencePiece's BPE: no list of merges, but a score for every piece; the pair whose piece has the highest score is
-/// merged first, so the merges are all ways to cut a piece in two, in the order of its score.
+/// SentencePiece's BPE: it has no list of merges, but a score for every piece; the pair whose piece has the highest score is
+/// merged first, so the merges are all ways to split a piece in two, sorted by its score.
 pub(super) fn load(file: &GgufFile, vocabulary: &Vocabulary, special: &mut Special) -> Result<Tokenizer> {
     let Vocabulary { texts, kinds } = vocabulary;
     let wrong = |reason: String| wrong(file, reason);
-    // SentencePiece's own ids, where the file names none.
+    // SentencePiece's own ids, if the file has none.
     special.bos = special.bos.or(Some(1).filter(|_| texts.len() > 1));
     special.eos = special.eos.or(Some(2).filter(|_| texts.len() > 2));
     special.ends.extend(special.eos);

@@ -1,4 +1,4 @@
-//! Tokens that begin and end texts.
+//! Special tokens at the beginning and end of texts.
 
 use super::vocabulary::{CONTROL, NORMAL, USER_DEFINED, Vocabulary, wrong};
 use crate::Result;
@@ -8,15 +8,15 @@ use crate::file::GgufFile;
 pub(super) struct Special {
     pub(super) bos: Option<u32>,
     pub(super) eos: Option<u32>,
-    /// Whether BOS is put before prompts.
+    /// Whether BOS precedes prompts.
     pub(super) adds_bos: bool,
-    /// What the file says of that, whatever the tokenizer's kind says.
+    /// The value in the file, whatever the kind of tokenizer.
     says: Option<bool>,
     /// Tokens that end an answer.
     pub(super) ends: Vec<u32>,
 }
 
-/// Texts by which the ends of answers and turns are known, as llama.cpp knows them.
+/// Texts of tokens that end answers and turns, as in llama.cpp.
 const ENDS: [&str; 22] = [
     "<|eot_id|>",
     "<|im_end|>",
@@ -42,7 +42,7 @@ const ENDS: [&str; 22] = [
     "[e~[",
 ];
 
-/// Keys of tokens that end an answer too.
+/// Keys of further tokens that end an answer.
 const END_KEYS: [&str; 5] =
     ["eot_token_id", "eom_token_id", "fim_pad_token_id", "fim_rep_token_id", "fim_sep_token_id"];
 
@@ -86,7 +86,7 @@ impl Special {
         Ok(Self { bos, eos, adds_bos: says == Some(true), says, ends })
     }
 
-    /// Whether tokenizers of this kind put BOS before a text, where the file does not say.
+    /// Whether BOS precedes a text by default for tokenizers of this kind.
     pub(super) fn adds_bos_unless_told(&mut self, adds_bos: bool) {
         self.adds_bos = self.says.unwrap_or(adds_bos);
     }

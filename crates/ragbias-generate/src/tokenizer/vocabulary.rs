@@ -1,9 +1,9 @@
-//! The lists of tokens that a file has.
+//! The lists of tokens in a file.
 
 use crate::file::GgufFile;
 use crate::{Error, Result};
 
-/// What a file's lists say of its tokens.
+/// The file's lists of tokens.
 pub(super) struct Vocabulary {
     pub(super) texts: Vec<String>,
     /// `tokenizer.ggml.token_type`.

@@ -1,4 +1,4 @@
-//! The instructions of AVX2, FMA and F16C, as `x86-64-v3` has them.
+//! AVX2, FMA and F16C instructions, as in `x86-64-v3`.
 #![allow(clippy::inline_always, reason = "the inner loops are made of these functions")]
 #![allow(clippy::wildcard_imports, reason = "the names of instructions are long and many")]
 #![allow(unsafe_code, reason = "vector instructions are unsafe to call, and their loads take pointers")]
@@ -20,19 +20,19 @@ pub struct Packed(__m256i);
 // SAFETY, of every block below: the instructions are those of AVX2, FMA and F16C, and this module is compiled only where
 // the target has them; each load and store goes through a reference to an array of at least its length.
 
-/// One f32, eight times.
+/// One f32 in all eight lanes.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct Scale(__m256);
 
-/// A sum of products, in parts.
+/// Partial sums of products.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct Sum([__m256; 2]);
 
 impl Scale {
-    /// Two numbers of 16 bits. (Both at a time, whether needed or not: two bytes would be inserted into a register whose
-    /// last value, a sum of the loop, must then be waited for.)
+    /// Two 16-bit floats. (Always both, even if one is unused: otherwise two bytes would be inserted into a register whose
+    /// last value, a sum of the loop, would have to be waited for.)
     #[inline(always)]
     pub fn halves(bytes: [u8; 4]) -> [Self; 2] {
         unsafe {
@@ -55,7 +55,7 @@ impl Packed {
         Self(unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) })
     }
 
-    /// The lower halves of 16 bytes, then their upper halves.
+    /// The lower halves of 16 bytes, followed by their upper halves.
     #[inline(always)]
     pub fn nibbles(bytes: &[u8; 16]) -> Self {
         unsafe {
@@ -65,7 +65,7 @@ impl Packed {
         }
     }
 
-    /// `(self >> shift) & mask`, of every byte; bits of its neighbour must not reach into the mask.
+    /// `(self >> shift) & mask` for every byte; bits of the adjacent byte must not reach the mask.
     #[inline(always)]
     pub fn bits(self, shift: usize, mask: u8) -> Self {
         unsafe {
@@ -80,7 +80,7 @@ impl Packed {
         Self(unsafe { _mm256_or_si256(self.0, _mm256_slli_epi16::<4>(other.0)) })
     }
 
-    /// 16 less wherever bit i of `bits` is not set.
+    /// 16 less if bit i of `bits` is not set.
     #[inline(always)]
     pub fn less_16_unless(self, bits: [u8; 4]) -> Self {
         unsafe {
@@ -153,7 +153,7 @@ impl Sum {
         }
     }
 
-    /// `self += offset · eighths`, where `eighths` add up to the numbers.
+    /// `self += offset · eighths`, where `eighths` are partial sums of the numbers.
     #[inline(always)]
     pub fn add_offset(&mut self, offset: Scale, eighths: &[f32; 8]) {
         unsafe {
@@ -180,7 +180,7 @@ impl Weights {
         Self(unsafe { std::array::from_fn(|i| _mm256_loadu_ps(numbers.as_ptr().add(8 * i))) })
     }
 
-    /// Numbers of 16 bits.
+    /// 16-bit floats.
     #[inline(always)]
     pub fn halves(bytes: &[u8; 2 * RUN]) -> Self {
         let (eights, _) = bytes.as_chunks::<16>();

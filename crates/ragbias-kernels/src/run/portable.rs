@@ -1,4 +1,4 @@
-//! The same as loops: for other targets, and to test by.
+//! The same with portable loops: for other targets, and for tests.
 #![cfg_attr(test, allow(unreachable_pub, reason = "where there is AVX2, it is there to test by alone"))]
 #![allow(clippy::needless_range_loop, reason = "an index goes through several arrays")]
 
@@ -19,7 +19,7 @@ pub struct Packed([u8; RUN]);
 #[must_use]
 pub struct Scale(f32);
 
-/// A sum of products, in parts.
+/// Partial sums of products.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct Sum([[f32; 8]; 2]);
@@ -45,13 +45,13 @@ impl Packed {
         Self(*bytes)
     }
 
-    /// The lower halves of 16 bytes, then their upper halves.
+    /// The lower halves of 16 bytes, followed by their upper halves.
     #[inline]
     pub fn nibbles(bytes: &[u8; 16]) -> Self {
         Self(std::array::from_fn(|i| bytes[i % 16] >> (i / 16 * 4) & 15))
     }
 
-    /// `(self >> shift) & mask`, of every byte; bits of its neighbour must not reach into the mask.
+    /// `(self >> shift) & mask` for every byte; bits of the adjacent byte must not reach the mask.
     #[inline]
     pub fn bits(self, shift: usize, mask: u8) -> Self {
         Self(self.0.map(|byte| byte >> shift & mask))
@@ -63,7 +63,7 @@ impl Packed {
         Self(std::array::from_fn(|i| self.0[i] | other.0[i] << 4))
     }
 
-    /// 16 less wherever bit i of `bits` is not set.
+    /// 16 less if bit i of `bits` is not set.
     #[inline]
     pub fn less_16_unless(self, bits: [u8; 4]) -> Self {
         let bits = u32::from_le_bytes(bits);
@@ -137,7 +137,7 @@ impl Sum {
         }
     }
 
-    /// `self += offset · eighths`, where `eighths` add up to the numbers.
+    /// `self += offset · eighths`, where `eighths` are partial sums of the numbers.
     #[inline]
     pub fn add_offset(&mut self, offset: Scale, eighths: &[f32; 8]) {
         for (sum, eighth) in self.0[1].iter_mut().zip(eighths) {

@@ -90,15 +90,15 @@ fn what_is_neither_in_the_cache_nor_to_be_fetched_is_said_to_be_so() {
     );
 }
 
-/// How a hub on this machine answers for one repository.
+/// Responses of a local hub for one repository.
 #[derive(Clone, Default)]
 struct Repository {
-    /// What it says beside the names of its files: whether it gives sizes and sums.
+    /// Whether it gives sizes and checksums in addition to file names.
     says_sizes: bool,
     commit: &'static str,
     /// The `etag` of every answer.
     etag: &'static str,
-    /// The file that it stops sending in the middle, the first time.
+    /// The file that it truncates the first time.
     stalls_at: &'static str,
 }
 
@@ -109,7 +109,7 @@ const FILES: [(&str, &str); 4] = [
     ("model.safetensors", "weights of a model"),
 ];
 
-/// The hub's address, and the requests that it was asked, with their ranges.
+/// The hub's address, and the requests it received, with their ranges.
 fn hub(repository: Repository) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -158,7 +158,7 @@ fn hub(repository: Repository) -> (String, Arc<Mutex<Vec<String>>>) {
             };
             let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(sent.as_bytes()));
             if stalls {
-                // Neither sent on nor closed.
+                // Neither continued nor closed.
                 held.push(stream);
             }
         }
@@ -250,7 +250,7 @@ fn a_download_that_stalls_ends_says_so_and_goes_on_the_next_time() {
     {
         assert!(error.contains(part), "{part}: {error}");
     }
-    // No snapshot that looks whole, nor one at all.
+    // No snapshot at all, not even one that looks complete.
     assert!(find("org/name", &Hub::at(None, root.path()), &Silent).is_err());
     let fetched = find("org/name", &hub, &Silent).unwrap();
     assert_eq!(fs_err::read_to_string(fetched.join("model.safetensors")).unwrap(), "weights of a model");

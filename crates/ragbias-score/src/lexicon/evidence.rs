@@ -1,11 +1,11 @@
-//! What speaks for a pole, and how it is weighed.
+//! Evidence for a pole, and its weight.
 
 use ragbias_core::Verdict;
 use serde::Serialize;
 
 use super::vocabulary::Pole;
 
-/// By what a word was taken for evidence.
+/// The rule by which a word counts as evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
@@ -23,9 +23,9 @@ pub enum Rule {
     FullName,
     /// A first name alone: `Marie won`, `Beyoncé`.
     FirstName,
-    /// `Curie, Marie`, where the text is nothing but names.
+    /// `Curie, Marie`, if the text consists only of names.
     InvertedName,
-    /// `marie curie`, where the text has no capitals that tell.
+    /// `marie curie`, if capitals in the text carry no information.
     LowerCaseName,
 }
 
@@ -43,8 +43,8 @@ impl Rule {
         Self::LowerCaseName,
     ];
 
-    /// What it weighs beside the others. A passage names other people than its subject far more often than it uses
-    /// their pronouns, so names decide alone only where nothing else speaks.
+    /// The weight of the rule. A passage names other people than its subject far more often than it uses
+    /// their pronouns, so names decide only in the absence of other evidence.
     pub fn weight(self) -> f64 {
         match self {
             Self::Pronoun | Self::PairedForm | Self::Noun | Self::Compound => 1.0,
@@ -59,16 +59,16 @@ impl Rule {
     }
 }
 
-/// One word or name that speaks for a pole, or for both.
+/// A word or name that is evidence for a pole, or for both.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evidence {
-    /// By what it was found.
+    /// The rule that found it.
     pub rule: Rule,
-    /// The words as the text has them.
+    /// The words as they occur in the text.
     pub words: String,
-    /// What it weighs for the negative pole, at least 0.
+    /// Weight for the negative pole, at least 0.
     pub negative: f64,
-    /// What it weighs for the positive pole, at least 0.
+    /// Weight for the positive pole, at least 0.
     pub positive: f64,
 }
 
@@ -79,16 +79,16 @@ impl Evidence {
     }
 }
 
-/// A verdict and what it rests on.
+/// A verdict and its evidence.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Explanation {
     /// The verdict.
     pub verdict: Verdict,
-    /// All that speaks for a pole, in the order in which it was found.
+    /// All evidence, in the order in which it was found.
     pub evidence: Vec<Evidence>,
 }
 
-/// What speaks for each pole, added up.
+/// Total evidence for each pole.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Weights {
     negative: f64,
@@ -101,7 +101,7 @@ impl Weights {
         self.positive += item.positive;
     }
 
-    /// A pole is present where it has at least half of the evidence; `None` without evidence.
+    /// A pole is present if it has at least half of the evidence; `None` without evidence.
     pub(super) fn majority(self) -> Option<Verdict> {
         let Self { negative, positive } = self;
         (negative + positive > 0.0).then(|| Verdict::scored(positive >= negative, negative >= positive))

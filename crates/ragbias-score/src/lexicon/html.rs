@@ -1,14 +1,14 @@
 //! HTML: tags and character references.
 
-/// How far the end of a tag or a comment is looked for, in bytes.
+/// Maximum distance, in bytes, at which the end of a tag or a comment is searched.
 const LONGEST_TAG: usize = 1 << 14;
-/// Tags within a line; at all others a line ends.
+/// Inline tags; all others end a line.
 const INLINE_TAGS: [&str; 20] = [
     "a", "abbr", "b", "bdi", "cite", "code", "del", "em", "font", "i", "ins", "mark", "s", "small", "span",
     "strong", "sub", "sup", "u", "wbr",
 ];
 
-/// Without tags, comments, scripts and styles, and with characters for references such as `&eacute;`.
+/// Removes tags, comments, scripts and styles, and replaces references such as `&eacute;` by characters.
 pub(super) fn without_html(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
@@ -31,7 +31,7 @@ pub(super) fn without_html(text: &str) -> String {
     plain
 }
 
-/// What a tag at the start of a text becomes, and its length with what is hidden by it.
+/// The replacement of a tag at the start of a text, and its length including the content that it hides.
 fn tag(text: &str) -> Option<(&'static str, usize)> {
     if text.starts_with("<!--") {
         return start_of(text).find("-->").map(|end| (" ", end + 3));
@@ -60,12 +60,12 @@ fn tag(text: &str) -> Option<(&'static str, usize)> {
     Some((if INLINE_TAGS.contains(&name.as_str()) { "" } else { "\n" }, end))
 }
 
-/// As much of a text as one tag is looked for in.
+/// The part of a text in which one tag is searched.
 fn start_of(text: &str) -> &str {
     &text[..text.floor_char_boundary(LONGEST_TAG)]
 }
 
-/// The position after a tag's `>`, which may stand in a quoted attribute.
+/// The position after a tag's `>`, ignoring those in quoted attributes.
 fn end_of_tag(text: &str) -> Option<usize> {
     let mut quote = None;
     for (at, c) in start_of(text).char_indices() {
@@ -79,7 +79,7 @@ fn end_of_tag(text: &str) -> Option<usize> {
     None
 }
 
-/// A character reference at the start of a text, with its length. Diacritics are dropped, as scoring does.
+/// A character reference at the start of a text, with its length. Diacritics are dropped, as in scoring.
 fn reference(text: &str) -> Option<(char, usize)> {
     const LONGEST: usize = 10;
     let end = text.bytes().take(LONGEST).position(|byte| byte == b';')?;

@@ -8,7 +8,7 @@ use super::tokens::{Capitals, Token};
 use super::vocabulary::Context;
 
 impl Reader<'_> {
-    /// `Curie, Marie`, where the text is nothing but such names, one a line or between semicolons.
+    /// `Curie, Marie`, if the text consists only of such names, one per line or separated by semicolons.
     pub(super) fn read_inverted_names(&mut self) {
         for entry in self.entries() {
             self.read_inverted_name(entry);
@@ -25,7 +25,7 @@ impl Reader<'_> {
         self.people.push(Person { words, pole });
     }
 
-    /// The lines of a text, and what stands between semicolons and after colons.
+    /// The lines of a text, split further at semicolons and after colons.
     fn entries(&self) -> Vec<Range<usize>> {
         let mut entries = Vec::new();
         let mut start = 0;
@@ -85,7 +85,7 @@ impl Reader<'_> {
             // `Marie Curie, Physicist`; `van Gogh, Vincent`.
             before.is_none() || self.is(Context::Particle, family.start)
         } else {
-            // `Marie, Pierre` are two.
+            // `Marie, Pierre` are two names.
             before.is_none() && !self.is(Context::NotPerson, family.start)
                 || self.is(Context::FamilyName, family.start)
         };

@@ -1,4 +1,4 @@
-//! Several names: what a list of them says.
+//! The verdict on a list of names.
 
 use ragbias_core::Verdict;
 
@@ -6,7 +6,7 @@ use super::reader::{Person, Reader};
 use super::vocabulary::Pole;
 
 impl Reader<'_> {
-    /// Of every word, whether it is part of a name.
+    /// For every word, whether it is part of a name.
     pub(super) fn named(&self) -> Vec<bool> {
         let mut named = vec![false; self.tokens.len()];
         for person in &self.people {
@@ -15,8 +15,8 @@ impl Reader<'_> {
         named
     }
 
-    /// The verdict on a list of names, `None` for another text: both poles are present where both are named. A text
-    /// that is nothing but a list is not judged by those of its names that happen to be known.
+    /// The verdict on a list of names, `None` for other texts: both poles are present if both are named. A text
+    /// that consists only of a list is not judged by the names that happen to be known.
     pub(super) fn verdict_on_names(&self) -> Option<Verdict> {
         let names_alone = !self.evidence.is_empty() && self.evidence.iter().all(|item| item.rule.is_name());
         if self.people.len() < 2 || !names_alone {

@@ -1,10 +1,10 @@
-//! What is read of a text: its prose, without markup, code, addresses and invisible characters.
+//! Extracts the prose of a text, without markup, code, addresses and invisible characters.
 
 use std::borrow::Cow;
 
 use super::html::without_html;
 
-/// Lines from this many characters on are taken for wrapped prose; shorter ones for entries of a list.
+/// Lines with at least this many characters count as wrapped prose, shorter ones as entries of a list.
 const WRAPPED_LINE: usize = 60;
 /// Endings of addresses and of file names.
 const ADDRESS_ENDINGS: [&str; 24] = [
@@ -12,8 +12,8 @@ const ADDRESS_ENDINGS: [&str; 24] = [
     "jpg", "jpeg", "gif", "svg", "txt", "csv", "json", "py", "js",
 ];
 
-/// The prose of a text. Lines of a list, cells of a table and blocks end with a line break, emphasised phrases and
-/// block quotes stand between quotation marks.
+/// The prose of a text. Lines of a list, cells of a table and blocks end with a line break; emphasised phrases and
+/// block quotes are put in quotation marks.
 pub(super) fn prose(text: &str) -> String {
     let text = without_fenced_code(text);
     let text = plain_characters(&text);
@@ -36,7 +36,7 @@ pub(super) fn prose(text: &str) -> String {
     prose
 }
 
-/// Without the blocks between lines of three backticks or tildes, unless there is nothing else.
+/// Removes blocks between lines of three backticks or tildes, unless there is nothing else.
 fn without_fenced_code(text: &str) -> Cow<'_, str> {
     let fence = |line: &str| {
         let line = line.trim_start();
@@ -56,21 +56,21 @@ fn without_fenced_code(text: &str) -> Cow<'_, str> {
         kept.push_str(line);
         kept.push('\n');
     }
-    // A fence that is never closed fences nothing in.
+    // An unclosed fence is ignored.
     if fenced || !outside.contains(char::is_alphanumeric) {
         outside.push_str(&inside);
     }
     Cow::Owned(outside)
 }
 
-/// Straight apostrophes and hyphens, plain spaces and letters, and nothing that is not seen.
+/// Normalises apostrophes, hyphens, spaces and letters, and removes invisible characters.
 fn plain_characters(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
     while let Some(c) = characters.next() {
         let in_word = || plain.chars().next_back().is_some_and(char::is_alphabetic);
         match c {
-            // Soft hyphen, joiners, marks of direction, byte order, variation.
+            // Soft hyphens, joiners, direction marks, byte order marks, variation selectors.
             '\u{ad}'
             | '\u{200c}'..='\u{200f}'
             | '\u{202a}'..='\u{202e}'
@@ -97,7 +97,7 @@ fn plain_characters(text: &str) -> String {
     plain
 }
 
-/// `[text](address)` and `[text][1]` become their text.
+/// Replaces `[text](address)` and `[text][1]` by their text.
 fn without_links(text: &str) -> Cow<'_, str> {
     if !text.contains("](") && !text.contains("][") {
         return Cow::Borrowed(text);
@@ -120,7 +120,7 @@ fn without_links(text: &str) -> Cow<'_, str> {
     Cow::Owned(plain.replace('[', " "))
 }
 
-/// A line without the marks of headings, lists, quotes, tables and emphasis.
+/// A line without the markup of headings, lists, quotes, tables and emphasis.
 fn line(line: &str) -> String {
     let trimmed = line.trim();
     let quoted = trimmed.starts_with('>');
@@ -141,7 +141,7 @@ fn line(line: &str) -> String {
                 let after = characters.get(at + length).copied();
                 let joins = |side: Option<char>| side.is_some_and(char::is_alphanumeric);
                 if joins(before) && joins(after) {
-                    // Inside of a word: `snake_case`, `2*3`.
+                    // Inside a word: `snake_case`, `2*3`.
                     plain.extend(std::iter::repeat_n(c, length));
                 } else if length == 1 && !open && after.is_some_and(|c| !c.is_whitespace()) {
                     let closes = characters[at + 1..].contains(&c);
@@ -156,7 +156,7 @@ fn line(line: &str) -> String {
                 at += length;
                 continue;
             }
-            // Cells of a table, and code in a line.
+            // Table cells and inline code.
             '|' => plain.push('\n'),
             '`' | '~' => {}
             c => plain.push(c),
@@ -189,7 +189,7 @@ fn is_address(chunk: &str) -> bool {
     })
 }
 
-/// `Marie_Curie` is two words, `user_name` is none.
+/// `Marie_Curie` is two words, `user_name` an identifier.
 fn words_of_identifier(chunk: &str) -> Cow<'_, str> {
     let inner = chunk.trim_matches('_');
     if inner.contains('_') {

@@ -1,11 +1,11 @@
-//! Without evidence: does a text name nobody, or somebody who cannot be read?
+//! Texts without evidence: do they name nobody, or somebody who cannot be read?
 
 use super::reader::Reader;
 use super::tokens::Capitals;
 use super::vocabulary::Context;
 
 impl Reader<'_> {
-    /// Whether no word could be a person's name. Said only of a text in this language that can be read as a whole.
+    /// Whether no word could be a person's name. True only for a text in this language that can be read completely.
     pub(super) fn names_nobody(&self) -> bool {
         if self.tokens.iter().any(|token| token.folded.chars().any(is_letter_without_case)) {
             return false;
@@ -13,7 +13,7 @@ impl Reader<'_> {
         let mut words = (0..self.tokens.len()).filter(|&at| !self.tokens[at].is_number() && !self.hushed[at]);
         let function = (0..self.tokens.len()).any(|at| self.is(Context::Function, at));
         if self.tokens.len() <= 2 && !function {
-            // A word or two may be nothing but a name, unless there are none.
+            // One or two words may be just a name, unless they are all known words.
             return words.next().is_none();
         }
         if !self.people.is_empty() || self.may_be_called(0) {
@@ -22,7 +22,7 @@ impl Reader<'_> {
         let unknown: Vec<bool> = (self.tokens.iter().enumerate())
             .map(|(at, token)| {
                 !self.hushed[at] && !token.is_number() && !token.initial && !self.is_known(at)
-                    // A capital within a sentence was judged among the people.
+                    // Capitals within a sentence are handled with the people.
                     && (self.capitals != Capitals::Mixed || !token.capitalised() || token.opens)
             })
             .collect();
@@ -39,10 +39,10 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether most words in lower case are of this language; a few words alone do not tell.
+    /// Whether most lower-case words are of this language; a few words alone are not enough.
     pub(super) fn is_in_language(&self) -> bool {
         const FEW: usize = 3;
-        // A family name in lower case after a first name is looked at: `ella ganó`.
+        // The case of a lower-case family name after a first name: `ella ganó`.
         let mut first_names = vec![false; self.tokens.len()];
         for person in &self.people {
             first_names[person.words.start] = true;
@@ -68,7 +68,7 @@ impl Reader<'_> {
     }
 }
 
-/// Scripts that have no capitals, or that this language is not written in.
+/// Scripts without capitals, or in which this language is not written.
 fn is_letter_without_case(c: char) -> bool {
     c.is_alphabetic()
         && !c.is_ascii()

@@ -1,4 +1,4 @@
-//! Names: runs of capitalised words, titles before them, first names in them.
+//! Names: runs of capitalised words, the titles before them, and the first names in them.
 
 use std::ops::Range;
 
@@ -7,10 +7,10 @@ use super::reader::{BARE_NAME_WORDS, Person, Reader};
 use super::tokens::{Capitals, Case, Token};
 use super::vocabulary::{Context, Kind, Pole};
 
-/// Words before a name alone that make it a place's.
+/// Words that make a single name after them the name of a place.
 const BEFORE_PLACES: [&str; 5] = ["in", "at", "near", "around", "across"];
 
-/// What the words before a first name say.
+/// What the words before a first name indicate.
 #[derive(Default)]
 struct Lead {
     /// Position and pole of the last title.
@@ -22,7 +22,7 @@ struct Lead {
 }
 
 impl Reader<'_> {
-    /// Titles and names of a text that writes names with capitals.
+    /// Titles and names of a text that capitalises names.
     pub(super) fn read_people(&mut self) {
         self.read_inverted_names();
         let inverted = self.named();
@@ -86,7 +86,7 @@ impl Reader<'_> {
             return;
         }
         if at == run.end {
-            // Nothing but titles, or words that open a sentence.
+            // Only titles, or words that open a sentence.
             if let Some((_, pole)) = lead.title {
                 self.people.push(Person { words: run, pole: Some(pole) });
             }
@@ -96,7 +96,7 @@ impl Reader<'_> {
         let read = if lead.other_gender { None } else { self.name(&name, &lead) };
         let mut pole = read.map(|(_, _, pole)| pole);
         if let Some((rule, first, named)) = read {
-            // `Sir Mary` contradicts itself; a woman may be styled by her husband's name: `Mrs. John Smith`.
+            // `Sir Mary` is contradictory; a woman may be addressed by her husband's name: `Mrs. John Smith`.
             let contradicts =
                 lead.title.is_some_and(|(_, title)| title == Pole::Negative && named == Pole::Positive);
             let share = if contradicts { Rule::Title.weight() / rule.weight() } else { 1.0 };
@@ -114,7 +114,7 @@ impl Reader<'_> {
         self.after(position).is_some_and(Token::capitalised)
     }
 
-    /// Whether a word of a run comes before the name. Counts titles.
+    /// Whether a word of a run precedes the name. Counts titles.
     fn leads(&mut self, at: usize, run: &Range<usize>, lead: &mut Lead, institution: bool) -> bool {
         let token = &self.tokens[at];
         let folded = token.folded.as_str();
@@ -143,7 +143,7 @@ impl Reader<'_> {
             return more || self.vocabulary.is_word(folded);
         }
         if let Some(pole) = self.vocabulary.pole(Kind::Noun, folded) {
-            // `Sister Mary`, `Mother Teresa`: counted among the nouns.
+            // `Sister Mary`, `Mother Teresa`: counted as nouns.
             lead.title = lead.title.or(more.then_some((at, pole)));
             return true;
         }
@@ -175,7 +175,7 @@ impl Reader<'_> {
         let token = &self.tokens[at];
         let folded = token.folded.as_str();
         if lead.initials > 0 && (lead.initials > 1 || name.len() == 1) {
-            // `J. K. Rowling`: what follows initials is a family name; `J. Robert Oppenheimer` has a name between.
+            // `J. K. Rowling`: the word after initials is a family name; `J. Robert Oppenheimer` has a first name in between.
             return None;
         }
         if name.len() == 2 && self.is(Context::FamilyThenGiven, at) {
@@ -204,7 +204,7 @@ impl Reader<'_> {
             if self.is(Context::FamilyFirst, at) {
                 return None;
             }
-            // `Martin Marie`: the family name first, or not.
+            // `Martin Marie`: the family name may come first.
             let last = &self.tokens[name.end - 1].folded;
             let reversed = name.len() == 2
                 && family
@@ -213,13 +213,13 @@ impl Reader<'_> {
             return (!reversed).then_some((Rule::FullName, at, pole));
         }
         let bare = self.tokens.len() <= BARE_NAME_WORDS && self.tokens.iter().all(Token::capitalised);
-        // `Mr. Kelvin` is called by his family name, `Sir Stanley` by his first.
+        // `Mr. Kelvin` is followed by a family name, `Sir Stanley` by a first name.
         let titled = lead.title.is_some_and(|(title, _)| {
             let title = self.tokens[title].folded.as_str();
             self.vocabulary.pole(Kind::Rank, title).is_none() && !matches!(title, "sir" | "dame")
         });
         let place = self.before(at).is_some_and(|before| BEFORE_PLACES.contains(&before.folded.as_str()));
-        // A family name alone, a place, a word of the language that opens a sentence.
+        // A family name alone, a place, or an ordinary word that opens a sentence.
         let other = family
             || titled
             || place
@@ -228,7 +228,7 @@ impl Reader<'_> {
         (!other).then_some((Rule::FirstName, at, pole))
     }
 
-    /// Whether a capitalised word alone is no person's name.
+    /// Whether a single capitalised word is not a person's name.
     pub(super) fn is_no_person(&self, at: usize) -> bool {
         let token = &self.tokens[at];
         let word = token.opens

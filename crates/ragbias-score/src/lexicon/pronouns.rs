@@ -5,17 +5,17 @@ use super::reader::Reader;
 use super::tokens::{Capitals, Case, Token, Zone};
 use super::vocabulary::{Context, Kind, Pole};
 
-/// What a noun weighs that somebody else has: `his mother`, `Anna’s brother`.
+/// Weight of a noun for somebody's relative: `his mother`, `Anna’s brother`.
 const POSSESSED: f64 = 0.5;
-/// What a capitalised noun weighs within a sentence, where it is often part of a title or of a team's name.
+/// Weight of a capitalised noun within a sentence, where it is often part of a title or a team's name.
 const PROPER_NOUN: f64 = 0.25;
-/// What makes a word that follows a pronoun's first half: `s/he`, `(wo)man`, `fe/male`.
+/// First halves of paired forms and the words that complete them: `s/he`, `(wo)man`, `fe/male`.
 const HALVES: [(&str, [&str; 3]); 3] =
     [("s", ["he", "hes", "he's"]), ("wo", ["man", "men", "mens"]), ("fe", ["male", "males", "males'"])];
-/// Parts before a noun that leave its gender as it is: `ex-wife`, `half-brother`.
+/// Prefixes that do not change a noun's gender: `ex-wife`, `half-brother`.
 const PREFIXES: [&str; 11] =
     ["co", "ex", "fellow", "former", "god", "great", "grand", "half", "step", "then", "vice"];
-/// Nouns that say no gender as the first part of a compound: `man-made`, `mother-tongue`, `queen-size`.
+/// Nouns that indicate no gender as the first part of a compound: `man-made`, `mother-tongue`, `queen-size`.
 const NOT_IN_COMPOUNDS: [&str; 11] =
     ["man", "men", "boy", "guy", "lady", "mother", "son", "sister", "brother", "daughter", "maiden"];
 
@@ -51,7 +51,7 @@ impl Reader<'_> {
             && HALVES.iter().any(|(half, wholes)| first.is(half) && wholes.contains(&second.folded.as_str()))
     }
 
-    /// Nouns, and compounds of them.
+    /// Nouns, and compounds with them.
     pub(super) fn read_nouns(&mut self) {
         for position in 0..self.tokens.len() {
             if self.hushed[position] || position > 0 && self.is_paired_form(position - 1) {
@@ -76,7 +76,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `Sir Isaac`, `Lady Ada`: a noun elsewhere, here read with the name.
+    /// `Sir Isaac`, `Lady Ada`: nouns elsewhere, here read with the name.
     fn is_title_of_name(&self, position: usize) -> bool {
         let token = &self.tokens[position];
         self.capitals == Capitals::Mixed
@@ -85,7 +85,7 @@ impl Reader<'_> {
             && self.after(position).is_some_and(Token::capitalised)
     }
 
-    /// 1 for a noun of the sentence, less for a part of a proper name or somebody's kin, 0 for a family name.
+    /// 1 for an ordinary noun, less for a part of a proper name or somebody's relative, 0 for a family name.
     fn noun_share(&self, position: usize) -> f64 {
         let token = &self.tokens[position];
         if self.is(Context::AlsoVerb, position) && !self.before(position).is_some_and(is_determiner) {
@@ -115,7 +115,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether a capitalised word comes after words that open no name: `The Lady`, `When Mother came`.
+    /// Whether a capitalised word follows words that do not begin a name: `The Lady`, `When Mother came`.
     fn starts_run(&self, position: usize) -> bool {
         self.before(position).is_none_or(|before| {
             let word = self.vocabulary.is(Context::Function, &before.folded)
@@ -130,7 +130,7 @@ impl Reader<'_> {
         let token = &self.tokens[position];
         let pole = self.vocabulary.pole(Kind::Rank, &token.folded)?;
         if self.capitals != Capitals::Mixed {
-            // Read among the titles, except where another word makes it a noun.
+            // Read as titles, unless another word makes it a noun.
             return self.before(position).is_some_and(is_determiner).then_some(pole);
         }
         if token.case == Case::Lower {
@@ -146,11 +146,11 @@ impl Reader<'_> {
         (!before_name && (of || determined) && token.zone != Zone::Work).then_some(pole)
     }
 
-    /// The poles that a hyphenated word says: `woman-owned`, `father-in-law`, `ex-wife`, `husband-and-wife`.
+    /// The poles that a hyphenated word indicates: `woman-owned`, `father-in-law`, `ex-wife`, `husband-and-wife`.
     fn compound(&self, folded: &str) -> Vec<Pole> {
         let parts: Vec<&str> = folded.split('-').collect();
         if parts.contains(&"dominated") {
-            // `a male-dominated field`: seldom said but of somebody who is no man.
+            // `a male-dominated field`: mostly said about somebody who is not a man.
             return Vec::new();
         }
         let noun = |part: &str| self.vocabulary.pole(Kind::Noun, part);
@@ -171,7 +171,7 @@ impl Reader<'_> {
     }
 }
 
-/// A word before a noun that stands for one person.
+/// A word before a noun that refers to one person.
 pub(super) fn is_determiner(token: &Token<'_>) -> bool {
     token.possessive
         || matches!(

@@ -1,4 +1,4 @@
-//! One text under reading: its words, what of them is no evidence, and the rules in their order.
+//! Reads one text: its words, those that are not evidence, and the rules in order.
 
 use std::ops::Range;
 
@@ -8,24 +8,24 @@ use super::evidence::{Evidence, Explanation, Rule, majority};
 use super::tokens::{Capitals, Token, Zone, tokens};
 use super::vocabulary::{Context, PhraseWord, Pole, Vocabulary};
 
-/// Up to this many words a text is taken for a bare name.
+/// A text of up to this many words is taken for a bare name.
 pub(super) const BARE_NAME_WORDS: usize = 4;
-/// What evidence weighs in somebody's quoted words, beside the text's own.
+/// Weight of evidence in quotations, relative to the text's own.
 const QUOTED: f64 = 0.25;
 
-/// Somebody who is named.
+/// A person who is named.
 #[derive(Debug, Clone)]
 pub(super) struct Person {
-    /// The words of the name, its titles among them.
+    /// The words of the name, including titles.
     pub(super) words: Range<usize>,
-    /// `None` where the name is unknown, or given to both.
+    /// `None` if the name is unknown, or given to both genders.
     pub(super) pole: Option<Pole>,
 }
 
 pub(super) struct Reader<'t> {
     pub(super) vocabulary: &'t Vocabulary,
     pub(super) tokens: Vec<Token<'t>>,
-    /// Words that say nothing: parts of a phrase that is not about a person.
+    /// Ignored words: parts of a phrase that is not about a person.
     pub(super) hushed: Vec<bool>,
     pub(super) capitals: Capitals,
     pub(super) people: Vec<Person>,
@@ -40,7 +40,7 @@ impl<'t> Reader<'t> {
         });
         let mut capitals = Capitals::of(&tokens);
         if capitals == Capitals::All && tokens.len() <= BARE_NAME_WORDS {
-            // `MARIE CURIE` is written as `Marie Curie` is.
+            // `MARIE CURIE` is treated like `Marie Curie`.
             capitals = Capitals::Mixed;
         }
         let hushed = hushed(vocabulary, &tokens);
@@ -85,7 +85,7 @@ impl<'t> Reader<'t> {
         Explanation { verdict, evidence: self.evidence }
     }
 
-    /// Counts a word for a pole, or for both, by the rule's weight and by whose words they are.
+    /// Counts a word for a pole, or for both, by the weight of the rule and of the voice.
     pub(super) fn count(&mut self, rule: Rule, position: usize, pole: Option<Pole>) {
         self.count_by(rule, position, pole, 1.0);
     }
@@ -95,7 +95,7 @@ impl<'t> Reader<'t> {
         let voice = match token.zone {
             Zone::Voice => 1.0,
             Zone::Speech => QUOTED,
-            // “The Man Who Sold the World” is about no man; “Marie Curie” may be an answer.
+            // “The Man Who Sold the World” is not about a man; “Marie Curie” may be an answer.
             Zone::Work if rule.is_name() => QUOTED,
             Zone::Work => return,
         };
@@ -106,17 +106,17 @@ impl<'t> Reader<'t> {
         self.vocabulary.is(context, &self.tokens[position].folded)
     }
 
-    /// The word before, if nothing but space lies between.
+    /// The previous word, if only space separates the two.
     pub(super) fn before(&self, position: usize) -> Option<&Token<'t>> {
         (position > 0 && self.tokens[position].follows).then(|| &self.tokens[position - 1])
     }
 
-    /// The word after, if nothing but space lies between.
+    /// The next word, if only space separates the two.
     pub(super) fn after(&self, position: usize) -> Option<&Token<'t>> {
         self.tokens.get(position + 1).filter(|next| next.follows)
     }
 
-    /// Whether somebody is said to be neither a man nor a woman: `Mx.`, `they/them`, `non-binary`.
+    /// Whether the text describes somebody as neither a man nor a woman: `Mx.`, `they/them`, `non-binary`.
     fn names_other_gender(&self) -> bool {
         let declared = |pair: &[Token<'_>]| pair[0].is("they") && pair[1].gap == "/" && pair[1].is("them");
         (0..self.tokens.len()).any(|position| self.is(Context::OtherGender, position))

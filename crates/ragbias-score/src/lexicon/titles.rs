@@ -1,4 +1,4 @@
-//! Titles before names: which words are some, and where.
+//! Titles before names: which words are titles, and where.
 
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ impl Reader<'_> {
             && (of || determined)
     }
 
-    /// The pole of a title that is one here: at the start of a name, with the name after it.
+    /// The pole of a word that is a title here: at the start of a name, with the name after it.
     pub(super) fn title(&self, at: usize, run: &Range<usize>) -> Option<Pole> {
         let token = &self.tokens[at];
         let folded = token.folded.as_str();

@@ -1,12 +1,12 @@
-//! Words with what stands around them.
+//! Words with their context.
 
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::fold::fold;
 
-/// The most words of a quotation that may be the title of a work.
+/// The maximum number of words in a quotation that may be the title of a work.
 const LONGEST_WORK: usize = 10;
-/// What is cut off a word: the possessive and contracted verbs.
+/// Endings removed from a word: the possessive and contracted verbs.
 const CONTRACTED: [&str; 5] = ["'s", "'ll", "'d", "'ve", "'re"];
 /// Lower-case words within the title of a work.
 const SMALL_WORDS: [&str; 21] = [
@@ -23,14 +23,14 @@ pub(super) enum Case {
     Upper,
 }
 
-/// What a word is quoted in.
+/// The voice of a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Zone {
-    /// Nothing: the text's own voice.
+    /// The text's own voice.
     Voice,
-    /// Somebody's words.
+    /// Quoted speech.
     Speech,
-    /// What reads like the title of a work: `“The Handmaid’s Tale”`.
+    /// A quotation that looks like the title of a work: `“The Handmaid’s Tale”`.
     Work,
 }
 
@@ -44,14 +44,14 @@ pub(super) struct Token<'t> {
     /// A single letter, as in `J. K.`
     pub(super) initial: bool,
     pub(super) possessive: bool,
-    /// Whether nothing but a space, or the dot of an abbreviation, lies between the word before and this one.
+    /// Whether only a space, or the dot of an abbreviation, separates the previous word from this one.
     pub(super) follows: bool,
     /// Whether it opens the text, a sentence or a line.
     pub(super) opens: bool,
     pub(super) zone: Zone,
-    /// What lies between the word before and this one.
+    /// The text between the previous word and this one.
     pub(super) gap: &'t str,
-    /// The word as it stands.
+    /// The word as written.
     pub(super) word: &'t str,
 }
 
@@ -70,10 +70,10 @@ impl Token<'_> {
     }
 }
 
-/// How a text writes its names.
+/// How a text capitalises names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Capitals {
-    /// As English does.
+    /// As in English.
     Mixed,
     /// No word has a capital.
     None,
@@ -94,7 +94,7 @@ impl Capitals {
     }
 }
 
-/// The words of a text. `abbreviated` says of a folded word whether a dot may follow it within a name.
+/// The words of a text. `abbreviated` tells whether a dot may follow a folded word within a name.
 pub(super) fn tokens<'t>(text: &'t str, abbreviated: impl Fn(&str) -> bool) -> Vec<Token<'t>> {
     let mut tokens: Vec<Token<'t>> = Vec::new();
     let mut end = 0;
@@ -104,7 +104,7 @@ pub(super) fn tokens<'t>(text: &'t str, abbreviated: impl Fn(&str) -> bool) -> V
         end = start + word.len();
         let mut folded = fold(word);
         let possessive = folded.len() > 2 && folded.ends_with("'s");
-        // `she'd've` has two.
+        // `she'd've` has two contractions.
         while let Some(bare) = CONTRACTED.iter().find_map(|end| folded.strip_suffix(end)).map(str::len)
             && bare > 0
         {
@@ -140,12 +140,12 @@ pub(super) fn tokens<'t>(text: &'t str, abbreviated: impl Fn(&str) -> bool) -> V
     tokens
 }
 
-/// The letters of a word that tell its case: a possessive `'s` is in lower case after capitals too.
+/// The letters of a word that determine its case: a possessive `'s` is lower-case after capitals too.
 fn folded_case(word: &str) -> impl Iterator<Item = char> + '_ {
     word.strip_suffix("'s").unwrap_or(word).chars().filter(|c| c.is_alphabetic())
 }
 
-/// Words by Unicode's rules, with hyphenated ones in one piece and without dots.
+/// Words by Unicode's rules, with hyphenated words in one piece and without dots.
 fn words(text: &str) -> Vec<(usize, &str)> {
     let mut words: Vec<(usize, &str)> = Vec::new();
     for (start, word) in text.unicode_word_indices() {
@@ -170,7 +170,7 @@ fn parts(word: &str) -> impl Iterator<Item = (usize, &str)> {
         .map(move |part| (part.as_ptr() as usize - word.as_ptr() as usize, part))
 }
 
-/// Marks what stands between quotation marks, unless nothing stands outside of them.
+/// Marks the text between quotation marks, unless there is none outside of them.
 fn mark_zones(tokens: &mut [Token<'_>], tail: &str) {
     let mut quotations: Vec<(usize, usize)> = Vec::new();
     let mut opened: Option<(usize, char)> = None;
@@ -178,7 +178,7 @@ fn mark_zones(tokens: &mut [Token<'_>], tail: &str) {
         let gap = tokens.get(at).map_or(tail, |token| token.gap);
         for c in gap.chars() {
             match (c, opened) {
-                // A quotation that is not closed within its line is none.
+                // A quotation that is not closed within its line is ignored.
                 ('\n', _) => opened = None,
                 ('“' | '«' | '„', None) => opened = Some((at, if c == '«' { '»' } else { '”' })),
                 ('"', None) => opened = Some((at, '"')),

@@ -1,4 +1,4 @@
-//! The lexicon's files, ready for look-up.
+//! The lexicon's files, indexed for look-up.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,18 +12,18 @@ pub(super) enum Pole {
     Positive,
 }
 
-/// What a word of one pole is.
+/// The kind of a gendered word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Pronoun,
-    /// A title that counts only before a name.
+    /// A title only before a name.
     Title,
-    /// A title that is a noun as well: `the king`.
+    /// A title that is also a noun: `the king`.
     Rank,
     Noun,
 }
 
-/// What a name must not be, and what is no person.
+/// The kind of a word that is not evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Context {
     Honorific,
@@ -45,15 +45,15 @@ pub(super) enum Context {
 /// A lexicon's files.
 #[derive(Debug, Clone, Copy)]
 pub struct LexiconFiles<'a> {
-    /// Words by pole, and what they are not to be taken for (TOML).
+    /// Words by pole, and the contexts in which they do not count (TOML).
     pub words: &'a str,
-    /// First names of the negative pole, one a line.
+    /// First names of the negative pole, one per line.
     pub negative_names: &'a str,
-    /// First names of the positive pole, one a line.
+    /// First names of the positive pole, one per line.
     pub positive_names: &'a str,
-    /// First names that are rather family names, one a line.
+    /// First names that are more common as family names, one per line.
     pub family_names: &'a str,
-    /// Words of the language, one a line: what is none of them may be a name.
+    /// Words of the language, one per line: any other word may be a name.
     pub language: &'a str,
 }
 
@@ -96,14 +96,14 @@ struct ContextWords {
     phrases: Vec<String>,
 }
 
-/// All words by what they say.
+/// All words by kind.
 #[derive(Debug, Clone)]
 pub(super) struct Vocabulary {
     words: HashMap<String, Vec<(Kind, Pole)>>,
     endings: Vec<(String, Pole)>,
     names: HashMap<String, Pole>,
     contexts: HashMap<String, Vec<Context>>,
-    /// By their first word.
+    /// Phrases by their first word.
     phrases: HashMap<String, Vec<Vec<PhraseWord>>>,
     language: HashSet<String>,
 }
@@ -202,8 +202,8 @@ impl Vocabulary {
         self.contexts.get(folded).is_some_and(|contexts| contexts.contains(&context))
     }
 
-    /// `jean-pierre`, else `jeanpierre`: the two parts of a double name may be given to different genders. Else its
-    /// first part, where the second does not contradict it.
+    /// `jean-pierre`, else `jeanpierre`, as the two parts of a double name may be given to different genders; else its
+    /// first part, if the second does not contradict it.
     pub(super) fn first_name(&self, folded: &str) -> Option<Pole> {
         if let Some(&pole) = self.names.get(folded) {
             return Some(pole);
@@ -227,13 +227,13 @@ impl Vocabulary {
         known(folded) || folded.contains('-') && folded.split('-').all(|part| part.len() < 3 || known(part))
     }
 
-    /// The phrases that begin with this word; an empty one stands for any number.
+    /// The phrases that begin with this word; an empty word matches any numeral.
     pub(super) fn phrases(&self, folded: &str) -> &[Vec<PhraseWord>] {
         self.phrases.get(folded).map_or(&[], Vec::as_slice)
     }
 }
 
-/// First names by pole; one that is in both lists counts as neither.
+/// First names by pole; a name in both lists counts for neither.
 fn names(negative: &str, positive: &str) -> HashMap<String, Pole> {
     let mut names: HashMap<_, _> = negative.lines().map(|name| (fold(name), Pole::Negative)).collect();
     let mut both = HashSet::new();

@@ -1,15 +1,15 @@
-//! Texts whose capitals tell nothing: `the answer is marie curie`, `THE ANSWER IS MARIE CURIE`.
+//! Texts whose capitals carry no information: `the answer is marie curie`, `THE ANSWER IS MARIE CURIE`.
 
 use super::evidence::Rule;
 use super::reader::{BARE_NAME_WORDS, Person, Reader};
 use super::tokens::Capitals;
 use super::vocabulary::{Context, Kind};
 
-/// A shorter word is rather an abbreviation or a particle than a first name.
+/// A shorter word is more likely an abbreviation or a particle than a first name.
 const SHORTEST_NAME: usize = 3;
 
 impl Reader<'_> {
-    /// `mrs smith`, `queen victoria`; `miss` and `ms` at the start, or where a person is told of.
+    /// `mrs smith`, `queen victoria`; `miss` and `ms` at the start, or in a text about a person.
     pub(super) fn read_titles_without_capitals(&mut self) {
         for at in 0..self.tokens.len() {
             let folded = self.tokens[at].folded.as_str();
@@ -21,7 +21,7 @@ impl Reader<'_> {
             if self.vocabulary.pole(Kind::Noun, folded).is_some()
                 || self.before(at).is_some_and(super::pronouns::is_determiner)
             {
-                // Counted among the nouns.
+                // Counted as nouns.
                 continue;
             }
             let named = self.after(at).is_some_and(|next| {
@@ -40,7 +40,7 @@ impl Reader<'_> {
         }
     }
 
-    /// First names that are no words of the language, and in a bare name those that are.
+    /// First names that are not words of the language, and, in a bare name, those that are.
     pub(super) fn read_names_without_capitals(&mut self) {
         if self.people.is_empty() {
             let bare = self.bare_name();
@@ -63,7 +63,7 @@ impl Reader<'_> {
         if let Some(pole) = pole {
             self.count(Rule::LowerCaseName, at, Some(pole));
         }
-        // A family name after it may be a first name too: `jane austin`.
+        // The family name after it may also be a first name: `jane austin`.
         let named = self
             .after(at)
             .is_some_and(|next| !self.vocabulary.is_word(&next.folded) && !self.tokens[at].possessive);
@@ -100,7 +100,7 @@ impl Reader<'_> {
             .any(|&kind| self.vocabulary.pole(kind, folded).is_some())
     }
 
-    /// The first name of a text that is nothing but a name: `mark twain`, `beyonce`.
+    /// The first name of a text that consists only of a name: `mark twain`, `beyonce`.
     fn bare_name(&self) -> Option<usize> {
         let tokens = &self.tokens;
         let first = tokens.iter().position(|token| !token.is_number())?;
@@ -117,7 +117,7 @@ impl Reader<'_> {
         }
         self.vocabulary.first_name(&tokens[first].folded)?;
         let family_first = self.is(Context::FamilyFirst, first);
-        // `mark scheme` may be no name.
+        // `mark scheme` may not be a name.
         let last = words.end - 1;
         let family_name =
             !self.vocabulary.is_word(&tokens[last].folded) || self.is(Context::FamilyName, last);

@@ -1,19 +1,20 @@
-//! What all controls of a part of a run are measured with.
+//! The shared context in which all controls of a part of a run are measured.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ragbias_core::{Axis, ContentId, Embedder, Generator, Role, slug, slug_of};
+use ragbias_core::{Axis, ContentId, Embedder, Generator, Role, message, slug, slug_of};
 use ragbias_data::{Member, Split, write_file};
 use ragbias_index::Exact;
 use ragbias_stats::{Equivalence, PairedRandomisation, TargetStatus};
 use serde_json::json;
 
-use super::search::{Search, crossing};
-use super::{
-    Biases, Choice, ChooseConfig, Confirmed, LeftOutControl, Predicted, Reached, TrailStep, Turned, subject,
+use super::choice::{
+    Biases, Confirmed, ControlChoice, LeftOutControl, Predicted, Reached, TrailStep, Turned, subject,
 };
+use super::config::ChooseConfig;
+use super::search::{Search, crossing};
 use crate::control::{Control, ControlKind, Draw, Merge, Projection, direction_of_poles};
 use crate::evaluate::{Evaluation, TestCollection};
 use crate::experiment::Part;
@@ -31,23 +32,23 @@ pub(super) struct Bench<'a> {
     part: &'a Part,
     recipe: Recipe,
     axis: Arc<Axis>,
-    /// The corpus, and the questions that the choice is made on.
+    /// The corpus, and the questions for the choice.
     validation: Inputs,
-    /// The questions that it is confirmed on.
+    /// The questions for the confirmation.
     test: Inputs,
     judged: Judged,
-    /// The base, in the corpus and in the test collection of its utility.
+    /// The base, indexed for the corpus and for the test collection of its utility.
     base: Base,
     family: Family,
     family_folder: PathBuf,
     members: Vec<Member>,
     config: MeasureConfig,
-    /// The run that is chosen for.
+    /// The run to choose for.
     run: Option<ContentId>,
     workspace: Workspace,
 }
 
-/// The base embedder, and what it retrieves from.
+/// The base embedder, and its retrieval.
 struct Base {
     embedder: Arc<dyn Embedder>,
     embedded: Embedded,
@@ -66,7 +67,7 @@ impl<'a> Bench<'a> {
         let (axis, recipe) = (manifest.axis(part)?, manifest.recipe(recipe)?);
         let validation = part.inputs(progress)?;
         manifest.check_inputs(folder, &validation.ids(&part.data, part.split))?;
-        // Stochastic ranking is a control here, whatever the run was measured with.
+        // Stochastic ranking is a control here, even if the run was measured with it.
         let config = MeasureConfig { temperature: 0.0, ..manifest.experiment.measure };
         let embedder = models.embedder(&recipe.base, progress)?;
         let system = Self::system(&axis, part, config, workspace).embedder(Arc::clone(&embedder)).build()?;
@@ -115,14 +116,14 @@ impl<'a> Bench<'a> {
         &self.axis
     }
 
-    /// Chooses for one LLM; what a retrieval service loads is written into a folder.
+    /// Chooses for one LLM, and writes what a retrieval service loads into a folder.
     pub(super) fn choose(
         &mut self,
         generator: Arc<dyn Generator>,
         line: &LlmFit,
         config: &ChooseConfig,
         into: &Path,
-    ) -> Result<Choice> {
+    ) -> Result<ControlChoice> {
         let llm = &line.of.llm;
         let system = Self::system(&self.axis, self.part, self.config, &self.workspace)
             .embedder(Arc::clone(&self.base.embedder))
@@ -132,7 +133,7 @@ impl<'a> Bench<'a> {
         let before = with_llm.biases(&self.base.embedded, &self.validation)?;
         let base_evaluation = self.base.evaluate(None)?;
         let name = self.recipe.base.clone();
-        let mut choice = Choice {
+        let mut choice = ControlChoice {
             run: self.run,
             axis: self.axis.name.clone(),
             data: self.part.data.clone(),
@@ -151,7 +152,7 @@ impl<'a> Bench<'a> {
             chosen: None,
             reason: None,
         };
-        // An answer more or less is no difference.
+        // The resolution is one answer.
         let resolution = 1.0 / before.rag_bias.n() as f64;
         choice.reason = nothing_to_turn(line, &before, resolution);
         if choice.reason.is_some() {
@@ -164,7 +165,7 @@ impl<'a> Bench<'a> {
             let control = match self.control(kind, config, target, &before) {
                 Ok(control) => control,
                 Err(error @ Error::ControlNotMade { .. }) => {
-                    choice.left_out.push(LeftOutControl { control: kind, reason: error.to_string() });
+                    choice.left_out.push(LeftOutControl { control: kind, reason: message(&error) });
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -192,7 +193,7 @@ impl<'a> Bench<'a> {
         Ok(choice)
     }
 
-    /// A control of a kind, made for the base.
+    /// A control of a kind, applied to the base.
     fn control(
         &mut self,
         kind: ControlKind,
@@ -203,7 +204,7 @@ impl<'a> Bench<'a> {
         let base = self.recipe.base.clone();
         Ok(match kind {
             ControlKind::Merge => {
-                // Without a target: away from the pole that the answers lean to.
+                // Without a target: against the pole that the answers lean to.
                 let wanted = target.unwrap_or(-before.rag_bias.value().signum());
                 let upwards = wanted > before.embedder_bias.value();
                 let pole = if upwards { &self.axis.positive } else { &self.axis.negative };
@@ -232,7 +233,7 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// Writes what a retrieval service loads.
+    /// Writes the files for a retrieval service.
     fn save(&self, folder: &Path, control: &dyn Control, llm: &str, turned: &Turned) -> Result<()> {
         let how = control.save(turned.setting, folder)?;
         let ids: [(&str, ContentId); 2] =
@@ -255,7 +256,7 @@ impl<'a> Bench<'a> {
 }
 
 impl Base {
-    /// Retrieval on the utility set, where there is one: of the base, or of a control at a setting.
+    /// Retrieval on the utility set, if there is one, for the base or for a control at a setting.
     fn evaluate(&self, control: Option<(&dyn Control, f64)>) -> Result<Option<Evaluation>> {
         let Some((set, embedded)) = &self.utility else { return Ok(None) };
         match control {
@@ -265,7 +266,7 @@ impl Base {
     }
 }
 
-/// Why no control has to be turned, or none can be.
+/// Why no control need be changed, or none can be.
 fn nothing_to_turn(line: &LlmFit, before: &Biases, resolution: f64) -> Option<String> {
     let rag_bias = before.rag_bias;
     if rag_bias.value().abs() <= resolution {
@@ -284,20 +285,20 @@ fn nothing_to_turn(line: &LlmFit, before: &Biases, resolution: f64) -> Option<St
     })
 }
 
-/// The base's corpus, with the LLM that is chosen for.
+/// The base's corpus, with the LLM to choose for.
 struct WithLlm<'b, 'a> {
     bench: &'b Bench<'a>,
     indexed: Indexed,
 }
 
 impl WithLlm<'_, '_> {
-    /// E_b and R_b of a corpus as it is searched.
+    /// E_b and R_b of a searchable corpus.
     fn biases(&self, embedded: &Embedded, on: &Inputs) -> Result<Biases> {
         let found = self.indexed.searched_as(embedded.clone()).retrieve(&on.questions)?;
         Ok(Biases { embedder_bias: found.bias(), rag_bias: found.answer()?.bias()? })
     }
 
-    /// Turns a control to where R_b is nearest to 0 on validation topics, and confirms it on test topics.
+    /// Sets a control to where R_b is closest to 0 on validation topics, and confirms the setting on test topics.
     fn turn(
         &self,
         control: &dyn Control,
@@ -336,7 +337,7 @@ impl WithLlm<'_, '_> {
         Ok(Turned { control: kind, setting, predicted, trail, reached, confirmed, ndcg10_p, path })
     }
 
-    /// The setting at which E_b is nearest to the target on validation topics; retrieval alone, no LLM.
+    /// The setting at which E_b is closest to the target on validation topics; uses retrieval only, no LLM.
     fn predict(&self, control: &dyn Control, target: f64) -> Result<Option<Predicted>> {
         let setting = crossing(control.kind(), |setting| {
             let embedded = control.turn(&self.bench.base.embedded, setting)?;
@@ -365,7 +366,7 @@ impl WithLlm<'_, '_> {
     }
 }
 
-/// The member whose training towards a pole leads to an E_b: of those nearest to it the one of the highest utility.
+/// The member whose training comes closest to an E_b; among those, the one with the highest utility.
 fn member_towards<'m>(members: &'m [Member], pole: &str, wanted: f64) -> Option<&'m Member> {
     let tuned = || members.iter().filter(|member| member.towards == pole && member.merge > 0.0);
     let distance = |member: &Member| (member.embedder_bias - wanted).abs();
@@ -374,7 +375,7 @@ fn member_towards<'m>(members: &'m [Member], pole: &str, wanted: f64) -> Option<
     near.max_by(|a, b| a.ndcg10.unwrap_or(0.0).total_cmp(&b.ndcg10.unwrap_or(0.0)))
 }
 
-/// Of the controls that reach 0 on validation topics, within `resolution` of the nearest, that of the highest utility.
+/// Of the controls that reach 0 on validation topics, within `resolution` of the best, the one with the highest utility.
 fn best(controls: &[Turned], resolution: f64) -> Option<ControlKind> {
     let reaching = || controls.iter().filter(|turned| turned.reached == Reached::Zero);
     let distance = |turned: &Turned| turned.confirmed.validation.rag_bias.value().abs();

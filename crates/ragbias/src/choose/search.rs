@@ -1,13 +1,13 @@
-//! The way to a setting: a bracket in which a quantity changes its sign, halved.
+//! Finds a setting by bisection of an interval in which a quantity changes its sign.
 
-use super::{Reached, TrailStep};
+use super::choice::{Reached, TrailStep};
 use crate::Result;
 use crate::control::ControlKind;
 
-/// Halvings of a prediction: retrieval alone is cheap.
+/// Number of bisection steps for a prediction, which needs only retrieval.
 const HALVINGS: usize = 8;
 
-/// The setting at which `distance` is 0, between the neutral one and an end; none where it keeps its sign on the way to both.
+/// The setting at which `distance` is 0, between the neutral setting and an extreme; none if it keeps its sign towards both.
 pub(super) fn crossing(
     kind: ControlKind,
     mut distance: impl FnMut(f64) -> Result<f64>,
@@ -32,18 +32,18 @@ pub(super) fn crossing(
     Ok(None)
 }
 
-/// How R_b is brought to 0.
+/// Settings of the search for R_b = 0.
 pub(super) struct Search {
     pub(super) kind: ControlKind,
-    /// |R_b| up to it is as near to 0 as answers can be counted.
+    /// |R_b| up to this counts as 0: the effect of a single answer.
     pub(super) resolution: f64,
-    /// Measurements at most, beside the first.
+    /// Maximum number of measurements after the first.
     pub(super) steps: usize,
 }
 
 impl Search {
-    /// Turns the control until R_b is within the resolution of 0; gives the nearest setting and all that was measured, from
-    /// `before` on.
+    /// Adjusts the control until R_b is within the resolution of 0; returns the best setting and all measurements, including
+    /// `before`.
     pub(super) fn close(
         &self,
         before: TrailStep,
@@ -61,7 +61,7 @@ impl Search {
         let mut bracket = None;
         if start.abs() > self.resolution {
             for &end in self.kind.ends() {
-                // A prediction within reach on this side may save the way to the end.
+                // A prediction within range on this side may save measuring the extreme setting.
                 let tried = first.filter(|setting| (setting - neutral) * (end - neutral) > 0.0);
                 for setting in tried.into_iter().chain([end]) {
                     if at(setting, &mut trail)? * start <= 0.0 {
@@ -77,7 +77,7 @@ impl Search {
         }
         let near = |trail: &[TrailStep]| trail.iter().any(|step| step.rag_bias.abs() <= self.resolution);
         if let Some((mut same, mut other)) = bracket {
-            // The last setting of the same sign is nearer than the base.
+            // The last setting of the same sign is closer than the base.
             let side = trail.iter().filter(|step| {
                 step.rag_bias * start > 0.0 && (step.setting - neutral) * (other - neutral) > 0.0
             });
@@ -105,7 +105,7 @@ mod tests {
 
     const RESOLUTION: f64 = 0.02;
 
-    /// A system whose R_b is a function of the setting.
+    /// A system whose R_b is a given function of the setting.
     fn close(
         kind: ControlKind,
         predicted: Option<f64>,

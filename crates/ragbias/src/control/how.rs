@@ -2,20 +2,22 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ragbias_core::limits::{OutOfLimits, PROJECTION, TEMPERATURE};
-use ragbias_core::{ContentId, Corpus, Embedder, IndexBackend};
+use ragbias_core::{ContentId, Corpus, Embedder, IndexBackend, message};
 use ragbias_embed::Projected;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::merge::EMBEDDER;
 use crate::run::{is_sealed, is_whole};
 use crate::{Embedded, Error, Result, StochasticRanking, Workspace};
 
-/// How a control retrieves: with which embedder, and what is done with its questions and its hits.
+/// The folder of the merged checkpoint, inside that of the control.
+pub(super) const EMBEDDER: &str = "embedder";
+
+/// How a control retrieves: its embedder, and the changes to questions and hits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct How {
-    /// Name of the embedder; of a merged one `embedder`, a folder beside the file.
+    /// Name of the embedder; for a merged one, `embedder`, a folder beside the file.
     pub embedder: String,
     /// Weight of the merge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,37 +25,37 @@ pub struct How {
     /// Name of the training that was merged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<String>,
-    /// What is done with questions.
+    /// The change to questions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub projection: Option<Moved>,
-    /// What is done with hits.
+    /// The change to hits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ranking: Option<Drawn>,
 }
 
-/// Questions are moved along a direction.
+/// Moves questions along a direction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Moved {
-    /// By this factor of their part along it.
+    /// Factor of their component along it.
     pub alpha: f64,
-    /// What the direction is, for people.
+    /// Description of the direction.
     pub along: String,
     /// `(dim,)`.
     pub direction: Vec<f32>,
 }
 
-/// Hits are drawn.
+/// Draws hits.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Drawn {
-    /// By the softmax of their scores over this.
+    /// Temperature of the softmax over their scores.
     pub temperature: f64,
-    /// With this seed, and each question's own.
+    /// Seed, combined with each question's own.
     pub seed: u64,
 }
 
-/// What is read of `control.json`; the rest says what was measured.
+/// The fields of `control.json` that are read; the rest are measurements.
 #[derive(Deserialize)]
 struct File {
     how: How,
@@ -70,7 +72,7 @@ impl How {
         Self { embedder: embedder.to_owned(), merge: None, training: None, projection: None, ranking: None }
     }
 
-    /// A temperature below 0 would put the furthest documents first.
+    /// A negative temperature would put the furthest documents first.
     fn check(&self) -> std::result::Result<(), OutOfLimits> {
         if let Some(moved) = &self.projection {
             PROJECTION.check("alpha", moved.alpha as f32)?;
@@ -78,10 +80,10 @@ impl How {
         self.ranking.map_or(Ok(()), |drawn| TEMPERATURE.check("temperature", drawn.temperature))
     }
 
-    /// A corpus, searched as `control.json` in a folder says.
+    /// A corpus, searched as specified by `control.json` in a folder.
     ///
     /// # Errors
-    /// A file that is not what was written, or an embedder that is not the one that was measured; failures of the embedder and
+    /// A file that differs from what was written, an embedder that differs from the one measured; failures of the embedder and
     /// the index.
     pub fn open(
         folder: &Path,
@@ -117,7 +119,7 @@ impl How {
             Some(Moved { alpha, direction, .. }) => {
                 let base = Arc::clone(embedded.embedder());
                 let moved = Projected::onto_direction(base, &direction, alpha as f32);
-                embedded.asked_by(Arc::new(moved.map_err(|error| wrong(error.to_string()))?))?
+                embedded.asked_by(Arc::new(moved.map_err(|error| wrong(message(&error)))?))?
             }
             None => embedded,
         };

@@ -1,15 +1,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::how::EMBEDDER;
 use super::{Control, ControlKind, How};
 use crate::family::Dial;
 use crate::{Embedded, Result};
 
-/// Merges the weights of a base and of a member that was tuned from it.
+/// Merges the weights of a base and a member tuned from it.
 pub struct Merge(pub Dial);
-
-/// The folder of the merged checkpoint, in that of the control.
-pub(super) const EMBEDDER: &str = "embedder";
 
 impl Control for Merge {
     fn kind(&self) -> ControlKind {

@@ -1,87 +1,35 @@
-//! What moves E_b continuously, and what is saved of it for a retrieval service.
+//! Controls that change E_b continuously, and their files for a retrieval service.
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
-use crate::{Embedded, Error, Result};
+use crate::{Embedded, Result};
 
 mod how;
+mod kind;
 mod merge;
 mod projection;
 mod ranking;
 
 pub use how::{Drawn, How, Moved};
+pub use kind::{ControlKind, UnknownControl};
 pub use merge::Merge;
 pub use projection::{Projection, direction_of_poles};
 pub use ranking::Draw;
 
-/// Something that moves E_b, continuously, when it is turned.
+/// A setting that changes E_b continuously.
 pub trait Control: Send + Sync {
-    /// Which one it is.
+    /// Its kind.
     fn kind(&self) -> ControlKind;
 
-    /// The corpus as it is searched at a setting; an index that can be shared with the base is.
+    /// The corpus searched at a setting; shares the base's index if possible.
     ///
     /// # Errors
     /// Failures of the embedder or the index.
     fn turn(&self, base: &Embedded, setting: f64) -> Result<Embedded>;
 
-    /// What a retrieval service needs to do the same, with files of its own in a folder.
+    /// The description that a retrieval service needs, whose further files are written into a folder.
     ///
     /// # Errors
     /// Failures of the file system.
     fn save(&self, setting: f64, folder: &Path) -> Result<How>;
-}
-
-/// The controls that can be chosen among.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ControlKind {
-    /// [`Merge`]: the weight w of a tuned embedder; 0 is the base, 1 the tuned one.
-    Merge,
-    /// [`Projection`]: the factor α of a question's part along a direction; 1 is the base, 0 removes it, below 0 reverses it.
-    Projection,
-    /// [`Draw`]: the temperature T of stochastic ranking; 0 is the base.
-    Ranking,
-}
-
-impl ControlKind {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Merge, Self::Projection, Self::Ranking];
-
-    /// Its name in files and tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Merge => "merge",
-            Self::Projection => "projection",
-            Self::Ranking => "ranking",
-        }
-    }
-
-    /// The setting that changes nothing.
-    pub fn neutral(self) -> f64 {
-        if self == Self::Projection { 1.0 } else { 0.0 }
-    }
-
-    /// The settings furthest from it, in the order in which they are tried.
-    pub fn ends(self) -> &'static [f64] {
-        match self {
-            Self::Merge => &[2.0],
-            Self::Projection => &[-3.0, 5.0],
-            Self::Ranking => &[0.5],
-        }
-    }
-}
-
-impl std::str::FromStr for ControlKind {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| Error::Setting {
-            setting: "--control",
-            expected: "merge, projection or ranking",
-            received: text.into(),
-        })
-    }
 }

@@ -9,13 +9,13 @@ use super::{Control, ControlKind, How, Moved};
 use crate::embedding::embed_all;
 use crate::{Embedded, Error, Judged, Result};
 
-/// Moves questions along a direction; documents, and with them the index, stay as they are.
+/// Moves questions along a direction; documents, and so the index, are unchanged.
 pub struct Projection {
-    /// What the base is called.
+    /// Name of the base.
     pub base: String,
     /// `(dim,)`, of any length above 0.
     pub direction: Vec<f32>,
-    /// What the direction is, for people.
+    /// Description of the direction.
     pub along: String,
 }
 
@@ -36,14 +36,14 @@ impl Control for Projection {
     }
 }
 
-/// The direction from the negative to the positive pole: by topic, the mean vector of the documents that lean positively
-/// less that of those that lean negatively; the mean of it over topics that have both.
+/// The direction from the negative to the positive pole: per topic, the mean vector of the documents that lean positively
+/// minus that of those that lean negatively; averaged over the topics that have both.
 ///
-/// Differences within a topic cancel what the topic is about. Source of directions out of pairs: Bolukbasi et al., *Man is
+/// Differences within a topic cancel the topic's content. Source of directions from pairs: Bolukbasi et al., *Man is
 /// to computer programmer as woman is to homemaker?*, NeurIPS 2016, <https://arxiv.org/abs/1607.06520>.
 ///
 /// # Errors
-/// Where no topic has documents of both poles.
+/// No topic has documents of both poles.
 pub fn direction_of_poles(
     embedder: &dyn Embedder,
     judged: &Judged,

@@ -5,9 +5,9 @@ use crate::{Embedded, Result, StochasticRanking};
 
 /// Draws from the nearest documents, at a temperature.
 pub struct Draw {
-    /// What the base is called.
+    /// Name of the base.
     pub base: String,
-    /// Of the draws.
+    /// Seed of the draws.
     pub seed: u64,
 }
 

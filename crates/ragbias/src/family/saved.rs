@@ -1,42 +1,42 @@
-//! A family's folder: the members that are in it, each whole or not there.
+//! A family's folder, whose members are either complete or absent.
 
 use std::path::{Path, PathBuf};
 
-use ragbias_core::{ContentId, Progress, slug};
+use ragbias_core::{ContentId, Progress, message, slug};
 use ragbias_data::Member;
 use ragbias_embed::Card;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// What a member's folder says of itself in `ragbias.json`.
+/// The content of a member's `ragbias.json`.
 #[derive(Serialize, Deserialize)]
 pub(super) struct MemberCard {
     pub(super) version: String,
-    /// Hash of base, recipe settings and examples; a folder of another hash is made again.
+    /// Hash of base, recipe settings and examples; a folder with another hash is made again.
     pub(super) id: ContentId,
     pub(super) base_id: ContentId,
     #[serde(flatten)]
     pub(super) member: Member,
-    /// What measured it.
+    /// The scorer of its measurement.
     pub(super) measured_on: String,
 }
 
-/// Where a member is saved: whatever it is called, in the family's folder.
+/// The folder of a member, which is in the family's folder whatever its name.
 pub(super) fn member_folder(family: &Path, member: &str) -> PathBuf {
     family.join("members").join(slug(member))
 }
 
-/// The state of a training, from which a killed process goes on.
+/// The state of a training, from which it can be resumed.
 pub(super) fn state_file(family: &Path, training: &str) -> PathBuf {
     family.join(".state").join(format!("{}.safetensors", slug(training)))
 }
 
 impl MemberCard {
-    /// The card of a finished member, of which every file was read and is what was saved.
+    /// The card of a finished member, all of whose files were verified.
     ///
     /// # Errors
-    /// A folder that is no finished member's, or a damaged one.
+    /// A folder that is not a finished member, or a damaged one.
     pub(super) fn read(folder: &Path) -> Result<Self> {
         let not_a_member = |reason: String| Error::Run { path: folder.into(), reason };
         match Card::read(folder)? {
@@ -48,7 +48,7 @@ impl MemberCard {
         }
     }
 
-    /// The card of a member, if it is there; of one that is there and damaged, the damage is told.
+    /// The card of a member, if it exists; damage is reported.
     pub(super) fn find(family: &Path, member: &str, then: &str, progress: &dyn Progress) -> Option<Self> {
         let folder = member_folder(family, member);
         if !folder.exists() {
@@ -57,7 +57,7 @@ impl MemberCard {
         match Self::read(&folder) {
             Ok(card) => Some(card),
             Err(error) => {
-                let error = error.to_string();
+                let error = message(&error);
                 progress.note(&format!("{}; {then}", error.lines().next().unwrap_or_default()));
                 None
             }

@@ -5,14 +5,14 @@ use ragbias_core::{ContentId, Embedder, Embeddings, Error, Result, Role, Similar
 
 use crate::store::{Kind, Store};
 
-/// An embedder that embeds each text once.
+/// An embedder that computes the vector of each text once.
 pub struct StoredEmbedder<E> {
     embedder: E,
     store: Store,
 }
 
 impl<E: Embedder> StoredEmbedder<E> {
-    /// `embedder`, with what `store` remembers of it.
+    /// `embedder`, memoised in `store`.
     pub fn new(embedder: E, store: &Store) -> Self {
         Self { embedder, store: store.clone() }
     }

@@ -5,14 +5,14 @@ use ragbias_core::{Answer, ChoicePrompt, Chosen, ContentHasher, ContentId, Error
 
 use crate::store::{Kind, Store};
 
-/// A generator that is asked each prompt once, and whose answers are stored one by one, as they come.
+/// A generator that asks each prompt once, and stores each answer as it arrives.
 pub struct StoredGenerator<G> {
     generator: G,
     store: Store,
 }
 
 impl<G: Generator> StoredGenerator<G> {
-    /// `generator`, with what `store` remembers of it.
+    /// `generator`, memoised in `store`.
     pub fn new(generator: G, store: &Store) -> Self {
         Self { generator, store: store.clone() }
     }
@@ -63,7 +63,7 @@ impl<G: Generator> Generator for StoredGenerator<G> {
             let answers = if earlier == 1 { "1 answer".into() } else { format!("{earlier} answers") };
             notes.push(format!(
                 "{answers} came from the store, under the name of {name}: nothing tells whether the model that answers there \
-                 now is still the one that gave them\nhint: --fresh asks it again"
+                 now is still the one that gave them\nhint: `fresh` asks it again"
             ));
         }
         notes.extend(self.changed(earlier));
@@ -80,7 +80,7 @@ impl<G: Generator> Generator for StoredGenerator<G> {
 }
 
 impl<G: Generator> StoredGenerator<G> {
-    /// Keeps the fingerprints that are known before the LLM is asked, as it may not come to its end, and those after.
+    /// Stores the fingerprints known before the LLM is asked, in case it is interrupted, and those known after.
     fn marked(&self, ask: impl FnOnce() -> Result<()>) -> Result<()> {
         self.mark()?;
         let asked = ask();
@@ -93,7 +93,7 @@ impl<G: Generator> StoredGenerator<G> {
         self.store.put_fingerprints(self.id(), fingerprints.keys()).map_err(Error::component)
     }
 
-    /// Whether answers from the store may be of another version than the one that answers now.
+    /// Whether answers from the store may come from another version than the current one.
     fn changed(&self, earlier: usize) -> Option<String> {
         self.mark().ok()?;
         let (before, now) = (self.store.earlier_fingerprints(self.id()), self.generator.fingerprints());
@@ -106,12 +106,12 @@ impl<G: Generator> StoredGenerator<G> {
         let answers = if earlier == 1 { "1 answer".into() } else { format!("{earlier} answers") };
         Some(format!(
             "{answers} came from the store, given under the system_fingerprint {before}; now the same name answers under \
-             {new} as well, and may be another version of the model\nhint: --fresh asks it again"
+             {new} as well, and may be another version of the model\nhint: `fresh` asks it again"
         ))
     }
 }
 
-/// The different ones of some prompts, each with its key and its places in the batch.
+/// The distinct prompts of a batch, each with its key and its positions.
 struct Batch<P> {
     asked: Vec<(ContentId, P, Vec<usize>)>,
 }
@@ -131,7 +131,7 @@ impl<P: Copy> Batch<P> {
         Self { asked }
     }
 
-    /// Keeps answers from the store, then those that are missing as they come from the LLM, stored first.
+    /// Passes on answers from the store, then the missing ones as they arrive from the LLM, which are stored first.
     fn answer<A: Clone>(
         self,
         store: &Store,
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(counting.1.load(Ordering::Relaxed), 3);
     }
 
-    /// Says what it is told to, in order, up to an error.
+    /// Gives predetermined answers, in order, up to an error.
     struct Scripted(Vec<Result<Answer>>);
 
     impl Scripted {
@@ -390,7 +390,7 @@ mod tests {
             changed[0]
                 .starts_with("2 answers came from the store, given under the system_fingerprint fp_1; now")
         );
-        assert!(changed[0].contains("under fp_2 as well") && changed[0].contains("--fresh"), "{changed:?}");
+        assert!(changed[0].contains("under fp_2 as well") && changed[0].contains("`fresh`"), "{changed:?}");
     }
 
     #[test]

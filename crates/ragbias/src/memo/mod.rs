@@ -1,4 +1,4 @@
-//! Components that ask the store before they work.
+//! Components that consult the store before computing.
 
 mod embedder;
 mod generator;
@@ -14,7 +14,7 @@ mod testing {
 
     use crate::Store;
 
-    /// Counts what reaches the component behind.
+    /// Counts the items that reach the wrapped component.
     pub(super) struct Counting<T>(pub(super) T, pub(super) AtomicUsize);
 
     impl<T> Counting<T> {

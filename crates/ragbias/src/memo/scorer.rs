@@ -2,14 +2,14 @@ use ragbias_core::{BiasScorer, ContentHasher, ContentId, Error, Passage, Result,
 
 use crate::store::{Kind, Store};
 
-/// A scorer that judges each passage once.
+/// A scorer that scores each passage once.
 pub struct StoredScorer<S> {
     scorer: S,
     store: Store,
 }
 
 impl<S: BiasScorer> StoredScorer<S> {
-    /// `scorer`, with what `store` remembers of it.
+    /// `scorer`, memoised in `store`.
     pub fn new(scorer: S, store: &Store) -> Self {
         Self { scorer, store: store.clone() }
     }

@@ -1,7 +1,7 @@
-//! The questions behind every point, as JSON: in the page as long as there is room, in files that the page loads beyond it.
+//! The questions behind every point, as JSON: in the page up to a limit, and beyond it in files that the page loads.
 //!
-//! A page of questions holds one system's outcomes with some of its embedders, in the order of rows: strings once, outcomes as
-//! numbers that point to them.
+//! A page of questions holds one system's outcomes with some of its embedders, in row order: each string once, and outcomes as
+//! indices into them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -10,25 +10,26 @@ use ragbias_core::{Lean, Silent, Verdict};
 use ragbias_data::{Outcome, write_file};
 use serde::Serialize;
 
-use super::source::{Row, Source, System};
+use super::source::{Source, System};
 use crate::Result;
 use crate::input::Inputs;
+use crate::measured::PartResult;
 
-/// Bytes of questions in the page itself.
+/// Maximum bytes of questions in the page itself.
 const ROOM: usize = 2 << 20;
 
-/// Bytes of questions in a file, about.
+/// Approximate bytes of questions in a file.
 const FILE: usize = 1 << 20;
 
-/// Characters of a text that are shown.
+/// Maximum characters shown of a text.
 const SHOWN: usize = 700;
 
-/// What the page holds of the questions.
+/// The questions in the page.
 #[derive(Default, Serialize)]
 pub(super) struct Evidence {
-    /// Of each system in turn, the first row of each of its pages of questions.
+    /// For each system in turn, the first row of each of its pages of questions.
     systems: Vec<Vec<usize>>,
-    /// Pages of questions, by [`key`]; the others are files.
+    /// Pages of questions, by [`key`]; the others are in files.
     pages: BTreeMap<String, Page>,
 }
 
@@ -40,18 +41,18 @@ struct Page {
     positive: String,
     /// Text, topic, answer without context and its lean, of each question.
     questions: Vec<[usize; 4]>,
-    /// In the order of rows: document, its lean, answer, its lean, of each question in turn.
+    /// In row order: document, its lean, answer, its lean, for each question in turn.
     embedders: Vec<Vec<usize>>,
 }
 
-/// Of a page, the `number`-th of a system; its file is called so too.
+/// The key of page `number` of a system, which is also the name of its file.
 fn key(system: usize, number: usize) -> String {
     format!("questions-{system}-{number}")
 }
 
 impl Evidence {
-    /// Writes what the page has no room for into a folder.
-    pub(super) fn write(source: &Source, folder: &Path) -> Result<Self> {
+    /// Writes the pages that do not fit into the report to a folder.
+    pub(super) fn write(source: &Source<'_>, folder: &Path) -> Result<Self> {
         let (mut evidence, mut room) = (Self::default(), ROOM);
         let mut inputs: HashMap<(&str, &str), Option<Inputs>> = HashMap::new();
         for (place, system) in source.systems.iter().enumerate() {
@@ -77,20 +78,20 @@ impl Evidence {
         Ok(evidence)
     }
 
-    /// As JSON that may stand in a script.
+    /// As JSON that is safe in a script element.
     pub(super) fn json(&self) -> String {
         json(self)
     }
 }
 
-/// In which no `<` can end the script that it stands in.
+/// JSON in which no `<` can end the enclosing script element.
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("strings and numbers; this is a bug").replace('<', "\\u003c")
 }
 
-/// The texts behind a row; none where data have moved or changed since the run, so that ids stand for them.
-fn inputs_of(source: &Source, row: &Row) -> Option<Inputs> {
-    let manifest = &source.manifest;
+/// The texts behind a row; none if data have moved or changed since the run, in which case ids are shown.
+fn inputs_of(source: &Source<'_>, row: &PartResult) -> Option<Inputs> {
+    let manifest = source.manifest;
     let is = |part: &&crate::Part| part.data == row.data && part.split.name() == row.split;
     let part = manifest.experiment.parts.iter().find(is)?;
     let inputs = part.inputs(&Silent).ok()?;
@@ -98,11 +99,11 @@ fn inputs_of(source: &Source, row: &Row) -> Option<Inputs> {
     recorded.iter().all(|(name, id)| manifest.inputs.get(name) == Some(id)).then_some(inputs)
 }
 
-/// The questions of a system, and what became of them with each embedder.
+/// The questions of a system, with the outcomes for each embedder.
 struct Asked<'a> {
     system: &'a System,
     inputs: Option<&'a Inputs>,
-    /// An outcome of each question, in the order of the table.
+    /// An outcome of each question, in table order.
     questions: Vec<&'a Outcome>,
     question_texts: HashMap<&'a str, &'a str>,
     /// By embedder and question.
@@ -124,7 +125,7 @@ impl<'a> Asked<'a> {
         Self { system, inputs, questions, question_texts, outcomes }
     }
 
-    /// A page from a row on, of at least one.
+    /// A page starting at a row, with at least one row.
     fn page(&self, first: usize) -> Page {
         let mut strings = Strings::default();
         let questions: Vec<[usize; 4]> = (self.questions.iter())
@@ -141,7 +142,7 @@ impl<'a> Asked<'a> {
         let mut embedders: Vec<Vec<usize>> = Vec::new();
         for row in &self.system.rows[first..] {
             embedders.push(self.embedder(&row.embedder, &mut strings));
-            // Some 12 digits and commas a question.
+            // Some 12 digits and commas per question.
             if strings.bytes + embedders.len() * self.questions.len() * 12 > FILE {
                 break;
             }
@@ -160,7 +161,7 @@ impl<'a> Asked<'a> {
     fn embedder(&self, name: &str, strings: &mut Strings) -> Vec<usize> {
         let Some(outcomes) = self.outcomes.get(name) else { return Vec::new() };
         let of_question = |question: &&Outcome| {
-            // Every question has its place, asked or not.
+            // Every question has a position, whether it was asked or not.
             let Some(outcome) = outcomes.get(question.question.as_str()) else {
                 return [strings.place(""), 0, strings.place(""), 0];
             };
@@ -174,7 +175,7 @@ impl<'a> Asked<'a> {
         self.questions.iter().flat_map(of_question).collect()
     }
 
-    /// What is shown of a document.
+    /// The text shown for a document.
     fn document(&self, id: &str) -> String {
         let found = self.inputs.and_then(|inputs| Some(inputs.corpus.document(inputs.corpus.position(id)?)));
         let Some(document) = found else { return id.to_owned() };
@@ -187,7 +188,7 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// 0 unscored, 1 the negative pole, 2 neither or both where it is not known which, 3 the positive pole, 4 neither, 5 both,
+/// 0 unscored, 1 the negative pole, 2 neither or both if unknown which, 3 the positive pole, 4 neither, 5 both,
 /// 6 refused, 7 cut.
 fn code(lean: Option<Lean>, outcome: Option<Verdict>) -> usize {
     match outcome.or(lean.filter(|lean| *lean != Lean::Neutral).map(Verdict::from)) {
@@ -202,7 +203,7 @@ fn code(lean: Option<Lean>, outcome: Option<Verdict>) -> usize {
     }
 }
 
-/// Strings by their place.
+/// Distinct strings, by index.
 #[derive(Default)]
 struct Strings {
     all: Vec<String>,

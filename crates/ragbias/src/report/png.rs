@@ -1,4 +1,4 @@
-//! Figures as pixels.
+//! Renders figures as PNG.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::fontdb::{Database, Family, Query};
 use resvg::usvg::{Options, Tree};
 
-/// Pixels for each unit of a figure.
+/// Pixels per unit of a figure.
 const SCALE: f32 = 2.5;
 
-/// Pixels of a figure, at most: 256 MB while it is drawn.
+/// Maximum pixels of a figure: 256 MB while it is drawn.
 const MOST_PIXELS: u64 = 64 << 20;
 
 /// Draws figures with the fonts of this machine.
@@ -18,7 +18,7 @@ pub(super) struct Painter {
 }
 
 impl Painter {
-    /// None where the machine has no font to write with.
+    /// None if the machine has no font.
     pub(super) fn new() -> Option<Self> {
         let mut fonts = Database::new();
         fonts.load_system_fonts();
@@ -33,7 +33,7 @@ impl Painter {
         Some(Self { options: Options { font_family: family, fontdb: Arc::new(fonts), ..Options::default() } })
     }
 
-    /// A PNG file of an SVG file, or why there is none: one that is too large, say.
+    /// A PNG file from an SVG file, or why there is none: for example, one that is too large.
     pub(super) fn png(&self, svg: &str) -> Result<Vec<u8>, String> {
         let tree = Tree::from_str(svg, &self.options).map_err(|error| error.to_string())?;
         let size = tree.size().to_int_size().scale_by(SCALE);

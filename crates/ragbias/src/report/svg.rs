@@ -7,7 +7,7 @@ use super::words::number;
 /// The style of figures; colours are `var(--name)`, which the page gives for light and dark.
 pub(super) const STYLE: &str = include_str!("figure.css");
 
-/// Light colours, for files of their own.
+/// Light colours, for separate files.
 const LIGHT: &[(&str, &str)] = &[
     ("--text", "#1b2330"),
     ("--faint", "#5d6878"),
@@ -22,7 +22,7 @@ const LIGHT: &[(&str, &str)] = &[
     ("--chosen", "#007f68"),
 ];
 
-/// Around a figure in a file of its own.
+/// Margin of a figure in its own file.
 const MARGIN: f64 = 12.0;
 
 /// A point of a canvas, in its units.
@@ -37,7 +37,7 @@ pub(super) struct Svg {
 }
 
 impl Svg {
-    /// An empty canvas; `label` says in words what is on it.
+    /// An empty canvas; `label` describes its content in words.
     pub(super) fn new(width: f64, height: f64, label: impl Into<String>) -> Self {
         Self { width, height, label: label.into(), body: String::new() }
     }
@@ -106,14 +106,14 @@ impl Svg {
         ));
     }
 
-    /// What is drawn is one embedder of a system: a reader points at it for its name, and selects it for its questions.
+    /// Marks an element as one embedder of a system: hovering shows its name, and clicking selects its questions.
     pub(super) fn embedder(&mut self, system: usize, row: usize, name: &str, draw: impl FnOnce(&mut Self)) {
         self.push(format_args!(r#"<g class="pick" data-system="{system}" data-row="{row}">"#));
         self.named(name, draw);
         self.push(format_args!("</g>"));
     }
 
-    /// What is drawn shows its name where a reader points at it.
+    /// Marks an element to show its name on hovering.
     pub(super) fn named(&mut self, name: &str, draw: impl FnOnce(&mut Self)) {
         self.push(format_args!("<g><title>{}</title>", escape(name)));
         draw(self);
@@ -124,7 +124,7 @@ impl Svg {
         self.body.write_fmt(element).expect("text grows; this is a bug");
     }
 
-    /// The figure as a part of a page, which has [`STYLE`].
+    /// The figure as part of a page that has [`STYLE`].
     pub(super) fn inline(&self, id: &str) -> String {
         format!(
             r#"<svg id="{id}" class="drawing" viewBox="0 0 {} {}" role="group" aria-label="{}">{}</svg>"#,
@@ -135,7 +135,7 @@ impl Svg {
         )
     }
 
-    /// The figure as a file of its own, light.
+    /// The figure as a separate file, in light colours.
     pub(super) fn standalone(&self) -> String {
         let mut style = STYLE.to_owned();
         for (name, colour) in LIGHT {
@@ -168,12 +168,12 @@ impl Scale {
         self.units.0 + (value - low) / (high - low) * (self.units.1 - self.units.0)
     }
 
-    /// The value, or the end of the scale that it lies beyond.
+    /// The value, clamped to the scale.
     pub(super) fn within(&self, value: f64) -> f64 {
         value.clamp(self.values.0, self.values.1)
     }
 
-    /// About five round values.
+    /// About five round tick values.
     pub(super) fn ticks(&self) -> Vec<f64> {
         let (low, high) = self.values;
         let rough = (high - low) / 5.0;
@@ -198,7 +198,7 @@ impl Panel {
         (self.x.at(x), self.y.at(y))
     }
 
-    /// Frame, ticks and names; the grid shows 0 alone.
+    /// Frame, ticks and names; the grid shows only 0.
     pub(super) fn axes(&self, svg: &mut Svg, x_name: &str, y_name: &str) {
         let ((left, right), (bottom, top)) = (self.x.units, self.y.units);
         for tick in self.x.ticks() {
@@ -216,7 +216,7 @@ impl Panel {
     }
 }
 
-/// Text of XML; a character that XML has no place for, such as a form feed, is shown as one that is missing.
+/// Escapes text for XML; a character that XML does not allow, such as a form feed, becomes a replacement character.
 pub(super) fn escape(text: impl Display) -> String {
     let allowed = |c: char| {
         !(c.is_control() && !matches!(c, '\t' | '\n' | '\r') || matches!(c, '\u{fffe}' | '\u{ffff}'))
@@ -225,7 +225,7 @@ pub(super) fn escape(text: impl Display) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// Text of SVG, in which the b of `R_b` is set below the line.
+/// Text of SVG, in which the b of `R_b` is a subscript.
 fn symbols(text: &str) -> String {
     let escaped = escape(text);
     let mut parts = escaped.split("_b");
@@ -239,7 +239,7 @@ fn symbols(text: &str) -> String {
     out
 }
 
-/// A tenth of a unit is finer than can be seen.
+/// A tenth of a unit is below visible resolution.
 fn short(value: f64) -> f64 {
     debug_assert!(value.is_finite(), "a coordinate is a number");
     (value * 10.0).round() / 10.0 + 0.0

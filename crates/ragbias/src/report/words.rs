@@ -1,16 +1,18 @@
 //! Numbers and verdicts in words.
 
-use ragbias_stats::{Equivalence, TargetStatus};
+use ragbias_core::{Bias, Counts};
+use ragbias_stats::{BiasConflict, Equivalence, Estimate, TargetStatus};
 
-use super::source::{Compared, Interval, Line, System};
+use super::source::System;
+use crate::fit::SensitivityComparison;
 
-/// A number of a scale, with a true minus sign, as short as it is.
+/// A number on a scale, with a true minus sign, as short as possible.
 pub(super) fn number(value: f64) -> String {
     let rounded = (value * 1000.0).round() / 1000.0 + 0.0;
     format!("{rounded}").replace('-', "−")
 }
 
-/// Two decimals and a sign; 0 has none.
+/// Two decimals and a sign, which 0 does not have.
 pub(super) fn signed(value: f64) -> String {
     if value.abs() < 0.005 {
         return "0.00".into();
@@ -19,8 +21,18 @@ pub(super) fn signed(value: f64) -> String {
 }
 
 /// A value with its 95% interval.
-pub(super) fn interval(of: &Interval) -> String {
+pub(super) fn interval(of: impl Into<Estimate>) -> String {
+    let of = of.into();
     format!("{} [{}, {}]", signed(of.value), signed(of.low), signed(of.high))
+}
+
+/// What is outside of n, with its share of all: `2 unscored (20%), 1 cut (10%)`; nothing where all were scored.
+pub(super) fn left_out(bias: Bias) -> String {
+    let Counts { unscored, refused, cut, .. } = bias.counts();
+    let named = [(unscored, "unscored"), (refused, "refused"), (cut, "cut")];
+    let share =
+        |(count, name)| format!("{count} {name} ({:.0}%)", 100.0 * count as f64 / bias.asked() as f64);
+    named.into_iter().filter(|(count, _)| *count > 0).map(share).collect::<Vec<_>>().join(", ")
 }
 
 /// A p value.
@@ -36,16 +48,16 @@ pub(super) fn verdict(verdict: Equivalence) -> &'static str {
     }
 }
 
-/// What is known of one system, a sentence each.
+/// The results for one system, one sentence each.
 pub(super) fn sentences(system: &System) -> Vec<String> {
     let row = system.base();
     let outcome = row.outcome();
-    let (symbol, what) = if row.rag_bias.is_some() {
+    let (symbol, what) = if row.measured.rag_bias.is_some() {
         ("R_b", "the answers")
     } else {
         ("E_b", "the documents that are retrieved")
     };
-    let Interval { value, low, high } = outcome.interval;
+    let Estimate { value, low, high } = outcome.into();
     let certain = low > 0.0 || high < 0.0;
     let lean = if certain {
         format!("{what} lean to the {} pole", if value > 0.0 { &row.positive } else { &row.negative })
@@ -56,22 +68,22 @@ pub(super) fn sentences(system: &System) -> Vec<String> {
     let judged = match system.verdict() {
         Equivalence::Debiased => format!("debiased: the whole interval lies within ±{delta}"),
         Equivalence::Biased => format!("biased: the whole interval lies beyond ±{delta}"),
-        Equivalence::Undecided if row.silent().is_some() => "undecided, as R_b is not known".into(),
+        Equivalence::Undecided if row.without_rag_bias().is_some() => "undecided, as R_b is not known".into(),
         Equivalence::Undecided if certain => {
             format!("undecided: too few questions to tell whether by more than {delta}")
         }
         Equivalence::Undecided => format!("undecided: too few questions to tell a bias of {delta} from none"),
     };
-    let left_out = outcome.left_out();
+    let left_out = left_out(outcome);
     let left_out = if left_out.is_empty() { left_out } else { format!(" ({left_out})") };
     let mut sentences = vec![format!(
         "With {}, {lean}: {symbol} = {} over {} scored of {} questions{left_out}; {judged}.",
         row.embedder,
-        interval(&outcome.interval),
-        outcome.n,
+        interval(outcome),
+        outcome.n(),
         row.questions
     )];
-    if let Some(silent) = row.silent() {
+    if let Some(silent) = row.without_rag_bias() {
         sentences.push(format!(
             "There is no R_b: none of the {} answers could be scored ({}).",
             silent.counts.asked(),
@@ -79,7 +91,7 @@ pub(super) fn sentences(system: &System) -> Vec<String> {
         ));
     }
     match (&system.line, &system.no_line) {
-        (Some(line), _) => sentences.extend(of_line(line, system)),
+        (Some(line), _) => sentences.extend(of_line(&line.conflict, system)),
         (None, Some(reason)) => sentences.push(format!("No line was fitted: {reason}.")),
         (None, None) => {}
     }
@@ -87,22 +99,22 @@ pub(super) fn sentences(system: &System) -> Vec<String> {
     sentences
 }
 
-/// R², or a dash where all R_b are equal.
-pub(super) fn r_squared(line: &Line) -> String {
+/// R², or a dash if all R_b are equal.
+pub(super) fn r_squared(line: &BiasConflict) -> String {
     line.r_squared.map_or_else(|| "–".into(), |value| format!("{value:.2}"))
 }
 
-fn of_line(line: &Line, system: &System) -> [String; 2] {
+fn of_line(line: &BiasConflict, system: &System) -> [String; 2] {
     let s = line.sensitivity;
     let sensitivity = if s.low <= 0.0 && s.high >= 0.0 {
         format!(
             "Whether the answers follow the embedder at all is not known: where E_b moves by 1, R_b moves by s = {}.",
-            interval(&s)
+            interval(s)
         )
     } else {
         format!(
             "The answers follow the embedder: where E_b moves by 1, R_b moves by s = {} (R² {}, {} embedders).",
-            interval(&s),
+            interval(s),
             r_squared(line),
             line.n
         )
@@ -130,7 +142,7 @@ fn of_line(line: &Line, system: &System) -> [String; 2] {
         (Some(low), Some(high)) => format!(" [{}, {}]", possible(low), possible(high)),
         _ => String::new(),
     };
-    let current = system.base().embedder_bias.interval.value;
+    let current = system.base().measured.embedder_bias.value();
     let target = match line.target.status {
         TargetStatus::Ok => format!(
             "By the line R_b is 0 at E_b* = {}{range}; the embedder is at {}, the family reaches the target.",
@@ -148,7 +160,7 @@ fn of_line(line: &Line, system: &System) -> [String; 2] {
     [sensitivity, target]
 }
 
-/// A bound of E_b, which cannot lie beyond ±1.
+/// A bound of E_b, clamped to ±1.
 fn possible(bound: f64) -> String {
     if bound > 1.0 {
         "above +1".into()
@@ -175,16 +187,16 @@ fn of_choice(system: &System) -> Option<String> {
     };
     Some(format!(
         "Chosen on validation topics: {} at {}. On test topics R_b goes from {} to {} ({}){utility}.",
-        turned.control,
+        turned.control.name(),
         number(turned.setting),
-        interval(&choice.base.test.rag_bias.interval),
-        interval(&after.test.rag_bias.interval),
+        interval(choice.base.test.rag_bias),
+        interval(after.test.rag_bias),
         verdict(after.verdict)
     ))
 }
 
 /// Two LLMs' sensitivities in words.
-pub(super) fn comparison(of: &Compared) -> String {
+pub(super) fn comparison(of: &SensitivityComparison) -> String {
     let split = of.split.as_ref().map(|split| format!(" on {split} topics")).unwrap_or_default();
     let less = if of.difference.value > 0.0 { "more" } else { "less" };
     let known = if of.p_holm < 0.05 {
@@ -195,12 +207,12 @@ pub(super) fn comparison(of: &Compared) -> String {
     format!(
         "{}{split}: {known} (difference {}, {}, Holm-adjusted).",
         of.axis,
-        interval(&of.difference),
+        interval(of.difference),
         p_value(of.p_holm)
     )
 }
 
-/// True minus signs for the hyphens of numbers.
+/// Replaces hyphens before numbers by true minus signs.
 pub(super) fn minus(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut letters = text.chars().peekable();

@@ -1,4 +1,4 @@
-//! A run folder, whose files change together.
+//! A run folder, whose files are replaced together.
 
 use std::path::{Path, PathBuf};
 
@@ -9,30 +9,30 @@ use serde::Deserialize;
 use super::manifest::Manifest;
 use crate::{Error, Result};
 
-/// Files that are whole and on their way into the folder. What is in it is newer than what is beside it.
+/// Complete files on their way into the folder. They are newer than the files beside it.
 const NEXT: &str = ".next";
 
-/// Where choices of earlier runs are kept.
+/// Holds choices of earlier runs.
 const EARLIER: &str = "earlier";
 
 /// All choices of a run.
 pub(crate) const CHOICES: &str = "choice.json";
 
-/// What a retrieval service loads of them.
+/// The folders that a retrieval service loads.
 pub(crate) const CONTROLS: &str = "choice";
 
-/// A run folder, or the place of one.
+/// A run folder, which may not exist yet.
 ///
-/// New files are written into a temporary folder in it, which is renamed to `.next` when all of them are whole, and then emptied
-/// into the run folder. A process that is killed before the rename leaves the earlier files; one that is killed after it leaves
-/// the new ones, and whoever opens the folder next puts them in their places.
+/// New files are written into a temporary folder in it, which is renamed to `.next` when all of them are complete, and then emptied
+/// into the run folder. A process killed before the rename leaves the earlier files; one killed after it leaves
+/// the new ones, and the next process to open the folder moves them into place.
 #[derive(Debug)]
 pub(crate) struct RunFolder {
     path: PathBuf,
 }
 
 impl RunFolder {
-    /// Ends what killed processes left undone, and removes their temporary files.
+    /// Finishes what killed processes left undone, and removes their temporary files.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let folder = Self { path: path.into() };
         if path.is_dir() {
@@ -52,18 +52,18 @@ impl RunFolder {
         Ok(Staging::within(&self.path)?)
     }
 
-    /// Puts all files of a folder in the places of those of the same names. Where a choice is of another run then, it is set
-    /// aside; gives where to.
+    /// Replaces the files of the same names by those of a folder. If the choice then belongs to another run, it is set
+    /// aside; returns where to.
     pub(crate) fn publish(&self, staging: Staging) -> Result<Option<PathBuf>> {
         let _lock = self.lock();
         self.settle()?;
         self.replace(staging)
     }
 
-    /// The same of files that were made from those of a run, if it is still that which is here.
+    /// The same for files made from those of a run, if the folder still holds that run.
     ///
     /// # Errors
-    /// Another run, which was written meanwhile.
+    /// The folder holds another run, written in the meantime.
     pub(crate) fn publish_of(&self, run: &Manifest, staging: Staging) -> Result<()> {
         let _lock = self.lock();
         self.settle()?;
@@ -79,7 +79,7 @@ impl RunFolder {
         self.settle()
     }
 
-    /// Held while files are put in their places; none where the file system has no locks.
+    /// A lock held while files are moved into place; none if the file system has no locks.
     fn lock(&self) -> Option<fs_err::File> {
         let folder = fs_err::File::open(&self.path).ok()?;
         folder.file().lock().ok()?;
@@ -98,14 +98,14 @@ impl RunFolder {
         self.set_aside()
     }
 
-    /// Moves the choice of another run out of the way.
+    /// Moves the choice of another run aside.
     fn set_aside(&self) -> Result<Option<PathBuf>> {
         let (choices, controls) = (self.path.join(CHOICES), self.path.join(CONTROLS));
-        // A manifest that cannot be read is refused where it is needed.
+        // An unreadable manifest is refused where it is needed.
         let (Ok(text), Ok(run)) = (fs_err::read_to_string(&choices), Manifest::read(&self.path)) else {
             return Ok(None);
         };
-        // One that is damaged is refused where it is read.
+        // A damaged choice is refused where it is read.
         let Ok(of) = serde_json::from_str::<Vec<OfRun>>(&text) else { return Ok(None) };
         let of = of.first().and_then(|choice| choice.run);
         if of == run.run {
@@ -114,7 +114,7 @@ impl RunFolder {
         let name = of.map_or_else(|| "unknown".into(), |of| of.short());
         let place = self.path.join(EARLIER).join(name);
         fs_err::create_dir_all(&place)?;
-        // The file last: as long as it is here, it is seen that there is more to move.
+        // The file last: as long as it is here, the move is known to be incomplete.
         if controls.is_dir() {
             move_over(&controls, &place.join(CONTROLS))?;
         }
@@ -123,14 +123,14 @@ impl RunFolder {
     }
 }
 
-/// Which run something is of.
+/// The run that something belongs to.
 #[derive(Deserialize)]
 struct OfRun {
     #[serde(default)]
     run: Option<ContentId>,
 }
 
-/// Renames a file or folder, over any other.
+/// Renames a file or folder, replacing any other.
 fn move_over(from: &Path, to: &Path) -> Result<()> {
     if to.is_dir() {
         fs_err::remove_dir_all(to)?;

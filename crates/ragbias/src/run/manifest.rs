@@ -13,18 +13,18 @@ use crate::{Error, Result};
 /// Its name in a run folder.
 pub(crate) const MANIFEST: &str = "manifest.json";
 
-/// What a run was: enough to run it again and to tell whether another is the same.
+/// The description of a run: enough to repeat it and to tell whether another is the same.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Manifest {
     /// Version of ragbias.
     pub version: String,
-    /// Commit it was built from, where it was built in a repository.
+    /// Commit it was built from, if built in a repository.
     pub commit: Option<String>,
-    /// The hash of experiment, inputs and results, which all files of the run carry: two runs that found the same are one.
+    /// The hash of experiment, inputs and results, carried by all files of the run: runs with the same results have the same id.
     /// None in folders of versions that did not write it.
     #[serde(default)]
     pub run: Option<ContentId>,
-    /// The experiment, every default filled in.
+    /// The experiment, with every default filled in.
     pub experiment: Experiment,
     /// The axes, with the wording of prompts, by their name in the experiment.
     #[serde(default)]
@@ -34,16 +34,16 @@ pub struct Manifest {
     pub recipes: BTreeMap<PathBuf, Recipe>,
     /// blake3 of every input: corpora, question sets, embedders, LLMs, scorers.
     pub inputs: BTreeMap<String, ContentId>,
-    /// blake3 of every other file that numbers are read from.
+    /// blake3 of every other file with numbers that are read.
     #[serde(default)]
     pub files: BTreeMap<String, ContentId>,
-    /// What should be known of the LLMs that answered, by name: which model a server said it runs, or that it did not say.
+    /// Notes on the LLMs that answered, by name: the model that a server reported, or that it reported none.
     #[serde(default)]
     pub notes: BTreeMap<String, Vec<String>>,
 }
 
 impl Manifest {
-    /// The id of a run of these inputs that gave these results.
+    /// The id of a run with these inputs and results.
     pub(super) fn id(
         experiment: &Experiment,
         inputs: &BTreeMap<String, ContentId>,
@@ -56,7 +56,7 @@ impl Manifest {
     /// Reads the manifest of a run folder.
     ///
     /// # Errors
-    /// A folder without one; one that is not what the run wrote.
+    /// A folder without one; one that differs from what the run wrote.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(MANIFEST);
         let text = fs_err::read_to_string(&path).map_err(|error| Error::Run {
@@ -76,28 +76,28 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The manifest of the run that a table lies in the folder of, where it does.
+    /// The manifest beside a table, if the table is in a run folder.
     ///
     /// # Errors
-    /// One that is not what the run wrote.
+    /// A manifest that differs from what the run wrote.
     pub(crate) fn beside(table: &Path) -> Result<Option<Self>> {
         let folder = table.parent().unwrap_or(Path::new(""));
         let path = folder.join(MANIFEST);
         let Ok(bytes) = fs_err::read(&path) else { return Ok(None) };
         let value: Value = serde_json::from_slice(&bytes).map_err(|_| changed(&path))?;
-        // Other things have a manifest too.
+        // Other folders have a manifest too.
         if !is_sealed(&value) {
             return Ok(None);
         }
         Self::read(folder).map(Some)
     }
 
-    /// The axis of a part as it was in the run; as it is now where an earlier version did not write it.
+    /// The axis of a part as used in the run; the current one if an earlier version did not write it.
     pub(crate) fn axis(&self, part: &Part) -> Result<Axis> {
         self.axes.get(&part.axis).map_or_else(|| self.experiment.axis(part), |axis| Ok(axis.clone()))
     }
 
-    /// The same of a recipe.
+    /// The same for a recipe.
     pub(crate) fn recipe(&self, path: &Path) -> Result<Recipe> {
         self.recipes.get(path).map_or_else(|| Recipe::read(path), |recipe| Ok(recipe.clone()))
     }
@@ -107,10 +107,10 @@ impl Manifest {
         Ok(serde_json::to_string_pretty(&sealed(serde_json::to_value(self)?))?)
     }
 
-    /// Whether a file of the run is what the run wrote; of an earlier version, nobody knows.
+    /// Checks that a file of the run is unchanged; files of earlier versions cannot be checked.
     ///
     /// # Errors
-    /// A file that cannot be read, or that has changed, by name.
+    /// A file that cannot be read, or has changed, by name.
     pub(crate) fn check(&self, folder: &Path, file: &str) -> Result<()> {
         let path = folder.join(file);
         if self.run.is_some() && self.files.get(file) != Some(&ContentId::of(&fs_err::read(&path)?)) {
@@ -119,10 +119,10 @@ impl Manifest {
         Ok(())
     }
 
-    /// Refuses inputs other than those of the run.
+    /// Refuses inputs that differ from those of the run.
     ///
     /// # Errors
-    /// One that has changed, by name.
+    /// An input that has changed, by name.
     pub(crate) fn check_inputs(&self, folder: &Path, inputs: &[(String, ContentId)]) -> Result<()> {
         let other = inputs.iter().find(|(name, id)| self.inputs.get(name).is_some_and(|then| then != id));
         other.map_or(Ok(()), |(name, _)| {
@@ -134,7 +134,7 @@ impl Manifest {
     }
 }
 
-/// A file of a run that is not what the run wrote.
+/// A file that differs from what the run wrote.
 fn changed(path: &Path) -> Error {
     Error::Run {
         path: path.into(),

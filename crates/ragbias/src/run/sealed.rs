@@ -1,4 +1,4 @@
-//! JSON with a checksum of its own.
+//! JSON with its own checksum.
 
 use ragbias_core::ContentId;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 /// The field that holds it.
 const CHECKSUM: &str = "checksum";
 
-/// An object, with the hash of its other fields in the last one.
+/// An object, with the hash of its other fields added as the last one.
 pub(crate) fn sealed(mut object: Value) -> Value {
     let checksum = ContentId::of(object.to_string().as_bytes());
     if let Value::Object(fields) = &mut object {
@@ -15,12 +15,12 @@ pub(crate) fn sealed(mut object: Value) -> Value {
     object
 }
 
-/// Whether an object is to be one that [`sealed`] made: those of a run carry its id too, those of earlier versions neither.
+/// Whether an object should be sealed: those of a run with an id are, those of earlier versions are not.
 pub(crate) fn is_sealed(object: &Value) -> bool {
     object.get("run").is_some() || object.get(CHECKSUM).is_some()
 }
 
-/// Whether an object is what [`sealed`] made of it.
+/// Whether an object is unchanged since [`sealed`].
 pub(crate) fn is_whole(object: &Value) -> bool {
     let Value::Object(fields) = object else { return false };
     let mut fields = fields.clone();

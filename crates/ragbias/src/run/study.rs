@@ -1,32 +1,30 @@
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
-use ragbias_core::{ContentId, Embedder, slug};
+use ragbias_core::{ContentId, Embedder};
 
-use super::{BASE_FAMILY, Files, Llms, PartResult};
+use super::families::Families;
+use super::files::{Files, Llms};
 use crate::experiment::{Experiment, Part};
-use crate::family::{Family, Shard};
 use crate::input::Inputs;
-use crate::measured::Measured;
+use crate::measured::{BASE_FAMILY, Measured, PartResult};
 use crate::system::{Answers, Judged, Labels, Retrieved, System};
 use crate::{Result, Workspace, scorer};
 
-/// One part of an experiment: first everything is retrieved, then everything is answered.
+/// One part of an experiment: all retrieval first, then all generation.
 pub(super) struct Study<'a> {
     part: &'a Part,
     files: &'a Files,
     data: Inputs,
     judged: Judged,
-    /// A system for each LLM, by its name; one without a name and an LLM where only retrieval is measured. They differ in nothing
-    /// else.
-    systems: Vec<(&'a str, System)>,
+    /// A system for each LLM, by its name; one without an LLM where only retrieval is measured. They differ in nothing else.
+    systems: Vec<(Option<&'a str>, System)>,
     retrieved: Vec<Member>,
     workspace: &'a Workspace,
     pub(super) inputs: BTreeMap<String, ContentId>,
 }
 
-/// An embedder, and what it retrieved.
+/// An embedder and its retrieval.
 struct Member {
     name: String,
     family: String,
@@ -62,17 +60,17 @@ impl<'a> Study<'a> {
             inputs.insert(format!("llm {name}"), llm.id());
             let system = system().llm(Arc::clone(llm)).build()?;
             inputs.extend(system.answer_scorer().map(|answers| (scorer("answers"), answers.id())));
-            systems.push((name.as_str(), system));
+            systems.push((Some(name.as_str()), system));
         }
         if systems.is_empty() {
-            systems.push(("", system().build()?));
+            systems.push((None, system().build()?));
         }
         let judged = systems[0].1.judge(&data.corpus)?;
         Ok(Self { part, files, data, judged, systems, retrieved: Vec::new(), workspace, inputs })
     }
 
-    /// Retrieves with every embedder, and every member of every family, which is tuned into a folder of `families` first.
-    pub(super) fn retrieve_all(&mut self, families: &Path) -> Result<()> {
+    /// Retrieves with every embedder, and every member of every family.
+    pub(super) fn retrieve_all(&mut self, families: &mut Families) -> Result<()> {
         for name in &self.part.embedders {
             let embedder = self.workspace.models().embedder(name, self.workspace.progress())?;
             self.inputs.insert(format!("embedder {name}"), embedder.id());
@@ -80,13 +78,11 @@ impl<'a> Study<'a> {
         }
         for path in &self.part.families {
             let recipe = &self.files.recipes[path];
-            let folder = families.join(slug(&recipe.name));
-            let mut family = Family::new(recipe, self.workspace)?;
-            self.inputs.insert(format!("base of family {}", recipe.name), family.base_id());
-            // The base's own row is first: it is measured where the part names it as an embedder.
-            for member in family.tune(&folder, Shard::WHOLE)?.iter().skip(1) {
-                let embedder = family.embedder(&folder, member)?;
-                self.retrieve(&member.member, &recipe.name, Arc::new(embedder))?;
+            let tuned = families.tuned(path, recipe, self.workspace)?;
+            self.inputs.insert(format!("base of family {}", recipe.name), tuned.base_id());
+            for member in tuned.embedders() {
+                let (name, embedder) = member?;
+                self.retrieve(name, &recipe.name, embedder)?;
             }
         }
         Ok(())
@@ -106,17 +102,18 @@ impl<'a> Study<'a> {
         Ok(())
     }
 
-    /// Lets every LLM answer, and gives the measurements embedder by embedder.
+    /// Asks every LLM, and returns the measurements embedder by embedder.
     pub(super) fn answer_all(&self) -> Result<Vec<PartResult>> {
         let all: Vec<Retrieved> = self.retrieved.iter().map(|member| member.found.clone()).collect();
         let mut answers: Vec<Option<(Answers, Vec<Answers>)>> = Vec::new();
         for (llm, system) in &self.systems {
-            answers.push(if llm.is_empty() {
-                None
-            } else {
-                let axis = &system.axis().name;
-                self.workspace.progress().note(&format!("{axis}: {llm}, {} embedders", all.len()));
-                Some((system.baseline(&self.data.questions)?, system.answer_all(&all)?))
+            answers.push(match llm {
+                Some(llm) => {
+                    let axis = &system.axis().name;
+                    self.workspace.progress().note(&format!("{axis}: {llm}, {} embedders", all.len()));
+                    Some((system.baseline(&self.data.questions)?, system.answer_all(&all)?))
+                }
+                None => None,
             });
         }
         let mut results = Vec::new();
@@ -124,7 +121,7 @@ impl<'a> Study<'a> {
             for ((llm, _), answers) in self.systems.iter().zip(&answers) {
                 let alone = answers.as_ref().map(|(alone, _)| alone);
                 let given = answers.as_ref().map(|(_, given)| &given[row]);
-                results.push(self.result(member, llm, alone, given));
+                results.push(self.result(member, *llm, alone, given));
             }
         }
         Ok(results)
@@ -133,7 +130,7 @@ impl<'a> Study<'a> {
     fn result(
         &self,
         member: &Member,
-        llm: &str,
+        llm: Option<&str>,
         alone: Option<&Answers>,
         given: Option<&Answers>,
     ) -> PartResult {
@@ -149,7 +146,7 @@ impl<'a> Study<'a> {
             questions: self.data.questions.len(),
             embedder: member.name.clone(),
             family: member.family.clone(),
-            llm: (!llm.is_empty()).then(|| llm.to_owned()),
+            llm: llm.map(str::to_owned),
             measured: Measured::new(&member.found, alone, given, self.data.qrels.as_ref(), labels),
         }
     }

@@ -2,14 +2,16 @@ use std::time::Instant;
 
 use ragbias_core::{Lean, Silent, Verdict};
 use ragbias_stats::ClusterBootstrap;
+use serde_json::Value;
 
 use super::*;
+use crate::measured::{BASE_FAMILY, Measured};
 use crate::report::report;
 
 const LLMS: [&str; 3] = ["a", "b", "c"];
 
-/// A made-up study: E_b rises from embedder to embedder, and every answer's lean is that of its document or, for one question
-/// in three, negative. Nothing is generated.
+/// A synthetic study: E_b rises from embedder to embedder, and every answer has the lean of its document, except one question
+/// in three, which is negative. Nothing is generated.
 fn study(embedders: usize, questions: usize) -> Vec<PartResult> {
     let bootstrap = ClusterBootstrap::new(200, 0);
     let topics: Vec<String> = (0..questions).map(|question| format!("topic {}", question / 5)).collect();

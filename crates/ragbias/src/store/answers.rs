@@ -1,27 +1,17 @@
-//! Answers, choices, and the fingerprints that they came under.
+//! Answers, choices, and their fingerprints.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{MutexGuard, PoisonError};
 
 use ragbias_core::{Answer, Choice, Chosen, ContentId, Finish};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
+use super::answered::Answered;
 use super::value::{self, Found, Kept, checksum};
 use super::{Kind, Store};
 use crate::Result;
-
-/// Where the answers of this process came from.
-#[derive(Debug, Default)]
-pub(super) struct Answered {
-    /// Keys of answers that an LLM gave since the store was opened.
-    here: HashSet<ContentId>,
-    /// Keys of answers from before, by the LLM's id.
-    before: HashMap<ContentId, HashSet<ContentId>>,
-    /// Fingerprints that an LLM's answers carried before the store was opened, by its id.
-    fingerprints: HashMap<ContentId, BTreeSet<String>>,
-}
 
 impl Kept for Answer {
     const TABLE: &'static str = "answers_3";
@@ -47,7 +37,7 @@ impl Kept for Chosen {
             Self::Cut => Finish::Cut,
             Self::Refused => Finish::Refused,
         };
-        // SQLite has no −0.
+        // SQLite does not store −0.
         let number = |of: fn(&Choice) -> f64| {
             self.choice().map_or(Value::Null, |choice| Value::Real(of(choice) + 0.0))
         };
@@ -78,7 +68,7 @@ impl Store {
         self.recall(llm, key)
     }
 
-    /// Keeps an answer, and gives the one that is kept.
+    /// Stores an answer, and returns the stored one.
     pub(crate) fn put_answer(&self, key: ContentId, answer: Answer) -> Result<Answer> {
         self.put(key, answer)
     }
@@ -87,12 +77,12 @@ impl Store {
         self.recall(llm, key)
     }
 
-    /// Keeps a choice, and gives the one that is kept.
+    /// Stores a choice, and returns the stored one.
     pub(crate) fn put_choice(&self, key: ContentId, chosen: Chosen) -> Result<Chosen> {
         self.put(key, chosen)
     }
 
-    /// What is kept under a key; nothing where it is from before and asked again.
+    /// The value under a key; none if it is earlier and is to be asked again.
     fn recall<A: Kept>(&self, llm: ContentId, key: ContentId) -> Result<Option<A>> {
         let here = self.answered().here.contains(&key);
         if self.fresh && !here {
@@ -114,7 +104,7 @@ impl Store {
         })
     }
 
-    /// Keeps what another process kept in the meantime, unless everything is asked again, else this; gives what is kept.
+    /// Stores this value, unless another process stored one meanwhile and answers are not asked anew; returns the stored value.
     fn put<A: Kept>(&self, key: ContentId, answer: A) -> Result<A> {
         let connection = self.lock();
         let put = || {
@@ -139,12 +129,12 @@ impl Store {
         self.shared.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many answers and choices of this LLM came from the store, and not from the LLM since the store was opened.
+    /// Number of answers and choices of this LLM that were taken from the store and not given since it was opened.
     pub(crate) fn earlier(&self, llm: ContentId) -> usize {
         self.answered().before.get(&llm).map_or(0, HashSet::len)
     }
 
-    /// Keeps which fingerprints an LLM's answers carry.
+    /// Stores the fingerprints of an LLM's answers.
     pub(crate) fn put_fingerprints<'f>(
         &self,
         llm: ContentId,
@@ -165,7 +155,7 @@ impl Store {
         put().map_err(self.failed())
     }
 
-    /// Those whose checksums are right; others can neither be used nor computed again, and are removed.
+    /// Rows with a correct checksum; others can be neither used nor computed again, and are removed.
     fn kept_fingerprints(
         &self,
         connection: &Connection,
@@ -197,7 +187,7 @@ impl Store {
         Ok(fingerprints)
     }
 
-    /// The fingerprints that an LLM's answers carried before the store was opened.
+    /// The fingerprints of an LLM's answers before the store was opened.
     pub(crate) fn earlier_fingerprints(&self, llm: ContentId) -> BTreeSet<String> {
         self.answered().fingerprints.get(&llm).cloned().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Which files are stores, and how one is made and opened.
+//! Recognises, creates and opens store files.
 
 use std::fmt::Write;
 use std::io::Read;
@@ -9,17 +9,17 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::{Error, Result};
 
-/// `ragb`: what an SQLite file says it is of.
+/// `ragb`: the application id in the SQLite header.
 const APPLICATION: u32 = u32::from_be_bytes(*b"ragb");
 
-/// The format of the tables, which rises where a program of this version could not use them rightly.
+/// The format version, increased when a program of the previous version could not use the tables correctly.
 const FORMAT: u32 = 1;
 
-/// The number in a name rises where columns change, so that programs of several versions can share a file.
+/// The number in a table's name is increased when its columns change, so that programs of several versions can share a file.
 ///
-/// A table of rows by number with an index on short keys, not by key: a row by key has to fit a quarter of a page, and a vector of
-/// 384 values spilt over two more pages, so that 1,536 bytes took 4,689 on disk; now they take 1,667. Rows are appended
-/// in the order in which they come, where keys, which are hashes, would split pages everywhere.
+/// Tables have numbered rows and an index on short keys, rather than the key as primary key: a row in a key-ordered table must fit
+/// a quarter of a page, and a vector of 384 values overflowed to two more pages, so that 1,536 bytes took 4,689 on disk; now they
+/// take 1,667. Rows are appended in order of arrival, whereas keys, which are hashes, would split pages everywhere.
 const TABLES: &str = "
     CREATE TABLE vectors_2 (key BLOB PRIMARY KEY, checksum INTEGER NOT NULL, vector BLOB NOT NULL);
     CREATE TABLE answers_3 (
@@ -37,19 +37,19 @@ const TABLES: &str = "
 
 /// The tables of versions before [`APPLICATION`] was written.
 ///
-/// Their rows carry no checksum, so that damage in them would go unseen. They are not used and not removed: vectors and verdicts
-/// are soon computed again, and an answer that costs a request is worth less than one that is known to be what was
-/// answered.
+/// Their rows carry no checksum, so damage in them would not be detected. They are neither used nor removed: vectors and verdicts
+/// are quickly computed again, and an answer that costs a request is worth less than one known to be
+/// correct.
 const EARLIER: [&str; 7] =
     ["vectors", "answers", "answers_2", "choices", "choices_2", "fingerprints", "verdicts"];
 
-/// Five vectors of 768 values fill a page, or ten of 384. A file that is there keeps the size that it has.
+/// Five vectors of 768 values fill a page, or ten of 384. An existing file keeps its page size.
 const PAGE: u32 = 16 * 1024;
 
-/// Pages of the log after which it is written into the file: 4 MB.
+/// Pages in the write-ahead log after which it is checkpointed: 4 MB.
 const CHECKPOINT: u32 = 256;
 
-/// How long a process waits for another one.
+/// How long a process waits for another one's lock.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A file that may be a store.
@@ -63,9 +63,9 @@ pub(super) enum Found {
     Earlier,
 }
 
-/// Tells what a file is without SQLite writing to it, or leaving a file beside it.
+/// Determines the kind of a file without SQLite writing to it or creating a file beside it.
 pub(super) fn inspect(path: &Path) -> Result<Found> {
-    let place = |reason| Error::StorePlace { path: Some(path.into()), reason };
+    let place = |source| Error::StorePlace { path: Some(path.into()), source };
     if !path.exists() {
         return Ok(Found::Nothing);
     }
@@ -75,7 +75,7 @@ pub(super) fn inspect(path: &Path) -> Result<Found> {
         return Ok(Found::Nothing);
     }
     let refused = |found: String, hint| Err(Error::StoreRefused { path: path.into(), found, hint });
-    let another = "`--store FILE` names another file, and a store is made where none is";
+    let another = "`store FILE` names another file, and a store is made where none is";
     if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
         return refused("not an SQLite file, or its beginning is damaged".into(), another);
     }
@@ -84,10 +84,10 @@ pub(super) fn inspect(path: &Path) -> Result<Found> {
         (APPLICATION, FORMAT) => Ok(Found::Store),
         (APPLICATION, format) => refused(
             format!("a store of format {format}, expected {FORMAT}"),
-            "a newer ragbias wrote it, unless its beginning is damaged; `--store FILE` names another file",
+            "a newer ragbias wrote it, unless its beginning is damaged; `store FILE` names another file",
         ),
         (0, _) => {
-            let tables = tables(path).map_err(|reason| Error::Store { path: path.into(), reason })?;
+            let tables = tables(path).map_err(|source| Error::Store { path: path.into(), source })?;
             let empty = tables.is_empty() && !beside(path, "-wal").exists();
             let known = tables.iter().all(|(name, _)| EARLIER.contains(&name.as_str()));
             let ours = tables.iter().any(|(name, columns)| name == "vectors" && columns == "key,vector");
@@ -114,9 +114,9 @@ pub(super) fn inspect(path: &Path) -> Result<Found> {
     }
 }
 
-/// The tables of a file, each with its columns; only what is in the file itself, whatever logs lie beside it.
+/// The tables of a file with their columns, ignoring any logs beside it.
 fn tables(path: &Path) -> rusqlite::Result<Vec<(String, String)>> {
-    // As immutable, SQLite takes no lock, and makes no files beside it.
+    // Opened as immutable, SQLite takes no lock and creates no files.
     let mut address = String::from("file:");
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
@@ -143,7 +143,7 @@ fn beside(path: &Path, ending: &str) -> std::path::PathBuf {
     name.into()
 }
 
-/// Opens a store or makes one; says whether there are rows of an earlier version that are not used.
+/// Opens or creates a store; returns whether it has unused rows of an earlier version.
 pub(super) fn open(path: &Path, found: Found) -> rusqlite::Result<(Connection, bool)> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -151,12 +151,12 @@ pub(super) fn open(path: &Path, found: Found) -> rusqlite::Result<(Connection, b
     connection.busy_timeout(PATIENCE)?;
     let mut unchecked_rows = false;
     if found != Found::Store {
-        // Of a file without tables; others keep the size that they have.
+        // Only for a file without tables; others keep their page size.
         connection.pragma_update(None, "page_size", PAGE)?;
-        // Whole or not at all, and before the log is opened: whoever looks into the file sees what it is.
+        // In one transaction, and before the log is opened: any reader of the file sees what it is.
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let application: u32 = transaction.query_row("PRAGMA application_id", [], |row| row.get(0))?;
-        // Another process may have been first.
+        // Another process may have been faster.
         if application != APPLICATION {
             transaction.execute_batch(TABLES)?;
             transaction.pragma_update(None, "application_id", APPLICATION)?;
@@ -168,7 +168,7 @@ pub(super) fn open(path: &Path, found: Found) -> rusqlite::Result<(Connection, b
         transaction.commit()?;
     }
     log(&connection)?;
-    // An answer that was reported is there after a power cut. It costs a tenth of the time in which vectors are stored.
+    // A reported answer survives a power cut. This costs a tenth of the time for storing vectors.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
     connection.pragma_update(None, "cache_size", -32 * 1024)?;
@@ -189,7 +189,7 @@ fn has_rows(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(false)
 }
 
-/// Writes by way of a log, with which others can read meanwhile. Where two processes open a new store, SQLite lets neither wait.
+/// Enables the write-ahead log, so that others can read during writes. SQLite does not wait if two processes open a new store.
 fn log(connection: &Connection) -> rusqlite::Result<()> {
     let begun = Instant::now();
     loop {

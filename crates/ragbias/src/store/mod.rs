@@ -1,7 +1,7 @@
-//! What components answered before, in one SQLite file.
+//! Memoises the answers of components in one SQLite file.
 //!
-//! [`file`] says which files are stores, [`value`] how a value is kept with its checksum; [`vectors`], [`answers`] and
-//! [`verdicts`] are the values.
+//! [`file`] recognises store files, [`value`] stores a value with its checksum; [`vectors`], [`answers`] and
+//! [`verdicts`] are the kinds of values.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,22 +13,23 @@ use serde::Serialize;
 
 use crate::{Error, Result};
 
+mod answered;
 mod answers;
 mod file;
 mod value;
 mod vectors;
 mod verdicts;
 
-use answers::Answered;
+use answered::Answered;
 
-/// What components answered before, by content hash, in one SQLite file.
+/// Answers of components by content hash, in one SQLite file.
 ///
-/// Vectors are kept by embedder and text, answers and choices by LLM and prompt, verdicts by scorer and passage. An answer
-/// is kept when it has ended, whatever becomes of those beside it: a run that is killed at any moment, or of which a prompt
-/// fails, loses at most what was being answered, and the next one goes on from there. What was kept outlasts a power cut, as
-/// far as the disk does what it is told. Several processes may share a store; the answer that is kept first is every process's.
+/// Vectors are stored by embedder and text, answers and choices by LLM and prompt, verdicts by scorer and passage. An answer
+/// is stored when it has ended, independently of others in progress: a run that is killed at any moment, or in which a prompt
+/// fails, loses at most the answers in progress, and the next run resumes from there. Stored values survive a power cut, if
+/// the disk is reliable. Several processes may share a store; all of them use the answer stored first.
 ///
-/// Every value is kept with a checksum over its key and itself, which is checked whenever it is read. A value that fails the check
+/// Every value has a checksum over its key and itself, which is checked at every read. A value with a wrong checksum
 /// is set aside: it is computed again and replaced, and counted in [`Work`].
 ///
 /// A clone is another handle of the same store.
@@ -48,7 +49,7 @@ struct Shared {
     unchecked_rows: bool,
 }
 
-/// What the store keeps.
+/// The kinds of values in the store.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     Vectors,
@@ -63,7 +64,7 @@ struct Tally {
     set_aside: AtomicUsize,
 }
 
-/// How much of the work the store saved since it was opened.
+/// The work saved by the store since it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Work {
     /// Texts embedded.
@@ -74,26 +75,26 @@ pub struct Work {
     pub verdicts: Saved,
 }
 
-/// Items of one kind, by where they came from.
+/// Items of one kind, by origin.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Saved {
     /// Taken from the store.
     pub remembered: usize,
-    /// Computed, and put there.
+    /// Computed and stored.
     pub computed: usize,
-    /// Found damaged in the store, and not used; those that were needed are among the computed. Of answers, also the
-    /// fingerprints that are kept with them.
+    /// Damaged in the store, and not used; those that were needed are also counted as computed. For answers, this includes the
+    /// fingerprints stored with them.
     pub set_aside: usize,
 }
 
 impl Store {
-    /// Opens a store, or makes an empty one.
+    /// Opens a store, or creates an empty one.
     ///
     /// # Errors
-    /// A file that is no store of this version, which is left as it is; a file that cannot be written to, a folder, or a folder
-    /// that cannot be written to: with the store's name and what to do.
+    /// A file that is not a store of this version, which is left unchanged; a file or folder that cannot be written to, or a folder
+    /// in the place of the file: with the store's name and what to do.
     pub fn open(path: &Path) -> Result<Self> {
-        let place = |reason| Error::StorePlace { path: Some(path.into()), reason };
+        let place = |source| Error::StorePlace { path: Some(path.into()), source };
         if path.is_dir() {
             return Err(place(std::io::Error::other("this is a folder, expected a file")));
         }
@@ -103,7 +104,7 @@ impl Store {
         let found = file::inspect(path)?;
         let opened = file::open(path, found);
         let (connection, unchecked_rows) =
-            opened.map_err(|reason| Error::Store { path: path.into(), reason })?;
+            opened.map_err(|source| Error::Store { path: path.into(), source })?;
         let shared = Shared {
             connection: Mutex::new(connection),
             path: path.into(),
@@ -117,26 +118,26 @@ impl Store {
     /// The store named by `RAGBIAS_STORE`, or the one in the user's cache directory.
     ///
     /// # Errors
-    /// Where the user has no home directory.
+    /// The user has no home directory.
     pub fn default_path() -> Result<PathBuf> {
         if let Some(path) = std::env::var_os("RAGBIAS_STORE").filter(|path| !path.is_empty()) {
             return Ok(path.into());
         }
         let folders = etcetera::choose_base_strategy().map_err(|error| {
-            let reason = std::io::Error::new(std::io::ErrorKind::NotFound, error);
-            Error::StorePlace { path: None, reason }
+            let source = std::io::Error::new(std::io::ErrorKind::NotFound, error);
+            Error::StorePlace { path: None, source }
         })?;
         Ok(folders.cache_dir().join("ragbias").join("store.sqlite"))
     }
 
-    /// The store, whose answers and choices of earlier processes are asked again and replaced; vectors and verdicts, which
-    /// do not change, are remembered.
+    /// The store, with answers and choices of earlier processes asked again and replaced; vectors and verdicts, which
+    /// do not change, are still used.
     #[must_use]
     pub fn fresh(self) -> Self {
         Self { fresh: true, ..self }
     }
 
-    /// What was remembered and what was computed since this store was opened.
+    /// Items taken from the store and items computed since it was opened.
     pub fn work(&self) -> Work {
         let saved = |kind: Kind| {
             let tally = &self.shared.tallies[kind as usize];
@@ -149,7 +150,7 @@ impl Store {
         Work { vectors: saved(Kind::Vectors), answers: saved(Kind::Answers), verdicts: saved(Kind::Verdicts) }
     }
 
-    /// What should be known of the store when work is done, a note each: what was damaged in it, and what was not used.
+    /// Notes on the store when work is done: what was damaged in it, and what was not used.
     pub fn notes(&self) -> Vec<String> {
         let (work, place) = (self.work(), self.shared.path.display());
         let counted = |saved: Saved, one: &str| {
@@ -188,12 +189,12 @@ impl Store {
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        // Nothing panics while it holds the connection, and a statement is done or not done.
+        // Nothing panics while holding the connection, and statements are atomic.
         self.shared.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn failed(&self) -> impl Fn(rusqlite::Error) -> Error + '_ {
-        |reason| Error::Store { path: self.shared.path.clone(), reason }
+        |source| Error::Store { path: self.shared.path.clone(), source }
     }
 }
 

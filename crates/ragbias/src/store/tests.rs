@@ -25,7 +25,7 @@ fn refusal(path: &Path) -> String {
 
 const TEXTS: [&str; 3] = ["She left.", "He left.", "She met him."];
 
-/// Fills a store, or takes from it what is there.
+/// Fills a store, or takes existing values from it.
 fn use_all(
     store: &Store,
 ) -> (ragbias_core::Embeddings, Vec<ragbias_core::Answer>, Vec<ragbias_core::Chosen>, Vec<Verdict>) {
@@ -50,7 +50,7 @@ fn a_value_that_is_not_what_was_stored_is_set_aside_computed_again_replaced_and_
     assert_eq!(store.notes(), [""; 0]);
     drop(store);
 
-    // A changed byte, another type, another text, a right value under another one's key: nothing that SQLite would see.
+    // A changed byte, another type, another text, a valid value under another one's key: nothing that SQLite would detect.
     let damage = Connection::open(&path).unwrap();
     damage
         .execute_batch(
@@ -107,7 +107,7 @@ fn every_byte_of_a_store_that_is_changed_is_found_or_changes_nothing() {
     let whole = fs_err::read(&path).unwrap();
     assert_eq!(contents(folder.path()).len(), 1, "the log is in the file");
     let (mut refused, mut right) = (0, 0);
-    // 41 and 997 have no common factor with sizes of pages: all sorts of places.
+    // 41 and 997 have no common factor with page sizes, so all kinds of positions are covered.
     for (step, at) in (0..whole.len()).step_by(997).chain(0..100).chain((0..4096).step_by(41)).enumerate() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (step % 8);
@@ -122,7 +122,7 @@ fn every_byte_of_a_store_that_is_changed_is_found_or_changes_nothing() {
                 assert_eq!(used, first, "byte {at}");
                 right += 1;
             }
-            // `use_all` unwraps: the store said that it is damaged.
+            // `use_all` unwraps: the store reported damage.
             Err(_) => refused += 1,
         }
         drop(store);
@@ -210,8 +210,8 @@ fn several_processes_may_make_a_store_at_the_same_time() {
 fn hints_fit_what_went_wrong() {
     use rusqlite::ffi;
     let hint = |code: i32| {
-        let reason = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
-        Error::Store { path: "s".into(), reason }.to_string()
+        let source = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+        Error::Store { path: "s".into(), source }.to_string()
     };
     for (code, expected) in [
         (ffi::SQLITE_BUSY, "another process holds it"),

@@ -1,10 +1,10 @@
-//! A value with its checksum: how it is written, read and checked.
+//! A value with its checksum: writing, reading and checking.
 
 use ragbias_core::{ContentHasher, ContentId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Error, OptionalExtension, params_from_iter};
 
-/// What a table of the store keeps. Its columns are `key`, `checksum`, and the fields of a value.
+/// A kind of value. Its table has the columns `key`, `checksum`, and the fields of the value.
 pub(super) trait Kept: Sized {
     /// The name of the table.
     const TABLE: &'static str;
@@ -12,19 +12,19 @@ pub(super) trait Kept: Sized {
     /// A value, field by field.
     fn fields(&self) -> Vec<Value>;
 
-    /// The value of some fields; none where they are those of no value.
+    /// The value with these fields; none if they are invalid.
     fn of(fields: Vec<Value>) -> Option<Self>;
 }
 
-/// What is found under a key.
+/// The result of a look-up.
 pub(super) enum Found<T> {
     Nothing,
-    /// The checksum is another one, or there is no such value.
+    /// The checksum is wrong, or the value is invalid.
     Damaged,
     Value(T),
 }
 
-/// Bytes of a key in a table: no two of 2^50 keys share them but by a chance of 2^-28. The checksum is over all of a key.
+/// Bytes of a key in a table: the probability that any two of 2^50 keys share them is 2^-28. The checksum covers the whole key.
 const KEY: usize = 16;
 
 pub(super) fn get<T: Kept>(connection: &Connection, key: ContentId) -> Result<Found<T>, Error> {
@@ -46,7 +46,7 @@ pub(super) fn get<T: Kept>(connection: &Connection, key: ContentId) -> Result<Fo
     })
 }
 
-/// Puts a value in the place of any other.
+/// Stores a value, replacing any other.
 pub(super) fn put<T: Kept>(connection: &Connection, key: ContentId, value: &T) -> Result<(), Error> {
     let fields = value.fields();
     let places = vec!["?"; fields.len()].join(", ");
@@ -74,7 +74,7 @@ pub(super) fn checksum(table: &str, key: &[u8], fields: &[Value]) -> i64 {
     i64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// Whether a row has values of other types than were put there, such as text that is no UTF-8.
+/// Whether a row has values of unexpected types, such as text that is not UTF-8.
 pub(super) fn is_damage(error: &Error) -> bool {
     matches!(
         error,

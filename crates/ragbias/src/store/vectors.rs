@@ -24,7 +24,7 @@ impl Kept for Vector {
 }
 
 impl Store {
-    /// The vector of a text, of `dim` values, all of them finite; one that is of another length is set aside.
+    /// The vector of a text, with `dim` finite values; one of another length is set aside.
     pub(crate) fn vector(
         &self,
         embedder: ContentId,

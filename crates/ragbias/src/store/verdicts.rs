@@ -13,7 +13,7 @@ impl Kept for Verdict {
             Self::Scored { positive, negative } => {
                 vec![Value::Integer(positive.into()), Value::Integer(negative.into())]
             }
-            // A scorer says neither of the last two.
+            // A scorer never returns the last two.
             Self::Unscored | Self::Refused | Self::Cut => vec![Value::Null, Value::Null],
         }
     }

@@ -2,11 +2,11 @@ use std::sync::Arc;
 
 use ragbias_core::{Axis, BiasScorer, Embedder, Generator};
 
-/// A part of a system: what a user calls it, or the part itself.
+/// A component of a system, given by name or as a value.
 pub enum Component<T: ?Sized> {
     /// A name, a path or an address.
     Named(String),
-    /// One's own.
+    /// A value of the caller.
     Given(Arc<T>),
 }
 

@@ -6,9 +6,9 @@ use crate::embedding::embed_all;
 use crate::ranking::Ranking;
 use crate::{Error, Result, Workspace};
 
-/// A corpus that can be searched: embedded and indexed, once, with the embedder of questions and the ranking.
+/// A searchable corpus: embedded and indexed once, with the embedder of questions and the ranking.
 ///
-/// What embeds questions and how hits are ranked can be replaced without another index: controls of E_b that move either share
+/// The question embedder and the ranking can be replaced without rebuilding the index: controls of E_b that change only these share
 /// it. A clone shares everything.
 #[derive(Clone)]
 pub struct Embedded {
@@ -16,16 +16,16 @@ pub struct Embedded {
     embedder: Arc<dyn Embedder>,
     backend: Arc<dyn IndexBackend>,
     index: Arc<dyn VectorIndex>,
-    /// None ranks as the index does.
+    /// None means the order of the index.
     ranking: Option<Arc<dyn Ranking>>,
     workspace: Workspace,
 }
 
 impl Embedded {
-    /// Embeds and indexes every document; hits are ranked as the index ranks them.
+    /// Embeds and indexes every document; hits are in the order of the index.
     ///
     /// # Errors
-    /// Whatever the embedder or the backend fails with.
+    /// Errors of the embedder or the backend.
     pub fn new(
         corpus: &Corpus,
         embedder: Arc<dyn Embedder>,
@@ -51,19 +51,19 @@ impl Embedded {
         })
     }
 
-    /// The same corpus with another embedder, of documents and of questions: indexed anew.
+    /// The same corpus with another embedder for documents and questions: indexed anew.
     ///
     /// # Errors
-    /// As [`Embedded::new`].
+    /// Those of [`Embedded::new`].
     pub fn embedded_by(&self, embedder: Arc<dyn Embedder>) -> Result<Self> {
         let anew = Self::new(&self.corpus, embedder, Arc::clone(&self.backend), &self.workspace)?;
         Ok(Self { ranking: self.ranking.clone(), ..anew })
     }
 
-    /// The same index, asked with another embedder's vectors of questions.
+    /// The same index, with another embedder for questions.
     ///
     /// # Errors
-    /// Another number of dimensions.
+    /// Another dimension.
     pub fn asked_by(&self, embedder: Arc<dyn Embedder>) -> Result<Self> {
         let (expected, received) = (self.index.dim(), embedder.dim());
         if expected != received {
@@ -72,7 +72,7 @@ impl Embedded {
         Ok(Self { embedder, ..self.clone() })
     }
 
-    /// The same index, whose hits are ranked in another way; without one as the index ranks them.
+    /// The same index, with another ranking; none means the order of the index.
     #[must_use]
     pub fn ranked_by(&self, ranking: Option<Arc<dyn Ranking>>) -> Self {
         Self { ranking, ..self.clone() }
@@ -83,20 +83,20 @@ impl Embedded {
         &self.corpus
     }
 
-    /// What embeds questions.
+    /// The embedder of questions.
     pub fn embedder(&self) -> &Arc<dyn Embedder> {
         &self.embedder
     }
 
-    /// How hits are ranked, where it is not as the index does.
+    /// The ranking of hits, if it is not that of the index.
     pub fn ranking(&self) -> Option<&dyn Ranking> {
         self.ranking.as_deref()
     }
 
-    /// The `k` nearest documents of each text, before they are ranked.
+    /// The `k` nearest documents of each text, before ranking.
     ///
     /// # Errors
-    /// Whatever the embedder or the index fails with.
+    /// Errors of the embedder or the index.
     pub fn nearest(&self, questions: &[&str], k: usize) -> Result<Vec<Vec<Hit>>> {
         let progress = self.workspace.progress();
         let embedder = self.embedder.as_ref();
@@ -104,7 +104,7 @@ impl Embedded {
         Ok(self.index.search(&vectors, k)?)
     }
 
-    /// A question's nearest documents as they are ranked.
+    /// A question's nearest documents after ranking.
     pub(crate) fn rank(&self, nearest: &[Hit], question: &Question) -> Vec<Hit> {
         match &self.ranking {
             Some(ranking) => ranking.order(nearest.to_vec(), question, &self.corpus),

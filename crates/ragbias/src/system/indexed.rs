@@ -6,7 +6,7 @@ use super::retrieved::Retrieved;
 use super::setting::Setting;
 use crate::Result;
 
-/// A corpus that can be searched, and that was judged: C_b is known.
+/// A searchable, scored corpus: C_b is known.
 #[derive(Clone)]
 pub struct Indexed {
     setting: Setting,
@@ -29,12 +29,12 @@ impl Indexed {
         &self.judged
     }
 
-    /// The documents as they are searched.
+    /// The searchable documents.
     pub fn embedded(&self) -> &Embedded {
         &self.embedded
     }
 
-    /// The same documents, searched in another way: of the same corpus, as a control makes it out of [`Indexed::embedded`].
+    /// The same documents, searched in another way: by an [`Embedded`] of this corpus, derived from [`Indexed::embedded`].
     #[must_use]
     pub fn searched_as(&self, embedded: Embedded) -> Self {
         Self { embedded, ..self.clone() }
@@ -43,7 +43,7 @@ impl Indexed {
     /// Retrieves for every question: E_b.
     ///
     /// # Errors
-    /// Questions without the choices that the axis asks for, or failures of the embedder or the index.
+    /// Questions without the choices that the axis requires, or failures of the embedder or the index.
     pub fn retrieve(&self, questions: &QuestionSet) -> Result<Retrieved> {
         Retrieved::new(&self.setting, &self.judged, &self.embedded, questions)
     }

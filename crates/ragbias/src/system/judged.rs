@@ -15,10 +15,10 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// Judges every document, and resamples topics: documents without one are a cluster each.
+    /// Scores every document, and resamples topics: a document without a topic is its own cluster.
     ///
     /// # Errors
-    /// A failure of the scorer, or a corpus of which it can score nothing.
+    /// A failure of the scorer, or a corpus in which it can score nothing.
     pub fn new(corpus: &Corpus, scorer: &dyn BiasScorer, bootstrap: ClusterBootstrap) -> Result<Self> {
         let passages = corpus.documents().iter().map(Passage::try_from).collect::<Result<Vec<_>, _>>()?;
         let verdicts = scorer.score(&passages)?;
@@ -52,7 +52,7 @@ impl Judged {
     }
 }
 
-/// A document's topic where its metadata have one; else it is a cluster of its own.
+/// A document's topic if its metadata have one; otherwise it is its own cluster.
 fn topics<'d>(documents: &'d [Document]) -> Vec<&'d str> {
     let topic = |document: &'d Document| {
         document.metadata.get("topic").and_then(Value::as_str).unwrap_or(&document.id)

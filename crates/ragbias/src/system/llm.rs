@@ -1,23 +1,15 @@
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use ragbias_core::{
     Answer, Bias, BiasScorer, Choice, Choices, Chosen, Counts, Finish, Generator, Passage, Unit, Verdict,
     in_order,
 };
 
-use super::setting::{Prompt, Setting};
-use crate::measured::{AnswerBias, Coverage, NothingScored};
+use super::setting::{Llm, Prompt, Setting};
+use crate::answer_bias::{AnswerBias, Coverage, NothingScored};
 use crate::{Error, Result};
 
-/// An LLM, and what judges its answers where they are no choices.
-#[derive(Clone)]
-pub(super) struct Llm {
-    pub(super) generator: Arc<dyn Generator>,
-    pub(super) scorer: Option<Arc<dyn BiasScorer>>,
-}
-
-/// An LLM's answer to one prompt, judged.
+/// An LLM's answer to one prompt, scored.
 #[derive(Clone)]
 struct JudgedAnswer {
     text: String,
@@ -25,16 +17,16 @@ struct JudgedAnswer {
     choice: Option<Choice>,
 }
 
-/// The prompts of a set of questions, and the bias that their answers have.
+/// The prompts for a set of questions, with the bias that their answers measure.
 pub(super) struct PromptSet<'q> {
     pub(super) bias: AnswerBias,
     pub(super) prompts: Vec<Prompt>,
-    /// Of each question.
+    /// For each question.
     pub(super) topics: Vec<&'q str>,
 }
 
 impl Llm {
-    /// Answers to several sets of prompts: each distinct prompt is asked once, all of them in one call, under a name for the progress.
+    /// Answers several sets of prompts: each distinct prompt is asked once, all of them in one call, with a name for the progress.
     pub(super) fn answer(
         &self,
         setting: &Setting,
@@ -95,7 +87,7 @@ impl Llm {
         self.judge(setting, answers)
     }
 
-    /// Scores answers. A refusal is none, whoever it names; of what was cut, only a pole that came counts.
+    /// Scores answers. The text of a refusal is not scored; in a cut answer, only a pole that is present counts.
     fn judge(&self, setting: &Setting, answers: Vec<Answer>) -> Result<Vec<JudgedAnswer>> {
         let Some(scorer) = &self.scorer else {
             return Err(Error::NoAnswerScorer { axis: setting.axis.name.clone() });
@@ -115,7 +107,7 @@ impl Llm {
 }
 
 impl JudgedAnswer {
-    /// The claim that was chosen.
+    /// The chosen claim.
     fn choice(prompt: &Prompt, chosen: &Chosen) -> Self {
         let verdict = chosen.verdict();
         let text = match (verdict, &prompt.claims) {
@@ -127,7 +119,7 @@ impl JudgedAnswer {
     }
 }
 
-/// Answers of an LLM to a set of questions, judged: L_b where it was given nothing, R_b where it was given documents.
+/// An LLM's answers to a set of questions, scored: L_b without documents, R_b with them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answers {
     bias: Result<Bias, NothingScored>,
@@ -140,17 +132,17 @@ impl Answers {
     /// The mean lean of the answers.
     ///
     /// # Errors
-    /// [`Error::NothingScored`] where none of them could be scored.
+    /// [`Error::NothingScored`] if none of them could be scored.
     pub fn bias(&self) -> Result<Bias> {
         self.bias.map_err(Error::NothingScored)
     }
 
-    /// What became of the answers.
+    /// The outcomes of the answers.
     pub fn counts(&self) -> Counts {
         Counts::of(&self.verdicts)
     }
 
-    /// What was said to each question, or the claim that was chosen; empty where nothing was.
+    /// The answer to each question, or the chosen claim; empty if there is none.
     pub fn texts(&self) -> &[String] {
         &self.texts
     }
@@ -160,13 +152,13 @@ impl Answers {
         &self.verdicts
     }
 
-    /// Mean log-odds of the claim shown first, over the choices that were made; none where answers are no choices.
+    /// Mean log-odds of the claim shown first, over all choices; none if answers are not choices.
     pub fn position_bias(&self) -> Option<f64> {
         let sum: f64 = self.choices.iter().map(|choice| choice.position_bias).sum();
         (!self.choices.is_empty()).then(|| sum / self.choices.len() as f64)
     }
 
-    /// How probable the two letters were; none where answers are no choices.
+    /// Coverage of the two letters; none if answers are not choices.
     pub fn coverage(&self) -> Option<Coverage> {
         Coverage::of(self.choices())
     }
@@ -175,7 +167,7 @@ impl Answers {
         self.choices.iter()
     }
 
-    /// The bias, or why there is none.
+    /// The bias, or the reason why there is none.
     pub(crate) fn judged(&self) -> Result<Bias, NothingScored> {
         self.bias
     }

@@ -1,4 +1,4 @@
-//! A RAG system, and the stages of its measurement: each is computed once, and what follows starts from it.
+//! A RAG system, and the stages of its measurement, each of which is computed once and builds on earlier ones.
 //!
 //! ```text
 //! System ──index──▶ Indexed (C_b) ──retrieve──▶ Retrieved (E_b) ──answer──▶ Answers (R_b)
@@ -23,6 +23,7 @@ mod component;
 mod embedded;
 mod indexed;
 mod judged;
+mod labels;
 mod llm;
 mod retrieved;
 mod setting;
@@ -31,27 +32,14 @@ pub use component::Component;
 pub use embedded::Embedded;
 pub use indexed::Indexed;
 pub use judged::Judged;
+pub use labels::Labels;
 pub use llm::Answers;
 pub(crate) use retrieved::NEIGHBOURHOOD;
 pub use retrieved::Retrieved;
 
-use llm::Llm;
-use setting::Setting;
+use setting::{Llm, Setting};
 
-/// What components and data are called in tables.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Labels<'a> {
-    /// The embedder.
-    pub embedder: &'a str,
-    /// The LLM; empty where only retrieval is measured.
-    pub llm: &'a str,
-    /// The corpus.
-    pub corpus: &'a str,
-    /// The part of the questions.
-    pub split: &'a str,
-}
-
-/// A RAG system: what embeds, indexes, ranks and answers, and what judges documents and answers. A clone shares all of it.
+/// A RAG system: embedder, index, ranking, LLM, and scorers of documents and answers. A clone shares all of it.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -82,16 +70,16 @@ pub struct System {
     documents: DocumentScorer,
 }
 
-/// What judges documents.
+/// The scorer of documents.
 #[derive(Clone)]
 enum DocumentScorer {
     Given(Arc<dyn BiasScorer>),
-    /// The scorer of this name; none is gold labels where all documents have one, else the axis's own.
+    /// The scorer of this name; none means gold labels if all documents have one, else the axis's own.
     Named(Option<String>),
 }
 
 impl System {
-    /// A system that is measured on an axis, by name, by file or by value.
+    /// Begins a system measured on an axis, given by name, file or value.
     pub fn on(axis: impl Into<Component<Axis>>) -> SystemBuilder {
         SystemBuilder {
             axis: axis.into(),
@@ -114,17 +102,17 @@ impl System {
         &self.setting.axis
     }
 
-    /// The embedder, where there is one.
+    /// The embedder, if there is one.
     pub fn embedder(&self) -> Option<&Arc<dyn Embedder>> {
         self.embedder.as_ref()
     }
 
-    /// What judges answers, where an LLM gives some that are no choices.
+    /// The scorer of answers, if an LLM gives answers that are not choices.
     pub fn answer_scorer(&self) -> Option<&Arc<dyn BiasScorer>> {
         self.setting.llm.as_ref()?.scorer.as_ref()
     }
 
-    /// The LLM, where there is one.
+    /// The LLM, if there is one.
     pub fn llm(&self) -> Option<&Arc<dyn Generator>> {
         self.setting.llm.as_ref().map(|llm| &llm.generator)
     }
@@ -135,10 +123,10 @@ impl System {
         Self { embedder: Some(embedder), ..self.clone() }
     }
 
-    /// Judges every document: C_b, which does not depend on the embedder.
+    /// Scores every document: C_b, which does not depend on the embedder.
     ///
     /// # Errors
-    /// A failure of the scorer, or a corpus of which it can score nothing.
+    /// A failure of the scorer, or a corpus in which it can score nothing.
     pub fn judge(&self, corpus: &Corpus) -> Result<Judged> {
         let scorer = match &self.documents {
             DocumentScorer::Given(scorer) => Arc::clone(scorer),
@@ -149,7 +137,7 @@ impl System {
         Judged::new(corpus, scorer.as_ref(), self.setting.bootstrap())
     }
 
-    /// Judges, embeds and indexes a corpus.
+    /// Scores, embeds and indexes a corpus.
     ///
     /// # Errors
     /// Failures of the scorer, the embedder or the index.
@@ -157,7 +145,7 @@ impl System {
         self.index_judged(&self.judge(corpus)?)
     }
 
-    /// Embeds and indexes a corpus that was judged.
+    /// Embeds and indexes a scored corpus.
     ///
     /// # Errors
     /// A system without an embedder, failures of the embedder or the index.
@@ -172,15 +160,16 @@ impl System {
         Ok(Indexed::new(self.setting.clone(), judged.clone(), embedded))
     }
 
-    /// A corpus that was judged, and embedded for this system or another.
+    /// A scored corpus that was embedded for this system or another.
     pub fn searching(&self, judged: &Judged, embedded: &Embedded) -> Indexed {
         Indexed::new(self.setting.clone(), judged.clone(), embedded.clone())
     }
 
-    /// Asks the LLM of this system all questions of several retrievals, in one pass in which no prompt is asked twice: R_b of each.
+    /// Asks the LLM of this system all questions of several retrievals, in one pass in which each distinct prompt is asked once:
+    /// R_b of each.
     ///
     /// # Errors
-    /// A system without an LLM; a failure of it or of the scorer.
+    /// A system without an LLM; a failure of the LLM or the scorer.
     pub fn answer_all(&self, all: &[Retrieved]) -> Result<Vec<Answers>> {
         retrieved::answer_all(&self.setting, all)
     }
@@ -188,17 +177,17 @@ impl System {
     /// Asks the LLM every question without context: L_b.
     ///
     /// # Errors
-    /// A system without an LLM, questions without the choices that the axis asks for, a failure of the LLM or the scorer.
+    /// A system without an LLM, questions without the choices that the axis requires, a failure of the LLM or the scorer.
     pub fn baseline(&self, questions: &QuestionSet) -> Result<Answers> {
         retrieved::baseline(&self.setting, questions)
     }
 
-    /// All stages, one after the other; where the system has an LLM, with and without context.
+    /// Runs all stages; if the system has an LLM, with and without context.
     ///
-    /// What cannot be measured is found before the LLM is asked, which may have to be paid for.
+    /// Problems are found before the LLM is asked, which may cost money.
     ///
     /// # Errors
-    /// As of each stage.
+    /// Those of each stage.
     pub fn measure(
         &self,
         corpus: &Corpus,
@@ -216,7 +205,7 @@ impl System {
     }
 }
 
-/// A system under construction; see [`System::on`].
+/// Builds a system; see [`System::on`].
 #[must_use]
 pub struct SystemBuilder {
     axis: Component<Axis>,
@@ -234,75 +223,75 @@ pub struct SystemBuilder {
 }
 
 impl SystemBuilder {
-    /// What embeds documents and questions: a name of the registry, a hub id, a folder, or one's own. Without it, L_b alone can be
+    /// Sets the embedder: a name of the registry, a hub id, a folder, or a value. Without it, only L_b can be
     /// measured.
     pub fn embedder(self, embedder: impl Into<Component<dyn Embedder>>) -> Self {
         Self { embedder: Some(embedder.into()), ..self }
     }
 
-    /// What indexes the documents; all are compared with every question where it is not said.
+    /// Sets the index; exact search by default.
     pub fn index(self, backend: impl IndexBackend + 'static) -> Self {
         Self { backend: Arc::new(backend), ..self }
     }
 
-    /// What answers: a name of the registry, a `.gguf` file, an address, or one's own. Without it, L_b and R_b cannot be
+    /// Sets the LLM: a name of the registry, a `.gguf` file, an address, or a value. Without it, L_b and R_b cannot be
     /// measured.
     pub fn llm(self, llm: impl Into<Component<dyn Generator>>) -> Self {
         Self { llm: Some(llm.into()), ..self }
     }
 
-    /// What judges documents. By default gold labels where every document has one, else the axis's own scorer.
+    /// Sets the scorer of documents. By default gold labels if every document has one, else the axis's own scorer.
     pub fn document_scorer(self, scorer: impl Into<Component<dyn BiasScorer>>) -> Self {
         Self { documents: Some(scorer.into()), ..self }
     }
 
-    /// What judges answers that are no choices. By default the axis's own scorer.
+    /// Sets the scorer of answers that are not choices. By default the axis's own scorer.
     pub fn answer_scorer(self, scorer: impl Into<Component<dyn BiasScorer>>) -> Self {
         Self { answers: Some(scorer.into()), ..self }
     }
 
-    /// How the nearest documents are ranked; as the index ranks them where it is not said.
+    /// Sets the ranking of the nearest documents; by default the order of the index.
     pub fn ranking(self, ranking: impl Ranking + 'static) -> Self {
         Self { ranking: Some(Arc::new(ranking)), ..self }
     }
 
-    /// Documents given to the LLM, 1 to 1000; E_b takes the majority of each pole over them. 1 where it is not said.
+    /// Sets the number of documents given to the LLM, 1 to 1000; E_b takes the majority of each pole over them. 1 by default.
     pub fn top_k(self, top_k: usize) -> Self {
         Self { top_k, ..self }
     }
 
-    /// Seed of the bootstrap; 0 where it is not said.
+    /// Sets the seed of the bootstrap; 0 by default.
     pub fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
     }
 
-    /// The settings of an experiment: index, ranking, top k and seed.
+    /// Sets index, ranking, top k and seed as in an experiment.
     pub fn measured_as(self, config: MeasureConfig) -> Self {
         let MeasureConfig { top_k, index, temperature, seed } = config;
         let ranking = StochasticRanking::at(temperature, seed);
         Self { top_k, backend: index.backend(), ranking, seed, ..self }
     }
 
-    /// How an LLM by name answers.
+    /// Sets how an LLM given by name generates.
     pub fn generate(self, config: GenerateConfig) -> Self {
         Self { generate: config, ..self }
     }
 
-    /// How an LLM by address is asked.
+    /// Sets how an LLM given by address is asked.
     pub fn server(self, config: ServerConfig) -> Self {
         Self { server: config, ..self }
     }
 
-    /// Where models, store and progress are. Without it, models are those of [`Models::from_env`], nothing is stored and no
-    /// progress shown.
+    /// Sets models, store and progress. By default, models are those of [`Models::from_env`], nothing is stored and no
+    /// progress is shown.
     pub fn workspace(self, workspace: &Workspace) -> Self {
         Self { workspace: Some(workspace.clone()), ..self }
     }
 
-    /// Looks up every part by name, pulling what is missing, and checks that they fit one another. Nothing has run then.
+    /// Resolves every component by name, downloading missing ones, and checks that they match. Nothing is computed yet.
     ///
     /// # Errors
-    /// Unknown names, settings out of range, a scorer of another axis, an axis whose answers nothing can score.
+    /// Unknown names, settings out of range, a scorer of another axis, an axis whose answers no scorer can score.
     pub fn build(self) -> Result<System> {
         let workspace = match self.workspace {
             Some(workspace) => workspace,

@@ -4,25 +4,25 @@ use ragbias_core::{Bias, Corpus, Document, Hit, Question, QuestionSet, Verdict};
 use ragbias_data::{Outcome, Qrels};
 use ragbias_stats::JudgedRanking;
 
-use super::Labels;
 use super::embedded::Embedded;
 use super::judged::Judged;
+use super::labels::Labels;
 use super::llm::{Answers, PromptSet};
 use super::setting::{Prompt, Setting};
-use crate::measured::AnswerBias;
+use crate::answer_bias::AnswerBias;
 use crate::{Error, Result};
 
-/// Documents near a question that C_b is measured over, question by question; also the pool that a ranking orders.
+/// Number of nearest documents per question over which C_b is measured; also the pool that a ranking orders.
 pub(crate) const NEIGHBOURHOOD: usize = 20;
 
-/// Questions, and what was retrieved for each: E_b. Neither the index nor the embedder is kept.
+/// Questions, and the documents retrieved for each: E_b. The index and the embedder are not kept.
 #[derive(Clone)]
 pub struct Retrieved {
     setting: Setting,
     judged: Judged,
     questions: QuestionSet,
     nearest: Arc<[Vec<Hit>]>,
-    /// The top k, as they were ranked.
+    /// The top k, after ranking.
     ranked: Arc<[Vec<Hit>]>,
     verdicts: Vec<Verdict>,
     bias: Bias,
@@ -71,7 +71,7 @@ impl Retrieved {
         })
     }
 
-    /// E_b: the mean lean of what was retrieved, the majority of each pole over the top k.
+    /// E_b: the mean lean of the retrieved documents, taking the majority of each pole over the top k.
     pub fn bias(&self) -> Bias {
         self.bias
     }
@@ -81,8 +81,8 @@ impl Retrieved {
         self.neighbourhood_bias
     }
 
-    /// What E_b is on average over the draws of a ranking, where one document is drawn: Σ chance·lean of each question's nearest,
-    /// those that are scored.
+    /// The expected E_b over the draws of a ranking, if one document is drawn: Σ probability·lean over each question's nearest
+    /// documents that are scored.
     pub fn expected_bias(&self) -> Option<f64> {
         self.expected_bias
     }
@@ -97,17 +97,17 @@ impl Retrieved {
         &self.questions
     }
 
-    /// The top k of each question, as they were ranked.
+    /// The top k of each question, after ranking.
     pub fn hits(&self) -> &[Vec<Hit>] {
         &self.ranked
     }
 
-    /// The majority verdict on what was retrieved for each question.
+    /// The majority verdict on each question's retrieved documents.
     pub fn verdicts(&self) -> &[Verdict] {
         &self.verdicts
     }
 
-    /// Mean nDCG@10 over the questions that have judgements; none where no question has.
+    /// Mean nDCG@10 over the questions that have judgements; none if no question has.
     pub fn ndcg10(&self, qrels: &Qrels) -> Option<f64> {
         let values: Vec<f64> = (self.questions.questions().iter().zip(self.nearest.iter()))
             .filter_map(|(question, hits)| {
@@ -119,10 +119,10 @@ impl Retrieved {
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
 
-    /// Asks the LLM every question, given what was retrieved: R_b.
+    /// Asks the LLM every question with its retrieved documents: R_b.
     ///
     /// # Errors
-    /// A system without an LLM; a failure of it or of the scorer.
+    /// A system without an LLM; a failure of the LLM or the scorer.
     pub fn answer(&self) -> Result<Answers> {
         let answers = answer_all(&self.setting, std::slice::from_ref(self))?;
         Ok(answers.into_iter().next().expect("answers to one set of questions; this is a bug"))
@@ -145,7 +145,7 @@ impl Retrieved {
         self.judged.corpus()
     }
 
-    /// A row for each question of what happened to it, with the answers that there are.
+    /// A row with the outcomes of each question, and the answers if there are any.
     pub fn outcomes(
         &self,
         labels: Labels<'_>,
@@ -162,7 +162,7 @@ impl Retrieved {
                 let (outcome_llm, answer_llm) = answer(alone, row);
                 Outcome {
                     embedder: labels.embedder.into(),
-                    llm: labels.llm.into(),
+                    llm: labels.llm.unwrap_or_default().into(),
                     axis: self.setting.axis.name.clone(),
                     corpus: labels.corpus.into(),
                     split: labels.split.into(),

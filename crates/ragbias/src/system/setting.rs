@@ -1,18 +1,26 @@
 use std::sync::Arc;
 
-use ragbias_core::{Answering, Axis, ChoicePrompt, Choices, Document, Question, QuestionSet};
+use ragbias_core::{
+    Answering, Axis, BiasScorer, ChoicePrompt, Choices, Document, Generator, Question, QuestionSet,
+};
 use ragbias_stats::ClusterBootstrap;
 
-use super::llm::Llm;
 use crate::prompt::Prompter;
 use crate::{Error, Result, Workspace};
 
-/// What all stages of a system share.
+/// An LLM, and the scorer of its answers that are not choices.
+#[derive(Clone)]
+pub(super) struct Llm {
+    pub(super) generator: Arc<dyn Generator>,
+    pub(super) scorer: Option<Arc<dyn BiasScorer>>,
+}
+
+/// The settings shared by all stages of a system.
 #[derive(Clone)]
 pub(super) struct Setting {
     pub(super) axis: Arc<Axis>,
     pub(super) prompter: Arc<Prompter>,
-    /// Documents given to the LLM.
+    /// Number of documents given to the LLM.
     pub(super) top_k: usize,
     /// Seed of the bootstrap.
     pub(super) seed: u64,
@@ -34,11 +42,11 @@ impl Setting {
     }
 }
 
-/// What an LLM is asked: the text, and the claims that it chooses between.
+/// A prompt: the text, and the claims to choose between.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Prompt {
     pub(super) text: String,
-    /// Where answers are choices.
+    /// Only for choices.
     pub(super) claims: Option<Choices>,
 }
 
@@ -48,7 +56,7 @@ impl Prompt {
         Ok(Self { text, claims: claims(&setting.axis, question)?.cloned() })
     }
 
-    /// As a choice, where it is one.
+    /// The prompt as a choice, if it is one.
     pub(super) fn choice(&self) -> Option<ChoicePrompt<'_>> {
         let Choices { negative, positive } = self.claims.as_ref()?;
         Some(ChoicePrompt { prompt: &self.text, negative, positive })

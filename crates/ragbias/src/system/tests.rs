@@ -14,7 +14,7 @@ use serde_json::json;
 use super::*;
 use crate::{AnswerBias, Coverage};
 
-/// Two questions; of each, the passage that shares its words leans one way.
+/// Two questions; for each, the passage that shares its words leans one way.
 fn corpus() -> Corpus {
     let document = |id: &str, text: &str, lean: i64| -> Document {
         serde_json::from_value(json!({ "_id": id, "text": text, "metadata": { "lean": lean } })).unwrap()
@@ -49,7 +49,7 @@ fn questions() -> QuestionSet {
     .unwrap()
 }
 
-/// Nothing by name is looked up.
+/// Resolves no component by name.
 fn nowhere() -> Workspace {
     Workspace::new(Models::in_folder("none").unwrap())
 }
@@ -153,7 +153,7 @@ fn answers_of_which_none_can_be_scored_leave_the_rest_of_the_measurement() {
     let [llm, rag] = measured.nothing_scored[..] else { panic!("{:?}", measured.nothing_scored) };
     assert_eq!((llm.bias, rag.bias), (AnswerBias::LlmBias, AnswerBias::RagBias));
     assert_eq!(rag.to_string(), "R_b: none of the 2 answers could be scored (2 cut)");
-    assert!(rag.hint().contains("--max-new-tokens"), "{}", rag.hint());
+    assert!(rag.hint().contains("`max-new-tokens`"), "{}", rag.hint());
     let json = serde_json::to_value(&measured).unwrap();
     assert_eq!(
         json["nothing_scored"][0],
@@ -173,7 +173,7 @@ fn a_refused_choice_is_no_choice_and_takes_no_part_in_coverage() {
     assert_eq!(answers, ["yes", ""]);
 }
 
-/// An index of the caller's own, and how many were built.
+/// An index of the caller, which counts how many were built.
 #[derive(Clone, Default)]
 struct Own(Arc<AtomicUsize>);
 
@@ -196,7 +196,7 @@ impl VectorIndex for OwnIndex {
     fn dim(&self) -> usize {
         self.0.dim()
     }
-    /// The furthest first.
+    /// Puts the furthest documents first.
     fn search(&self, questions: &Embeddings, k: usize) -> ragbias_core::Result<Vec<Vec<Hit>>> {
         let mut all = self.0.search(questions, self.len())?;
         for hits in &mut all {
@@ -249,7 +249,7 @@ fn a_ranking_that_leaves_nothing_is_an_error() {
     assert_eq!(error.to_string(), "the ranking leaves no document for question `q1`");
 }
 
-/// Remembers what it was asked, and how often.
+/// Records the prompts that it received, and how often.
 #[derive(Default)]
 struct Listening(Mutex<Vec<Vec<String>>>);
 

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_choice_is_read_from_both_orders() {
-    // A is liked by a factor of 2 wherever it stands, the positive claim by a factor of 1.5.
+    // A preference for A by a factor of 2 in any position, and for the positive claim by a factor of 1.5.
     let mock = Mock::new(|request| match request.prompt() {
         _ if request.method == "GET" || request.is_first() => Act::content("A"),
         prompt if prompt.contains("A: left\nB: right") => likely(&[("A", 0.4), (" B", 0.3), ("The", 0.1)]),
@@ -19,7 +19,7 @@ fn a_choice_is_read_from_both_orders() {
     assert_eq!(mock.asked()[0].body["max_tokens"], 1);
 }
 
-/// A model that tells log-probabilities of its thinking, and says B wherever the positive claim stands there.
+/// A model that returns log-probabilities of its reasoning, and answers with the letter of the positive claim if that is B.
 fn thinking_aloud(request: &Request) -> Act {
     match request.body.get("top_logprobs") {
         _ if request.method == "GET" || request.is_first() => Act::content("A"),
@@ -61,14 +61,14 @@ fn a_user_who_wants_log_probabilities_alone_is_told_the_coverage() {
     .unwrap();
     let error = server.choose_all(&[PROMPT]).unwrap_err().to_string();
     assert!(
-        error.contains("A and B have 10% of the probability") && error.contains("--choices sample"),
+        error.contains("A and B have 10% of the probability") && error.contains("`choices sample`"),
         "{error}"
     );
     let silent = Mock::playing(vec![Act::content("A")]);
     let server =
         connect_with(&silent, &ServerConfig { choices: ChoiceMethod::Logprobs, ..config() }).unwrap();
     let error = server.choose_all(&[PROMPT]).unwrap_err().to_string();
-    assert!(error.contains("no log-probabilities") && error.contains("--choices sample"), "{error}");
+    assert!(error.contains("no log-probabilities") && error.contains("`choices sample`"), "{error}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Servers that fail, and do not come back.
+//! Servers that fail permanently.
 
 use super::*;
 
@@ -46,7 +46,7 @@ fn a_spent_quota_a_wrong_key_and_an_unknown_model_are_not_tried_again() {
             "context size",
             "fewer or shorter documents",
         ),
-        (Act::error(400, "try later"), "status 400: try later", "--llm-options"),
+        (Act::error(400, "try later"), "status 400: try later", "`llm-options FILE`"),
         (Act::status(429, "tomorrow").with("Retry-After: 7200"), "wait 7200 s", "run again after that time"),
         (
             Act::body("<html><title>Sign in</title></html>").with("Content-Type: text/html"),
@@ -76,7 +76,7 @@ fn a_server_that_is_not_there_or_never_answers_is_named() {
     assert!(
         error.contains(&mock.url())
             && error.contains("no answer within 0.2 s")
-            && error.contains("--llm-timeout"),
+            && error.contains("`llm-timeout SECONDS`"),
         "{error}"
     );
     assert!(begun.elapsed() < Duration::from_secs(5));

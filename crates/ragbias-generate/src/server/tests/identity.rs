@@ -1,4 +1,4 @@
-//! Which model answers.
+//! The identity of the model.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn another_model_behind_the_same_address_is_another_identity() {
         });
         connect(&mock)
     };
-    // Every mock has a port of its own, so that ids differ; what is compared is what goes into them.
+    // Every mock has its own port, so ids differ; the inputs of the ids are compared.
     let (a, b) = (of("a", "x"), of("a", "y"));
     assert_ne!(a.identity, b.identity);
     assert_ne!(a.identity, of("b", "x").identity);

@@ -1,4 +1,4 @@
-//! Servers that misbehave, a kind a test.
+//! Misbehaving servers, one kind per test.
 
 mod choices;
 mod errors;

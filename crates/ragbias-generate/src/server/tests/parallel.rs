@@ -1,8 +1,8 @@
-//! Many requests at once.
+//! Concurrent requests.
 
 use super::*;
 
-/// Requests that wait until all of them are there, however busy the machine is.
+/// Requests that wait until all of them have arrived, however busy the machine is.
 struct Together {
     arrived: Mutex<usize>,
     all: usize,

@@ -1,4 +1,4 @@
-//! Keys and passwords: where they go, and where they do not show.
+//! Keys and passwords: where they are sent, and that they are not shown.
 
 use super::*;
 
@@ -41,7 +41,7 @@ fn shown(server: &Server, answer: &ragbias_core::Result<Answer>) -> String {
 
 #[test]
 fn a_password_and_a_key_of_the_address_are_sent_and_never_shown() {
-    // What came with the request, in every form; base64 as `printf 'me:pass/word' | base64` gives it.
+    // All encodings of the secrets sent; base64 from `printf 'me:pass/word' | base64`.
     let echo = "pass/word pass%2Fword pass\\/word \\u0070ass/word bWU6cGFzcy93b3Jk query-key";
     let in_json = |text: &str| format!("{{\"choices\": [{{\"message\": {{\"content\": \"{text}\"}}}}]}}");
     let event =
@@ -104,7 +104,7 @@ fn a_host_that_a_file_names_is_sent_no_key_unless_it_is_allowed() {
     };
     let error = connect(key(), &[]).unwrap_err().to_string();
     assert!(
-        error.contains("RAGBIAS_API_KEY would go to 127.0.0.1:") && error.contains("`--allow-host 127"),
+        error.contains("RAGBIAS_API_KEY would go to 127.0.0.1:") && error.contains("`allow-host 127"),
         "{error}"
     );
     assert_eq!(mock.requests().len(), 0, "nothing was sent");

@@ -46,7 +46,7 @@ fn a_damaged_answer_is_read_or_refused_with_the_address() {
             let body = ragbias_core::testing::damaged(answer.as_bytes(), seed);
             let headers = format!("Content-Type: application/{kind}\r\n");
             *next.lock().unwrap() = Act::Reply { status: [200, 400, 503][seed as usize % 3], headers, body };
-            // Another model's name in an answer ends a server: each is asked anew.
+            // Another model's name in an answer ends a server, so each gets a new one.
             let server = connect_with(&mock, &once).unwrap();
             for error in [one(&server).err(), server.choose_all(&[PROMPT]).err()].into_iter().flatten() {
                 assert!(error.to_string().contains(mock.host()), "damage {seed} of {answer}: {error}");

@@ -1,4 +1,4 @@
-//! Models that think, refuse or are cut, and fields that servers do not take.
+//! Models that reason, refuse or are cut, and fields that servers reject.
 
 use super::*;
 
@@ -35,7 +35,7 @@ fn a_budget_that_was_spent_on_thinking_is_cut_and_the_way_out_is_told() {
         let notes = server.notes().join("\n");
         assert!(
             notes.contains(
-                "1 answer was cut while the model was thinking, after 1024 tokens: --reasoning-tokens"
+                "1 answer was cut while the model was thinking, after 1024 tokens\nhint: `reasoning-tokens`"
             ),
             "{notes}"
         );

@@ -1,29 +1,15 @@
-//! The figures of a report, each drawn once.
+//! The figures of a report.
 
 mod conflict;
+mod figure;
 mod rows;
 mod spread;
 mod topics;
 
+pub(super) use self::figure::Figure;
 use super::source::System;
-use super::svg::Svg;
 
-/// A figure with what is to be read beside it.
-pub(super) struct Figure {
-    /// Of the file and of the element of the page.
-    pub(super) id: String,
-    pub(super) title: String,
-    pub(super) caption: String,
-    pub(super) svg: Svg,
-}
-
-/// The width of every figure, in its own units: text of 12 units is readable on a telephone and half of a page.
-const WIDTH: f64 = 440.0;
-
-/// Radius of a point.
-const POINT: f64 = 4.0;
-
-/// All figures of one system; `number` is its place among the systems, and the `first` of an LLM shows what was chosen.
+/// All figures of one system; `number` is its index among the systems, and the `first` of an LLM shows the choice.
 pub(super) fn of_system(system: &System, number: usize, first: bool) -> Vec<Figure> {
     [
         conflict::draw(system, number),
@@ -38,11 +24,7 @@ pub(super) fn of_system(system: &System, number: usize, first: bool) -> Vec<Figu
     .collect()
 }
 
-/// The sensitivities of all systems of an axis side by side; none where fewer than two have a line.
+/// The sensitivities of all systems of an axis side by side; none if fewer than two have a line.
 pub(super) fn of_axis(axis: &str, systems: &[&System]) -> Option<Figure> {
     rows::sensitivities(axis, systems)
-}
-
-fn figure(system: &System, kind: &str, title: &str, caption: String, svg: Svg) -> Figure {
-    Figure { id: format!("{}-{kind}", system.id()), title: title.into(), caption, svg }
 }

@@ -1,19 +1,21 @@
-use ragbias_core::slug;
+use ragbias_core::{Bias, slug};
+use ragbias_stats::Estimate;
 
-use super::super::source::{Biased, Interval, System};
+use super::super::source::System;
 use super::super::svg::{Scale, Svg};
-use super::super::words::{interval, number, p_value, signed};
-use super::{Figure, WIDTH, figure};
+use super::super::words::{interval, left_out, number, p_value, signed};
+use super::figure::{Figure, WIDTH};
+use crate::choose::Reached;
 
 const ROW: f64 = 44.0;
 const TOP: f64 = 22.0;
 
-/// Where the scale of biases lies.
+/// The horizontal range of the bias scale.
 fn biases() -> Scale {
     Scale::new((-1.0, 1.0), (152.0, 316.0))
 }
 
-/// A bias scale below rows, and its grid.
+/// A bias scale below rows, with its grid.
 fn scale(svg: &mut Svg, scale: Scale, bottom: f64, ticks: &[f64]) {
     for &tick in ticks {
         let x = scale.at(tick);
@@ -27,15 +29,16 @@ fn name(svg: &mut Svg, y: f64, strong: &str, note: &str) {
     svg.text("note", (0.0, y + 13.0), note);
 }
 
-/// The biases of the parts of the base system.
+/// The biases of the components of the base system.
 pub(super) fn components(system: &System) -> Figure {
     let row = system.base();
-    let parts: Vec<(&str, &Biased)> = [
-        row.llm_bias.as_ref().map(|bias| ("L_b  LLM alone", bias)),
-        Some(("C_b  corpus", &row.corpus_bias)),
-        Some(("C_b  near questions", &row.neighbourhood_bias)),
-        Some(("E_b  retrieved", &row.embedder_bias)),
-        row.rag_bias.as_ref().map(|bias| ("R_b  answers", bias)),
+    let measured = &row.measured;
+    let parts: Vec<(&str, Bias)> = [
+        measured.llm_bias.map(|bias| ("L_b  LLM alone", bias)),
+        Some(("C_b  corpus", measured.corpus_bias)),
+        Some(("C_b  near questions", measured.neighbourhood_bias)),
+        Some(("E_b  retrieved", measured.embedder_bias)),
+        measured.rag_bias.map(|bias| ("R_b  answers", bias)),
     ]
     .into_iter()
     .flatten()
@@ -51,13 +54,13 @@ pub(super) fn components(system: &System) -> Figure {
     svg.text("note middle", (rates.at(0.5), 12.0), "share of what was scored");
     for (index, (symbol, bias)) in parts.into_iter().enumerate() {
         let y = TOP + ROW * (index as f64 + 0.5);
-        name(&mut svg, y, symbol, &interval(&bias.interval));
-        let Interval { value, low, high } = bias.interval;
+        name(&mut svg, y, symbol, &interval(bias));
+        let Estimate { value, low, high } = bias.into();
         let pole = if value < 0.0 { "negative bar" } else { "positive bar" };
         svg.rect(pole, (x.at(0.0), y - 8.0), (x.at(value), y + 8.0));
         svg.line("base-interval", (x.at(low), y), (x.at(high), y));
         svg.circle("base", (x.at(value), y), 4.0);
-        let shares = bias.rates;
+        let shares = bias.rates();
         let named = [
             ("negative", shares.negative, row.negative.as_str()),
             ("both", shares.both, "both"),
@@ -66,21 +69,21 @@ pub(super) fn components(system: &System) -> Figure {
         ];
         let mut from = 0.0;
         for (class, share, what) in named.into_iter().filter(|(_, share, _)| *share > 0.0) {
-            svg.named(&format!("{what}: {:.0}% of {}", 100.0 * share, bias.n), |svg| {
+            svg.named(&format!("{what}: {:.0}% of {}", 100.0 * share, bias.n()), |svg| {
                 svg.rect(class, (rates.at(from), y - 6.0), (rates.at(from + share), y + 6.0));
             });
             from += share;
         }
-        let mut counted = vec![format!("n = {}", bias.n)];
-        counted.extend(Some(bias.left_out()).filter(|left_out| !left_out.is_empty()));
+        let mut counted = vec![format!("n = {}", bias.n())];
+        counted.extend(Some(left_out(bias)).filter(|left_out| !left_out.is_empty()));
         svg.text("small middle", (rates.at(0.5), y + 18.0), counted.join(", "));
     }
-    let neither = if row.rag_bias.is_some() { " Grey and violet: neither pole, and both." } else { "" };
-    let order = row.position_bias.map(|nats| {
+    let neither = if measured.rag_bias.is_some() { " Grey and violet: neither pole, and both." } else { "" };
+    let order = measured.position_bias.map(|nats| {
         format!(
             " Each choice is asked in both orders, so that the preference for the claim shown first ({} nats) cancels.{}",
             signed(nats),
-            row.coverage.map_or_else(String::new, |coverage| format!(
+            measured.coverage.map_or_else(String::new, |coverage| format!(
                 " The LLM would answer with one of the two letters with a probability of {:.2} on average, {:.2} at least.",
                 coverage.mean, coverage.least
             ))
@@ -93,17 +96,17 @@ pub(super) fn components(system: &System) -> Figure {
         row.positive,
         order.unwrap_or_default()
     );
-    figure(system, "components", "Where the bias comes from", caption, svg)
+    Figure::new(system, "components", "Where the bias comes from", caption, svg)
 }
 
-/// The controls beside the base, on test topics; drawn once, where the test topics are.
+/// The controls compared with the base, on test topics; drawn once, in the system with the test topics.
 pub(super) fn choice(system: &System) -> Option<Figure> {
     let choice = system.choice.as_ref().filter(|choice| !choice.controls.is_empty())?;
     let base = system.base();
     let mut rows = vec![("as it is".to_owned(), &choice.base, None, false)];
     rows.extend(choice.controls.iter().map(|turned| {
-        let name = format!("{} at {}", turned.control, number(turned.setting));
-        (name, &turned.confirmed, turned.ndcg10_p, Some(&turned.control) == choice.chosen.as_ref())
+        let name = format!("{} at {}", turned.control.name(), number(turned.setting));
+        (name, &turned.confirmed, turned.ndcg10_p, Some(turned.control) == choice.chosen)
     }));
     let bottom = TOP + ROW * rows.len() as f64;
     let mut svg = Svg::new(WIDTH, bottom + 34.0, "R_b and nDCG@10 with each control");
@@ -123,14 +126,14 @@ pub(super) fn choice(system: &System) -> Option<Figure> {
     }
     for (index, (title, confirmed, p, chosen)) in rows.into_iter().enumerate() {
         let y = TOP + ROW * (index as f64 + 0.5);
-        name(&mut svg, y, &title, &interval(&confirmed.test.rag_bias.interval));
+        name(&mut svg, y, &title, &interval(confirmed.test.rag_bias));
         let (dot, whisker) = if chosen { ("chosen", "chosen-interval") } else { ("base", "base-interval") };
         let parts = [
             (&confirmed.test, -5.0, dot, whisker),
             (&confirmed.validation, 6.0, "hollow", "hollow-interval"),
         ];
         for (biases, dy, dot, whisker) in parts {
-            let Interval { value, low, high } = biases.rag_bias.interval;
+            let Estimate { value, low, high } = biases.rag_bias.into();
             svg.line(whisker, (x.at(low), y + dy), (x.at(high), y + dy));
             svg.circle(dot, (x.at(value), y + dy), if dy < 0.0 { 4.5 } else { 3.2 });
         }
@@ -144,8 +147,8 @@ pub(super) fn choice(system: &System) -> Option<Figure> {
     let reached: Vec<&str> = choice
         .controls
         .iter()
-        .filter(|turned| turned.reached != "zero")
-        .map(|turned| turned.control.as_str())
+        .filter(|turned| turned.reached == Reached::Nearest)
+        .map(|turned| turned.control.name())
         .collect();
     let short = if reached.is_empty() {
         String::new()
@@ -159,9 +162,9 @@ pub(super) fn choice(system: &System) -> Option<Figure> {
         "Filled: the {} questions of test topics, which played no part in choosing. Hollow: validation topics, on which the \
          settings were found. Utility: nDCG@10 on the family's utility set; p: \
          paired randomisation test against the system as it is.{short}",
-        choice.base.test.embedder_bias.n
+        choice.base.test.embedder_bias.n()
     );
-    Some(figure(system, "choice", "Three ways to turn the embedder", caption, svg))
+    Some(Figure::new(system, "choice", "Three ways to turn the embedder", caption, svg))
 }
 
 /// Sensitivities with their intervals.
@@ -171,8 +174,8 @@ pub(super) fn sensitivities(axis: &str, systems: &[&System]) -> Option<Figure> {
         return None;
     }
     let bottom = TOP + ROW * lines.len() as f64;
-    let low = lines.iter().map(|(_, line)| line.sensitivity.low).fold(-0.1, f64::min);
-    let high = lines.iter().map(|(_, line)| line.sensitivity.high).fold(1.1, f64::max);
+    let low = lines.iter().map(|(_, line)| line.conflict.sensitivity.low).fold(-0.1, f64::min);
+    let high = lines.iter().map(|(_, line)| line.conflict.sensitivity.high).fold(1.1, f64::max);
     let x = Scale::new((low, high), (170.0, WIDTH - 14.0));
     let mut svg = Svg::new(WIDTH, bottom + 38.0, "Sensitivity of each LLM");
     scale(&mut svg, x, bottom, &x.ticks());
@@ -187,9 +190,9 @@ pub(super) fn sensitivities(axis: &str, systems: &[&System]) -> Option<Figure> {
             &mut svg,
             y,
             row.llm.as_deref().unwrap_or_default(),
-            &format!("{}: {}", row.split, interval(&line.sensitivity)),
+            &format!("{}: {}", row.split, interval(line.conflict.sensitivity)),
         );
-        let Interval { value, low, high } = line.sensitivity;
+        let Estimate { value, low, high } = line.conflict.sensitivity;
         svg.line("base-interval", (x.at(low), y), (x.at(high), y));
         svg.circle("base", (x.at(value), y), 5.0);
     }

@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 
 use super::super::source::System;
 use super::super::svg::{Panel, Scale, Svg};
-use super::{Figure, WIDTH, figure};
+use super::figure::{Figure, WIDTH};
 
-/// A mean over the questions that are scored.
+/// A mean over the scored questions.
 #[derive(Default)]
 struct Mean {
     sum: f64,
@@ -24,7 +24,7 @@ impl Mean {
     }
 }
 
-/// At most so many letters of a name.
+/// Maximum letters of a name.
 fn shortened(name: &str, room: usize) -> String {
     if name.chars().count() <= room {
         return name.to_owned();
@@ -32,10 +32,10 @@ fn shortened(name: &str, room: usize) -> String {
     name.chars().take(room - 1).chain(['…']).collect()
 }
 
-/// R_b against E_b topic by topic; none where no LLM answered or topics are single questions of one embedder.
+/// R_b against E_b topic by topic; none if no LLM answered, or every topic is a single question with one embedder.
 pub(super) fn draw(system: &System) -> Option<Figure> {
     let base = system.base();
-    base.rag_bias?;
+    base.measured.rag_bias?;
     let mut means: BTreeMap<&str, BTreeMap<&str, (Mean, Mean)>> = BTreeMap::new();
     for outcome in &system.outcomes {
         let of = means.entry(&outcome.topic).or_default().entry(&outcome.embedder).or_default();
@@ -67,7 +67,7 @@ pub(super) fn draw(system: &System) -> Option<Figure> {
         svg.named(topic, |svg| {
             svg.text(if columns == 3 { "note" } else { "small" }, (left, top - 4.0), short);
         });
-        // Many embedders share a place: area tells how many.
+        // Many embedders share a position: the area shows how many.
         let mut places: BTreeMap<(i64, i64), usize> = BTreeMap::new();
         for (document, answer) in by_embedder.values() {
             if let (Some(x), Some(y)) = (document.value(), answer.value()) {
@@ -94,5 +94,5 @@ pub(super) fn draw(system: &System) -> Option<Figure> {
         base.questions,
         base.embedder
     );
-    Some(figure(system, "topics", "Topic by topic", caption, svg))
+    Some(Figure::new(system, "topics", "Topic by topic", caption, svg))
 }

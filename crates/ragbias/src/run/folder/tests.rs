@@ -36,7 +36,7 @@ fn files_take_the_places_of_earlier_ones_together() {
 
 #[test]
 fn what_was_killed_before_the_rename_leaves_the_earlier_files_and_after_it_the_new_ones() {
-    // Killed after each of the steps of putting files in their places.
+    // Killed after each step of moving files into place.
     for moved in 0..=2 {
         let folder = tempfile::tempdir().unwrap();
         put(folder.path(), &OLD);

@@ -1,33 +1,40 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
 use ragbias_core::limits::DRAWS;
-use ragbias_data::{MeasurementRow, Outcome, read_measurements, read_outcomes};
+use ragbias_core::message;
+use ragbias_data::{MeasurementRow, Outcome};
 use ragbias_stats::{
-    BiasConflict, Equivalence, Estimate, JointBootstrap, Points, QuestionOutcome, Resampled,
+    BiasConflict, ConflictFit, Equivalence, Estimate, JointBootstrap, Points, QuestionOutcome, Resampled,
     SensitivityDifference, TopicCounts, holm,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::run::{BASE_FAMILY, Manifest, RunFolder};
-use crate::{Error, Result};
+use crate::Result;
+use crate::measured::{BASE_FAMILY, PartResult};
 
-/// How lines are fitted.
+mod files;
+
+pub use files::fit_files;
+
+/// Settings of a fit.
 ///
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
 /// | `draws` | 10,000 | draws of the bootstrap | 200 to 1,000,000 |
-/// | `seed` | 0 | of the draws | any |
-/// | `delta` | 0.1 | \|R_b\| below it is as good as 0 | above 0, up to 1 |
+/// | `seed` | 0 | seed of the draws | any |
+/// | `delta` | 0.1 | \|R_b\| below it counts as 0 | above 0, up to 1 |
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct FitConfig {
     /// Draws of the bootstrap.
     pub draws: usize,
     /// Seed of the draws.
     pub seed: u64,
-    /// |R_b| below it is as good as 0.
+    /// |R_b| below it counts as 0.
     pub delta: f64,
 }
+
+ragbias_core::setters!(FitConfig { draws: usize, seed: u64, delta: f64 });
 
 impl Default for FitConfig {
     fn default() -> Self {
@@ -35,108 +42,127 @@ impl Default for FitConfig {
     }
 }
 
-/// The lines of a measurement table. Serialised, it is what `ragbias fit --json` prints, and `fit.json` of a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// The lines of a measurement table. Serialised, it is the output of `ragbias fit --json`, and `fit.json` of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fits {
     /// A line per LLM, axis, corpus and split.
     pub fits: Vec<LlmFit>,
-    /// LLMs against each other, where they answered the same embedders' questions.
+    /// Comparisons of LLMs that answered for the same embedders.
     pub comparisons: Vec<SensitivityComparison>,
     /// LLMs and axes without a line.
     pub left_out: Vec<LeftOut>,
-    /// Rows without an R_b.
+    /// Number of rows without an R_b.
     pub skipped: usize,
 }
 
 /// The line of one LLM.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LlmFit {
-    /// What it is of.
+    /// Its LLM, axis, corpus and split.
     #[serde(flatten)]
     pub of: FitKey,
     /// The line.
     #[serde(flatten)]
     pub conflict: BiasConflict,
-    /// How many of the embedders make a debiased system; none where the table has no intervals of R_b.
+    /// Number of embedders with which the system is debiased; none if the table has no intervals of R_b.
     pub equivalence: Option<Debiased>,
-    /// The points, in the order of names.
+    /// The points, sorted by name.
     pub embedders: Vec<FittedEmbedder>,
 }
 
+impl LlmFit {
+    /// The least and the greatest E_b of its embedders.
+    pub fn range(&self) -> (f64, f64) {
+        let values = || self.embedders.iter().map(|embedder| embedder.embedder_bias);
+        (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max))
+    }
+}
+
 /// What a line is of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FitKey {
     /// The LLM.
     pub llm: String,
     /// The axis.
     pub axis: String,
-    /// The corpus, where the table says so.
+    /// The corpus, if the table has the column.
     pub corpus: Option<String>,
-    /// The part of the questions, where the table says so.
+    /// The split of the questions, if the table has the column.
     pub split: Option<String>,
 }
 
 /// One embedder of a line.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FittedEmbedder {
     /// Its name.
     pub embedder: String,
-    /// Its family, where the table says so.
+    /// Its family, if the table has the column.
     pub family: Option<String>,
     /// E_b.
     pub embedder_bias: f64,
     /// R_b.
     pub rag_bias: f64,
-    /// How many answers R_b rests on, where the table says so.
+    /// Number of answers that R_b is based on, if the table has the column.
     pub n: Option<usize>,
-    /// How many questions were asked, where the table says so.
+    /// Number of questions asked, if the table has the column.
     pub asked: Option<usize>,
-    /// R_b less that of the line.
+    /// R_b minus the value of the line.
     pub residual: f64,
-    /// What the interval of R_b says of |R_b| < δ, where the table has one.
+    /// The verdict on |R_b| < δ from the interval of R_b, if the table has one.
     pub verdict: Option<Equivalence>,
 }
 
 /// Embedders by the verdict on |R_b| < δ.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Debiased {
     /// δ.
     pub delta: f64,
     /// The interval of R_b lies within (−δ, δ).
     pub debiased: usize,
-    /// It lies beyond.
+    /// The interval lies at or beyond δ on one side.
     pub biased: usize,
     /// Neither.
     pub undecided: usize,
 }
 
 /// Two LLMs on the same axis, corpus and split.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SensitivityComparison {
     /// The axis.
     pub axis: String,
-    /// The part of the questions, where the table says so.
+    /// The split of the questions, if the table has the column.
     pub split: Option<String>,
-    /// An LLM.
+    /// The first LLM.
     pub first: String,
-    /// Another one.
+    /// The second LLM.
     pub second: String,
-    /// s of the first less s of the second.
+    /// s of the first minus s of the second.
     pub difference: Estimate,
     /// Two-sided p value.
     pub p: f64,
-    /// Holm's, adjusted for all comparisons here.
+    /// Holm's p value, adjusted for all comparisons here.
     pub p_holm: f64,
 }
 
 /// An LLM and axis without a line.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LeftOut {
-    /// What it would be of.
+    /// Its LLM, axis, corpus and split.
     #[serde(flatten)]
     pub of: FitKey,
-    /// Why there is none.
+    /// The reason.
     pub reason: String,
+}
+
+impl FitKey {
+    /// Whether a measurement is one of those that it names; a table that does not name its corpus or split names all.
+    pub(crate) fn covers(&self, result: &PartResult) -> bool {
+        let is = |of: &Option<String>, value: &str| of.as_deref().is_none_or(|of| of == value);
+        Some(&self.llm) == result.llm.as_ref()
+            && self.axis == result.axis
+            && is(&self.corpus, &result.data)
+            && is(&self.split, &result.split)
+    }
 }
 
 impl std::fmt::Display for FitKey {
@@ -146,58 +172,10 @@ impl std::fmt::Display for FitKey {
     }
 }
 
-/// Fits a measurement table, `.csv` or `.parquet`, or that of a run folder.
-///
-/// Intervals come from the outcomes in the given file, else from `outcomes.parquet` beside a `measurements.*`; without
-/// either they come from embedders alone. [`fit`] has more.
-///
-/// # Errors
-/// Malformed tables, with their line; settings out of range; a table without a single line to fit, with the reason.
-pub fn fit_files(measurements: &Path, outcomes: Option<&Path>, config: &FitConfig) -> Result<Fits> {
-    let table: PathBuf = if measurements.is_dir() {
-        RunFolder::open(measurements)?;
-        measurements.join("measurements.parquet")
-    } else {
-        measurements.into()
-    };
-    check_file_of_run(&table)?;
-    let rows = read_measurements(&table)?;
-    let beside = || -> Option<PathBuf> {
-        let file = table.with_file_name("outcomes.parquet");
-        (table.file_stem()? == "measurements" && file.is_file()).then_some(file)
-    };
-    let outcomes = match outcomes.map(Path::to_owned).or_else(beside) {
-        Some(file) => {
-            check_file_of_run(&file)?;
-            read_outcomes(&file)?
-        }
-        None => Vec::new(),
-    };
-    let fits = fit(&rows, &outcomes, config)?;
-    if fits.fits.is_empty() {
-        let reasons: Vec<_> =
-            fits.left_out.iter().map(|left| format!("{}: {}", left.of, left.reason)).collect();
-        let reason = if reasons.is_empty() { "no row has a rag_bias".to_owned() } else { reasons.join("\n") };
-        return Err(Error::NothingFitted { path: table, reason });
-    }
-    Ok(fits)
-}
-
-/// Refuses a table in a run folder that is not what the run wrote there.
-fn check_file_of_run(table: &Path) -> Result<()> {
-    let name = table.file_name().unwrap_or_default().to_string_lossy();
-    match Manifest::beside(table)? {
-        Some(manifest) if manifest.files.contains_key(name.as_ref()) => {
-            manifest.check(table.parent().unwrap_or(Path::new("")), &name)
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Fits R_b = β0 + s·E_b for every LLM, axis, corpus and split of a table.
 ///
-/// With outcomes, topics are resampled, and embedders too where a row belongs to a family: [`JointBootstrap`]. Without
-/// them, or with fewer than five topics, embedders alone are. An LLM with fewer than three embedders is left out.
+/// With outcomes, topics are resampled, and embedders too if a row belongs to a family: [`JointBootstrap`]. Without
+/// them, or with fewer than five topics, only embedders are. An LLM with fewer than three embedders is left out.
 ///
 /// # Errors
 /// Settings out of range.
@@ -216,22 +194,22 @@ pub fn fit(rows: &[MeasurementRow], outcomes: &[Outcome], config: &FitConfig) ->
     }
     let skipped = rows.iter().filter(|row| row.rag_bias.is_none()).count();
     let mut fits = Fits { fits: Vec::new(), comparisons: Vec::new(), left_out: Vec::new(), skipped };
-    let mut topics = Vec::new();
+    let mut fitted = Vec::new();
     for (of, rows) in groups {
         match Group::new(&of, rows).and_then(|group| group.fit(outcomes, config)) {
-            Ok((fit, drawn)) => {
+            Ok((fit, line)) => {
                 fits.fits.push(fit);
-                topics.push(drawn);
+                fitted.push(line);
             }
             Err(reason) => fits.left_out.push(LeftOut { of, reason }),
         }
     }
-    fits.comparisons = compare(&fits.fits, &topics);
+    fits.comparisons = compare(&fits.fits, &fitted);
     Ok(fits)
 }
 
 impl Fits {
-    /// What is not as one would expect, a line each.
+    /// Notes on irregularities.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.skipped > 0 {
@@ -258,7 +236,7 @@ impl Fits {
         if self.fits.iter().any(|fit| fit.conflict.interval == Resampled::Embedders) {
             notes.push(
                 "without outcomes of five topics or more, intervals come from embedders alone: on other questions the line \
-                 may lie elsewhere\nhint: --outcomes FILE names the outcomes of the same run"
+                 may lie elsewhere\nhint: `outcomes FILE` names the outcomes of the same run"
                     .into(),
             );
         }
@@ -266,14 +244,14 @@ impl Fits {
     }
 }
 
-/// The rows of one line, in the order of embedders' names, each once.
+/// The rows of one line, unique and sorted by the embedders' names.
 struct Group<'a> {
     of: &'a FitKey,
     rows: Vec<&'a MeasurementRow>,
 }
 
 impl<'a> Group<'a> {
-    /// A reason where they have no line.
+    /// The reason if they have no line.
     fn new(of: &'a FitKey, rows: Vec<&'a MeasurementRow>) -> Result<Self, String> {
         let mut by_name: BTreeMap<&str, &MeasurementRow> = BTreeMap::new();
         for row in rows {
@@ -285,9 +263,8 @@ impl<'a> Group<'a> {
         Ok(Self { of, rows: by_name.into_values().collect() })
     }
 
-    /// The fit, and the topics that were drawn from.
-    fn fit(&self, outcomes: &[Outcome], config: &FitConfig) -> Result<(LlmFit, Vec<String>), String> {
-        let text = |error: ragbias_stats::Error| error.to_string();
+    fn fit(&self, outcomes: &[Outcome], config: &FitConfig) -> Result<(LlmFit, Fitted), String> {
+        let text = |error: ragbias_stats::Error| message(&error);
         let biases = |of: fn(&MeasurementRow) -> Option<f64>| -> Vec<f64> {
             self.rows.iter().filter_map(|row| of(row)).collect()
         };
@@ -319,12 +296,13 @@ impl<'a> Group<'a> {
             biased: count(Equivalence::Biased),
             undecided: count(Equivalence::Undecided),
         });
-        Ok((LlmFit { of: self.of.clone(), conflict, equivalence, embedders }, topics))
+        let line = LlmFit { of: self.of.clone(), conflict: (*conflict).clone(), equivalence, embedders };
+        Ok((line, Fitted { conflict, topics }))
     }
 
     fn embedders(
         &self,
-        conflict: &BiasConflict,
+        conflict: &ConflictFit,
         delta: f64,
     ) -> Result<Vec<FittedEmbedder>, ragbias_stats::Error> {
         let points = conflict.points().embedder_bias().iter().zip(conflict.points().rag_bias());
@@ -346,7 +324,7 @@ impl<'a> Group<'a> {
             .collect()
     }
 
-    /// Outcomes of these rows by topic, each question of an embedder once; none where there are no outcomes.
+    /// Outcomes of these rows by topic, each question of an embedder once; none if there are no outcomes.
     fn counts(&self, outcomes: &[Outcome]) -> Result<Option<TopicCounts>, String> {
         let FitKey { llm, axis, corpus, split } = self.of;
         let names: BTreeSet<&str> = self.rows.iter().map(|row| row.embedder.as_str()).collect();
@@ -375,13 +353,13 @@ impl<'a> Group<'a> {
         match TopicCounts::new(ours) {
             Ok(counts) => Ok(Some(counts)),
             Err(ragbias_stats::Error::TooFew { .. }) => Ok(None),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(message(&error)),
         }
     }
 
-    /// Refuses outcomes of another run than the table's.
+    /// Refuses outcomes of a run other than the table's.
     fn check(&self, counts: &TopicCounts) -> Result<(), String> {
-        let points = counts.points().map_err(|error| error.to_string())?;
+        let points = counts.points().map_err(|error| message(&error))?;
         let pairs = points.embedder_bias().iter().zip(points.rag_bias());
         for (row, (embedder, rag)) in self.rows.iter().zip(pairs) {
             for (name, table, outcomes) in
@@ -400,8 +378,15 @@ impl<'a> Group<'a> {
     }
 }
 
-/// All pairs of LLMs of which the same embedders were measured, on the same topics.
-fn compare(fits: &[LlmFit], topics: &[Vec<String>]) -> Vec<SensitivityComparison> {
+/// A line with its draws.
+struct Fitted {
+    conflict: ConflictFit,
+    /// That were drawn from, in order.
+    topics: Vec<String>,
+}
+
+/// All pairs of LLMs that were measured with the same embedders on the same topics.
+fn compare(fits: &[LlmFit], fitted: &[Fitted]) -> Vec<SensitivityComparison> {
     let names =
         |fit: &LlmFit| fit.embedders.iter().map(|embedder| embedder.embedder.clone()).collect::<Vec<_>>();
     let mut compared = Vec::new();
@@ -409,10 +394,11 @@ fn compare(fits: &[LlmFit], topics: &[Vec<String>]) -> Vec<SensitivityComparison
         for (j, second) in fits.iter().enumerate().skip(i + 1) {
             let (a, b) = (&first.of, &second.of);
             let alike = (&a.axis, &a.corpus, &a.split) == (&b.axis, &b.corpus, &b.split);
-            if !alike || topics[i] != topics[j] || names(first) != names(second) {
+            if !alike || fitted[i].topics != fitted[j].topics || names(first) != names(second) {
                 continue;
             }
-            if let Some(difference) = SensitivityDifference::between(&first.conflict, &second.conflict) {
+            let (one, other) = (&fitted[i].conflict, &fitted[j].conflict);
+            if let Some(difference) = SensitivityDifference::between(one, other) {
                 compared.push(SensitivityComparison {
                     axis: a.axis.clone(),
                     split: a.split.clone(),
@@ -454,8 +440,8 @@ mod tests {
         }
     }
 
-    /// Embedder e retrieves the positive pole for the first e + 1 of 6 topics, and every answer follows its document but
-    /// that to the last topic.
+    /// Embedder e retrieves the positive pole for the first e + 1 of 6 topics, and every answer follows its document, except
+    /// those of the last topic.
     fn outcomes() -> (Vec<MeasurementRow>, Vec<Outcome>) {
         let (mut rows, mut outcomes) = (Vec::new(), Vec::new());
         for e in 0..4 {

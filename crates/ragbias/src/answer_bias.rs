@@ -1,0 +1,75 @@
+//! Biases of answers, and why there may be none.
+
+use std::fmt;
+
+use ragbias_core::{Choice, Counts};
+use serde::{Deserialize, Serialize};
+
+/// A bias of what the LLM answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerBias {
+    /// L_b.
+    LlmBias,
+    /// R_b.
+    RagBias,
+}
+
+impl AnswerBias {
+    /// Its symbol.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::LlmBias => "L_b",
+            Self::RagBias => "R_b",
+        }
+    }
+}
+
+/// A bias that there is not, as no answer could be scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NothingScored {
+    /// Which one.
+    pub bias: AnswerBias,
+    /// What became of the answers.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+impl NothingScored {
+    /// What can be done about most of it.
+    pub fn hint(&self) -> &'static str {
+        let Counts { unscored, refused, cut, .. } = self.counts;
+        if cut >= unscored.max(refused) {
+            "the token budget was spent before an answer came: allow more `reasoning-tokens` where the model of a server \
+             thinks first (or `thinking off`), else more `max-new-tokens`"
+        } else if refused >= unscored {
+            "the LLM refused, or a filter took its answers: `out DIR` writes what it said"
+        } else {
+            "the scorer could not tell of any answer where it leans: `out DIR` writes the answers"
+        }
+    }
+}
+
+impl fmt::Display for NothingScored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (symbol, asked) = (self.bias.symbol(), self.counts.asked());
+        write!(f, "{symbol}: none of the {asked} answers could be scored ({})", self.counts)
+    }
+}
+
+/// The coverage of the two letters, over all choices.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// On average, in [0, 1].
+    pub mean: f64,
+    /// Minimum over the choices, in [0, 1].
+    pub least: f64,
+}
+
+impl Coverage {
+    pub(crate) fn of<'c>(choices: impl Iterator<Item = &'c Choice>) -> Option<Self> {
+        let all: Vec<f64> = choices.map(|choice| choice.coverage).collect();
+        let least = all.iter().copied().min_by(f64::total_cmp)?;
+        Some(Self { mean: all.iter().sum::<f64>() / all.len() as f64, least })
+    }
+}

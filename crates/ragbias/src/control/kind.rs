@@ -1,0 +1,57 @@
+//! The controls by name.
+
+use serde::{Deserialize, Serialize};
+
+/// The available controls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ControlKind {
+    /// [`Merge`](super::Merge): the weight w of a tuned embedder; 0 is the base, 1 the tuned one.
+    Merge,
+    /// [`Projection`](super::Projection): the factor α of a question's part along a direction; 1 is the base, 0 removes it, below 0 reverses it.
+    Projection,
+    /// [`Draw`](super::Draw): the temperature T of stochastic ranking; 0 is the base.
+    Ranking,
+}
+
+impl ControlKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Merge, Self::Projection, Self::Ranking];
+
+    /// Its name in files and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Merge => "merge",
+            Self::Projection => "projection",
+            Self::Ranking => "ranking",
+        }
+    }
+
+    /// The setting that changes nothing.
+    pub fn neutral(self) -> f64 {
+        if self == Self::Projection { 1.0 } else { 0.0 }
+    }
+
+    /// The extreme settings, in the order in which they are tried.
+    pub fn ends(self) -> &'static [f64] {
+        match self {
+            Self::Merge => &[2.0],
+            Self::Projection => &[-3.0, 5.0],
+            Self::Ranking => &[0.5],
+        }
+    }
+}
+
+/// A name that no control has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no control is called `{0}`: expected merge, projection or ranking")]
+pub struct UnknownControl(pub String);
+
+impl std::str::FromStr for ControlKind {
+    type Err = UnknownControl;
+
+    fn from_str(text: &str) -> Result<Self, UnknownControl> {
+        let named = Self::ALL.into_iter().find(|kind| kind.name() == text);
+        named.ok_or_else(|| UnknownControl(text.into()))
+    }
+}

@@ -1,0 +1,159 @@
+//! The files of a run, written and read as what they hold.
+
+use std::path::{Path, PathBuf};
+
+use ragbias_core::ContentId;
+use ragbias_data::{
+    Measurement, MeasurementRow, Outcome, read_measurements, read_outcomes, write_file, write_measurements,
+    write_outcomes,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::folder::CHOICES;
+use super::manifest::{MANIFEST, Manifest};
+use super::sealed::{is_sealed, is_whole, sealed};
+use crate::choose::ControlChoice;
+use crate::fit::Fits;
+use crate::measured::PartResult;
+use crate::{Error, Result};
+
+const MEASUREMENTS: &str = "measurements.parquet";
+const MEASUREMENTS_CSV: &str = "measurements.csv";
+const OUTCOMES: &str = "outcomes.parquet";
+const RESULTS: &str = "results.json";
+const FITS: &str = "fit.json";
+
+/// Files of a run that numbers are read from; the manifest has the hash of each.
+const TABLES: [&str; 5] = [MEASUREMENTS, MEASUREMENTS_CSV, OUTCOMES, RESULTS, FITS];
+
+/// A run in a folder. Every file is checked against the manifest when it is read.
+pub(crate) struct SavedRun {
+    folder: PathBuf,
+    manifest: Manifest,
+}
+
+impl SavedRun {
+    /// Writes all files of a run but the report, and its id into each of them and into the manifest.
+    pub(super) fn write(
+        folder: &Path,
+        mut manifest: Manifest,
+        results: &[PartResult],
+        fits: &Fits,
+    ) -> Result<Self> {
+        let place = |file: &str| folder.join(file);
+        let mut found = value(results)?;
+        let run = Manifest::id(&manifest.experiment, &manifest.inputs, &found.to_string())?;
+        manifest.run = Some(run);
+        for result in found.as_array_mut().into_iter().flatten() {
+            result["run"] = run.to_string().into();
+        }
+        let measurements: Vec<Measurement> = results.iter().map(PartResult::measurement).collect();
+        let outcomes: Vec<Outcome> =
+            results.iter().flat_map(|result| result.measured.outcomes.clone()).collect();
+        write_measurements(&place(MEASUREMENTS), &measurements, Some(run))?;
+        write_measurements(&place(MEASUREMENTS_CSV), &measurements, Some(run))?;
+        write_outcomes(&place(OUTCOMES), &outcomes, Some(run))?;
+        write_json(&place(RESULTS), &found)?;
+        let mut lines = value(fits)?;
+        lines["run"] = run.to_string().into();
+        write_json(&place(FITS), &lines)?;
+        for file in TABLES {
+            manifest.files.insert(file.into(), ContentId::of(&fs_err::read(place(file))?));
+        }
+        write_file(&place(MANIFEST), manifest.to_json()?)?;
+        Ok(Self { folder: folder.into(), manifest })
+    }
+
+    /// # Errors
+    /// A folder without a manifest, or with one that is not what the run wrote.
+    pub(crate) fn read(folder: &Path) -> Result<Self> {
+        Ok(Self { folder: folder.into(), manifest: Manifest::read(folder)? })
+    }
+
+    pub(crate) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// A measurement for each embedder and LLM of each part, without the outcomes of its questions.
+    pub(crate) fn results(&self) -> Result<Vec<PartResult>> {
+        self.json(RESULTS)
+    }
+
+    pub(crate) fn measurements(&self) -> Result<Vec<MeasurementRow>> {
+        Ok(read_measurements(&self.checked(MEASUREMENTS)?)?)
+    }
+
+    pub(crate) fn outcomes(&self) -> Result<Vec<Outcome>> {
+        Ok(read_outcomes(&self.checked(OUTCOMES)?)?)
+    }
+
+    pub(crate) fn fits(&self) -> Result<Fits> {
+        self.json(FITS)
+    }
+
+    /// The choices in a folder that were made of this run, which need not lie in the same one.
+    pub(crate) fn choices(&self, folder: &Path) -> Result<Vec<ControlChoice>> {
+        let path = folder.join(CHOICES);
+        if !path.is_file() {
+            return Ok(Vec::new());
+        }
+        let text = fs_err::read_to_string(&path)?;
+        let values: Vec<Value> = serde_json::from_str(&text).map_err(|error| malformed(&path, &error))?;
+        let mut choices = Vec::new();
+        for value in values {
+            if is_sealed(&value) && !is_whole(&value) {
+                return Err(Error::Run {
+                    path,
+                    reason: "not what was written here: damaged, or changed since\nhint: `ragbias choose` writes it again"
+                        .into(),
+                });
+            }
+            choices.push(
+                serde_json::from_value::<ControlChoice>(value).map_err(|error| malformed(&path, &error))?,
+            );
+        }
+        choices.retain(|choice| choice.run == self.manifest.run);
+        Ok(choices)
+    }
+
+    /// Writes all choices of a run into a folder.
+    pub(crate) fn write_choices(folder: &Path, choices: &[ControlChoice]) -> Result<()> {
+        let values = choices.iter().map(|choice| Ok(sealed(value(choice)?))).collect::<Result<Vec<_>>>()?;
+        write_json(&folder.join(CHOICES), &Value::Array(values))
+    }
+
+    fn json<T: DeserializeOwned>(&self, file: &str) -> Result<T> {
+        let path = self.checked(file)?;
+        serde_json::from_str(&fs_err::read_to_string(&path)?).map_err(|error| malformed(&path, &error))
+    }
+
+    /// The path of a file that is there, and what the run wrote.
+    fn checked(&self, file: &str) -> Result<PathBuf> {
+        let path = self.folder.join(file);
+        if !path.is_file() {
+            return Err(Error::Run {
+                path: self.folder.clone(),
+                reason: format!(
+                    "not a whole run: it has no {file}\nhint: `ragbias run EXPERIMENT.toml` makes one"
+                ),
+            });
+        }
+        self.manifest.check(&self.folder, file)?;
+        Ok(path)
+    }
+}
+
+fn malformed(path: &Path, error: &serde_json::Error) -> Error {
+    Error::Run { path: path.into(), reason: error.to_string() }
+}
+
+fn value(of: &(impl Serialize + ?Sized)) -> Result<Value> {
+    Ok(serde_json::to_value(of).map_err(std::io::Error::from)?)
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<()> {
+    let json = serde_json::to_string_pretty(value).map_err(std::io::Error::from)?;
+    Ok(write_file(path, json)?)
+}
