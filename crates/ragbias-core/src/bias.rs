@@ -3,26 +3,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, Verdict};
-
-/// Number of texts with each verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Counts {
-    /// Only the positive pole.
-    pub positive: usize,
-    /// Only the negative pole.
-    pub negative: usize,
-    /// Both poles.
-    pub both: usize,
-    /// Neither pole.
-    pub neither: usize,
-    /// The scorer could not decide.
-    pub unscored: usize,
-    /// The LLM refused.
-    pub refused: usize,
-    /// The token budget was spent before either pole was named.
-    pub cut: usize,
-}
+use crate::{Counts, Error, Result, Verdict};
 
 impl Counts {
     /// The counts of these verdicts.
@@ -44,30 +25,6 @@ impl Counts {
             Verdict::Refused => &mut self.refused,
             Verdict::Cut => &mut self.cut,
         }
-    }
-
-    /// Number of scored texts: a pole, both or neither.
-    pub fn scored(&self) -> usize {
-        self.positive + self.negative + self.both + self.neither
-    }
-
-    /// Number of all texts.
-    pub fn asked(&self) -> usize {
-        self.scored() + self.unscored + self.refused + self.cut
-    }
-}
-
-/// All counts other than 0: `3 positive, 1 cut`.
-impl fmt::Display for Counts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut counts = *self;
-        let found = Verdict::ALL.map(|verdict| (*counts.place(verdict), verdict.name()));
-        let mut separator = "";
-        for (count, name) in found.into_iter().filter(|(count, _)| *count > 0) {
-            write!(f, "{separator}{count} {name}")?;
-            separator = ", ";
-        }
-        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@ mod stream;
 
 use std::path::{Path, PathBuf};
 
-use ragbias_core::{Axis, Corpus, Document, Lean, Progress};
+use ragbias_core::{Axis, Corpus, Document, Progress};
 use serde_json::{Map, Value};
 
 use crate::axis::check_labels;
@@ -305,16 +305,6 @@ pub(crate) fn missing(field: &str, object: &Map<String, Value>) -> String {
     let there: Vec<String> = object.keys().take(20).map(|key| shown(key).to_string()).collect();
     let there = if there.is_empty() { "none other".to_owned() } else { there.join(", ") };
     format!("missing field `{field}`; there are {there}")
-}
-
-/// A document with a gold label.
-pub(crate) fn labelled(id: String, text: String, lean: Lean, topic: Option<&str>) -> Document {
-    let mut document = Document::new(id, text);
-    document.metadata.insert("lean".into(), i64::from(lean).into());
-    if let Some(topic) = topic {
-        document.metadata.insert("topic".into(), topic.into());
-    }
-    document
 }
 
 pub(crate) fn located(path: &Path, error: ragbias_core::Error) -> Error {

@@ -13,7 +13,6 @@ use std::collections::HashMap;
 use ragbias_core::{Choices, Document, Lean, Question};
 
 use crate::Result;
-use crate::corpus::labelled;
 use crate::findings::{Findings, Place};
 use crate::table::Table;
 
@@ -131,6 +130,16 @@ impl RowIds {
         *times += 1;
         if *times > 1 { format!("{number}-{times}") } else { number.into() }
     }
+}
+
+/// A document with a gold label.
+fn labelled(id: String, text: String, lean: Lean, topic: Option<&str>) -> Document {
+    let mut document = Document::new(id, text);
+    document.metadata.insert("lean".into(), i64::from(lean).into());
+    if let Some(topic) = topic {
+        document.metadata.insert("topic".into(), topic.into());
+    }
+    document
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::{layer_norm, layer_norm_slow, softmax, softmax_last_dim};
 
 use crate::config::{Activation, BertConfig, Pooling, PoolingMode};
-use crate::encoder::{Input, Packed};
+use crate::input::{Input, Packed};
 use crate::parameters::Parameters;
 use crate::{Error, Result};
 

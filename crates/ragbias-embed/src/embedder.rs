@@ -6,7 +6,8 @@ use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Role, Similar
 
 use crate::Result;
 use crate::config::{CheckpointConfig, CheckpointFiles, Prefixes};
-use crate::encoder::{Encoder, Input, Packed, Precision};
+use crate::encoder::{Encoder, Precision};
+use crate::input::{Input, Packed};
 use crate::parameters::Parameters;
 use crate::processor::Processor;
 use crate::steps::Step;

@@ -26,6 +26,7 @@ mod embedder;
 mod encoder;
 mod error;
 mod files;
+mod input;
 mod parameters;
 mod processor;
 mod projection;
@@ -41,8 +42,9 @@ pub use config::{
     StepConfig,
 };
 pub use embedder::{TextEmbedder, TextEmbedderConfig};
-pub use encoder::{Encoder, Input, Packed, Precision, Tape, Under};
+pub use encoder::{Encoder, Precision, Tape};
 pub use error::{Error, Result};
+pub use input::{Input, Packed, Under};
 pub use parameters::Parameters;
 pub use processor::Processor;
 pub use projection::Projected;

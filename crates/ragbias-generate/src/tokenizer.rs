@@ -3,13 +3,15 @@
 mod byte_level;
 mod sentence_piece;
 mod special;
+mod vocabulary;
 
 use ragbias_core::guarded;
 use tokenizers::{AddedToken, Tokenizer};
 
+use self::special::Special;
+use self::vocabulary::{CONTROL, USER_DEFINED, Vocabulary, wrong};
+use crate::Result;
 use crate::file::GgufFile;
-use crate::{Error, Result};
-use special::Special;
 
 /// A tokenizer with the token ids that a generator needs.
 pub(crate) struct Tokens {
@@ -18,18 +20,6 @@ pub(crate) struct Tokens {
     count: usize,
     longest: usize,
 }
-
-/// The file's lists of tokens.
-struct Vocabulary {
-    texts: Vec<String>,
-    /// `tokenizer.ggml.token_type`.
-    kinds: Vec<i64>,
-}
-
-/// Kinds of tokens.
-const NORMAL: i64 = 1;
-const CONTROL: i64 = 3;
-const USER_DEFINED: i64 = 4;
 
 impl Tokens {
     pub(crate) fn load(file: &GgufFile) -> Result<Self> {
@@ -100,35 +90,6 @@ impl Tokens {
         let spellings = [letter.to_owned(), format!("Ġ{letter}"), format!("▁{letter}")];
         spellings.iter().filter_map(|spelling| self.tokenizer.token_to_id(spelling)).collect()
     }
-}
-
-impl Vocabulary {
-    fn read(file: &GgufFile) -> Result<Self> {
-        let key = "tokenizer.ggml.tokens";
-        let texts = file.texts(key)?.ok_or_else(|| wrong(file, format!("no list {key}")))?;
-        let key = "tokenizer.ggml.token_type";
-        let kinds = file.integers(key)?.unwrap_or_else(|| vec![NORMAL; texts.len()]);
-        if texts.is_empty() || kinds.len() != texts.len() {
-            let (tokens, received) = (texts.len(), kinds.len());
-            return Err(wrong(file, format!("{key} has {received} kinds for {tokens} tokens")));
-        }
-        if let Some(other) = kinds.iter().find(|kind| !(0..=6).contains(*kind)) {
-            return Err(wrong(file, format!("{key} has a kind {other}, expected 0 to 6")));
-        }
-        Ok(Self { texts, kinds })
-    }
-
-    fn of_kind(&self, kind: i64) -> impl Iterator<Item = &String> {
-        self.texts.iter().zip(&self.kinds).filter(move |(_, k)| **k == kind).map(|(text, _)| text)
-    }
-
-    fn ids(&self) -> tokenizers::models::bpe::Vocab {
-        self.texts.iter().enumerate().map(|(id, text)| (text.clone(), id as u32)).collect()
-    }
-}
-
-fn wrong(file: &GgufFile, reason: String) -> Error {
-    Error::Tokenizer { path: file.path().into(), reason }
 }
 
 #[cfg(test)]

@@ -3,9 +3,7 @@ use std::ops::Deref;
 use serde::{Deserialize, Serialize};
 
 use crate::deming::ErrorCovariance;
-use crate::draws::{Distribution, Draws};
-use crate::joint::{Coefficients, Resamples};
-use crate::line::Covariance;
+use crate::resamples::{Coefficients, Resamples};
 use crate::{ErrorsInVariables, Estimate, Line, Linearity, Points, Result, Target};
 
 /// The bias conflict of one LLM on one axis: R_b = s·E_b + L_b + ε over a family of embedders, and the E_b at which R_b = 0.
@@ -180,33 +178,5 @@ impl ConflictFit {
     pub fn at(&self, embedder_bias: f64) -> Estimate {
         let value = self.conflict.intercept.value + self.conflict.sensitivity.value * embedder_bias;
         self.resamples.distribution(value, &|c| c.intercept + c.slope * embedder_bias).interval()
-    }
-}
-
-impl Resamples {
-    fn distribution(&self, estimate: f64, statistic: &dyn Fn(&Coefficients) -> f64) -> Distribution {
-        let drawn = || self.draws.iter().flatten();
-        let draws = Draws {
-            estimate,
-            both: drawn().map(|draw| statistic(&draw.both)).collect(),
-            topics: drawn().map(|draw| statistic(&draw.topics)).collect(),
-            embedders: drawn().map(|draw| statistic(&draw.embedders)).collect(),
-        };
-        Distribution::new(draws, self.units)
-    }
-
-    /// Covariance of β0 and s, scaled to the width of their intervals.
-    fn covariance(&self, line: &Line, slope: f64, intercept: f64) -> Covariance {
-        let (mut n, mut sums) = (0.0, [0.0; 3]);
-        for draw in self.draws.iter().flatten() {
-            let (s, b) = (draw.both.slope - line.slope, draw.both.intercept - line.intercept);
-            n += 1.0;
-            sums = [sums[0] + b * b, sums[1] + b * s, sums[2] + s * s];
-        }
-        Covariance {
-            intercept: sums[0] / n * intercept * intercept,
-            between: sums[1] / n * intercept * slope,
-            slope: sums[2] / n * slope * slope,
-        }
     }
 }

@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::counts::{Biases, TopicCounts};
 use crate::deming::ErrorCovariance;
 use crate::draws::Units;
+use crate::resamples::{Coefficients, Draw, Resamples};
 use crate::{ConflictFit, Error, Line, Points, Resampled, Result};
 
 /// Fits the line of a family, with intervals from draws of topics and embedders.
@@ -38,30 +39,6 @@ impl Default for JointBootstrap {
     fn default() -> Self {
         Self::new(10_000, 0)
     }
-}
-
-/// s, β0, ε and R² of a line; R² is 0 if all R_b are equal.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Coefficients {
-    pub(crate) slope: f64,
-    pub(crate) intercept: f64,
-    pub(crate) residual: f64,
-    pub(crate) r_squared: f64,
-}
-
-/// One draw: topics and embedders resampled, only topics, only embedders.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Draw {
-    pub(crate) both: Coefficients,
-    pub(crate) topics: Coefficients,
-    pub(crate) embedders: Coefficients,
-}
-
-/// All draws, by number; those without a line are empty, so that two fits can be compared draw by draw.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Resamples {
-    pub(crate) draws: Vec<Option<Draw>>,
-    pub(crate) units: Units,
 }
 
 /// Number of draws whose topics are summed in one matrix product.
@@ -170,24 +147,6 @@ fn draw(rng: &mut ChaCha8Rng, mut weights: ArrayViewMut1<f64>) {
     let n = weights.len();
     for _ in 0..n {
         weights[rng.random_range(0..n)] += 1.0;
-    }
-}
-
-impl Coefficients {
-    fn of(line: &Line, llm_bias: f64) -> Self {
-        Self {
-            slope: line.slope,
-            intercept: line.intercept,
-            residual: line.intercept - llm_bias,
-            r_squared: line.r_squared.unwrap_or(0.0),
-        }
-    }
-}
-
-impl Resamples {
-    fn checked(self) -> Result<Self> {
-        let (draws, received) = (self.draws.len(), self.draws.iter().flatten().count());
-        if 2 * received < draws { Err(Error::NoLine { draws, received }) } else { Ok(self) }
     }
 }
 

@@ -32,6 +32,7 @@ mod line;
 mod linearity;
 mod randomisation;
 mod ranking;
+mod resamples;
 mod target;
 
 pub use bootstrap::ClusterBootstrap;

@@ -72,7 +72,10 @@ struct Module {
 }
 
 enum Meaning {
-    Definition,
+    /// A type or a trait, which may have items of its own.
+    Type,
+    /// A function, a constant or a macro, which has none.
+    Value,
     Module(Id),
     /// Another name for what this path says.
     Import(Vec<String>),
@@ -244,12 +247,13 @@ impl Source {
         if word == "macro_rules" {
             let name = after.nth(1).unwrap().to_string();
             self.modules[id].macros.insert(name.clone());
-            self.mean(id, &name, Meaning::Definition);
+            self.mean(id, &name, Meaning::Value);
         } else if KINDS.contains(&word)
             && let Some(TokenTree::Ident(name)) =
                 after.find(|token| !["mut", "unsafe"].contains(&&*token.to_string()))
         {
-            self.mean(id, &name.to_string(), Meaning::Definition);
+            let value = ["fn", "const", "static"].contains(&word);
+            self.mean(id, &name.to_string(), if value { Meaning::Value } else { Meaning::Type });
         }
     }
 
@@ -268,6 +272,10 @@ impl Source {
             at += 3;
         }
         let module = &mut self.modules[id];
+        if matches!(tokens.get(at), Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis)
+        {
+            module.called.extend(path.last().filter(|_| !member).cloned());
+        }
         if member {
         } else if path.len() > 1 {
             module.paths.insert(path);
@@ -275,10 +283,6 @@ impl Source {
             let word = path.remove(0);
             if after(at, '!') {
                 module.expanded.insert(word.clone());
-            }
-            if matches!(tokens.get(at), Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis)
-            {
-                module.called.insert(word.clone());
             }
             module.words.insert(word);
         }
@@ -334,7 +338,10 @@ impl Source {
         };
         for meaning in meanings {
             match meaning {
-                Meaning::Definition => drop(meant.definitions.insert((module.file.clone(), name.clone()))),
+                Meaning::Value if !rest.is_empty() => {}
+                Meaning::Value | Meaning::Type => {
+                    meant.definitions.insert((module.file.clone(), name.clone()));
+                }
                 Meaning::Import(import) => through(import, rest, meant),
                 Meaning::Module(inner) => self.follow(*inner, rest, &mut Vec::new(), meant),
             }

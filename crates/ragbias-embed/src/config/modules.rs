@@ -5,8 +5,8 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::pooling::{Pooling, PoolingMode};
-use super::step::StepConfig;
-use crate::files::{Object, get, read_json, refuse_unknown};
+use super::step::{StepConfig, check_place, module_file};
+use crate::files::{Object, read_json, refuse_unknown};
 use crate::{Error, Result};
 
 /// One entry of `modules.json`.
@@ -120,10 +120,6 @@ fn check_names(path: &Path, modules: &[Module]) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn module_file(folder: &Path) -> PathBuf {
-    folder.join("config.json")
-}
-
 fn read_pooling(folder: &Path) -> Result<Pooling> {
     let path = module_file(folder);
     if !path.is_file() {
@@ -141,15 +137,4 @@ fn check_normalize(folder: &Path) -> Result<()> {
     let file: Object = read_json(&path)?;
     refuse_unknown(&path, &file, &["module_input_name", "module_output_name"])?;
     check_place(&path, &file)
-}
-
-/// A step reads the text's vector and writes it.
-pub(super) fn check_place(path: &Path, file: &Object) -> Result<()> {
-    const VECTOR: &str = "sentence_embedding";
-    for key in ["module_input_name", "module_output_name"] {
-        if let Some(other) = get::<String>(path, file, key)?.filter(|name| name != VECTOR) {
-            return Err(Error::unsupported(path, key, VECTOR, other));
-        }
-    }
-    Ok(())
 }

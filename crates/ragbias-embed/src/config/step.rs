@@ -1,10 +1,9 @@
 //! The steps after pooling: the modules `Dense`, `LayerNorm` and `Normalize` of sentence-transformers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::modules::{check_place, module_file};
 use crate::files::{Object, get, read_json, refuse_unknown};
 use crate::{Error, Result};
 
@@ -175,4 +174,20 @@ impl StepConfig {
             Self::Normalize => "Normalize",
         }
     }
+}
+
+/// The file of a module, in its folder.
+pub(super) fn module_file(folder: &Path) -> PathBuf {
+    folder.join("config.json")
+}
+
+/// A step reads the text's vector and writes it.
+pub(super) fn check_place(path: &Path, file: &Object) -> Result<()> {
+    const VECTOR: &str = "sentence_embedding";
+    for key in ["module_input_name", "module_output_name"] {
+        if let Some(other) = get::<String>(path, file, key)?.filter(|name| name != VECTOR) {
+            return Err(Error::unsupported(path, key, VECTOR, other));
+        }
+    }
+    Ok(())
 }

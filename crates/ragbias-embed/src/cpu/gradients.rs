@@ -4,79 +4,30 @@
 //! weight's gradient, (∂y)ᵀ·x. The factors are multiplied when all chunks are done: a thread takes some outputs of a weight and
 //! goes over the chunks in order, so that these values stay in its cache.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{Device, Tensor};
-use ragbias_kernels::row::{add, add_rows};
+use ragbias_kernels::row::add;
 use ragbias_kernels::{Into, Matrix, product};
 use rayon::prelude::*;
 
 use super::layer::Layer;
+use super::learnt::{Factors, Learnt, MAPS};
 use super::lines::Lines;
-use super::pool::Pool;
-use super::tape::Wanted;
 use super::{CpuEncoder, NORM};
 use crate::Result;
-
-/// Indices of the linear layers' weights among the parameters of a layer.
-const MAPS: [usize; 4] = [0, 2, 6, 8];
 
 /// Number of outputs of a weight per task.
 const OUTPUTS: usize = 384;
 
-/// The gradients of one layer's parameters from a chunk, in the order of [`Layer::names`].
-pub(super) struct Learnt {
-    /// For biases and norms; `None` if one is frozen, and for weights.
-    pub(super) sums: [Option<Vec<f32>>; 12],
-    /// Whether a parameter is trained.
-    wanted: [bool; 12],
-    factors: [Option<Factors>; 12],
-}
-
-/// gradientᵀ·x, `(out, in)`, as factors.
-struct Factors {
-    /// `(tokens, out)`.
-    gradient: Lines,
-    /// `(tokens, in)`.
-    x: Lines,
-}
-
-/// The gradient of a linear layer's outputs, `(tokens, out)`: borrowed if still in use, or owned.
-pub(super) enum Side<'a> {
-    Borrowed(&'a [f32]),
-    Owned(Lines),
-}
-
-impl Learnt {
-    /// Empty; `sizes` are those of the layer's parameters.
-    fn new(wanted: [bool; 12], sizes: [usize; 12]) -> Self {
-        let sum = |part: usize| (wanted[part] && !MAPS.contains(&part)).then(|| vec![0.0; sizes[part]]);
-        Self { sums: std::array::from_fn(sum), wanted, factors: Default::default() }
-    }
-
-    /// Whether the weight at this index or its bias is trained.
-    pub(super) fn wants(&self, map: usize) -> bool {
-        self.wanted[map] || self.wanted[map + 1]
-    }
-
-    /// Adds the gradient of the linear layer with its weight at this index, from the gradient of its outputs and its inputs.
-    pub(super) fn map(&mut self, map: usize, gradient: Side<'_>, x: Lines, pool: &mut Pool) {
-        let values = match &gradient {
-            Side::Borrowed(values) => values,
-            Side::Owned(lines) => &**lines,
-        };
-        if let Some(sum) = &mut self.sums[map + 1] {
-            add_rows(sum, values);
-        }
-        match (self.wanted[map], gradient) {
-            (true, Side::Borrowed(values)) => {
-                self.factors[map] = Some(Factors { gradient: pool.copy(values), x });
-            }
-            (true, Side::Owned(gradient)) => self.factors[map] = Some(Factors { gradient, x }),
-            (false, Side::Borrowed(_)) => pool.give([x]),
-            (false, Side::Owned(gradient)) => pool.give([gradient, x]),
-        }
-    }
+/// The requested gradients.
+#[derive(Clone)]
+pub(super) struct Wanted {
+    pub(super) parameters: BTreeSet<String>,
+    /// Whether embeddings are among them.
+    pub(super) embeddings: bool,
+    /// The lowest sublayer that must be recorded.
+    pub(super) lowest: usize,
 }
 
 /// The gradients of all parameters except the embedding tables from a chunk.

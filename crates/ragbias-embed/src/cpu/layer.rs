@@ -7,7 +7,7 @@ use candle_core::{Storage, Tensor, TensorId};
 use ragbias_kernels::{Into, Matrix, product, widest};
 
 use super::attention::{Heads, area};
-use super::gradients::{Learnt, Side};
+use super::learnt::{Learnt, Side};
 use super::lines::Lines;
 use super::norm::{Norm, Normed};
 use super::panels::Panels;

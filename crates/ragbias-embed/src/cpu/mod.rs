@@ -12,6 +12,7 @@ mod chunk;
 mod function;
 mod gradients;
 mod layer;
+mod learnt;
 mod lines;
 mod norm;
 mod panels;
@@ -32,7 +33,7 @@ use self::layer::{KeptNorm, Layer, LayerNorm, Weight};
 use self::lines::Lines;
 use self::pool::{Pool, Pools};
 use crate::config::{BertConfig, Pooling};
-use crate::encoder::{Input, Under};
+use crate::input::{Input, Under};
 use crate::parameters::Parameters;
 use crate::{Error, Result};
 

@@ -7,13 +7,13 @@ use ragbias_kernels::row::add;
 use rayon::prelude::*;
 
 use super::chunk::{Chunk, recorded};
-use super::gradients::{ChunkLearnt, added_up};
+use super::gradients::{ChunkLearnt, Wanted, added_up};
 use super::layer::{KeptAttention, KeptMlp, KeptNorm, Layer};
 use super::lines::Lines;
 use super::pool::Pool;
 use super::{CpuEncoder, POSITIONS, SEGMENTS, WORDS};
 use crate::config::PoolingMode;
-use crate::encoder::Input;
+use crate::input::Input;
 use crate::{Error, Result};
 
 /// A recorded forward pass.
@@ -43,16 +43,6 @@ struct Kept {
 enum Half {
     Attention(KeptAttention),
     Mlp(KeptMlp),
-}
-
-/// The requested gradients.
-#[derive(Clone)]
-pub(super) struct Wanted {
-    pub(super) parameters: BTreeSet<String>,
-    /// Whether embeddings are among them.
-    pub(super) embeddings: bool,
-    /// The lowest sublayer that must be recorded.
-    lowest: usize,
 }
 
 impl CpuEncoder {

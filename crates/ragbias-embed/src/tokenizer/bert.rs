@@ -7,7 +7,7 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::{Model, ModelWrapper, Tokenizer};
 
 use super::added::Added;
-use super::between;
+use super::between::between;
 use super::settings::Settings;
 use crate::{Error, Result};
 

@@ -6,6 +6,7 @@
 
 mod added;
 mod bert;
+mod between;
 mod json;
 mod long;
 mod settings;
@@ -16,7 +17,6 @@ use std::path::Path;
 
 use ragbias_core::guarded;
 use tokenizers::normalizers::{Lowercase, Sequence};
-use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{NormalizerWrapper, Tokenizer, TruncationDirection, TruncationParams};
 
 use self::added::Added;
@@ -201,27 +201,6 @@ impl TextTokenizer {
         })?;
         Ok(ids.len() - usize::from(ids.last().is_some_and(|last| self.special.contains(last))))
     }
-}
-
-/// Puts a text between two special tokens, and a second text after it, followed by the latter of them.
-fn between(path: &Path, tokenizer: &mut Tokenizer, added: &Added, keys: [&'static str; 2]) -> Result<()> {
-    let fail = |reason| Error::Tokenizer { path: path.into(), reason };
-    let token = |key: &'static str| -> Result<(String, u32)> {
-        let token =
-            added.named(key).and_then(|token| Some((token.to_owned(), tokenizer.token_to_id(token)?)));
-        token.ok_or_else(|| Error::unsupported(path, key, "a token of the vocabulary", "missing"))
-    };
-    let [first, last] = [token(keys[0])?, token(keys[1])?];
-    let template = TemplateProcessing::builder()
-        .try_single(format!("{}:0 $A:0 {}:0", first.0, last.0))
-        .and_then(|builder| builder.try_pair(format!("{0}:0 $A:0 {1}:0 $B:1 {1}:1", first.0, last.0)))
-        .map(|builder| builder.special_tokens(vec![first, last]).build());
-    match template {
-        Ok(Ok(template)) => tokenizer.with_post_processor(Some(template)),
-        Ok(Err(error)) => return Err(fail(error.to_string().into())),
-        Err(error) => return Err(fail(error.into())),
-    };
-    Ok(())
 }
 
 /// Lower-cases before everything else, unless the normaliser already does; that of `BertNormalizer` does not count.

@@ -10,7 +10,8 @@ use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
 use tokenizers::{ModelWrapper, Tokenizer};
 
 use super::added::Added;
-use super::{between, settings::Settings};
+use super::between::between;
+use super::settings::Settings;
 use crate::files::{get, parse_json};
 use crate::{Error, Result};
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ragbias_files::MappedFile;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::SafeTensors;
 
+use super::place::Place;
 use super::torch;
 use crate::{Error, Result, files};
 
@@ -15,24 +16,6 @@ pub(super) struct WeightsFile {
     pub(super) path: PathBuf,
     map: MappedFile,
     pub(super) tensors: BTreeMap<String, Place>,
-}
-
-/// The position of a tensor's values, all within the file.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Place {
-    pub(super) dtype: Dtype,
-    pub(super) shape: Vec<usize>,
-    /// First byte of the first value.
-    pub(super) start: usize,
-    /// Strides of the dimensions, if the values are not contiguous.
-    pub(super) strides: Option<Vec<usize>>,
-}
-
-impl Place {
-    /// Number of values; a checked shape has no more than the file has bytes.
-    fn count(&self) -> usize {
-        self.shape.iter().product()
-    }
 }
 
 impl WeightsFile {

@@ -3,6 +3,7 @@
 mod file;
 mod names;
 mod pickle;
+mod place;
 mod torch;
 mod value;
 
@@ -15,7 +16,8 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde::Deserialize;
 
-use self::file::{Place, WeightsFile};
+use self::file::WeightsFile;
+use self::place::Place;
 use crate::config::Rounding;
 use crate::files::read_json;
 use crate::{Error, Result};

@@ -8,8 +8,8 @@ use std::io::Cursor;
 
 use zip::{CompressionMethod, ZipArchive};
 
-use super::file::Place;
 use super::pickle::Machine;
+use super::place::Place;
 use super::value::{TensorRef, Value};
 
 type Result<T> = std::result::Result<T, String>;

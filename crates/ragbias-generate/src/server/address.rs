@@ -5,7 +5,6 @@ use base64::prelude::BASE64_STANDARD;
 use percent_encoding::percent_decode_str;
 use ureq::http::Uri;
 
-use super::hosts;
 use super::secrets::{Secrets, is_secret, without_secrets};
 use crate::{Error, Result};
 
@@ -55,7 +54,7 @@ impl Address {
         let Ok(uri) = format!("{scheme}://{authority}{path}").parse::<Uri>() else { return wrong(FORM) };
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return wrong(FORM) };
         // A host without its last label, or with an invalid port, is part of a password.
-        let is_port = hosts::split(authority.as_str()).1.is_none_or(|port| port.parse::<u16>().is_ok());
+        let is_port = split(authority.as_str()).1.is_none_or(|port| port.parse::<u16>().is_ok());
         if !["http", "https"].contains(&scheme) || authority.host().is_empty() || !is_port {
             return wrong(FORM);
         }
@@ -127,11 +126,11 @@ impl Address {
 
     /// The host, in lower case and without brackets.
     pub(super) fn host(&self) -> String {
-        hosts::split(&self.authority).0
+        split(&self.authority).0
     }
 
     pub(super) fn port(&self) -> u16 {
-        let port = hosts::split(&self.authority).1.and_then(|port| port.parse().ok());
+        let port = split(&self.authority).1.and_then(|port| port.parse().ok());
         port.unwrap_or(if self.is_encrypted() { 443 } else { 80 })
     }
 
@@ -252,10 +251,21 @@ pub(super) fn redirected(url: &str, location: &str) -> Result<String, String> {
     let port = |scheme: &str, port: Option<u16>| port.unwrap_or(if scheme == "https" { 443 } else { 80 });
     let (port, to_port) = (port(scheme, authority.port_u16()), port(to_scheme, to_authority.port_u16()));
     let upgraded = (scheme, port, to_scheme, to_port) == ("http", 80, "https", 443);
-    let same = hosts::split(authority.as_str()).0 == hosts::split(to_authority.as_str()).0
+    let same = split(authority.as_str()).0 == split(to_authority.as_str()).0
         && !to_authority.as_str().contains('@')
         && ((scheme, port) == (to_scheme, to_port) || upgraded);
     if same { Ok(target) } else { Err(format!("{to_scheme}://{}:{to_port}", to_authority.host())) }
+}
+
+/// A host, in lower case and without brackets, and its port.
+pub(super) fn split(authority: &str) -> (String, Option<&str>) {
+    let (host, port) = match authority.rsplit_once(':') {
+        // Colons of an IPv6 address without brackets do not separate a port.
+        Some((host, _)) if host.contains(':') && !host.ends_with(']') => (authority, None),
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    (host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase(), port)
 }
 
 #[cfg(test)]

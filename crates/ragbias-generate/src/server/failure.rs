@@ -54,6 +54,8 @@ impl Failure {
     }
 }
 
+pub(super) const NOT_CHAT: &str = "the address must be of OpenAI's chat completions, and ends before /chat/completions, \
+                                   as in http://localhost:8080/v1";
 pub(super) const OVERLOADED: &str =
     "see whether the server is up and not overloaded, then run again: what was answered is kept";
 const KEY: &str = "set RAGBIAS_API_KEY (or OPENAI_API_KEY) to a key of this server";

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::address::Address;
+use super::address::{Address, split};
 use crate::{Error, Result};
 
 /// A host to which the user allows keys to be sent: `HOST`, `HOST:PORT`, or `http://HOST`, which also allows it unencrypted.
@@ -43,17 +43,6 @@ impl FromStr for AllowedHost {
         }
         Ok(Self { plain, host, port })
     }
-}
-
-/// A host, in lower case and without brackets, and its port.
-pub(super) fn split(authority: &str) -> (String, Option<&str>) {
-    let (host, port) = match authority.rsplit_once(':') {
-        // Colons of an IPv6 address without brackets do not separate a port.
-        Some((host, _)) if host.contains(':') && !host.ends_with(']') => (authority, None),
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (authority, None),
-    };
-    (host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase(), port)
 }
 
 /// Whether a host is this machine.

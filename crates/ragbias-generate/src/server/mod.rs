@@ -8,6 +8,7 @@ mod address;
 mod ask;
 mod choice;
 mod config;
+mod content;
 mod failure;
 mod hosts;
 mod identity;

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::failure::{self, Failure, Then, plain};
+use super::content::{content, start};
+use super::failure::{self, Failure, NOT_CHAT, Then, plain};
 use super::reasoning;
 use super::stream;
 use super::tokens::{Token, tokens};
@@ -45,9 +46,6 @@ impl Reply {
         Self { model: None, fingerprint: None, text, ended, reasoned, tokens: None, remarks }
     }
 }
-
-pub(super) const NOT_CHAT: &str = "the address must be of OpenAI's chat completions, and ends before /chat/completions, \
-                                   as in http://localhost:8080/v1";
 
 /// Reads a response.
 pub(super) fn read(response: &Response) -> Result<Reply, Failure> {
@@ -98,10 +96,6 @@ fn first_json(text: &str) -> Result<Value, Failure> {
     } else {
         Err(again(format!("there is more behind the answer's JSON: `{}`", start(rest))))
     }
-}
-
-fn start(text: &str) -> String {
-    plain(&text.chars().take(60).collect::<String>())
 }
 
 fn completion(value: &Value) -> Result<Reply, Failure> {
@@ -180,59 +174,6 @@ fn finish(choice: &Value, answered: bool, remarks: &mut Vec<String>) -> Result<E
             return Err(Failure::new(reason, NOT_CHAT, Then::Fail));
         }
     })
-}
-
-/// A message's text and its other fields.
-#[derive(Debug, Default)]
-pub(super) struct Content {
-    pub(super) text: String,
-    pub(super) reasoned: bool,
-    pub(super) refused: bool,
-}
-
-/// The content of a message or of a part of one: a string, parts, or nothing.
-pub(super) fn content(message: &Value) -> Result<Content, Failure> {
-    let reasoned = ["reasoning_content", "reasoning", "thinking", "reasoning_details"].iter().any(|field| {
-        message.get(field).is_some_and(|thought| match thought {
-            Value::String(thought) => !thought.trim().is_empty(),
-            Value::Array(thoughts) => !thoughts.is_empty(),
-            Value::Object(thought) => !thought.is_empty(),
-            _ => false,
-        })
-    });
-    let mut content = Content { reasoned, ..Content::default() };
-    match message.get("content") {
-        None | Some(Value::Null) => {}
-        Some(Value::String(text)) => content.text.clone_from(text),
-        Some(Value::Array(parts)) => {
-            for part in parts {
-                content.add(part)?;
-            }
-        }
-        Some(part @ Value::Object(_)) => content.add(part)?,
-        Some(other) => {
-            let reason =
-                format!("choices[0].message.content is {}, expected a text", start(&other.to_string()));
-            return Err(Failure::new(reason, NOT_CHAT, Then::Fail));
-        }
-    }
-    Ok(content)
-}
-
-impl Content {
-    fn add(&mut self, part: &Value) -> Result<(), Failure> {
-        let text = part.as_str().or_else(|| part.get("text").and_then(Value::as_str));
-        match (part.get("type").and_then(Value::as_str).unwrap_or("text"), text) {
-            ("text" | "output_text", Some(text)) => self.text.push_str(text),
-            ("thinking" | "reasoning" | "redacted_thinking", _) => self.reasoned = true,
-            ("refusal", _) => self.refused = true,
-            (kind, _) => {
-                let reason = format!("the answer has a part of type `{}`, expected text", plain(kind));
-                return Err(Failure::new(reason, NOT_CHAT, Then::Fail));
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

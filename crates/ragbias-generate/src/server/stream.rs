@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::content::content;
 use super::failure::{self, Failure, Then, plain};
-use super::reply::content;
 
 /// Whether a body is a stream of server-sent events.
 pub(super) fn is_stream(text: &str) -> bool {

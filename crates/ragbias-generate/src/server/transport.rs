@@ -4,10 +4,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::address::{Address, redirected};
-use super::failure::{Failure, OVERLOADED, Then, plain};
+use super::failure::{Failure, NOT_CHAT, OVERLOADED, Then, plain};
 use super::hosts::{self, AllowedHost, Sent};
 use super::key::Key;
-use super::reply::NOT_CHAT;
 use super::secrets::Secrets;
 use super::wait;
 

@@ -7,7 +7,7 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer};
 
 use super::special::Special;
-use super::{Vocabulary, wrong};
+use super::vocabulary::{Vocabulary, wrong};
 use crate::Result;
 use crate::file::GgufFile;
 

@@ -9,7 +9,7 @@ use tokenizers::normalizers::{Prepend, Replace, Sequence as Normalizers};
 use tokenizers::{DecoderWrapper, NormalizerWrapper, Tokenizer};
 
 use super::special::Special;
-use super::{CONTROL, USER_DEFINED, Vocabulary, wrong};
+use super::vocabulary::{CONTROL, USER_DEFINED, Vocabulary, wrong};
 use crate::Result;
 use crate::file::GgufFile;
 

@@ -1,6 +1,6 @@
 //! Special tokens at the beginning and end of texts.
 
-use super::{CONTROL, NORMAL, USER_DEFINED, Vocabulary, wrong};
+use super::vocabulary::{CONTROL, NORMAL, USER_DEFINED, Vocabulary, wrong};
 use crate::Result;
 use crate::file::GgufFile;
 

@@ -3,8 +3,7 @@
 use std::ops::Range;
 
 use super::evidence::Rule;
-use super::people::Person;
-use super::reader::Reader;
+use super::reader::{Person, Reader};
 use super::tokens::{Capitals, Token};
 use super::vocabulary::Context;
 

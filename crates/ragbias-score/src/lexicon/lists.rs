@@ -2,8 +2,7 @@
 
 use ragbias_core::Verdict;
 
-use super::people::Person;
-use super::reader::Reader;
+use super::reader::{Person, Reader};
 use super::vocabulary::Pole;
 
 impl Reader<'_> {

@@ -3,21 +3,12 @@
 use std::ops::Range;
 
 use super::evidence::Rule;
-use super::reader::{BARE_NAME_WORDS, Reader};
+use super::reader::{BARE_NAME_WORDS, Person, Reader};
 use super::tokens::{Capitals, Case, Token};
 use super::vocabulary::{Context, Kind, Pole};
 
 /// Words that make a single name after them the name of a place.
 const BEFORE_PLACES: [&str; 5] = ["in", "at", "near", "around", "across"];
-
-/// A person who is named.
-#[derive(Debug, Clone)]
-pub(super) struct Person {
-    /// The words of the name, including titles.
-    pub(super) words: Range<usize>,
-    /// `None` if the name is unknown, or given to both genders.
-    pub(super) pole: Option<Pole>,
-}
 
 /// What the words before a first name indicate.
 #[derive(Default)]

@@ -1,9 +1,10 @@
 //! Reads one text: its words, those that are not evidence, and the rules in order.
 
+use std::ops::Range;
+
 use ragbias_core::Verdict;
 
 use super::evidence::{Evidence, Explanation, Rule, majority};
-use super::people::Person;
 use super::tokens::{Capitals, Token, Zone, tokens};
 use super::vocabulary::{Context, PhraseWord, Pole, Vocabulary};
 
@@ -11,6 +12,15 @@ use super::vocabulary::{Context, PhraseWord, Pole, Vocabulary};
 pub(super) const BARE_NAME_WORDS: usize = 4;
 /// Weight of evidence in quotations, relative to the text's own.
 const QUOTED: f64 = 0.25;
+
+/// A person who is named.
+#[derive(Debug, Clone)]
+pub(super) struct Person {
+    /// The words of the name, including titles.
+    pub(super) words: Range<usize>,
+    /// `None` if the name is unknown, or given to both genders.
+    pub(super) pole: Option<Pole>,
+}
 
 pub(super) struct Reader<'t> {
     pub(super) vocabulary: &'t Vocabulary,

@@ -1,8 +1,7 @@
 //! Texts whose capitals carry no information: `the answer is marie curie`, `THE ANSWER IS MARIE CURIE`.
 
 use super::evidence::Rule;
-use super::people::Person;
-use super::reader::{BARE_NAME_WORDS, Reader};
+use super::reader::{BARE_NAME_WORDS, Person, Reader};
 use super::tokens::Capitals;
 use super::vocabulary::{Context, Kind};
 
