@@ -56,7 +56,9 @@ fn the_direction_is_the_mean_difference_within_topics_that_have_both_poles() {
 #[test]
 fn documents_without_topics_of_both_poles_have_no_direction() {
     let documents = corpus().documents().iter().take(1).cloned().collect();
-    let judged = Judged::new(&Corpus::new(documents).unwrap(), &Gold::new("gender"), ClusterBootstrap::new(200, 0)).unwrap();
+    let judged =
+        Judged::new(&Corpus::new(documents).unwrap(), &Gold::new("gender"), ClusterBootstrap::new(200, 0))
+            .unwrap();
     let error = direction_of_poles(&HashEmbedder::new(64, 3), &judged, &["engines".into()], &Silent);
     assert!(
         error.unwrap_err().to_string().contains("projection: no training topic has documents of both poles")
