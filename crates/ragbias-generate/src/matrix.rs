@@ -6,11 +6,13 @@
 //! change the choice between two claims.
 #![allow(clippy::inline_always, reason = "the inner loops are made of these functions")]
 
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Arc;
 
 use ragbias_files::MappedFile;
 use ragbias_kernels::run::RUN;
+use ragbias_kernels::{Work, widest_of};
 use rayon::prelude::*;
 
 use crate::format::{BF16, F16, F32, Format, Numbers, Q4_0, Q4_1, Q4K, Q5_0, Q5K, Q6K, Q8_0, run_of};
@@ -82,12 +84,10 @@ macro_rules! with_format {
     };
 }
 
-/// Number of rows of weights decoded together: eight times the six of a kernel.
+/// Number of rows of weights decoded together: a multiple of the rows of both kernels.
 const ROWS: usize = 48;
 /// Maximum columns decoded together: with 16 tokens, 20 KiB, they stay in the L1 cache.
 const COLUMNS: usize = 320;
-/// Number of single tokens that a row of weights is multiplied with at once: their operands fit the registers.
-const BESIDE: usize = 4;
 /// Maximum number of tasks, and minimum rows per task, of a product with single tokens.
 const STEP_TASKS: usize = 64;
 const STEP_ROWS: usize = 32;
@@ -151,37 +151,102 @@ impl Matrix {
             {
                 decode::<F>(row, from / RUN, out);
             }
-            for (tile, out) in x.tiles().zip(&mut task.outputs) {
-                let tile = &tile[from..from + columns];
-                for (rows, out) in scratch.chunks(6 * columns).zip(out.chunks_mut(6)) {
-                    match out.len() {
-                        6 => rows_times::<6, L>(rows, columns, tile, out),
-                        5 => rows_times::<5, L>(rows, columns, tile, out),
-                        4 => rows_times::<4, L>(rows, columns, tile, out),
-                        3 => rows_times::<3, L>(rows, columns, tile, out),
-                        2 => rows_times::<2, L>(rows, columns, tile, out),
-                        _ => rows_times::<1, L>(rows, columns, tile, out),
-                    }
-                }
-            }
+            let tiles = x.tiles().zip(&mut task.outputs);
+            tiles.for_each(|(tile, out)| {
+                widest_of(TileOfBlock { rows: scratch, columns, tile: &tile[from..from + columns], out });
+            });
         }
     }
 
     /// The rows of a task times few tokens, one by one.
     fn step<F: Format, const L: usize>(&self, task: &mut Task<'_, L>, x: &[Vec<Numbers>]) {
+        widest_of(Step::<F, L> { matrix: self, task, x, format: PhantomData });
+    }
+}
+
+/// The products of a block of decoded rows with a tile of tokens.
+struct TileOfBlock<'a, const L: usize> {
+    rows: &'a [f32],
+    columns: usize,
+    tile: &'a [[f32; L]],
+    out: &'a mut [[f32; L]],
+}
+
+impl<const L: usize> Work for TileOfBlock<'_, L> {
+    type Output = ();
+
+    /// A tile of 16 tokens takes one register of AVX-512, or two of AVX2: enough rows to hide the latency of an FMA.
+    #[inline(always)]
+    fn run<const WIDE: bool>(self) {
+        let Self { rows, columns, tile, out } = self;
+        if WIDE {
+            rows_with_tile::<12, L>(rows, columns, tile, out);
+        } else {
+            rows_with_tile::<6, L>(rows, columns, tile, out);
+        }
+    }
+}
+
+/// The products of the rows of a task with few tokens.
+struct Step<'a, 'o, F, const L: usize> {
+    matrix: &'a Matrix,
+    task: &'a mut Task<'o, L>,
+    x: &'a [Vec<Numbers>],
+    format: PhantomData<F>,
+}
+
+impl<F: Format, const L: usize> Work for Step<'_, '_, F, L> {
+    type Output = ();
+
+    /// The sums of a token take two registers, of which AVX-512 has 32 and AVX2 has 16.
+    #[inline(always)]
+    fn run<const WIDE: bool>(self) {
+        let Self { matrix, task, x, .. } = self;
         let height = task.outputs[0].len();
-        for (i, row) in self.rows().skip(task.first).take(height).enumerate() {
-            let (outs, rest) = task.outputs.as_chunks_mut::<BESIDE>();
-            let (xs, x_rest) = x.as_chunks::<BESIDE>();
-            for (outs, xs) in outs.iter_mut().zip(xs) {
-                let products = dots::<F, BESIDE>(row, xs.each_ref().map(Vec::as_slice));
-                for (out, product) in outs.iter_mut().zip(products) {
-                    out[i] = [product; L];
-                }
+        for (i, row) in matrix.rows().skip(task.first).take(height).enumerate() {
+            let (mut outs, mut xs) = (&mut task.outputs[..], x);
+            if WIDE {
+                (outs, xs) = times::<F, L, 8>(row, i, outs, xs);
             }
-            for (out, x) in rest.iter_mut().zip(x_rest) {
-                let [product] = dots::<F, 1>(row, [x]);
-                out[i] = [product; L];
+            (outs, xs) = times::<F, L, 4>(row, i, outs, xs);
+            times::<F, L, 1>(row, i, outs, xs);
+        }
+    }
+}
+
+/// Row `i` of a task times as many tokens as there are whole groups of `N` of; returns the others.
+#[inline(always)]
+fn times<'t, 'o, F: Format, const L: usize, const N: usize>(
+    row: &[u8],
+    i: usize,
+    outs: &'t mut [&'o mut [[f32; L]]],
+    xs: &'t [Vec<Numbers>],
+) -> (&'t mut [&'o mut [[f32; L]]], &'t [Vec<Numbers>]) {
+    let (groups, outs) = outs.as_chunks_mut::<N>();
+    let (vectors, xs) = xs.as_chunks::<N>();
+    for (outs, vectors) in groups.iter_mut().zip(vectors) {
+        let products = dots::<F, N>(row, vectors.each_ref().map(Vec::as_slice));
+        for (out, product) in outs.iter_mut().zip(products) {
+            out[i] = [product; L];
+        }
+    }
+    (outs, xs)
+}
+
+/// The products of decoded rows with a tile of tokens, `R` rows at a time.
+#[inline(always)]
+fn rows_with_tile<const R: usize, const L: usize>(
+    rows: &[f32],
+    columns: usize,
+    tile: &[[f32; L]],
+    out: &mut [[f32; L]],
+) {
+    for (rows, out) in rows.chunks(R * columns).zip(out.chunks_mut(R)) {
+        if out.len() == R {
+            rows_times::<R, L>(rows, columns, tile, out);
+        } else {
+            for (row, out) in rows.chunks(columns).zip(out.chunks_mut(1)) {
+                rows_times::<1, L>(row, columns, tile, out);
             }
         }
     }

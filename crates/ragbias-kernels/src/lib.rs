@@ -25,7 +25,7 @@ mod prefetch;
 pub mod row;
 pub mod run;
 
-pub use cpu::{has_avx512, widest};
+pub use cpu::{Work, has_avx512, widest, widest_of};
 pub use exp::{exp_clamped, exp_or_zero};
 pub use matrix::{Into, Matrix, product};
 pub use prefetch::{Cache, prefetch};
