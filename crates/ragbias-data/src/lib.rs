@@ -59,6 +59,6 @@ pub use measurement_table::{MeasurementRow, read_measurements, read_outcomes};
 pub use member::{Member, MinedRow, write_family, write_mined};
 pub use qrels::{Qrels, read_qrels};
 pub use questions::read_questions;
-pub use ragbias_files::{Staging, tidy, write_file, write_file_by};
+pub use ragbias_files::{Staging, move_file, replace_folder, tidy, write_file, write_file_by};
 pub use sample::sample;
 pub use text::{Shown, is_hidden, shown};

@@ -15,8 +15,8 @@ pub struct Measurement {
     pub embedder: String,
     /// The base model or recipe of the embedder.
     pub family: String,
-    /// The LLM; empty if only retrieval was measured.
-    pub llm: String,
+    /// The LLM, if one was asked.
+    pub llm: Option<String>,
     /// The axis.
     pub axis: String,
     /// The corpus.
@@ -46,8 +46,8 @@ pub struct Measurement {
 pub struct Outcome {
     /// The embedder.
     pub embedder: String,
-    /// The LLM; empty if only retrieval was measured.
-    pub llm: String,
+    /// The LLM, if one was asked.
+    pub llm: Option<String>,
     /// The axis.
     pub axis: String,
     /// The corpus.
@@ -90,7 +90,7 @@ pub fn write_measurements(path: &Path, rows: &[Measurement], run: Option<Content
     let mut columns = vec![
         Column::new("embedder".into(), text(|row| &row.embedder)),
         Column::new("family".into(), text(|row| &row.family)),
-        Column::new("llm".into(), text(|row| &row.llm)),
+        Column::new("llm".into(), llms(rows.iter().map(|row| row.llm.as_ref()))),
         Column::new("axis".into(), text(|row| &row.axis)),
         Column::new("corpus".into(), text(|row| &row.corpus)),
         Column::new("split".into(), text(|row| &row.split)),
@@ -136,6 +136,16 @@ pub fn write_measurements(path: &Path, rows: &[Measurement], run: Option<Content
     write_columns(path, &columns)
 }
 
+/// The column of LLMs, in which an empty cell means that none was asked.
+fn llms<'a>(names: impl Iterator<Item = Option<&'a String>>) -> Vec<String> {
+    names.map(|name| name.cloned().unwrap_or_default()).collect()
+}
+
+/// The LLM of a cell.
+pub(crate) fn llm_of(cell: &str) -> Option<String> {
+    Some(cell.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
 /// Writes an outcome table, `.csv` or `.parquet`. With a `run`, the column `run` holds its id in every row.
 ///
 /// # Errors
@@ -154,7 +164,7 @@ pub fn write_outcomes(path: &Path, rows: &[Outcome], run: Option<ContentId>) -> 
     };
     let mut columns = vec![
         text("embedder", |row| &row.embedder),
-        text("llm", |row| &row.llm),
+        Column::new("llm".into(), llms(rows.iter().map(|row| row.llm.as_ref()))),
         text("axis", |row| &row.axis),
         text("corpus", |row| &row.corpus),
         text("split", |row| &row.split),

@@ -4,6 +4,7 @@ use ragbias_core::{Lean, Verdict};
 
 use crate::csv::Cell;
 use crate::findings::Findings;
+use crate::measurement::llm_of;
 use crate::number::number;
 use crate::table::Table;
 use crate::text::shown;
@@ -16,8 +17,8 @@ pub struct MeasurementRow {
     pub embedder: String,
     /// Its family, if the table has the column.
     pub family: Option<String>,
-    /// The LLM; empty if only retrieval was measured.
-    pub llm: String,
+    /// The LLM, if one was asked.
+    pub llm: Option<String>,
     /// The axis.
     pub axis: String,
     /// The corpus, if the table has the column.
@@ -134,7 +135,7 @@ pub(crate) fn measurements_of_file(path: &Path, findings: &mut Findings) -> Resu
             Ok(MeasurementRow {
                 embedder: name("embedder", embedder, "")?,
                 family: of(has_family, family),
-                llm: if measured { name("llm", llm, because)? } else { llm.text.trim().into() },
+                llm: if measured { Some(name("llm", llm, because)?) } else { llm_of(&llm.text) },
                 axis: name("axis", axis, "")?,
                 corpus: of(has_corpus, corpus),
                 split: of(has_split, split),
@@ -208,7 +209,7 @@ pub(crate) fn outcomes_of_file(path: &Path, findings: &mut Findings) -> Result<V
             cells.map(|cell| cell.text);
         rows.push(Outcome {
             embedder,
-            llm,
+            llm: llm_of(&llm),
             axis,
             corpus,
             split,
@@ -365,7 +366,7 @@ mod tests {
     fn outcomes_are_read_as_they_were_written() {
         let outcome = |question: &str, lean_answer, outcome_answer| Outcome {
             embedder: "e".into(),
-            llm: "m".into(),
+            llm: Some("m".into()),
             axis: "x".into(),
             corpus: "c".into(),
             split: "test".into(),
@@ -431,7 +432,7 @@ mod tests {
         let row = Measurement {
             embedder: "e".into(),
             family: "base".into(),
-            llm: "m".into(),
+            llm: Some("m".into()),
             axis: "x".into(),
             corpus: "c".into(),
             split: "test".into(),

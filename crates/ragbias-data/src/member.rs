@@ -18,10 +18,10 @@ pub struct Member {
     pub base: String,
     /// The axis.
     pub axis: String,
-    /// The pole that it was trained towards; empty for the base.
-    pub towards: String,
-    /// The trained scope.
-    pub scope: String,
+    /// The pole that it was trained towards; `None` for the base, which was not.
+    pub towards: Option<String>,
+    /// The trained scope; `None` for the base.
+    pub scope: Option<String>,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// Requested number of epochs.
@@ -60,6 +60,12 @@ pub fn write_family(path: &Path, rows: &[Member]) -> Result<()> {
     let text = |name: &str, value: fn(&Member) -> &String| {
         Column::new(name.into(), rows.iter().map(|row| value(row).clone()).collect::<Vec<_>>())
     };
+    let optional = |name: &str, value: fn(&Member) -> &Option<String>| {
+        Column::new(
+            name.into(),
+            rows.iter().map(|row| value(row).clone().unwrap_or_default()).collect::<Vec<_>>(),
+        )
+    };
     let number = |name: &str, value: fn(&Member) -> f64| {
         Column::new(name.into(), rows.iter().map(value).collect::<Vec<_>>())
     };
@@ -68,8 +74,8 @@ pub fn write_family(path: &Path, rows: &[Member]) -> Result<()> {
         text("family", |row| &row.family),
         text("base", |row| &row.base),
         text("axis", |row| &row.axis),
-        text("towards", |row| &row.towards),
-        text("scope", |row| &row.scope),
+        optional("towards", |row| &row.towards),
+        optional("scope", |row| &row.scope),
         number("learning_rate", |row| row.learning_rate),
         Column::new("epochs".into(), rows.iter().map(|row| row.epochs).collect::<Vec<_>>()),
         number("merge", |row| row.merge),

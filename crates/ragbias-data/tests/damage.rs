@@ -64,7 +64,7 @@ fn a_damaged_measurement_table_is_read_or_refused_with_its_name() {
         .map(|embedder| Measurement {
             embedder: embedder.into(),
             family: "f".into(),
-            llm: "m".into(),
+            llm: Some("m".into()),
             axis: "gender".into(),
             corpus: "c".into(),
             split: "test".into(),

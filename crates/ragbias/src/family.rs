@@ -286,10 +286,10 @@ impl Family {
     /// # Errors
     /// A member that is not in the folder, or whose files have changed since it was saved.
     pub fn embedder(&mut self, out: &Path, member: &Member) -> Result<Tuned> {
-        let scope = if member.scope.is_empty() { Scope::Head } else { member.scope.parse()? };
+        let scope = member.scope.as_deref().map_or(Ok(Scope::Head), str::parse)?;
         self.prepare(scope, out)?;
         let folder = member_folder(out, &member.member);
-        let (weights, id) = if member.scope.is_empty() {
+        let (weights, id) = if member.scope.is_none() {
             (Weights::base(), self.base.id())
         } else {
             let card = MemberCard::read(&folder)?;
@@ -305,7 +305,7 @@ impl Family {
     /// # Errors
     /// Those of [`Family::embedder`]; a member that is the base.
     pub fn dial(&mut self, out: &Path, member: &Member) -> Result<Dial> {
-        let scope: Scope = member.scope.parse()?;
+        let scope: Scope = member.scope.as_deref().map_or(Ok(Scope::Head), str::parse)?;
         self.prepare(scope, out)?;
         let folder = member_folder(out, &member.member);
         if member.merge == 0.0 {
@@ -405,8 +405,8 @@ impl Family {
             let weights = trained.weights.merged(&self.base, w)?;
             let mut member = self.measure(Arc::new(Tuned::new(&self.base, texts, &weights, id)?))?;
             member.member = planned.member(w);
-            member.towards = planned.towards.name(&self.axis).into();
-            member.scope = planned.config.scope.to_string();
+            member.towards = Some(planned.towards.name(&self.axis).into());
+            member.scope = Some(planned.config.scope.to_string());
             member.learning_rate = planned.config.learning_rate;
             member.epochs = planned.config.epochs as u32;
             member.merge = w;
@@ -467,8 +467,8 @@ impl Family {
             family: self.recipe.name.clone(),
             base: self.recipe.base.clone(),
             axis: self.axis.name.clone(),
-            towards: String::new(),
-            scope: String::new(),
+            towards: None,
+            scope: None,
             learning_rate: 0.0,
             epochs: 0,
             merge: 0.0,
@@ -543,7 +543,7 @@ fn warn_of_reversal(member: &Member, planned: &Planned, base: &Member, progress:
     if moved < -0.1 {
         progress.note(&format!(
             "{}: trained towards {}, and E_b went from {:+.2} to {:+.2}\nhint: are the labels or the poles reversed?",
-            member.member, member.towards, base.embedder_bias, member.embedder_bias
+            member.member, member.towards.as_deref().unwrap_or("a pole"), base.embedder_bias, member.embedder_bias
         ));
     }
 }
@@ -581,8 +581,8 @@ mod tests {
             family: "f".into(),
             base: "b".into(),
             axis: "gender".into(),
-            towards: "female".into(),
-            scope: "head".into(),
+            towards: Some("female".into()),
+            scope: Some("head".into()),
             learning_rate: 1e-3,
             epochs: 1,
             merge,

@@ -138,7 +138,7 @@ impl PartResult {
         Measurement {
             embedder: self.embedder.clone(),
             family: self.family.clone(),
-            llm: self.llm.clone().unwrap_or_default(),
+            llm: self.llm.clone(),
             axis: self.axis.clone(),
             corpus: self.data.clone(),
             split: self.split.clone(),

@@ -368,7 +368,8 @@ impl WithLlm<'_, '_> {
 
 /// The member whose training comes closest to an E_b; among those, the one with the highest utility.
 fn member_towards<'m>(members: &'m [Member], pole: &str, wanted: f64) -> Option<&'m Member> {
-    let tuned = || members.iter().filter(|member| member.towards == pole && member.merge > 0.0);
+    let tuned =
+        || members.iter().filter(|member| member.towards.as_deref() == Some(pole) && member.merge > 0.0);
     let distance = |member: &Member| (member.embedder_bias - wanted).abs();
     let least = tuned().map(distance).min_by(f64::total_cmp)?;
     let near = tuned().filter(|member| distance(member) <= least + 0.1);

@@ -183,16 +183,16 @@ pub fn fit(rows: &[MeasurementRow], outcomes: &[Outcome], config: &FitConfig) ->
     Equivalence::judge(0.0..=0.0, config.delta)?;
     DRAWS.check("draws", config.draws)?;
     let mut groups: BTreeMap<FitKey, Vec<&MeasurementRow>> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.rag_bias.is_some()) {
-        let key = FitKey {
-            llm: row.llm.clone(),
-            axis: row.axis.clone(),
-            corpus: row.corpus.clone(),
-            split: row.split.clone(),
+    let mut skipped = 0;
+    for row in rows {
+        let (Some(_), Some(llm)) = (row.rag_bias, row.llm.clone()) else {
+            skipped += 1;
+            continue;
         };
+        let key =
+            FitKey { llm, axis: row.axis.clone(), corpus: row.corpus.clone(), split: row.split.clone() };
         groups.entry(key).or_default().push(row);
     }
-    let skipped = rows.iter().filter(|row| row.rag_bias.is_none()).count();
     let mut fits = Fits { fits: Vec::new(), comparisons: Vec::new(), left_out: Vec::new(), skipped };
     let mut fitted = Vec::new();
     for (of, rows) in groups {
@@ -331,7 +331,7 @@ impl<'a> Group<'a> {
         let is = |of: &Option<String>, value: &String| of.as_ref().is_none_or(|of| of == value);
         let mut seen = BTreeSet::new();
         let ours: Vec<_> = (outcomes.iter())
-            .filter(|outcome| outcome.llm == *llm && outcome.axis == *axis)
+            .filter(|outcome| outcome.llm.as_ref() == Some(llm) && outcome.axis == *axis)
             .filter(|outcome| is(corpus, &outcome.corpus) && is(split, &outcome.split))
             .filter(|outcome| names.contains(outcome.embedder.as_str()))
             .filter(|outcome| seen.insert((&outcome.embedder, &outcome.question)))
@@ -428,7 +428,7 @@ mod tests {
         MeasurementRow {
             embedder: embedder.into(),
             family: Some("f".into()),
-            llm: llm.into(),
+            llm: Some(llm.into()),
             axis: "x".into(),
             corpus: None,
             split: None,
@@ -449,7 +449,7 @@ mod tests {
             for topic in 0..6 {
                 outcomes.push(Outcome {
                     embedder: e.to_string(),
-                    llm: "m".into(),
+                    llm: Some("m".into()),
                     axis: "x".into(),
                     corpus: "c".into(),
                     split: "test".into(),

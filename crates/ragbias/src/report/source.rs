@@ -1,4 +1,4 @@
-//! What a report is made of: a run, by its systems.
+//! The data of a report: the results of a run, grouped by system.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::run::{Manifest, SavedRun};
 pub(super) struct System {
     pub(super) rows: Vec<PartResult>,
     pub(super) line: Option<LlmFit>,
-    /// Why there is no line.
+    /// The reason if there is no line.
     pub(super) no_line: Option<String>,
     pub(super) choice: Option<ControlChoice>,
     pub(super) outcomes: Vec<Outcome>,
@@ -74,13 +74,12 @@ impl Of {
             axis: outcome.axis.clone(),
             data: outcome.corpus.clone(),
             split: outcome.split.clone(),
-            // Tables have no cell that is not there.
-            llm: Some(outcome.llm.clone()).filter(|llm| !llm.is_empty()),
+            llm: outcome.llm.clone(),
         }
     }
 }
 
-/// A run by its systems.
+/// The results of a run, grouped by system.
 pub(super) struct Source<'r> {
     pub(super) manifest: &'r Manifest,
     pub(super) systems: Vec<System>,
@@ -88,7 +87,7 @@ pub(super) struct Source<'r> {
 }
 
 impl<'r> Source<'r> {
-    /// A run, and the choices in a folder that were made of it.
+    /// Groups the results of a run, with the choices in `choices` that belong to it.
     pub(super) fn read(run: &'r SavedRun, choices: &Path) -> Result<Self> {
         let (rows, fits, choices) = (run.results()?, run.fits()?, run.choices(choices)?);
         let mut asked: HashMap<Of, Vec<Outcome>> = HashMap::new();

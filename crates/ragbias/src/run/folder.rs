@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ragbias_core::ContentId;
-use ragbias_data::{Staging, tidy};
+use ragbias_data::{Staging, move_file, replace_folder, tidy};
 use serde::Deserialize;
 
 use super::manifest::Manifest;
@@ -130,12 +130,9 @@ struct RunId {
     run: Option<ContentId>,
 }
 
-/// Renames a file or folder, replacing any other.
+/// Moves a file or folder over another of its kind.
 fn move_over(from: &Path, to: &Path) -> Result<()> {
-    if to.is_dir() {
-        fs_err::remove_dir_all(to)?;
-    }
-    Ok(fs_err::rename(from, to)?)
+    Ok(if from.is_dir() { replace_folder(from, to) } else { move_file(from, to) }?)
 }
 
 #[cfg(test)]

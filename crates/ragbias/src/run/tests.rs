@@ -30,7 +30,7 @@ fn study(embedders: usize, questions: usize) -> Vec<PartResult> {
         let (embedder_bias, rag_bias) = (bias(&lean), bias(&answered));
         let outcome = |question: usize| Outcome {
             embedder: format!("embedder {embedder}"),
-            llm: (*llm).into(),
+            llm: Some((*llm).into()),
             axis: "gender".into(),
             corpus: "synthetic".into(),
             split: "all".into(),

@@ -162,7 +162,7 @@ impl Retrieved {
                 let (outcome_llm, answer_llm) = answer(alone, row);
                 Outcome {
                     embedder: labels.embedder.into(),
-                    llm: labels.llm.unwrap_or_default().into(),
+                    llm: labels.llm.map(str::to_owned),
                     axis: self.setting.axis.name.clone(),
                     corpus: labels.corpus.into(),
                     split: labels.split.into(),
