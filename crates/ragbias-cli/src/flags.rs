@@ -1,4 +1,4 @@
-//! What the library calls a setting, as a flag of this program.
+//! Shows the library's names of settings as flags of this program.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -18,7 +18,7 @@ static FLAGS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     flags
 });
 
-/// A message in whose hints settings have dashes: the library says `` `store FILE` ``, as they stand in an experiment too.
+/// Adds dashes to settings in hints: the library writes `` `store FILE` ``, without dashes, because settings also occur in experiments.
 pub(crate) fn with_dashes(message: &str) -> String {
     let lines =
         message.split('\n').map(|line| if line.starts_with("hint: ") { in_hint(line) } else { line.into() });
@@ -26,7 +26,7 @@ pub(crate) fn with_dashes(message: &str) -> String {
 }
 
 fn in_hint(line: &str) -> String {
-    // Every second part is within backticks.
+    // Every second part is in backticks.
     let parts = line.split('`').enumerate().map(|(place, part)| {
         let is_flag = place % 2 == 1 && part.split(' ').next().is_some_and(|word| FLAGS.contains(word));
         if is_flag { format!("--{part}") } else { part.to_owned() }

@@ -1,9 +1,9 @@
 use std::error::Error;
 
-/// How a hint begins, on a line of its own, in the text of an error or a note.
+/// Starts a hint, on its own line, in the text of an error or a note.
 const HINT: &str = "\nhint: ";
 
-/// An error with what caused it, each once: what is wrong, from the outermost to the cause, and at the end what to do about it.
+/// The text of an error and its causes, from the outermost to the innermost, each once; hints come last.
 ///
 /// ```
 /// use ragbias_core::{Error, message};
@@ -22,7 +22,7 @@ pub fn message(error: &(dyn Error + 'static)) -> String {
         let text = error.to_string();
         let mut parts = text.split(HINT);
         let said = parts.next().unwrap_or_default();
-        // Errors of other libraries may repeat their cause.
+        // Errors of other libraries may already contain the text of their cause.
         if !wrong.contains(said) {
             wrong = if wrong.is_empty() { said.to_owned() } else { format!("{wrong}: {said}") };
         }

@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
 use ragbias_core::{Embedder, Role, Silent};
-use ragbias_embed::{Encoder, Input, Packed, Parameters, TextEmbedder, TextEmbedderConfig, Under};
+use ragbias_embed::{Boundary, Encoder, Input, Packed, Parameters, TextEmbedder, TextEmbedderConfig};
 use ragbias_models::{ModelKind, ModelStore};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -71,11 +71,11 @@ fn half_layers(criterion: &mut Criterion, encoder: &Encoder, hidden: usize) {
     let mut group = criterion.benchmark_group("half layer of 512 tokens");
     group.throughput(Throughput::Elements(512));
     let halves = [
-        ("attention, LayerNorm", Under::Layer(0), Under::Mlp(0)),
-        ("MLP, GELU, LayerNorm", Under::Mlp(0), Under::Layer(1)),
+        ("attention, LayerNorm", Boundary::Layer(0), Boundary::Mlp(0)),
+        ("MLP, GELU, LayerNorm", Boundary::Mlp(0), Boundary::Layer(1)),
     ];
-    for (name, under, at) in halves {
-        let input = Input::States { under, rows: &rows, lengths: &lengths };
+    for (name, boundary, at) in halves {
+        let input = Input::States { boundary, rows: &rows, lengths: &lengths };
         group.bench_function(name, |bencher| {
             bencher.iter(|| encoder.states(black_box(input), at).expect("states of MiniLM's width"));
         });

@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use crate::bert::Bert;
 use crate::config::{BertConfig, Pooling};
 use crate::cpu::{CpuEncoder, CpuTape};
-use crate::input::{Input, Under};
+use crate::input::{Boundary, Input};
 use crate::parameters::Parameters;
 use crate::{Error, Result};
 
@@ -110,7 +110,7 @@ impl Encoder {
     ///
     /// # Errors
     /// A token outside the vocabulary, a sequence that is too long, states of another width.
-    pub fn states(&self, input: Input<'_>, at: Under) -> Result<Vec<f32>> {
+    pub fn states(&self, input: Input<'_>, at: Boundary) -> Result<Vec<f32>> {
         match &self.on {
             On::Cpu(encoder) => encoder.states(input, at),
             On::Device { bert, .. } => Ok(bert.states(input, at.half())?.flatten_all()?.to_vec1()?),
@@ -203,7 +203,7 @@ mod tests {
     use crate::config::{Activation, PoolingMode};
 
     /// A small encoder with random weights, on the CPU kernels and on candle's operators.
-    fn twins(pooling: impl Into<Pooling>, activation: Activation) -> [Encoder; 2] {
+    fn cpu_and_reference(pooling: impl Into<Pooling>, activation: Activation) -> [Encoder; 2] {
         let bert = BertConfig {
             vocab_size: 50,
             hidden_size: 24,
@@ -242,16 +242,16 @@ mod tests {
     fn kernels_give_the_vectors_and_states_of_candles_operators() {
         for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Relu] {
             for pooling in [PoolingMode::Mean, PoolingMode::Cls] {
-                let [kernels, operators] = twins(pooling, activation);
+                let [kernels, operators] = cpu_and_reference(pooling, activation);
                 let batch = batch();
                 let input = Input::Tokens(&batch);
                 let [a, b] = [&kernels, &operators].map(|encoder| encoder.vectors(input).unwrap());
                 assert!(difference(&a, &b) < 1e-5, "{activation:?} {pooling:?}: {}", difference(&a, &b));
-                for under in [Under::Layer(1), Under::Mlp(2)] {
-                    let rows = kernels.states(input, under).unwrap();
-                    let same = operators.states(input, under).unwrap();
+                for boundary in [Boundary::Layer(1), Boundary::Mlp(2)] {
+                    let rows = kernels.states(input, boundary).unwrap();
+                    let same = operators.states(input, boundary).unwrap();
                     assert!(rows.iter().zip(&same).all(|(a, b)| (a - b).abs() < 1e-5));
-                    let states = Input::States { under, rows: &rows, lengths: &batch.lengths };
+                    let states = Input::States { boundary, rows: &rows, lengths: &batch.lengths };
                     for encoder in [&kernels, &operators] {
                         assert!(difference(&encoder.vectors(states).unwrap(), &a) < 1e-5);
                     }
@@ -270,7 +270,7 @@ mod tests {
             PoolingMode::WeightedMean,
             PoolingMode::LastToken,
         ];
-        let [kernels, operators] = twins(Pooling::joined(modes.to_vec(), true), Activation::Gelu);
+        let [kernels, operators] = cpu_and_reference(Pooling::joined(modes.to_vec()), Activation::Gelu);
         let lengths = [5, 17, 3, 40, 9];
         let batch = Packed { ids: (0..74_u32).map(|i| i * 31 % 50).collect(), lengths: lengths.to_vec() };
         for skipped in [0, 2] {
@@ -279,7 +279,7 @@ mod tests {
             assert_eq!(a.dims(), [5, 6 * 24]);
             assert!(difference(&a, &b) < 1e-5, "{skipped}: {}", difference(&a, &b));
             for (place, &mode) in modes.iter().enumerate() {
-                let [single, _] = twins(mode, Activation::Gelu);
+                let [single, _] = cpu_and_reference(mode, Activation::Gelu);
                 let alone = single.vectors_after(input, skipped).unwrap();
                 assert!(difference(&alone, &a.narrow(1, 24 * place, 24).unwrap()) < 1e-6, "{mode:?}");
             }
@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn pooling_that_cannot_be_trained_through_is_refused() {
-        let [kernels, _] = twins(PoolingMode::Max, Activation::Gelu);
+        let [kernels, _] = cpu_and_reference(PoolingMode::Max, Activation::Gelu);
         let error = kernels.record(Input::Tokens(&batch()), &BTreeSet::new()).err().unwrap().to_string();
         assert!(error.contains("pooling that is trained through, mean or cls, received max"), "{error}");
     }
@@ -298,7 +298,7 @@ mod tests {
         for (pooling, activation) in
             [(PoolingMode::Mean, Activation::Gelu), (PoolingMode::Cls, Activation::GeluTanh)]
         {
-            let [kernels, operators] = twins(pooling, activation);
+            let [kernels, operators] = cpu_and_reference(pooling, activation);
             let On::Device { parameters, .. } = &operators.on else { unreachable!() };
             let all: BTreeSet<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
             let top = all
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn what_an_encoder_cannot_take_is_refused_with_the_reason() {
-        let [kernels, _] = twins(PoolingMode::Mean, Activation::Gelu);
+        let [kernels, _] = cpu_and_reference(PoolingMode::Mean, Activation::Gelu);
         let refused = |ids: &[u32], lengths: &[usize]| {
             let batch = Packed { ids: ids.to_vec(), lengths: lengths.to_vec() };
             kernels.vectors(Input::Tokens(&batch)).unwrap_err().to_string()

@@ -21,14 +21,14 @@ impl Packed {
 
 /// A boundary between sublayers, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Under {
+pub enum Boundary {
     /// Before the attention of this layer: the input of the layer.
     Layer(usize),
     /// Between its attention, including the LayerNorm, and its MLP.
     Mlp(usize),
 }
 
-impl Under {
+impl Boundary {
     /// The number of the sublayer after it.
     pub(crate) fn half(self) -> usize {
         match self {
@@ -46,7 +46,7 @@ pub enum Input<'a> {
     /// Hidden states that were computed earlier.
     States {
         /// Their boundary.
-        under: Under,
+        boundary: Boundary,
         /// `(tokens, hidden)`, row-major, packed like the tokens.
         rows: &'a [f32],
         /// Length of each sequence.
@@ -67,7 +67,7 @@ impl<'a> Input<'a> {
     pub(crate) fn half(self) -> usize {
         match self {
             Self::Tokens(_) => 0,
-            Self::States { under, .. } => under.half(),
+            Self::States { boundary, .. } => boundary.half(),
         }
     }
 }

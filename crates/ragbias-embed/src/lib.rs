@@ -44,7 +44,7 @@ pub use config::{
 pub use embedder::{TextEmbedder, TextEmbedderConfig};
 pub use encoder::{Encoder, Precision, Tape};
 pub use error::{Error, Result};
-pub use input::{Input, Packed, Under};
+pub use input::{Boundary, Input, Packed};
 pub use parameters::Parameters;
 pub use processor::Processor;
 pub use projection::Projected;

@@ -1,4 +1,4 @@
-//! Sums of files that were read before, in this process.
+//! Checksums of files, cached for the life of the process.
 
 use std::collections::HashMap;
 use std::fs::Metadata;
@@ -8,11 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::checksum::sha256;
 
-/// A file that was written to before this was read: the clocks of file systems tick at most every two seconds.
+/// The coarsest resolution of a file system's timestamps.
 const TICK: Duration = Duration::from_secs(2);
 
-/// What tells one state of a file from another, whatever its names: device, inode, bytes, and the nanoseconds at which its
-/// content and its inode changed.
+/// Identifies the state of a file: device, inode, size, and the times at which its content and its inode last changed.
 #[derive(PartialEq, Eq, Hash)]
 struct State([u64; 3], [i64; 4]);
 
@@ -24,13 +23,13 @@ impl State {
         Self([metadata.dev(), metadata.ino(), metadata.len()], [m[0], m[1], c[0], c[1]])
     }
 
-    /// Without an inode and its time, no state is told from another, and none is settled.
+    /// Without inodes, states cannot be identified, and nothing is cached.
     #[cfg(not(unix))]
     fn of(_: &Metadata) -> Self {
         Self([0; 3], [-1; 4])
     }
 
-    /// Whether a later change would have another time than this one: the last change is a tick ago.
+    /// Whether a later change would have a different timestamp.
     fn is_settled(&self) -> bool {
         let Self(_, [_, _, seconds, nanoseconds]) = self;
         let (Ok(seconds), Ok(nanoseconds)) = (u64::try_from(*seconds), u64::try_from(*nanoseconds)) else {
@@ -49,9 +48,9 @@ fn known() -> MutexGuard<'static, Known> {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The SHA-256 of a file, which is read the first time, and again when it was changed since.
+/// The SHA-256 of a file, cached until the file changes.
 ///
-/// A file that was changed just now is read every time, as another change might leave no trace.
+/// A file that changed within the last two seconds is read every time, as a further change might not alter its timestamps.
 ///
 /// # Errors
 /// Failures of the file system.
@@ -68,7 +67,7 @@ pub fn sha256_once(path: &Path) -> std::io::Result<String> {
     Ok(sum)
 }
 
-/// Keeps the SHA-256 of a file that this process has just written, for [`sha256_once`].
+/// Caches the SHA-256 of a file that this process has just written, for [`sha256_once`].
 ///
 /// # Errors
 /// Failures of the file system.
@@ -97,7 +96,7 @@ mod tests {
             written(&path, content, Duration::from_mins(1));
             assert_eq!(sha256_once(&path).unwrap(), sha256_of(content.as_bytes()));
         }
-        // Its inode changed just now: it is not remembered.
+        // Its inode changed just now, so its checksum is not cached.
         assert!(!State::of(&fs_err::metadata(&path).unwrap()).is_settled());
     }
 
@@ -107,7 +106,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f");
         fs_err::write(&path, "abc").unwrap();
-        // What is remembered of it is not what it holds, so that it shows whether it was read.
+        // The cached value differs from the real one, which shows whether the file was read.
         remember_sha256(&path, "remembered").unwrap();
         assert_eq!(sha256_once(&path).unwrap(), sha256_of(b"abc"));
         std::thread::sleep(TICK + Duration::from_millis(200));

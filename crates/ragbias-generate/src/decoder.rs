@@ -4,7 +4,7 @@
 mod load;
 
 use crate::attention::{Attention, Run, State};
-use crate::lanes::{Activation, Lanes, Pairs, Turns, norm};
+use crate::lanes::{Activation, Lanes, Pairs, Rotations, norm};
 use crate::matrix::{Matrix, product};
 use crate::rope::Rope;
 
@@ -140,7 +140,7 @@ impl Decoder {
             }
             x.set_token(row, &vector);
         }
-        let turns = self.ropes.each_ref().map(|rope| Turns::new(&positions, rope));
+        let turns = self.ropes.each_ref().map(|rope| Rotations::new(&positions, rope));
         for (number, layer) in self.layers.iter().enumerate() {
             let turns = &turns[usize::from(layer.window.is_some())];
             let normed = x.normed(&layer.attention_norm, self.eps);
@@ -186,7 +186,13 @@ impl Decoder {
     }
 
     /// Normalises each head if the family does, applies RoPE, and scales it.
-    fn turn<const L: usize>(&self, x: &mut Lanes<L>, weight: Option<&[f32]>, turns: &Turns<L>, scale: f32) {
+    fn turn<const L: usize>(
+        &self,
+        x: &mut Lanes<L>,
+        weight: Option<&[f32]>,
+        turns: &Rotations<L>,
+        scale: f32,
+    ) {
         let heads = x.width() / self.head_width;
         x.pieces_mut(self.head_width, L > 1, |piece, head| {
             if let Some(weight) = weight {

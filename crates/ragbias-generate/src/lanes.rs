@@ -170,12 +170,12 @@ pub(crate) enum Pairs {
 }
 
 /// Cosines and sines for the positions of a tile's tokens, a row for each rotated pair.
-pub(crate) struct Turns<const L: usize> {
+pub(crate) struct Rotations<const L: usize> {
     cos: Lanes<L>,
     sin: Lanes<L>,
 }
 
-impl<const L: usize> Turns<L> {
+impl<const L: usize> Rotations<L> {
     pub(crate) fn new(positions: &[usize], rope: &Rope) -> Self {
         let Rope { frequencies, magnitude } = rope;
         let (mut cos, mut sin) = (

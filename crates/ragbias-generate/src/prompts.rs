@@ -23,9 +23,9 @@ pub(crate) struct Read {
 }
 
 /// Shorter prefixes are computed again: splitting them off would cost another pass over the weights.
-const WORTH_SHARING: usize = 16;
+const MIN_SHARED_PREFIX: usize = 16;
 /// Maximum number of prompt tokens prefilled together: their keys and values take some 40 KiB each.
-const TOGETHER: usize = 4096;
+const PREFILL_TOKENS: usize = 4096;
 
 /// Tokens shared by some prompts: from the end of the parent's up to number `to` of one of them.
 #[derive(Debug, PartialEq)]
@@ -61,7 +61,7 @@ impl Reader {
             let mut tokens = 0;
             let fits = |&&prompt: &&usize| {
                 tokens += prompts[prompt].len();
-                tokens <= TOGETHER
+                tokens <= PREFILL_TOKENS
             };
             let now;
             (now, rest) = rest.split_at(rest.iter().take_while(fits).count().max(1));
@@ -132,7 +132,7 @@ fn divide(prompts: &[Vec<u32>], sorted: &[usize]) -> Vec<Part> {
     let mut queue = VecDeque::from([(sorted, 0, None)]);
     while let Some((sorted, from, parent)) = queue.pop_front() {
         let depth = parent.map_or(0, |parent: usize| parts[parent].depth + 1);
-        let share = |a: &usize, b: &usize| common(&prompts[*a], &prompts[*b]) >= from + WORTH_SHARING;
+        let share = |a: &usize, b: &usize| common(&prompts[*a], &prompts[*b]) >= from + MIN_SHARED_PREFIX;
         for group in sorted.chunk_by(share) {
             let (first, last) = (&prompts[group[0]], &prompts[group[group.len() - 1]]);
             // The common prefix of sorted prompts is that of the first and the last. Each keeps at least one token for itself.

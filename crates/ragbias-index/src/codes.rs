@@ -96,7 +96,7 @@ impl Codes {
 
     /// Similarity of a row to a question's code; larger means more similar.
     #[inline]
-    pub(crate) fn nearness(&self, question: &[i8], row: u32) -> i32 {
+    pub(crate) fn score(&self, question: &[i8], row: u32) -> i32 {
         dot::of_codes(question, self.row(row)) - self.halves.get(row as usize).unwrap_or(&0)
     }
 

@@ -141,7 +141,7 @@ impl Graph {
                 if let Some(&later) = fresh.get(at + AHEAD) {
                     fetch(codes.row(later));
                 }
-                let found = Candidate { score: codes.nearness(code, row), row, done: false };
+                let found = Candidate { score: codes.score(code, row), row, done: false };
                 if nearest.len() == width {
                     if !found.before(&nearest[width - 1]) {
                         continue;
@@ -158,7 +158,7 @@ impl Graph {
 
     /// Descends from the highest layer, moving on each to a vector whose links lead to no better one.
     fn descend(&self, codes: &Codes, code: &[i8]) -> Candidate {
-        let at = |row: u32| Candidate { score: codes.nearness(code, row), row, done: false };
+        let at = |row: u32| Candidate { score: codes.score(code, row), row, done: false };
         let mut here = at(self.entry);
         for layer in self.layers[1..].iter().rev() {
             // The first points of a layer have links to points of the layer below: the search continues there.
@@ -267,7 +267,7 @@ mod tests {
 
     /// Reference implementation of the same traversal, with a visited set and a full sort after every step.
     fn slow_walk(graph: &Graph, codes: &Codes, code: &[i8], width: usize) -> Vec<u32> {
-        let score = |row: u32| std::cmp::Reverse(codes.nearness(code, row));
+        let score = |row: u32| std::cmp::Reverse(codes.score(code, row));
         let mut here = graph.entry;
         for layer in graph.layers[1..].iter().rev() {
             while let Some(place) = layer.nodes.iter().position(|&row| row == here) {

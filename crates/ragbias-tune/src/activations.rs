@@ -6,7 +6,7 @@ use std::path::Path;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use ragbias_core::{ContentHasher, ContentId, Progress, Role, Unit};
-use ragbias_embed::{Input, Packed, Under};
+use ragbias_embed::{Boundary, Input, Packed};
 use ragbias_files::{MappedFile, folder_of, scratch_file, tidy, write_file_by};
 
 use crate::base::Base;
@@ -16,7 +16,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
     /// At a boundary: `(tokens, hidden)` for each text.
-    Under(Under),
+    Boundary(Boundary),
     /// After pooling: `(1, hidden)` for each text.
     Pooled,
 }
@@ -142,7 +142,7 @@ fn compute(
         }
         let packed = Packed::new(&sequences);
         let values = match cut {
-            Cut::Under(place) => {
+            Cut::Boundary(place) => {
                 counts.extend(packed.lengths.iter().map(|&length| length as u32));
                 encoder.states(Input::Tokens(&packed), place)?
             }

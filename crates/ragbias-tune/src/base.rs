@@ -110,10 +110,10 @@ mod tests {
     fn a_base_that_training_does_not_go_through_is_refused_by_what_it_has() {
         assert_eq!(untrainable(&plain()), None);
         let prefixes = Prefixes { question: "query: ".into(), document: String::new() };
-        let left_out = Pooling::joined(vec![PoolingMode::Cls], false);
+        let left_out = Pooling::joined(vec![PoolingMode::Cls]).without_prompts();
         assert_eq!(untrainable(&CheckpointConfig { prefixes: prefixes.clone(), ..plain() }), None);
         assert_eq!(untrainable(&CheckpointConfig { pooling: left_out.clone(), ..plain() }), None);
-        let joined = Pooling::joined(vec![PoolingMode::Mean, PoolingMode::Max], true);
+        let joined = Pooling::joined(vec![PoolingMode::Mean, PoolingMode::Max]);
         for (config, what) in [
             (CheckpointConfig { pooling: joined, ..plain() }, "pooling by mean and max"),
             (

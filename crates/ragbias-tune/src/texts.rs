@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use ragbias_core::{Progress, Role};
-use ragbias_embed::{Encoder, Input, Packed, Tape, Under};
+use ragbias_embed::{Boundary, Encoder, Input, Packed, Tape};
 
 use crate::Result;
 use crate::activations::{Activations, Cut};
@@ -46,8 +46,8 @@ impl Texts {
         }
         let cut = match scope {
             Scope::Full | Scope::Lora => None,
-            Scope::MlpTop(n) => Some(Cut::Under(Under::Mlp(base.layers().saturating_sub(n)))),
-            Scope::LayersTop(n) => Some(Cut::Under(Under::Layer(base.layers().saturating_sub(n)))),
+            Scope::MlpTop(n) => Some(Cut::Boundary(Boundary::Mlp(base.layers().saturating_sub(n)))),
+            Scope::LayersTop(n) => Some(Cut::Boundary(Boundary::Layer(base.layers().saturating_sub(n)))),
             Scope::Head => Some(Cut::Pooled),
         };
         let source = if let Some(cut) = cut {
@@ -107,7 +107,9 @@ impl Texts {
             Source::States(activations) => {
                 let (rows, lengths) = activations.gather(places);
                 match activations.cut {
-                    Cut::Under(under) => work(Input::States { under, rows: &rows, lengths: &lengths }),
+                    Cut::Boundary(boundary) => {
+                        work(Input::States { boundary, rows: &rows, lengths: &lengths })
+                    }
                     Cut::Pooled => {
                         let shape = (places.len(), rows.len() / places.len().max(1));
                         Ok(Tensor::from_vec(rows, shape, device)?)

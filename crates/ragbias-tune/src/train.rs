@@ -397,20 +397,20 @@ impl Run<'_> {
         if get("id")?.to_vec1::<u8>()? != self.training.id()?.as_bytes() {
             return Err(wrong("the state of another training: its base, settings or examples differ"));
         }
-        let under = |prefix: &str| -> BTreeMap<String, Tensor> {
+        let with_prefix = |prefix: &str| -> BTreeMap<String, Tensor> {
             let names = tensors.iter().filter_map(|(name, tensor)| {
                 Some((name.strip_prefix(prefix)?.strip_prefix('.')?.to_owned(), tensor.clone()))
             });
             names.collect()
         };
-        let variables = under("variable");
+        let variables = with_prefix("variable");
         if !self.trainable.values().keys().eq(variables.keys()) {
             return Err(wrong("its variables are not those that are trained"));
         }
         self.trainable.set(variables);
         let steps = get("steps")?.to_vec1::<i64>()?;
         let &[steps, best] = steps.as_slice() else { return Err(wrong("no count of steps")) };
-        let restored = self.optimiser.restore(steps as i32, &under("moment"));
+        let restored = self.optimiser.restore(steps as i32, &with_prefix("moment"));
         restored.ok_or_else(|| wrong("a moment is missing"))?;
         self.curve = get("curve")?
             .to_vec1::<f64>()?
@@ -421,7 +421,7 @@ impl Run<'_> {
                 seconds: numbers[2],
             })
             .collect();
-        self.best = usize::try_from(best).ok().map(|epoch| (epoch, under("best")));
+        self.best = usize::try_from(best).ok().map(|epoch| (epoch, with_prefix("best")));
         Ok(())
     }
 }

@@ -1,11 +1,11 @@
-//! Biases of answers, and why there may be none.
+//! Biases of answers, and answers without one.
 
 use std::fmt;
 
 use ragbias_core::{Choice, Counts};
 use serde::{Deserialize, Serialize};
 
-/// A bias of what the LLM answers.
+/// Which bias of an LLM's answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerBias {
@@ -25,18 +25,18 @@ impl AnswerBias {
     }
 }
 
-/// A bias that there is not, as no answer could be scored.
+/// An undefined bias: no answer could be scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NothingScored {
     /// Which one.
     pub bias: AnswerBias,
-    /// What became of the answers.
+    /// The verdicts on the answers.
     #[serde(flatten)]
     pub counts: Counts,
 }
 
 impl NothingScored {
-    /// What can be done about most of it.
+    /// A hint on the most frequent reason.
     pub fn hint(&self) -> &'static str {
         let Counts { unscored, refused, cut, .. } = self.counts;
         if cut >= unscored.max(refused) {

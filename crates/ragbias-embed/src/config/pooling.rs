@@ -63,13 +63,19 @@ impl From<PoolingMode> for Pooling {
 }
 
 impl Pooling {
-    /// Modes whose vectors are concatenated, at least one; without a prompt's tokens if `include_prompt` is false.
+    /// Modes whose vectors are concatenated, at least one.
     ///
     /// # Panics
     /// If there is no mode.
-    pub fn joined(modes: Vec<PoolingMode>, include_prompt: bool) -> Self {
+    pub fn joined(modes: Vec<PoolingMode>) -> Self {
         assert!(!modes.is_empty(), "vectors are pooled in at least one way");
-        Self { modes, include_prompt }
+        Self { modes, include_prompt: true }
+    }
+
+    /// The same, leaving out the tokens of prompts.
+    #[must_use]
+    pub fn without_prompts(self) -> Self {
+        Self { include_prompt: false, ..self }
     }
 
     /// The modes, in the order in which their vectors are concatenated.
@@ -185,10 +191,10 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         for modes in [vec![PoolingMode::Cls], vec![PoolingMode::Max, PoolingMode::LastToken]] {
-            let pooling = Pooling::joined(modes, false);
+            let pooling = Pooling::joined(modes).without_prompts();
             assert_eq!(read(pooling.to_file(8).unwrap()).unwrap(), pooling);
         }
-        let reversed = Pooling::joined(vec![PoolingMode::Mean, PoolingMode::Cls], true);
+        let reversed = Pooling::joined(vec![PoolingMode::Mean, PoolingMode::Cls]);
         assert_eq!(reversed.to_file(8), None);
     }
 }

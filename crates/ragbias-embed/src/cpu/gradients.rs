@@ -12,7 +12,7 @@ use ragbias_kernels::{Into, Matrix, product};
 use rayon::prelude::*;
 
 use super::layer::Layer;
-use super::learnt::{Factors, Learnt, MAPS};
+use super::layer_gradients::{Factors, LayerGradients, MAPS};
 use super::lines::Lines;
 use super::{CpuEncoder, NORM};
 use crate::Result;
@@ -31,18 +31,18 @@ pub(super) struct Wanted {
 }
 
 /// The gradients of all parameters except the embedding tables from a chunk.
-pub(super) struct ChunkLearnt {
-    pub(super) layers: Vec<Learnt>,
+pub(super) struct ChunkGradients {
+    pub(super) layers: Vec<LayerGradients>,
     /// For the LayerNorm after the embeddings.
     pub(super) norm: [Option<Vec<f32>>; 2],
 }
 
-impl ChunkLearnt {
+impl ChunkGradients {
     pub(super) fn new(encoder: &CpuEncoder, wanted: &Wanted) -> Self {
         let layer = |number: usize| {
             let is_wanted =
                 Layer::names(number).map(|names| names.iter().any(|name| wanted.parameters.contains(name)));
-            Learnt::new(is_wanted, encoder.layers[number].sizes())
+            LayerGradients::new(is_wanted, encoder.layers[number].sizes())
         };
         let norm = ["weight", "bias"].map(|part| {
             let is_wanted = wanted.embeddings && wanted.parameters.contains(&format!("{NORM}.{part}"));
@@ -70,7 +70,7 @@ impl ChunkLearnt {
     /// The sums by parameter name; the three stacked layers are separated.
     fn named(self, encoder: &CpuEncoder, wanted: &Wanted) -> Result<BTreeMap<String, Tensor>> {
         let mut named = BTreeMap::new();
-        for (number, Learnt { sums, .. }) in self.layers.into_iter().enumerate() {
+        for (number, LayerGradients { sums, .. }) in self.layers.into_iter().enumerate() {
             for ((names, shape), sum) in
                 Layer::names(number).into_iter().zip(encoder.layers[number].shapes()).zip(sums)
             {
@@ -102,9 +102,9 @@ impl ChunkLearnt {
 pub(super) fn added_up(
     encoder: &CpuEncoder,
     wanted: &Wanted,
-    chunks: Vec<ChunkLearnt>,
+    chunks: Vec<ChunkGradients>,
 ) -> Result<BTreeMap<String, Tensor>> {
-    let mut all = ChunkLearnt::new(encoder, wanted);
+    let mut all = ChunkGradients::new(encoder, wanted);
     for chunk in &chunks {
         all.add(chunk);
     }
@@ -130,6 +130,6 @@ pub(super) fn added_up(
     for (number, map, sum) in weights {
         all.layers[number].sums[map] = Some(sum);
     }
-    encoder.pools.give_back(chunks.into_iter().map(ChunkLearnt::buffers));
+    encoder.pools.give_back(chunks.into_iter().map(ChunkGradients::buffers));
     all.named(encoder, wanted)
 }

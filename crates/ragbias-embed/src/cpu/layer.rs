@@ -7,7 +7,7 @@ use candle_core::{Storage, Tensor, TensorId};
 use ragbias_kernels::{Into, Matrix, product, widest};
 
 use super::attention::{Heads, area};
-use super::learnt::{Learnt, Side};
+use super::layer_gradients::{LayerGradients, Side};
 use super::lines::Lines;
 use super::norm::{Norm, Normed};
 use super::panels::Panels;
@@ -215,7 +215,7 @@ impl Layer {
         &["output.LayerNorm"],
     ];
 
-    /// The names of a layer's parameters, in the order of [`Learnt`]: weight and bias of each part.
+    /// The names of a layer's parameters, in the order of [`LayerGradients`]: weight and bias of each part.
     pub(super) fn names(number: usize) -> [Vec<String>; 12] {
         std::array::from_fn(|place| {
             let end = ["weight", "bias"][place % 2];
@@ -338,18 +338,18 @@ impl Layer {
     }
 
     /// Replaces the gradient of the layer's output by that of the MLP's input, if `below` asks for it; the gradients of the weights
-    /// are added to `learnt`.
+    /// are added to `gradients`.
     pub(super) fn transform_backward(
         &self,
         gradient: &mut [f32],
         kept: KeptMlp,
-        learnt: &mut Learnt,
+        gradients: &mut LayerGradients,
         below: bool,
         pool: &mut Pool,
     ) {
-        self.output_norm.backward(gradient, &kept.norm, &mut learnt.sums[10..12]);
-        learnt.map(8, Side::Borrowed(gradient), kept.inner, pool);
-        if below || learnt.wants(6) {
+        self.output_norm.backward(gradient, &kept.norm, &mut gradients.sums[10..12]);
+        gradients.map(8, Side::Borrowed(gradient), kept.inner, pool);
+        if below || gradients.wants(6) {
             let mut inner = kept.slopes;
             let mut of_inner = pool.take(inner.len());
             self.down.gradient_of_input(gradient, &mut of_inner, Into::Set);
@@ -358,7 +358,7 @@ impl Layer {
             if below {
                 self.up.gradient_of_input(&inner, gradient, Into::Add);
             }
-            learnt.map(6, Side::Owned(inner), kept.input, pool);
+            gradients.map(6, Side::Owned(inner), kept.input, pool);
         } else {
             pool.give([kept.input, kept.slopes]);
         }
@@ -371,14 +371,14 @@ impl Layer {
         gradient: &mut [f32],
         lengths: &[usize],
         kept: KeptAttention,
-        learnt: &mut Learnt,
+        gradients: &mut LayerGradients,
         below: bool,
         pool: &mut Pool,
     ) {
         let hidden = self.heads.hidden();
-        self.attention_norm.backward(gradient, &kept.norm, &mut learnt.sums[4..6]);
-        learnt.map(2, Side::Borrowed(gradient), kept.contexts, pool);
-        if below || learnt.wants(0) {
+        self.attention_norm.backward(gradient, &kept.norm, &mut gradients.sums[4..6]);
+        gradients.map(2, Side::Borrowed(gradient), kept.contexts, pool);
+        if below || gradients.wants(0) {
             let mut contexts = pool.take(gradient.len());
             self.attention_output.gradient_of_input(gradient, &mut contexts, Into::Set);
             let mut rows = pool.take(kept.rows.len());
@@ -402,7 +402,7 @@ impl Layer {
             if below {
                 self.query_key_value.gradient_of_input(&rows, gradient, Into::Add);
             }
-            learnt.map(0, Side::Owned(rows), kept.input, pool);
+            gradients.map(0, Side::Owned(rows), kept.input, pool);
         } else {
             pool.give([kept.input]);
         }

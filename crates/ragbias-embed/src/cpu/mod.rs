@@ -12,7 +12,7 @@ mod chunk;
 mod function;
 mod gradients;
 mod layer;
-mod learnt;
+mod layer_gradients;
 mod lines;
 mod norm;
 mod panels;
@@ -33,7 +33,7 @@ use self::layer::{KeptNorm, Layer, LayerNorm, Weight};
 use self::lines::Lines;
 use self::pool::{Pool, Pools};
 use crate::config::{BertConfig, Pooling};
-use crate::input::{Input, Under};
+use crate::input::{Boundary, Input};
 use crate::parameters::Parameters;
 use crate::{Error, Result};
 
@@ -88,7 +88,7 @@ impl CpuEncoder {
     }
 
     /// Hidden states at a boundary, `(tokens, hidden)`, in batch order.
-    pub(crate) fn states(&self, input: Input<'_>, at: Under) -> Result<Vec<f32>> {
+    pub(crate) fn states(&self, input: Input<'_>, at: Boundary) -> Result<Vec<f32>> {
         self.check(input)?;
         let mut all = vec![0.0; input.lengths().iter().sum::<usize>() * self.hidden];
         for (chunk, states) in self.each_chunk(input, at.half(), |_, states| states.to_vec()) {

@@ -7,7 +7,7 @@ use ragbias_kernels::row::add;
 use rayon::prelude::*;
 
 use super::chunk::{Chunk, recorded};
-use super::gradients::{ChunkLearnt, Wanted, added_up};
+use super::gradients::{ChunkGradients, Wanted, added_up};
 use super::layer::{KeptAttention, KeptMlp, KeptNorm, Layer};
 use super::lines::Lines;
 use super::pool::Pool;
@@ -126,8 +126,9 @@ impl CpuTape {
         let one = |kept: Kept| {
             encoder.pools.lend(|pool| kept.backward(&encoder, &wanted, pooling, &gradient, pool))
         };
-        let (learnt, rows): (Vec<ChunkLearnt>, Vec<TableRows>) = chunks.into_par_iter().map(one).unzip();
-        let mut gradients = added_up(&encoder, &wanted, learnt)?;
+        let (chunk_gradients, rows): (Vec<ChunkGradients>, Vec<TableRows>) =
+            chunks.into_par_iter().map(one).unzip();
+        let mut gradients = added_up(&encoder, &wanted, chunk_gradients)?;
         if wanted.embeddings {
             encoder.gradients_of_tables(&rows, &wanted, &mut gradients)?;
         }
@@ -150,8 +151,8 @@ impl Kept {
         pooling: TrainedPooling,
         vectors: &[f32],
         pool: &mut Pool,
-    ) -> (ChunkLearnt, TableRows) {
-        let mut learnt = ChunkLearnt::new(encoder, wanted);
+    ) -> (ChunkGradients, TableRows) {
+        let mut chunk_gradients = ChunkGradients::new(encoder, wanted);
         let hidden = encoder.hidden;
         let mut gradient = pool.take(self.chunk.tokens() * hidden);
         let mut rest = &mut *gradient;
@@ -174,22 +175,22 @@ impl Kept {
         }
         for (place, half) in self.halves.into_iter().enumerate().rev() {
             let half_layer = wanted.lowest + place;
-            let (layer, learnt) = (&encoder.layers[half_layer / 2], &mut learnt.layers[half_layer / 2]);
+            let (layer, own) = (&encoder.layers[half_layer / 2], &mut chunk_gradients.layers[half_layer / 2]);
             let below = place > 0 || wanted.embeddings;
             match half {
-                Half::Mlp(kept) => layer.transform_backward(&mut gradient, kept, learnt, below, pool),
+                Half::Mlp(kept) => layer.transform_backward(&mut gradient, kept, own, below, pool),
                 Half::Attention(kept) => {
-                    layer.attend_backward(&mut gradient, &self.chunk.lengths, kept, learnt, below, pool);
+                    layer.attend_backward(&mut gradient, &self.chunk.lengths, kept, own, below, pool);
                 }
             }
         }
         if let Some(kept) = self.embeddings {
-            encoder.norm.backward(&mut gradient, &kept, &mut learnt.norm);
+            encoder.norm.backward(&mut gradient, &kept, &mut chunk_gradients.norm);
             pool.give([kept.centred, kept.scales]);
-            return (learnt, TableRows { ids: self.ids, lengths: self.chunk.lengths, gradient });
+            return (chunk_gradients, TableRows { ids: self.ids, lengths: self.chunk.lengths, gradient });
         }
         pool.give([gradient]);
-        (learnt, TableRows { ids: Vec::new(), lengths: Vec::new(), gradient: Lines::with_room(0) })
+        (chunk_gradients, TableRows { ids: Vec::new(), lengths: Vec::new(), gradient: Lines::with_room(0) })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 const OTHER_METHOD: &str = "`choices sample` reads a choice from letters that are sampled several times, in both orders of the claims";
 
 /// The log-probabilities in one order of the claims.
-enum Told {
+enum LetterOdds {
     Odds(Odds),
     /// The server returns no log-probabilities.
     Nothing,
@@ -47,21 +47,21 @@ impl Server {
         let mut odds = Vec::with_capacity(2);
         for order in &orders {
             match self.told(call, order)? {
-                Told::Refused => return Ok(Chosen::Refused),
-                Told::Odds(order) if order.coverage >= LEAST_COVERAGE => odds.push(order),
-                Told::Odds(order) if method == ChoiceMethod::Logprobs => {
+                LetterOdds::Refused => return Ok(Chosen::Refused),
+                LetterOdds::Odds(order) if order.coverage >= LEAST_COVERAGE => odds.push(order),
+                LetterOdds::Odds(order) if method == ChoiceMethod::Logprobs => {
                     let share = 100.0 * order.coverage;
                     return Err(self.unreadable(format!(
                         "A and B have {share:.0}% of the probability of the answer's first token, expected at least 50%"
                     )));
                 }
-                Told::Nothing if method == ChoiceMethod::Logprobs => {
+                LetterOdds::Nothing if method == ChoiceMethod::Logprobs => {
                     return Err(self.unreadable(
                         "the answer has no log-probabilities (`logprobs` with `top_logprobs`)".into(),
                     ));
                 }
-                Told::Odds(_) => return self.sampled(call, &orders, Some(Why::Uncovered)),
-                Told::Nothing => return self.sampled(call, &orders, Some(Why::Untold)),
+                LetterOdds::Odds(_) => return self.sampled(call, &orders, Some(Why::Uncovered)),
+                LetterOdds::Nothing => return self.sampled(call, &orders, Some(Why::Untold)),
             }
         }
         Ok(self.chosen(letters::combine(odds[0], odds[1])))
@@ -74,20 +74,20 @@ impl Server {
     }
 
     /// Log-odds of A against B as the first token of the answer.
-    fn told(&self, call: &Call, prompt: &str) -> Result<Told, Stopped<Error>> {
+    fn told(&self, call: &Call, prompt: &str) -> Result<LetterOdds, Stopped<Error>> {
         if self.fields().likeliest == 0 {
-            return Ok(Told::Nothing);
+            return Ok(LetterOdds::Nothing);
         }
         let reply = self.ask(call, Asked { budget: 1, logprobs: true, ..self.free(prompt) })?;
         match reply.tokens {
             Some(tokens) if !tokens.is_empty() => {
-                letters::read(&tokens).map(Told::Odds).map_err(|reason| self.unreadable(reason))
+                letters::read(&tokens).map(LetterOdds::Odds).map_err(|reason| self.unreadable(reason))
             }
-            _ if reply.ended == Ended::Refused && reply.tokens.is_none() => Ok(Told::Refused),
-            Some(_) => Ok(Told::Odds(Odds::NOTHING)),
+            _ if reply.ended == Ended::Refused && reply.tokens.is_none() => Ok(LetterOdds::Refused),
+            Some(_) => Ok(LetterOdds::Odds(Odds::NOTHING)),
             None => {
                 self.fields().likeliest = 0;
-                Ok(Told::Nothing)
+                Ok(LetterOdds::Nothing)
             }
         }
     }

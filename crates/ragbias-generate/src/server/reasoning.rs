@@ -2,7 +2,7 @@
 
 /// A text without its reasoning.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct WithoutReasoning {
     /// The answer: everything outside the reasoning, without end-of-turn tokens.
     pub(super) text: String,
     /// Whether there was reasoning.
@@ -40,7 +40,7 @@ const ENDS: [&str; 9] = [
 /// Separates an answer from the reasoning before it.
 ///
 /// A text may begin within the reasoning, if the prompt's template opened it: then there is only a closing tag.
-pub(super) fn take_off(text: &str) -> Said {
+pub(super) fn take_off(text: &str) -> WithoutReasoning {
     let channels = channels(text);
     let text = match channels {
         Channels::None => text,
@@ -49,7 +49,7 @@ pub(super) fn take_off(text: &str) -> Said {
     };
     let reasoned = !matches!(channels, Channels::None);
     let unfinished = matches!(channels, Channels::Unfinished);
-    let mut said = Said { text: String::new(), reasoned, unfinished };
+    let mut said = WithoutReasoning { text: String::new(), reasoned, unfinished };
     let mut within: Option<&str> = None;
     let mut outside = 0;
     let mut at = 0;
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     fn said(text: &str) -> (String, bool, bool) {
-        let Said { text, reasoned, unfinished } = take_off(text);
+        let WithoutReasoning { text, reasoned, unfinished } = take_off(text);
         (text, reasoned, unfinished)
     }
 

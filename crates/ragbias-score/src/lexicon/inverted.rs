@@ -66,7 +66,7 @@ impl Reader<'_> {
             let token = &tokens[at];
             (token.capitalised() || self.is(Context::Particle, at) || self.capitals == Capitals::None)
                 && !self.is(Context::Function, at)
-                && !self.hushed[at]
+                && !self.ignored[at]
                 && (at == words.start || at == comma || token.follows)
         };
         if family.len() > 3

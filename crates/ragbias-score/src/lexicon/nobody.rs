@@ -10,7 +10,8 @@ impl Reader<'_> {
         if self.tokens.iter().any(|token| token.folded.chars().any(is_letter_without_case)) {
             return false;
         }
-        let mut words = (0..self.tokens.len()).filter(|&at| !self.tokens[at].is_number() && !self.hushed[at]);
+        let mut words =
+            (0..self.tokens.len()).filter(|&at| !self.tokens[at].is_number() && !self.ignored[at]);
         let function = (0..self.tokens.len()).any(|at| self.is(Context::Function, at));
         if self.tokens.len() <= 2 && !function {
             // One or two words may be just a name, unless they are all known words.
@@ -21,7 +22,7 @@ impl Reader<'_> {
         }
         let unknown: Vec<bool> = (self.tokens.iter().enumerate())
             .map(|(at, token)| {
-                !self.hushed[at] && !token.is_number() && !token.initial && !self.is_known(at)
+                !self.ignored[at] && !token.is_number() && !token.initial && !self.is_known(at)
                     // Capitals within a sentence are handled with the people.
                     && (self.capitals != Capitals::Mixed || !token.capitalised() || token.opens)
             })

@@ -37,7 +37,7 @@ impl Reader<'_> {
     /// Stretches of capitalised words, with particles between them (`Leonardo da Vinci`). A possessive ends one.
     fn runs(&self) -> Vec<Range<usize>> {
         let tokens = &self.tokens;
-        let usable = |at: usize| tokens[at].capitalised() && !self.hushed[at];
+        let usable = |at: usize| tokens[at].capitalised() && !self.ignored[at];
         let mut runs = Vec::new();
         let mut at = 0;
         while at < tokens.len() {
@@ -254,7 +254,7 @@ impl Reader<'_> {
         let in_run = self.capitals == Capitals::Mixed && self.next_is_capitalised(at);
         given
             && !in_run
-            && !self.hushed[at]
+            && !self.ignored[at]
             && !self.is(Context::Function, at)
             && !self.is(Context::NotPerson, at)
             && self.after(at).is_some_and(|next| {

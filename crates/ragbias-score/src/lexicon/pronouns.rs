@@ -29,7 +29,7 @@ impl Reader<'_> {
                 position += 2;
                 continue;
             }
-            if !self.hushed[position]
+            if !self.ignored[position]
                 && let Some(pole) = self.vocabulary.pole(Kind::Pronoun, &self.tokens[position].folded)
             {
                 self.count(Rule::Pronoun, position, Some(pole));
@@ -54,7 +54,7 @@ impl Reader<'_> {
     /// Nouns, and compounds with them.
     pub(super) fn read_nouns(&mut self) {
         for position in 0..self.tokens.len() {
-            if self.hushed[position] || position > 0 && self.is_paired_form(position - 1) {
+            if self.ignored[position] || position > 0 && self.is_paired_form(position - 1) {
                 continue;
             }
             let folded = self.tokens[position].folded.as_str();

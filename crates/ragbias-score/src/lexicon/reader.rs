@@ -26,7 +26,7 @@ pub(super) struct Reader<'t> {
     pub(super) vocabulary: &'t Vocabulary,
     pub(super) tokens: Vec<Token<'t>>,
     /// Ignored words: parts of a phrase that is not about a person.
-    pub(super) hushed: Vec<bool>,
+    pub(super) ignored: Vec<bool>,
     pub(super) capitals: Capitals,
     pub(super) people: Vec<Person>,
     pub(super) evidence: Vec<Evidence>,
@@ -43,8 +43,8 @@ impl<'t> Reader<'t> {
             // `MARIE CURIE` is treated like `Marie Curie`.
             capitals = Capitals::Mixed;
         }
-        let hushed = hushed(vocabulary, &tokens);
-        Self { vocabulary, tokens, hushed, capitals, people: Vec::new(), evidence: Vec::new() }
+        let ignored = ignored(vocabulary, &tokens);
+        Self { vocabulary, tokens, ignored, capitals, people: Vec::new(), evidence: Vec::new() }
     }
 
     /// Applies all rules.
@@ -125,8 +125,8 @@ impl<'t> Reader<'t> {
 }
 
 /// Which words belong to phrases that are not about a person.
-fn hushed(vocabulary: &Vocabulary, tokens: &[Token<'_>]) -> Vec<bool> {
-    let mut hushed = vec![false; tokens.len()];
+fn ignored(vocabulary: &Vocabulary, tokens: &[Token<'_>]) -> Vec<bool> {
+    let mut ignored = vec![false; tokens.len()];
     for start in 0..tokens.len() {
         let first = if tokens[start].is_number() { "" } else { &tokens[start].folded };
         for phrase in vocabulary.phrases(first) {
@@ -143,9 +143,9 @@ fn hushed(vocabulary: &Vocabulary, tokens: &[Token<'_>]) -> Vec<bool> {
                     }
             });
             if fits {
-                hushed[start..start + phrase.len()].fill(true);
+                ignored[start..start + phrase.len()].fill(true);
             }
         }
     }
-    hushed
+    ignored
 }

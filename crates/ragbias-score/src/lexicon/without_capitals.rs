@@ -17,7 +17,7 @@ impl Reader<'_> {
                 .vocabulary
                 .pole(Kind::Title, folded)
                 .or_else(|| self.vocabulary.pole(Kind::Rank, folded));
-            let Some(pole) = title.filter(|_| !self.hushed[at]) else { continue };
+            let Some(pole) = title.filter(|_| !self.ignored[at]) else { continue };
             if self.vocabulary.pole(Kind::Noun, folded).is_some()
                 || self.before(at).is_some_and(super::pronouns::is_determiner)
             {
@@ -79,7 +79,7 @@ impl Reader<'_> {
         let known = told
             && self.vocabulary.first_name(folded).is_some()
             && folded.len() >= SHORTEST_NAME
-            && !self.hushed[at]
+            && !self.ignored[at]
             && !self.vocabulary.is_word(folded)
             && !self.is(Context::NotPerson, at)
             && !self.is(Context::Honorific, at)
@@ -109,7 +109,7 @@ impl Reader<'_> {
         let nameable = |at: usize| {
             !self.is(Context::Function, at)
                 && !self.is_gendered(at)
-                && !self.hushed[at]
+                && !self.ignored[at]
                 && !tokens[at].is_number()
         };
         if words.len() < 2 || words.len() > BARE_NAME_WORDS || !one_run || !words.clone().all(nameable) {

@@ -1,4 +1,4 @@
-//! The controls by name.
+//! The kinds of controls and their names.
 
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +42,7 @@ impl ControlKind {
     }
 }
 
-/// A name that no control has.
+/// An unknown name of a control.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no control is called `{0}`: expected merge, projection or ranking")]
 pub struct UnknownControl(pub String);

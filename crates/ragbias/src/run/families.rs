@@ -1,4 +1,4 @@
-//! The families of a run, each tuned once, whatever the number of parts that measure it.
+//! The families of a run. Each is tuned once, even if several parts measure it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::{Result, Workspace};
 
 /// Families by the path of their recipe.
 pub(super) struct Families {
-    /// Where each has its folder.
+    /// Contains the folders of all families.
     folder: PathBuf,
     tuned: BTreeMap<PathBuf, TunedFamily>,
 }
@@ -23,7 +23,7 @@ impl Families {
         Self { folder, tuned: BTreeMap::new() }
     }
 
-    /// The family of a recipe, which is tuned where it was not yet.
+    /// The family of a recipe, tuned on the first call.
     pub(super) fn tuned(
         &mut self,
         path: &Path,
@@ -44,7 +44,7 @@ impl Families {
 pub(super) struct TunedFamily {
     family: Family,
     folder: PathBuf,
-    /// The base's own row first.
+    /// The base comes first.
     members: Vec<Member>,
 }
 
@@ -53,7 +53,7 @@ impl TunedFamily {
         self.family.base_id()
     }
 
-    /// Every member by its name, without the base, which is measured where a part names it as an embedder.
+    /// Every member with its name. The base is not included; parts name it as an embedder.
     pub(super) fn embedders(&mut self) -> impl Iterator<Item = Result<(&str, Arc<dyn Embedder>)>> {
         let Self { family, folder, members } = self;
         members.iter().skip(1).map(|member| {

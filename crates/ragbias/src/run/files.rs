@@ -1,4 +1,4 @@
-//! What an experiment names, read once.
+//! The axes, recipes and LLMs of an experiment.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -30,38 +30,38 @@ pub use manifest::Manifest;
 pub(crate) use saved::SavedRun;
 pub(crate) use sealed::{is_sealed, is_whole, sealed};
 
-/// A run: its folder, and what was found.
+/// A finished run.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Run {
-    /// Where its files are.
+    /// The run folder.
     pub folder: PathBuf,
     /// Its measurements, in the order of the experiment.
     pub results: Vec<PartResult>,
-    /// The lines through them.
+    /// The lines fitted to them.
     pub fits: Fits,
 }
 
 impl Run {
-    /// Chooses for each LLM the setting of a control that makes the system fair: [`choose()`](crate::choose()).
+    /// Chooses, for each LLM, a control and its setting so that R_b = 0: see [`choose()`](crate::choose()).
     ///
     /// # Errors
-    /// As that.
+    /// See [`choose()`](crate::choose()).
     pub fn choose(&self, config: &ChooseConfig, workspace: &Workspace) -> Result<Vec<ControlChoice>> {
         choose(&self.folder, config, workspace)
     }
 
-    /// The folder of the control that was chosen, for a [`Retriever`](crate::Retriever); none where none was.
+    /// The folder of the chosen control, for a [`Retriever`](crate::Retriever); `None` if none was chosen.
     pub fn control(&self, choice: &ControlChoice) -> Option<PathBuf> {
         choice.turned().map(|turned| self.folder.join(&turned.path))
     }
 }
 
 impl Experiment {
-    /// Runs the experiment into a folder of its name in `runs`: [`run()`].
+    /// Runs the experiment in the folder `runs/NAME`: see [`run()`].
     ///
     /// # Errors
-    /// As that.
+    /// See [`run()`].
     pub fn run(&self, runs: impl AsRef<Path>, workspace: &Workspace) -> Result<Run> {
         run(self, &runs.as_ref().join(&self.name), workspace)
     }
@@ -133,7 +133,7 @@ fn notes(llms: &Llms, workspace: &Workspace) -> BTreeMap<String, Vec<String>> {
     let notes = llms.iter().map(|(name, llm)| (name.clone(), workspace.llm(Arc::clone(llm)).notes()));
     notes.filter(|(_, notes)| !notes.is_empty()).collect()
 }
-/// Fits the lines, and puts all files of a run in their places.
+/// Fits the lines, and writes the files of the run.
 fn write(
     folder: &RunFolder,
     manifest: Manifest,

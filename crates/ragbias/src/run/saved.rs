@@ -1,4 +1,4 @@
-//! The files of a run, written and read as what they hold.
+//! Typed reading and writing of the files of a run.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ const OUTCOMES: &str = "outcomes.parquet";
 const RESULTS: &str = "results.json";
 const FITS: &str = "fit.json";
 
-/// Files of a run that numbers are read from; the manifest has the hash of each.
+/// The files whose hashes the manifest records.
 const TABLES: [&str; 5] = [MEASUREMENTS, MEASUREMENTS_CSV, OUTCOMES, RESULTS, FITS];
 
 /// A run in a folder. Every file is checked against the manifest when it is read.
@@ -35,7 +35,7 @@ pub(crate) struct SavedRun {
 }
 
 impl SavedRun {
-    /// Writes all files of a run but the report, and its id into each of them and into the manifest.
+    /// Writes all files of a run except the report; each contains the id of the run.
     pub(super) fn write(
         folder: &Path,
         mut manifest: Manifest,
@@ -67,7 +67,7 @@ impl SavedRun {
     }
 
     /// # Errors
-    /// A folder without a manifest, or with one that is not what the run wrote.
+    /// A missing manifest, or one that was changed.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         Ok(Self { folder: folder.into(), manifest: Manifest::read(folder)? })
     }
@@ -93,7 +93,7 @@ impl SavedRun {
         self.json(FITS)
     }
 
-    /// The choices in a folder that were made of this run, which need not lie in the same one.
+    /// The choices in `folder` that belong to this run.
     pub(crate) fn choices(&self, folder: &Path) -> Result<Vec<ControlChoice>> {
         let path = folder.join(CHOICES);
         if !path.is_file() {
@@ -129,7 +129,7 @@ impl SavedRun {
         serde_json::from_str(&fs_err::read_to_string(&path)?).map_err(|error| malformed(&path, &error))
     }
 
-    /// The path of a file that is there, and what the run wrote.
+    /// The path of a file, after comparing it with its hash in the manifest.
     fn checked(&self, file: &str) -> Result<PathBuf> {
         let path = self.folder.join(file);
         if !path.is_file() {

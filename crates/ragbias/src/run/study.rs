@@ -17,7 +17,7 @@ pub(super) struct Study<'a> {
     files: &'a Files,
     data: Inputs,
     judged: Judged,
-    /// A system for each LLM, by its name; one without an LLM where only retrieval is measured. They differ in nothing else.
+    /// A system for each LLM, with its name; a single one without an LLM if only retrieval is measured.
     systems: Vec<(Option<&'a str>, System)>,
     retrieved: Vec<Member>,
     workspace: &'a Workspace,

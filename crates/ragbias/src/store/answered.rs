@@ -1,4 +1,4 @@
-//! What this process knows of the answers in the store.
+//! Which answers are from this process.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 

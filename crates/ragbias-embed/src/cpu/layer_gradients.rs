@@ -9,7 +9,7 @@ use super::pool::Pool;
 pub(super) const MAPS: [usize; 4] = [0, 2, 6, 8];
 
 /// The gradients of one layer's parameters from a chunk, in the order of the layer's names.
-pub(super) struct Learnt {
+pub(super) struct LayerGradients {
     /// For biases and norms; `None` if one is frozen, and for weights.
     pub(super) sums: [Option<Vec<f32>>; 12],
     /// Whether a parameter is trained.
@@ -31,7 +31,7 @@ pub(super) enum Side<'a> {
     Owned(Lines),
 }
 
-impl Learnt {
+impl LayerGradients {
     /// Empty; `sizes` are those of the layer's parameters.
     pub(super) fn new(wanted: [bool; 12], sizes: [usize; 12]) -> Self {
         let sum = |part: usize| (wanted[part] && !MAPS.contains(&part)).then(|| vec![0.0; sizes[part]]);
