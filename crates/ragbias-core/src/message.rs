@@ -12,7 +12,7 @@ const HINT: &str = "\nhint: ";
 /// #[error("vectors.npy\nhint: write it again")]
 /// struct Damaged(#[source] Error);
 ///
-/// let error = Damaged(Error::EmptyVector { row: 3 });
+/// let error = Damaged(Error::ZeroVector { row: 3 });
 /// assert_eq!(message(&error), "vectors.npy: vector 3 has length 0 and cannot be normalised\nhint: write it again");
 /// ```
 pub fn message(error: &(dyn Error + 'static)) -> String {
