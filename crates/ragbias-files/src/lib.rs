@@ -19,6 +19,7 @@ mod map;
 mod place;
 mod remembered;
 mod staging;
+mod stamp;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -33,6 +34,7 @@ pub use self::map::{MappedFile, as_bytes, as_floats};
 pub use self::place::{move_file, replace_folder};
 pub use self::remembered::{remember_sha256, sha256_once};
 pub use self::staging::Staging;
+pub use self::stamp::Stamp;
 
 /// Prefix of temporary files and folders. Those of running processes are locked.
 const PREFIX: &str = ".ragbias-tmp-";

@@ -1,44 +1,26 @@
 //! Checksums of files, cached for the life of the process.
 
 use std::collections::HashMap;
-use std::fs::Metadata;
 use std::path::Path;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
 
 use crate::checksum::sha256;
+use crate::stamp::Stamp;
 
-/// The coarsest resolution of a file system's timestamps.
-const TICK: Duration = Duration::from_secs(2);
+/// A file's device and stamp.
+type State = (u64, Stamp);
 
-/// Identifies the state of a file: device, inode, size, and the times at which its content and its inode last changed.
-#[derive(PartialEq, Eq, Hash)]
-struct State([u64; 3], [i64; 4]);
+/// The state of a file; `None` where files have no inodes.
+#[cfg(unix)]
+fn state(path: &Path) -> std::io::Result<Option<State>> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = fs_err::metadata(path)?;
+    Ok(Stamp::of(&metadata).map(|stamp| (metadata.dev(), stamp)))
+}
 
-impl State {
-    #[cfg(unix)]
-    fn of(metadata: &Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt;
-        let (m, c) = ([metadata.mtime(), metadata.mtime_nsec()], [metadata.ctime(), metadata.ctime_nsec()]);
-        Self([metadata.dev(), metadata.ino(), metadata.len()], [m[0], m[1], c[0], c[1]])
-    }
-
-    /// Without inodes, states cannot be identified, and nothing is cached.
-    #[cfg(not(unix))]
-    fn of(_: &Metadata) -> Self {
-        Self([0; 3], [-1; 4])
-    }
-
-    /// Whether a later change would have a different timestamp.
-    fn is_settled(&self) -> bool {
-        let Self(_, [_, _, seconds, nanoseconds]) = self;
-        let (Ok(seconds), Ok(nanoseconds)) = (u64::try_from(*seconds), u64::try_from(*nanoseconds)) else {
-            return false;
-        };
-        let changed =
-            SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds);
-        SystemTime::now().duration_since(changed).is_ok_and(|age| age > TICK)
-    }
+#[cfg(not(unix))]
+fn state(_: &Path) -> std::io::Result<Option<State>> {
+    Ok(None)
 }
 
 type Known = HashMap<State, String>;
@@ -55,10 +37,7 @@ fn known() -> MutexGuard<'static, Known> {
 /// # Errors
 /// Failures of the file system.
 pub fn sha256_once(path: &Path) -> std::io::Result<String> {
-    let state = State::of(&fs_err::metadata(path)?);
-    if !state.is_settled() {
-        return sha256(path);
-    }
+    let Some(state) = state(path)?.filter(|(_, stamp)| stamp.is_settled()) else { return sha256(path) };
     if let Some(sum) = known().get(&state) {
         return Ok(sum.clone());
     }
@@ -72,14 +51,19 @@ pub fn sha256_once(path: &Path) -> std::io::Result<String> {
 /// # Errors
 /// Failures of the file system.
 pub fn remember_sha256(path: &Path, sum: &str) -> std::io::Result<()> {
-    known().insert(State::of(&fs_err::metadata(path)?), sum.to_owned());
+    if let Some(state) = state(path)? {
+        known().insert(state, sum.to_owned());
+    }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
     use crate::checksum::sha256_of;
+    use crate::stamp::TICK;
 
     fn written(path: &Path, content: &str, ago: Duration) {
         fs_err::write(path, content).unwrap();
@@ -97,7 +81,7 @@ mod tests {
             assert_eq!(sha256_once(&path).unwrap(), sha256_of(content.as_bytes()));
         }
         // Its inode changed just now, so its checksum is not cached.
-        assert!(!State::of(&fs_err::metadata(&path).unwrap()).is_settled());
+        assert!(!state(&path).unwrap().unwrap().1.is_settled());
     }
 
     #[cfg(unix)]

@@ -1,40 +1,12 @@
 //! Checks whether a model's files are the registry's, without reading them every time.
 
 use std::collections::BTreeMap;
-use std::fs::Metadata;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
-use serde::{Deserialize, Serialize};
+use ragbias_files::{Stamp, sha256, write_file};
 
 use crate::FileCheck;
 use crate::registry::{Model, ModelFile};
-use ragbias_files::{sha256, write_file};
-
-/// Metadata that identify a file's state: a file modified since has another time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Stamp {
-    bytes: u64,
-    /// Nanoseconds since 1970, of its content and, where supported, of its inode.
-    times: [u128; 2],
-    inode: u64,
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Option<Self> {
-        let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
-        #[cfg(unix)]
-        let (changed, inode) = {
-            use std::os::unix::fs::MetadataExt;
-            let nanoseconds =
-                i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
-            (u128::try_from(nanoseconds).ok()?, metadata.ino())
-        };
-        #[cfg(not(unix))]
-        let (changed, inode) = (0, 0);
-        Some(Self { bytes: metadata.len(), times: [modified, changed], inode })
-    }
-}
 
 /// Checksums by file, and the state of the file they belong to.
 type Known = BTreeMap<String, (Stamp, String)>;
