@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ragbias_core::{ContentId, Progress};
-use ragbias_data::{MeasurementRow, Outcome};
+use ragbias_data::{Measurement, MeasurementRow, Outcome};
 
 use crate::choose::{ChooseConfig, ControlChoice, choose};
 use crate::experiment::Experiment;
@@ -24,6 +24,7 @@ mod study;
 
 use self::families::Families;
 use self::files::{Files, Llms};
+use self::saved::Found;
 use self::study::Study;
 pub(crate) use folder::{CONTROLS, RunFolder};
 pub use manifest::Manifest;
@@ -133,6 +134,7 @@ fn notes(llms: &Llms, workspace: &Workspace) -> BTreeMap<String, Vec<String>> {
     let notes = llms.iter().map(|(name, llm)| (name.clone(), workspace.llm(Arc::clone(llm)).notes()));
     notes.filter(|(_, notes)| !notes.is_empty()).collect()
 }
+
 /// Fits the lines, and writes the files of the run.
 fn write(
     folder: &RunFolder,
@@ -141,12 +143,13 @@ fn write(
     progress: &dyn Progress,
 ) -> Result<Fits> {
     let staging = folder.stage()?;
-    let rows: Vec<MeasurementRow> =
-        results.iter().map(|result| MeasurementRow::from(&result.measurement())).collect();
+    let measurements: Vec<Measurement> = results.iter().map(PartResult::measurement).collect();
     let outcomes: Vec<Outcome> = results.iter().flat_map(|result| result.measured.outcomes.clone()).collect();
+    let rows: Vec<MeasurementRow> = measurements.iter().map(MeasurementRow::from).collect();
     let config = FitConfig { seed: manifest.experiment.measure.seed, ..FitConfig::default() };
     let fits = fit(&rows, &outcomes, &config)?;
-    let saved = SavedRun::write(staging.path(), manifest, results, &fits)?;
+    let found = Found { results, measurements: &measurements, outcomes: &outcomes, fits: &fits };
+    let saved = SavedRun::write(staging.path(), manifest, &found)?;
     // A choice that belongs to the same run is kept.
     write_report(&saved, folder.path(), staging.path(), progress)?;
     if let Some(place) = folder.publish(staging)? {

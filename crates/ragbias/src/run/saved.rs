@@ -28,6 +28,14 @@ const FITS: &str = "fit.json";
 /// The files whose hashes the manifest records.
 const TABLES: [&str; 5] = [MEASUREMENTS, MEASUREMENTS_CSV, OUTCOMES, RESULTS, FITS];
 
+/// What a run found: its results, also as the tables that are made of them, and the lines fitted to these.
+pub(super) struct Found<'r> {
+    pub(super) results: &'r [PartResult],
+    pub(super) measurements: &'r [Measurement],
+    pub(super) outcomes: &'r [Outcome],
+    pub(super) fits: &'r Fits,
+}
+
 /// A run in a folder. Every file is checked against the manifest when it is read.
 pub(crate) struct SavedRun {
     folder: PathBuf,
@@ -36,27 +44,19 @@ pub(crate) struct SavedRun {
 
 impl SavedRun {
     /// Writes all files of a run except the report; each contains the id of the run.
-    pub(super) fn write(
-        folder: &Path,
-        mut manifest: Manifest,
-        results: &[PartResult],
-        fits: &Fits,
-    ) -> Result<Self> {
+    pub(super) fn write(folder: &Path, mut manifest: Manifest, found: &Found<'_>) -> Result<Self> {
         let place = |file: &str| folder.join(file);
-        let mut found = value(results)?;
-        let run = Manifest::id(&manifest.experiment, &manifest.inputs, &found.to_string())?;
+        let mut results = value(found.results)?;
+        let run = Manifest::id(&manifest.experiment, &manifest.inputs, &results.to_string())?;
         manifest.run = Some(run);
-        for result in found.as_array_mut().into_iter().flatten() {
+        for result in results.as_array_mut().into_iter().flatten() {
             result["run"] = run.to_string().into();
         }
-        let measurements: Vec<Measurement> = results.iter().map(PartResult::measurement).collect();
-        let outcomes: Vec<Outcome> =
-            results.iter().flat_map(|result| result.measured.outcomes.clone()).collect();
-        write_measurements(&place(MEASUREMENTS), &measurements, Some(run))?;
-        write_measurements(&place(MEASUREMENTS_CSV), &measurements, Some(run))?;
-        write_outcomes(&place(OUTCOMES), &outcomes, Some(run))?;
-        write_json(&place(RESULTS), &found)?;
-        let mut lines = value(fits)?;
+        write_measurements(&place(MEASUREMENTS), found.measurements, Some(run))?;
+        write_measurements(&place(MEASUREMENTS_CSV), found.measurements, Some(run))?;
+        write_outcomes(&place(OUTCOMES), found.outcomes, Some(run))?;
+        write_json(&place(RESULTS), &results)?;
+        let mut lines = value(found.fits)?;
         lines["run"] = run.to_string().into();
         write_json(&place(FITS), &lines)?;
         for file in TABLES {
