@@ -7,7 +7,7 @@ use ragbias_embed::Projected;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::run::{is_sealed, is_whole};
+use crate::run::check_choice;
 use crate::{Embedded, Error, Result, StochasticRanking, Workspace};
 
 /// The folder of the merged checkpoint, inside that of the control.
@@ -95,10 +95,7 @@ impl ControlSpec {
         let wrong = |reason: String| Error::Run { path: path.clone(), reason };
         let value: Value = serde_json::from_str(&fs_err::read_to_string(&path)?)
             .map_err(|error| wrong(error.to_string()))?;
-        if is_sealed(&value) && !is_whole(&value) {
-            let reason = "not what was written here: damaged, or changed since\nhint: `ragbias choose` writes it again";
-            return Err(wrong(reason.into()));
-        }
+        check_choice(&value, &path)?;
         let File { how, ids } = serde_json::from_value(value).map_err(|error| wrong(error.to_string()))?;
         how.check().map_err(|error| wrong(error.to_string()))?;
         let embedder: Arc<dyn Embedder> = if how.merge.is_some() {

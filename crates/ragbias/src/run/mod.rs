@@ -29,7 +29,7 @@ use self::study::Study;
 pub(crate) use folder::{CONTROLS, RunFolder};
 pub use manifest::Manifest;
 pub(crate) use saved::SavedRun;
-pub(crate) use sealed::{is_sealed, is_whole, sealed};
+pub(crate) use sealed::{check_choice, sealed};
 
 /// A finished run.
 #[derive(Debug, Clone)]

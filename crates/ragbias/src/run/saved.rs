@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::folder::CHOICES;
 use super::manifest::{MANIFEST, Manifest};
-use super::sealed::{is_sealed, is_whole, sealed};
+use super::sealed::{check_choice, sealed};
 use crate::choose::ControlChoice;
 use crate::fit::Fits;
 use crate::measured::PartResult;
@@ -103,13 +103,7 @@ impl SavedRun {
         let values: Vec<Value> = serde_json::from_str(&text).map_err(|error| malformed(&path, &error))?;
         let mut choices = Vec::new();
         for value in values {
-            if is_sealed(&value) && !is_whole(&value) {
-                return Err(Error::Run {
-                    path,
-                    reason: "not what was written here: damaged, or changed since\nhint: `ragbias choose` writes it again"
-                        .into(),
-                });
-            }
+            check_choice(&value, &path)?;
             choices.push(
                 serde_json::from_value::<ControlChoice>(value).map_err(|error| malformed(&path, &error))?,
             );

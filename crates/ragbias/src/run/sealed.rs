@@ -1,7 +1,11 @@
 //! JSON with its own checksum.
 
+use std::path::Path;
+
 use ragbias_core::ContentId;
 use serde_json::Value;
+
+use crate::{Error, Result};
 
 /// The field that holds it.
 const CHECKSUM: &str = "checksum";
@@ -18,6 +22,16 @@ pub(crate) fn sealed(mut object: Value) -> Value {
 /// Whether an object should be sealed: those of a run with an id are, those of earlier versions are not.
 pub(crate) fn is_sealed(object: &Value) -> bool {
     object.get("run").is_some() || object.get(CHECKSUM).is_some()
+}
+
+/// Refuses an object that `choose` wrote and that was changed since.
+pub(crate) fn check_choice(object: &Value, path: &Path) -> Result<()> {
+    if is_sealed(object) && !is_whole(object) {
+        let reason =
+            "not what was written here: damaged, or changed since\nhint: `ragbias choose` writes it again";
+        return Err(Error::Run { path: path.into(), reason: reason.into() });
+    }
+    Ok(())
 }
 
 /// Whether an object is unchanged since [`sealed`].
