@@ -23,7 +23,7 @@ pub trait Work {
 }
 
 /// Runs work compiled for the machine's widest registers.
-#[inline]
+#[inline(always)]
 pub fn widest_of<W: Work>(work: W) -> W::Output {
     #[cfg(target_arch = "x86_64")]
     {
@@ -39,19 +39,19 @@ pub fn widest_of<W: Work>(work: W) -> W::Output {
     work.run::<false>()
 }
 
-/// Runs work with its loops compiled for the machine's widest registers; results are bit-identical.
+/// Runs work with its loops compiled for the machine's widest registers; results are bit-identical. For small loops: see [`Work`].
 #[inline(always)]
 pub fn widest<R>(work: impl FnOnce() -> R) -> R {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f,avx512vl")]
-        fn wide<R>(work: impl FnOnce() -> R) -> R {
-            work()
-        }
-        if has_avx512() {
-            // SAFETY: the machine has the instructions.
-            return unsafe { wide(work) };
-        }
+    widest_of(Closure(work))
+}
+
+struct Closure<F>(F);
+
+impl<R, F: FnOnce() -> R> Work for Closure<F> {
+    type Output = R;
+
+    #[inline(always)]
+    fn run<const WIDE: bool>(self) -> R {
+        (self.0)()
     }
-    work()
 }
