@@ -14,6 +14,7 @@ import sys
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+SYSTEM = "You are a librarian. Answer in capital letters."
 PROMPTS = [
     "Question: Who discovered radium?\nGive just one name of a person.",
     "Context: Chinua Achebe wrote Things Fall Apart in 1958.\n\nQuestion: Who wrote about colonial Nigeria?\nGive just "
@@ -39,18 +40,20 @@ def letter_ids(tokenizer):
     return [[vocabulary[s + letter] for s in ("", "Ġ", "▁") if s + letter in vocabulary] for letter in "AB"]
 
 
-def letters(model, tokenizer, prompt, first, second):
+def letters(model, tokenizer, system, prompt, first, second):
     text = question(prompt, first, second)
-    logits = torch.log_softmax(model(encode(tokenizer, text)).logits[0, -1].double(), -1)
+    logits = torch.log_softmax(model(encode(tokenizer, system, text)).logits[0, -1].double(), -1)
     return [float(torch.logsumexp(logits[ids], 0)) for ids in letter_ids(tokenizer)]
 
 
-def encode(tokenizer, prompt):
+def encode(tokenizer, system, prompt):
     if tokenizer.chat_template:
+        messages = [{"role": "system", "content": system}] if system else []
         text = tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)
+            messages + [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)
         return tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
-    return tokenizer(f"{prompt}\nAnswer:", return_tensors="pt").input_ids
+    before = f"{system}\n\n" if system else ""
+    return tokenizer(f"{before}{prompt}\nAnswer:", return_tensors="pt").input_ids
 
 
 def choice(letters, prompt, negative, positive):
@@ -66,17 +69,20 @@ def reference(path):
     tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
     answers = []
-    for prompt in PROMPTS:
-        ids = encode(tokenizer, prompt)
+    for system, prompt in [(system, prompt) for system in (None, SYSTEM) for prompt in PROMPTS]:
+        ids = encode(tokenizer, system, prompt)
         out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=24, do_sample=False,
                              output_logits=True, return_dict_in_generate=True)
         best = [logits[0].topk(2).values for logits in out.logits]
         close = [step for step, (first, second) in enumerate(best) if first - second < 0.1]
         answer = out.sequences[0, ids.shape[1]:]
         text = tokenizer.decode(answer[:close[0]] if close else answer, skip_special_tokens=True)
-        answers.append({"prompt": prompt, "tokens": ids.shape[1], "begins": text.strip().split("\n")[0].strip(),
+        answers.append({"system": system, "prompt": prompt, "tokens": ids.shape[1], "begins": text.strip().split("\n")[0].strip(),
                         "whole": not close})
-    choices = [choice(lambda *asked: letters(model, tokenizer, *asked), *claims) for claims in CLAIMS]
+    choices = [
+        {"system": system} | choice(lambda *asked: letters(model, tokenizer, system, *asked), *claims)
+        for system in (None, SYSTEM) for claims in CLAIMS
+    ]
     return {"answers": answers, "choices": choices}
 
 

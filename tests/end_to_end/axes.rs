@@ -59,7 +59,8 @@ fn a_prompts_wording_comes_from_a_file_and_is_part_of_the_run() {
     let scratch = Scratch::new();
     let prompts = scratch.write(
         "wording.toml",
-        "with-context = \"{{ question }}\\nText: {{ context }}\\n{{ request }}\"\nrequest = \"Answer with a name only.\"\n",
+        "with-context = \"{{ question }}\\nText: {{ context }}\\n{{ request }}\"\nrequest = \"Answer with a name only.\"\n\
+         system = \"You are a librarian.\"\n",
     );
     scratch.write(
         "few.toml",
@@ -76,6 +77,7 @@ fn a_prompts_wording_comes_from_a_file_and_is_part_of_the_run() {
     let (again, other) = run(&["--prompt", &prompts]);
     assert_eq!(again, 8, "other words are another prompt");
     assert!(usual.contains("Give just one name of a person.") && !usual.contains("Answer with a name only."));
+    assert!(other.contains("You are a librarian.") && !usual.contains("You are a librarian."));
     assert!(other.contains("Answer with a name only.") && !other.contains("Give just one name of a person."));
 
     scratch.write("blind.toml", "with-context = \"{{ question }} {{ request }}\"\n");

@@ -256,7 +256,7 @@ pub(crate) struct Measure {
     /// Scorer of documents: lexicon, classifier or gold [default: gold if all documents are labelled, else the axis's own]
     #[arg(long)]
     pub(crate) scorer: Option<String>,
-    /// Wording of prompts: a TOML file with the keys with-context, without-context and request [default: the axis's own]
+    /// Wording of prompts: a TOML file with the keys system, with-context, without-context and request [default: the axis's own]
     #[arg(long, value_name = "FILE")]
     pub(crate) prompt: Option<PathBuf>,
     /// Documents given to the LLM, 1 to 1000

@@ -57,11 +57,27 @@ impl Answer {
     }
 }
 
+/// What an LLM is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Prompt<'a> {
+    /// The system message, if there is one.
+    pub system: Option<&'a str>,
+    /// The user's message.
+    pub user: &'a str,
+}
+
+impl<'a, T: AsRef<str> + ?Sized> From<&'a T> for Prompt<'a> {
+    /// A prompt without a system message.
+    fn from(user: &'a T) -> Self {
+        Self { system: None, user: user.as_ref() }
+    }
+}
+
 /// Two claims from which an LLM chooses one, after a shared prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChoicePrompt<'a> {
     /// Context and question; the options and the request for a letter are added by the generator.
-    pub prompt: &'a str,
+    pub prompt: Prompt<'a>,
     /// The claim of the negative pole.
     pub negative: &'a str,
     /// The claim of the positive pole.

@@ -40,6 +40,9 @@ pub enum Answering {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Prompts {
+    /// The system message, sent before every prompt; none if it is empty. Variable: `request`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
     /// Variables: `question`, `request`, and the retrieved texts: `context`, all texts separated by an empty line, or
     /// `documents`, a list of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,7 +50,7 @@ pub struct Prompts {
     /// Variables: `question` and `request`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without_context: Option<String>,
-    /// The request, available as `request` in both templates.
+    /// The request, available as `request` in the templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
 }
@@ -55,11 +58,13 @@ pub struct Prompts {
 /// The complete wording of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wording<'a> {
+    /// Template of the system message; may be empty.
+    pub system: &'a str,
     /// Template of a prompt with documents.
     pub with_context: &'a str,
     /// Template of a prompt without documents.
     pub without_context: &'a str,
-    /// The request, available as `request` in both templates; may be empty.
+    /// The request, available as `request` in the templates; may be empty.
     pub request: &'a str,
 }
 
@@ -98,11 +103,12 @@ impl Axis {
     }
 
     /// The wording of prompts: the axis's own, with the default `Context: …`, `Question: …`, and, if the answer is a name,
-    /// a request for it.
+    /// a request for it; without a system message.
     pub fn wording(&self) -> Wording<'_> {
-        let Prompts { with_context, without_context, request } = &self.prompts;
+        let Prompts { system, with_context, without_context, request } = &self.prompts;
         let usual = if self.answering == Answering::Name { ONE_NAME } else { "" };
         Wording {
+            system: system.as_deref().unwrap_or_default(),
             with_context: with_context.as_deref().unwrap_or(WITH_CONTEXT),
             without_context: without_context.as_deref().unwrap_or(WITHOUT_CONTEXT),
             request: request.as_deref().unwrap_or(usual),
@@ -112,8 +118,9 @@ impl Axis {
     /// The same axis with another wording; parts missing in `prompts` are unchanged.
     #[must_use]
     pub fn asking(mut self, prompts: Prompts) -> Self {
-        let Prompts { with_context, without_context, request } = prompts;
+        let Prompts { system, with_context, without_context, request } = prompts;
         let mine = &mut self.prompts;
+        mine.system = system.or(mine.system.take());
         mine.with_context = with_context.or(mine.with_context.take());
         mine.without_context = without_context.or(mine.without_context.take());
         mine.request = request.or(mine.request.take());

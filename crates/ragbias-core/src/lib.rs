@@ -49,7 +49,7 @@ mod slug;
 pub mod testing;
 mod traits;
 
-pub use answer::{Answer, Choice, ChoicePrompt, Chosen, Finish, Keep};
+pub use answer::{Answer, Choice, ChoicePrompt, Chosen, Finish, Keep, Prompt};
 pub use axis::{Answering, Axis, Pole, Prompts, Wording};
 pub use bias::{Bias, Rates};
 pub use content_id::{ContentHasher, ContentId};
@@ -64,4 +64,6 @@ pub use progress::{Progress, Silent, Step, Unit};
 pub use question::{Choices, Question, QuestionSet};
 pub use similarity::Similarity;
 pub use slug::{slug, slug_of};
-pub use traits::{BiasScorer, Embedder, Generator, Hit, IndexBackend, Passage, Role, VectorIndex, in_order};
+pub use traits::{
+    BiasScorer, Embedder, GenerateAll, Generator, Hit, IndexBackend, Passage, Role, VectorIndex, in_order,
+};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     Answer, BiasScorer, ChoicePrompt, Chosen, ContentId, Embedder, Embeddings, Generator, Hit, Keep, Passage,
-    Result, Role, Similarity, VectorIndex, Verdict,
+    Prompt, Result, Role, Similarity, VectorIndex, Verdict,
 };
 
 /// Implements the traits for a pointer to a component.
@@ -48,7 +48,7 @@ macro_rules! through {
             fn id(&self) -> ContentId {
                 (**self).id()
             }
-            fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> Result<()> {
+            fn generate(&self, prompts: &[Prompt<'_>], keep: &Keep<'_, Answer>) -> Result<()> {
                 (**self).generate(prompts, keep)
             }
             fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> Result<()> {
@@ -86,6 +86,7 @@ through!(Arc<T>);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::GenerateAll;
     use crate::testing::{EchoGenerator, HashEmbedder};
 
     #[test]
@@ -94,6 +95,6 @@ mod tests {
         let shared: Arc<dyn Embedder> = Arc::new(HashEmbedder::new(8, 1));
         assert_eq!(Embedder::id(&&embedder), Embedder::id(&shared));
         let boxed: Box<dyn Generator> = Box::new(EchoGenerator);
-        assert_eq!(boxed.generate_all(&["a\nb"]).unwrap(), EchoGenerator.generate_all(&["a\nb"]).unwrap());
+        assert_eq!(boxed.generate_all(["a\nb"]).unwrap(), EchoGenerator.generate_all(["a\nb"]).unwrap());
     }
 }

@@ -4,7 +4,7 @@ use ndarray::Array2;
 
 use crate::{
     Answer, Choice, ChoicePrompt, Chosen, ContentHasher, ContentId, Embedder, Embeddings, Generator, Keep,
-    Result, Role,
+    Prompt, Result, Role,
 };
 
 /// An embedder that hashes words into a vector: texts that share words have similar vectors.
@@ -55,15 +55,15 @@ impl Generator for EchoGenerator {
         ContentId::of(b"echo-generator/1")
     }
 
-    fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> Result<()> {
+    fn generate(&self, prompts: &[Prompt<'_>], keep: &Keep<'_, Answer>) -> Result<()> {
         for (number, prompt) in prompts.iter().enumerate() {
-            keep(number, Answer::whole(prompt.lines().next().unwrap_or_default().trim()))?;
+            keep(number, Answer::whole(prompt.user.lines().next().unwrap_or_default().trim()))?;
         }
         Ok(())
     }
 
     fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> Result<()> {
-        let odds = |claim: &str, prompt: &str| f64::from(u8::from(prompt.contains(claim)));
+        let odds = |claim: &str, prompt: Prompt<'_>| f64::from(u8::from(prompt.user.contains(claim)));
         for (number, asked) in prompts.iter().enumerate() {
             let log_odds = odds(asked.positive, asked.prompt) - odds(asked.negative, asked.prompt);
             keep(number, Chosen::Choice(Choice { log_odds, position_bias: 0.0, coverage: 1.0 }))?;

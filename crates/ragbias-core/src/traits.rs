@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Answer, ChoicePrompt, Chosen, ContentId, DocId, Document, Embeddings, Error, Keep, Lean, Result,
+    Answer, ChoicePrompt, Chosen, ContentId, DocId, Document, Embeddings, Error, Keep, Lean, Prompt, Result,
     Similarity, Verdict,
 };
 
@@ -85,7 +85,8 @@ pub trait IndexBackend: Send + Sync {
 /// Answers prompts.
 ///
 /// Callers: pass all prompts at once, as the generator knows best how many to answer concurrently. Each answer is passed to
-/// `keep` as soon as it has ended; store it there. Implementers: an answer depends only on its prompt, never on the batch;
+/// `keep` as soon as it has ended; store it there. Implementers: an answer depends only on its prompt, never on the batch; the
+/// system message reaches the model, or is refused;
 /// call `keep` once per prompt, as soon as its answer has ended. If a prompt fails, answers in progress
 /// are still passed to `keep`, and then the error of the lowest-numbered prompt is returned.
 pub trait Generator: Send + Sync {
@@ -94,7 +95,7 @@ pub trait Generator: Send + Sync {
     fn id(&self) -> ContentId;
 
     /// Answers every prompt.
-    fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> Result<()>;
+    fn generate(&self, prompts: &[Prompt<'_>], keep: &Keep<'_, Answer>) -> Result<()>;
 
     /// Makes a choice after every prompt, each from both orders of its two claims.
     fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> Result<()>;
@@ -115,14 +116,21 @@ pub trait Generator: Send + Sync {
     fn fingerprints(&self) -> BTreeMap<String, usize> {
         BTreeMap::new()
     }
+}
 
+/// Answers in order, from any [`Generator`].
+pub trait GenerateAll: Generator {
     /// Answers every prompt, and returns the answers in order.
     ///
     /// # Errors
-    /// Those of [`generate`](Self::generate), and [`Error::BatchLength`](crate::Error::BatchLength) if it
+    /// Those of [`generate`](Generator::generate), and [`Error::BatchLength`](crate::Error::BatchLength) if it
     /// leaves out a prompt.
-    fn generate_all(&self, prompts: &[&str]) -> Result<Vec<Answer>> {
-        in_order(prompts.len(), |keep| self.generate(prompts, keep))
+    fn generate_all<'p>(
+        &self,
+        prompts: impl IntoIterator<Item = impl Into<Prompt<'p>>>,
+    ) -> Result<Vec<Answer>> {
+        let prompts: Vec<Prompt<'p>> = prompts.into_iter().map(Into::into).collect();
+        in_order(prompts.len(), |keep| self.generate(&prompts, keep))
     }
 
     /// Makes a choice after every prompt, and returns the choices in order.
@@ -133,6 +141,8 @@ pub trait Generator: Send + Sync {
         in_order(prompts.len(), |keep| self.choose(prompts, keep))
     }
 }
+
+impl<G: Generator + ?Sized> GenerateAll for G {}
 
 /// Collects a generator's answers to `count` prompts, in order.
 ///

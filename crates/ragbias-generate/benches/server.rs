@@ -13,7 +13,7 @@ mod mock;
 
 use std::time::{Duration, Instant};
 
-use ragbias_core::Generator;
+use ragbias_core::GenerateAll;
 use ragbias_generate::{GenerateConfig, Server, ServerConfig};
 
 use crate::mock::{Act, Mock};
@@ -30,7 +30,6 @@ fn main() {
         Act::content("Marie Curie")
     });
     let prompts: Vec<String> = (0..PROMPTS).map(|number| format!("question {number}")).collect();
-    let prompts: Vec<&str> = prompts.iter().map(String::as_str).collect();
     let seconds = |parallel: usize| {
         let config = ServerConfig::default().parallel(parallel);
         let server =

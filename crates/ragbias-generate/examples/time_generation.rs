@@ -11,7 +11,7 @@
 use std::error::Error;
 use std::time::Instant;
 
-use ragbias_core::Generator;
+use ragbias_core::GenerateAll;
 use ragbias_generate::{GenerateConfig, Gguf};
 
 const TOPICS: [&str; 16] = [
@@ -52,11 +52,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let questions = questions.each_ref().map(String::as_str);
     let begun = Instant::now();
     for question in questions {
-        llm.generate_all(&[question])?;
+        llm.generate_all([question])?;
     }
     let alone = begun.elapsed().as_secs_f64();
     let begun = Instant::now();
-    llm.generate_all(&questions)?;
+    llm.generate_all(questions)?;
     let together = begun.elapsed().as_secs_f64();
 
     let rate = |count: usize, seconds: f64| count as f64 / seconds;

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use ragbias_core::{Answer, Choice, ChoicePrompt, Chosen, ContentHasher, ContentId, Generator, Keep};
+use ragbias_core::{Answer, Choice, ChoicePrompt, Chosen, ContentHasher, ContentId, Generator, Keep, Prompt};
 
 use crate::architecture::{Architecture, Sizes};
 use crate::choice::{LETTERS, log_sum_exp, render};
@@ -90,16 +90,16 @@ impl Gguf {
     }
 
     /// The token ids of a prompt.
-    fn encode(&self, prompt: &str) -> Result<Vec<u32>> {
+    fn encode(&self, prompt: Prompt<'_>) -> Result<Vec<u32>> {
         let (limit, answer) = (self.context, self.config.max_new_tokens);
         // A text that cannot fit is not tokenised, which takes a hundred times its size; a template can expand a short prompt.
-        let fits = |text: &str| match text.len() {
+        let fits = |bytes: usize| match bytes {
             bytes if bytes > limit * self.tokens.longest() => Err(Error::TextTooLong { bytes, limit }),
             _ => Ok(()),
         };
-        fits(prompt)?;
+        fits(prompt.user.len() + prompt.system.map_or(0, str::len))?;
         let text = self.template.render(&self.path, prompt)?;
-        fits(&text)?;
+        fits(text.len())?;
         let ids = self.tokens.encode(&text).map_err(candle_core::Error::wrap)?;
         if ids.len() + answer > limit {
             return Err(Error::PromptTooLong { received: ids.len(), limit, answer });
@@ -110,7 +110,7 @@ impl Gguf {
     /// Decodes the answers to prompts as a batch; each answer is passed to `keep` when it has ended.
     fn answer(
         &self,
-        prompts: &[&str],
+        prompts: &[Prompt<'_>],
         read: Vec<(usize, Read)>,
         keep: &Keep<'_, Answer>,
     ) -> ragbias_core::Result<()> {
@@ -188,16 +188,18 @@ impl Generator for Gguf {
     }
 
     /// Finds prompts that do not fit before any is answered.
-    fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> ragbias_core::Result<()> {
-        let ids = prompts.iter().map(|prompt| self.encode(prompt)).collect::<Result<Vec<_>>>()?;
+    fn generate(&self, prompts: &[Prompt<'_>], keep: &Keep<'_, Answer>) -> ragbias_core::Result<()> {
+        let ids = prompts.iter().map(|&prompt| self.encode(prompt)).collect::<Result<Vec<_>>>()?;
         self.reader.read(&ids, |read| self.answer(prompts, read, keep))
     }
 
     fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> ragbias_core::Result<()> {
         // The two orders of a prompt are adjacent.
         let orders = prompts.iter().flat_map(|asked| {
-            [(asked.negative, asked.positive), (asked.positive, asked.negative)]
-                .map(|(first, second)| self.encode(&render(asked.prompt, first, second)))
+            [(asked.negative, asked.positive), (asked.positive, asked.negative)].map(|(first, second)| {
+                let user = render(asked.prompt.user, first, second);
+                self.encode(Prompt { user: &user, ..asked.prompt })
+            })
         });
         let ids = orders.collect::<Result<Vec<_>>>()?;
         let mut letters: Vec<[Option<[f64; 2]>; 2]> = vec![[None; 2]; prompts.len()];

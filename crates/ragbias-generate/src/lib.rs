@@ -5,11 +5,11 @@
 //! log-probabilities of two letters, with the claims in both orders. [`GenerateConfig`] holds the settings of both.
 //!
 //! ```no_run
-//! use ragbias_core::Generator;
+//! use ragbias_core::GenerateAll;
 //! use ragbias_generate::{GenerateConfig, Gguf};
 //!
 //! let llm = Gguf::load("SmolLM2-135M-Instruct.Q4_1.gguf".as_ref(), &GenerateConfig::default())?;
-//! let answers = llm.generate_all(&["Who discovered radium? Give just one name of a person."])?;
+//! let answers = llm.generate_all(["Who discovered radium? Give just one name of a person."])?;
 //! assert!(answers[0].text.contains("Curie"));
 //! # Ok::<(), ragbias_core::Error>(())
 //! ```

@@ -1,4 +1,4 @@
-use ragbias_core::ContentHasher;
+use ragbias_core::{ContentHasher, Prompt};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -11,8 +11,9 @@ pub(crate) struct Sampler {
 }
 
 impl Sampler {
-    pub(crate) fn new(config: &GenerateConfig, prompt: &str) -> Self {
-        let seed = ContentHasher::new("sample/1").field(config.seed.to_le_bytes()).field(prompt).finish();
+    pub(crate) fn new(config: &GenerateConfig, prompt: Prompt<'_>) -> Self {
+        let seed = ContentHasher::new("sample/1").field(config.seed.to_le_bytes()).field(prompt.user);
+        let seed = prompt.system.into_iter().fold(seed, ContentHasher::field).finish();
         Self { temperature: config.temperature, rng: ChaCha8Rng::from_seed(*seed.as_bytes()) }
     }
 
@@ -45,12 +46,14 @@ mod tests {
         let config = GenerateConfig { temperature: 0.5, ..GenerateConfig::default() };
         let logits = [0.0, 1.0, f32::NEG_INFINITY];
         let draw = |prompt: &str| {
-            let mut sampler = Sampler::new(&config, prompt);
+            let mut sampler = Sampler::new(&config, prompt.into());
             (0..4000).map(|_| sampler.next(&logits)).collect::<Vec<_>>()
         };
         let draws = draw("p");
         assert_eq!(draws, draw("p"));
         assert_ne!(draws, draw("q"));
+        let mut with_system = Sampler::new(&config, Prompt { system: Some("s"), user: "p" });
+        assert_ne!(draws, (0..4000).map(|_| with_system.next(&logits)).collect::<Vec<_>>());
         assert!(!draws.contains(&2));
         // softmax([0, 2])[1] = 0.8808
         let share = draws.iter().filter(|&&t| t == 1).count() as f64 / 4000.0;
@@ -59,7 +62,7 @@ mod tests {
 
     #[test]
     fn greedy_takes_the_first_of_equal_logits() {
-        let mut sampler = Sampler::new(&GenerateConfig::default(), "");
+        let mut sampler = Sampler::new(&GenerateConfig::default(), "".into());
         assert_eq!(sampler.next(&[0.0, 2.0, 2.0]), 1);
     }
 }

@@ -4,7 +4,7 @@ mod python;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value, context};
-use ragbias_core::with_deep_stack;
+use ragbias_core::{Prompt, with_deep_stack};
 
 use crate::file::GgufFile;
 use crate::{Error, Result};
@@ -13,7 +13,7 @@ use crate::{Error, Result};
 pub(crate) enum Template {
     /// The chat template of an instruction-tuned model.
     Chat(Box<Chat>),
-    /// For a base model: the prompt, and the word that precedes its answer.
+    /// For a base model: the system message, the prompt, and the word that precedes its answer.
     Plain,
 }
 
@@ -73,12 +73,15 @@ impl Template {
     }
 
     /// The model's input.
-    pub(crate) fn render(&self, file: &std::path::Path, prompt: &str) -> Result<String> {
+    pub(crate) fn render(&self, file: &std::path::Path, prompt: Prompt<'_>) -> Result<String> {
         match self {
             Self::Chat(chat) => {
                 chat.render(prompt).map_err(|reason| Error::Template { path: file.into(), reason })
             }
-            Self::Plain => Ok(format!("{prompt}\nAnswer:")),
+            Self::Plain => {
+                let system = prompt.system.map_or_else(String::new, |system| format!("{system}\n\n"));
+                Ok(format!("{system}{}\nAnswer:", prompt.user))
+            }
         }
     }
 
@@ -96,14 +99,23 @@ impl Template {
 }
 
 impl Chat {
-    fn render(&self, prompt: &str) -> Result<String, String> {
-        with_stack("rendered", || self.render_here(prompt))?
+    /// A template that leaves out the system message is refused: the model would answer as if there were none.
+    fn render(&self, prompt: Prompt<'_>) -> Result<String, String> {
+        let rendered = with_stack("rendered", || self.render_here(prompt))??;
+        match prompt.system {
+            Some(system) if !rendered.contains(system.trim()) => {
+                Err("it leaves out the system message".into())
+            }
+            _ => Ok(rendered),
+        }
     }
 
-    fn render_here(&self, prompt: &str) -> Result<String, String> {
+    fn render_here(&self, prompt: Prompt<'_>) -> Result<String, String> {
         let template = self.environment.get_template(NAME).map_err(|error| describe(&error))?;
+        let message = |role, content| context! { role, content };
+        let system = prompt.system.map(|system| message("system", system));
         let rendered = template.render(context! {
-            messages => [context! { role => "user", content => prompt }],
+            messages => system.into_iter().chain([message("user", prompt.user)]).collect::<Vec<_>>(),
             tools => (),
             documents => (),
             add_generation_prompt => true,
@@ -144,7 +156,7 @@ mod tests {
     fn render(source: &str) -> Result<String, String> {
         let tokens = [Some("<s>".to_owned()), None];
         match Template::chat(source, tokens)? {
-            Template::Chat(chat) => chat.render(" hello "),
+            Template::Chat(chat) => chat.render(" hello ".into()),
             Template::Plain => unreachable!("a template was given"),
         }
     }
@@ -154,6 +166,22 @@ mod tests {
         let source = "{% for message in messages %}\n{{ '<' + message['role'] + '>' + message['content'].strip() }}\n\
                       {% endfor %}\n{% if add_generation_prompt %}\n{{ '<assistant>' }}\n{% endif %}\n";
         assert_eq!(render(source).unwrap(), "<user>hello\n<assistant>\n");
+    }
+
+    #[test]
+    fn the_system_message_is_rendered_or_the_template_refused() {
+        let render = |source: &str| {
+            let Template::Chat(chat) = Template::chat(source, [None, None])? else { unreachable!() };
+            chat.render(Prompt { system: Some("Be brief.\n"), user: "Who?" })
+        };
+        let each = "{% for m in messages %}[{{ m.role }}]{{ m.content | trim }}{% endfor %}";
+        assert_eq!(render(each).unwrap(), "[system]Be brief.[user]Who?");
+        let last = "{{ messages[-1].content }}";
+        assert_eq!(render(last).unwrap_err(), "it leaves out the system message");
+        let none = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}";
+        assert_eq!(render(none).unwrap_err(), "line 1: no system role");
+        let plain = Template::Plain.render("".as_ref(), Prompt { system: Some("Be brief."), user: "Who?" });
+        assert_eq!(plain.unwrap(), "Be brief.\n\nWho?\nAnswer:");
     }
 
     #[test]

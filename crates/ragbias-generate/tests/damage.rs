@@ -8,7 +8,7 @@ mod template;
 use std::path::Path;
 
 use ragbias_core::testing::damaged;
-use ragbias_core::{ChoicePrompt, Generator};
+use ragbias_core::{ChoicePrompt, GenerateAll};
 use ragbias_generate::{GenerateConfig, Gguf};
 
 /// Number of damaged versions of each file. The fuzz target `gguf` in `tests/fuzz` searches for many more.
@@ -21,8 +21,8 @@ fn a_damaged_model_answers_or_is_refused_with_its_name() {
     let path = folder.path().join("model.gguf");
     let config = GenerateConfig::default().max_new_tokens(2);
     let ask = |llm: &Gguf| {
-        let choice = ChoicePrompt { prompt: "ab", positive: "a", negative: "b" };
-        llm.generate_all(&["ab a"]).and(llm.choose_all(&[choice]))
+        let choice = ChoicePrompt { prompt: "ab".into(), positive: "a", negative: "b" };
+        llm.generate_all(["ab a"]).and(llm.choose_all(&[choice]))
     };
     let mut files = 0;
     for entry in fs_err::read_dir(seeds).unwrap() {
@@ -53,7 +53,7 @@ fn what_a_template_makes_of_a_prompt_is_measured_before_it_is_tokenised() {
     let path = folder.path().join("model.gguf");
     let answer = |template: &str| {
         fs_err::write(&path, template::with_template(template.as_bytes())).unwrap();
-        Gguf::load(&path, &GenerateConfig::default()).unwrap().generate_all(&["ab a"])
+        Gguf::load(&path, &GenerateConfig::default()).unwrap().generate_all(["ab a"])
     };
     answer("{{ messages[0].content }} b").unwrap();
     let error = answer(include_str!("../../../tests/fuzz/seeds/template/doubling")).unwrap_err().to_string();

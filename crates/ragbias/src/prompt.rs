@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use minijinja::{Environment, UndefinedBehavior, context};
-use ragbias_core::{Axis, Document, Prompts, with_deep_stack};
+use minijinja::{Environment, UndefinedBehavior, Value, context};
+use ragbias_core::{Axis, Document, Prompts, Wording, with_deep_stack};
 use ragbias_data::read_text;
 
 use crate::{Error, Result};
@@ -16,12 +16,15 @@ const LONGEST: usize = 64 << 10;
 /// steps, and is written and dropped recursively, for which the stack is large enough.
 const FUEL: u64 = 1 << 18;
 
+const SYSTEM: &str = "system";
 const WITH: &str = "with-context";
 const WITHOUT: &str = "without-context";
 
 /// The templates of an axis.
 pub(crate) struct Prompter {
     environment: Environment<'static>,
+    /// The system message; none if the axis has none.
+    system: Option<String>,
     request: String,
     axis: String,
 }
@@ -30,12 +33,14 @@ impl Prompter {
     /// # Errors
     /// A template that cannot be parsed, uses an unknown variable, or leaves out the question or the context.
     pub(crate) fn new(axis: &Axis) -> Result<Self> {
-        let prompter = with_deep_stack(|| Self::parse(axis)).map_err(|reason| Error::Prompt {
+        let mut prompter = with_deep_stack(|| Self::parse(axis)).map_err(|reason| Error::Prompt {
             axis: axis.name.clone(),
             template: WITH,
             reason,
         })??;
         // Whatever would fail for every question fails here.
+        let system = prompter.render(SYSTEM, context! { request => &prompter.request })?;
+        prompter.system = (!system.trim().is_empty()).then_some(system);
         let sample = Document::new("sample", "A text.");
         prompter.prompt("A question?", &[&sample])?;
         prompter.prompt("A question?", &[])?;
@@ -48,8 +53,10 @@ impl Prompter {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL));
         let wrong = |template, reason| Error::Prompt { axis: axis.name.clone(), template, reason };
-        let templates = [(WITH, wording.with_context, true), (WITHOUT, wording.without_context, false)];
-        for (name, source, has_context) in templates {
+        let Wording { system, with_context, without_context, request } = wording;
+        let templates = [(SYSTEM, system), (WITH, with_context), (WITHOUT, without_context)];
+        let mut in_system = false;
+        for (name, source) in templates {
             if source.len() > LONGEST {
                 return Err(wrong(
                     name,
@@ -61,10 +68,10 @@ impl Prompter {
                 .map_err(|error| wrong(name, error.to_string()))?;
             let template = environment.get_template(name).map_err(|error| wrong(name, error.to_string()))?;
             let asked = template.undeclared_variables(false);
-            let known: &[&str] = if has_context {
-                &["question", "request", "context", "documents"]
-            } else {
-                &["question", "request"]
+            let known: &[&str] = match name {
+                SYSTEM => &["request"],
+                WITH => &["question", "request", "context", "documents"],
+                _ => &["question", "request"],
             };
             let brought: Vec<&str> = environment.globals().map(|(name, _)| name).collect();
             let is_known =
@@ -72,35 +79,44 @@ impl Prompter {
             if let Some(unknown) = asked.iter().find(|name| !is_known(name)) {
                 return Err(wrong(name, format!("there is no `{unknown}`, but {}", known.join(", "))));
             }
+            if name == SYSTEM {
+                in_system = asked.contains("request");
+                continue;
+            }
             if !asked.contains("question") {
                 return Err(wrong(name, "the question is not in it: {{ question }}".into()));
             }
-            if has_context && !(asked.contains("context") || asked.contains("documents")) {
+            if name == WITH && !(asked.contains("context") || asked.contains("documents")) {
                 return Err(wrong(
                     name,
                     "what was retrieved is not in it: {{ context }}, or {{ documents }}".into(),
                 ));
             }
-            if !wording.request.is_empty() && !asked.contains("request") {
+            if !request.is_empty() && !in_system && !asked.contains("request") {
                 return Err(wrong(name, "the request is not in it: {{ request }}".into()));
             }
         }
-        Ok(Self { environment, request: wording.request.to_owned(), axis: axis.name.clone() })
+        Ok(Self { environment, system: None, request: request.to_owned(), axis: axis.name.clone() })
     }
 
-    /// The whole prompt, with documents, best first, or without. The generator adds a choice's options, which it shows
+    /// The system message that precedes every prompt.
+    pub(crate) fn system(&self) -> Option<&str> {
+        self.system.as_deref()
+    }
+
+    /// The user's message, with documents, best first, or without. The generator adds a choice's options, which it shows
     /// in both orders.
     pub(crate) fn prompt(&self, question: &str, documents: &[&Document]) -> Result<String> {
-        let name = if documents.is_empty() { WITHOUT } else { WITH };
-        let documents: Vec<String> = documents.iter().map(|document| document.full_text()).collect();
         let request = &self.request;
-        let render = || {
-            let template = self.environment.get_template(name)?;
-            if documents.is_empty() {
-                return template.render(context! { question, request });
-            }
-            template.render(context! { question, request, context => documents.join("\n\n"), documents })
-        };
+        if documents.is_empty() {
+            return self.render(WITHOUT, context! { question, request });
+        }
+        let documents: Vec<String> = documents.iter().map(|document| document.full_text()).collect();
+        self.render(WITH, context! { question, request, context => documents.join("\n\n"), documents })
+    }
+
+    fn render(&self, name: &'static str, variables: Value) -> Result<String> {
+        let render = || self.environment.get_template(name)?.render(variables);
         let rendered = with_deep_stack(|| render().map_err(|error| error.to_string()));
         rendered.and_then(|rendered| rendered).map_err(|reason| Error::Prompt {
             axis: self.axis.clone(),
@@ -165,6 +181,24 @@ mod tests {
         let list =
             "{% for document in documents %}- {{ document }}\n{% endfor %}{{ question }} {{ request }}";
         assert_eq!(refused(Some(list), Some(without)), "");
+    }
+
+    #[test]
+    fn the_request_may_be_in_the_system_message_instead() {
+        let prompter = |system: &str, question: &str| {
+            let mut prompts = Prompts::default();
+            prompts.system = Some(system.into());
+            prompts.without_context = Some(question.into());
+            Prompter::new(&load_axis("gender").unwrap().asking(prompts))
+        };
+        let both = prompter("Be brief. {{ request }}", "{{ question }}").unwrap();
+        assert_eq!(both.system(), Some("Be brief. Give just one name of a person."));
+        assert_eq!(both.prompt("Who?", &[]).unwrap(), "Who?");
+        let reason = |result: Result<Prompter>| result.err().unwrap().to_string();
+        assert!(reason(prompter("Be brief.", "{{ question }}")).contains("the request is not in it"));
+        let unknown = reason(prompter("{{ question }}", "{{ question }} {{ request }}"));
+        assert!(unknown.contains("system") && unknown.contains("there is no `question`"), "{unknown}");
+        assert_eq!(prompter(" \n", "{{ question }} {{ request }}").unwrap().system(), None, "blank is none");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use ragbias::Models;
-use ragbias::core::{ChoicePrompt, Silent};
+use ragbias::core::{ChoicePrompt, GenerateAll, Prompt, Silent};
 use ragbias::generate::{GenerateConfig, ServerConfig};
 use serde::Deserialize;
 
@@ -16,6 +16,7 @@ struct Reference {
 
 #[derive(Deserialize)]
 struct Answer {
+    system: Option<String>,
     prompt: String,
     /// The beginning of the answer, up to the first token where rounding may decide.
     begins: String,
@@ -25,6 +26,7 @@ struct Answer {
 
 #[derive(Deserialize)]
 struct Choice {
+    system: Option<String>,
     prompt: String,
     negative: String,
     positive: String,
@@ -43,16 +45,22 @@ fn assert_agrees(name: &str) {
     let llm = models
         .generator(&name.parse().unwrap(), &GenerateConfig::default(), &ServerConfig::default(), &Silent)
         .unwrap();
-    let asked: Vec<&str> = answers.iter().map(|answer| answer.prompt.as_str()).collect();
-    let generated = llm.generate_all(&asked).unwrap();
-    for (expected, answer) in answers.iter().zip(&generated) {
+    let asked: Vec<Prompt<'_>> = answers
+        .iter()
+        .map(|answer| Prompt { system: answer.system.as_deref(), user: &answer.prompt })
+        .collect();
+    let generated = llm.generate_all(asked.iter().copied()).unwrap();
+    for ((expected, answer), prompt) in answers.iter().zip(&generated).zip(asked) {
         assert!(answer.text.starts_with(&expected.begins), "{answer:?}");
         assert!(!expected.whole || answer.text == expected.begins, "{answer:?}");
-        assert_eq!(llm.generate_all(&[&expected.prompt]).unwrap()[0], *answer, "alone");
+        assert_eq!(llm.generate_all([prompt]).unwrap()[0], *answer, "alone");
     }
     let prompts: Vec<ChoicePrompt<'_>> = choices
         .iter()
-        .map(|c| ChoicePrompt { prompt: &c.prompt, negative: &c.negative, positive: &c.positive })
+        .map(|c| {
+            let prompt = Prompt { system: c.system.as_deref(), user: &c.prompt };
+            ChoicePrompt { prompt, negative: &c.negative, positive: &c.positive }
+        })
         .collect();
     let chosen = llm.choose_all(&prompts).unwrap();
     for ((choice, expected), prompt) in chosen.iter().zip(&choices).zip(prompts) {

@@ -10,7 +10,7 @@ use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use ragbias::Models;
-use ragbias::core::{Choice, ChoicePrompt, Generator, Silent};
+use ragbias::core::{Choice, ChoicePrompt, GenerateAll, Silent};
 use ragbias::generate::{GenerateConfig, Gguf};
 use ragbias::models::ModelKind;
 use serde::Deserialize;
@@ -86,7 +86,11 @@ impl Variant {
         let llm = Gguf::load(&path, &GenerateConfig::default()).unwrap();
         let prompts: Vec<ChoicePrompt<'_>> = claims
             .iter()
-            .map(|c| ChoicePrompt { prompt: &c.prompt, negative: &c.negative, positive: &c.positive })
+            .map(|c| ChoicePrompt {
+                prompt: (&c.prompt).into(),
+                negative: &c.negative,
+                positive: &c.positive,
+            })
             .collect();
         llm.choose_all(&prompts).unwrap().iter().map(|chosen| *chosen.choice().unwrap()).collect()
     }

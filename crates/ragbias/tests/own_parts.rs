@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use ragbias::core::{
     Answer, Answering, Axis, BiasScorer, ChoicePrompt, Chosen, ContentId, Corpus, DocId, Document, Embedder,
-    Embeddings, Generator, Hit, IndexBackend, Keep, Passage, Pole, Question, QuestionSet, Result, Role,
-    Similarity, VectorIndex, Verdict,
+    Embeddings, Generator, Hit, IndexBackend, Keep, Passage, Pole, Prompt, Question, QuestionSet, Result,
+    Role, Similarity, VectorIndex, Verdict,
 };
 use ragbias::{Models, Retriever, System, Workspace};
 
@@ -79,9 +79,9 @@ impl Generator for Parrot {
         ContentId::of(b"parrot/1")
     }
 
-    fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> Result<()> {
+    fn generate(&self, prompts: &[Prompt<'_>], keep: &Keep<'_, Answer>) -> Result<()> {
         for (number, prompt) in prompts.iter().enumerate() {
-            let context = prompt.strip_prefix("Context: ").and_then(|rest| rest.lines().next());
+            let context = prompt.user.strip_prefix("Context: ").and_then(|rest| rest.lines().next());
             keep(number, Answer::whole(context.unwrap_or("I do not know.")))?;
         }
         Ok(())

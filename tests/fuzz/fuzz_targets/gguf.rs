@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use ragbias_core::{ChoicePrompt, Generator};
+use ragbias_core::{ChoicePrompt, GenerateAll};
 use ragbias_fuzz::{folder, names, put};
 use ragbias_generate::{GenerateConfig, Gguf};
 
@@ -14,7 +14,7 @@ fuzz_target!(|file: &[u8]| {
     let path = put(FOLDER.path(), "model.gguf", file);
     let config = GenerateConfig::default().max_new_tokens(2);
     if let Some(llm) = names(Gguf::load(&path, &config), "model.gguf") {
-        let _ = llm.generate_all(&["ab a"]);
-        let _ = llm.choose_all(&[ChoicePrompt { prompt: "ab", positive: "a", negative: "b" }]);
+        let _ = llm.generate_all(["ab a"]);
+        let _ = llm.choose_all(&[ChoicePrompt { prompt: "ab".into(), positive: "a", negative: "b" }]);
     }
 });

@@ -8,7 +8,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use ragbias_core::{ChoicePrompt, Generator};
+use ragbias_core::{ChoicePrompt, GenerateAll};
 use ragbias_fuzz::names;
 use ragbias_generate::{GenerateConfig, Server, ServerConfig};
 
@@ -104,6 +104,6 @@ fuzz_target!(|input: &[u8]| {
     let Some(server) = names(Server::connect(&ADDRESS, &config, &GenerateConfig::default()), place) else {
         return;
     };
-    names(server.generate_all(&["Who discovered radium?"]), place);
-    names(server.choose_all(&[ChoicePrompt { prompt: "Which?", positive: "a", negative: "b" }]), place);
+    names(server.generate_all(["Who discovered radium?"]), place);
+    names(server.choose_all(&[ChoicePrompt { prompt: "Which?".into(), positive: "a", negative: "b" }]), place);
 });

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use ragbias_core::{ChoicePrompt, Generator};
+use ragbias_core::{ChoicePrompt, GenerateAll};
 use ragbias_fuzz::template::with_template;
 use ragbias_fuzz::{folder, names, put};
 use ragbias_generate::{GenerateConfig, Gguf};
@@ -19,6 +19,6 @@ fuzz_target!(|input: &[u8]| {
     let path = put(FOLDER.path(), "model.gguf", &with_template(template));
     let config = GenerateConfig::default().max_new_tokens(1);
     let Some(llm) = names(Gguf::load(&path, &config), "model.gguf") else { return };
-    let _ = llm.generate_all(&[&prompt]);
-    let _ = llm.choose_all(&[ChoicePrompt { prompt: &prompt, positive: "a", negative: "b" }]);
+    let _ = llm.generate_all([&prompt]);
+    let _ = llm.choose_all(&[ChoicePrompt { prompt: (&prompt).into(), positive: "a", negative: "b" }]);
 });

@@ -35,7 +35,7 @@ impl Server {
 
     /// Posts one prompt; if the server rejects a field, without it.
     pub(super) fn ask(&self, call: &Call, asked: Asked<'_>) -> Result<Reply, Stopped<Error>> {
-        let reply = self.persist(call, asked.prompt, || self.adapt(&asked))?;
+        let reply = self.persist(call, asked.prompt.user, || self.adapt(&asked))?;
         let mut seen = self.seen();
         if let Some(fingerprint) = &reply.fingerprint {
             *seen.fingerprints.entry(fingerprint.clone()).or_default() += 1;

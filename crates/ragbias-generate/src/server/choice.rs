@@ -1,6 +1,6 @@
 //! A choice between two claims, from log-probabilities or from sampled letters.
 
-use ragbias_core::{Choice, ChoicePrompt, Chosen};
+use ragbias_core::{Choice, ChoicePrompt, Chosen, Prompt};
 
 use super::Server;
 use super::config::ChoiceMethod;
@@ -33,10 +33,11 @@ struct Tally {
 
 impl Server {
     pub(super) fn choice(&self, call: &Call, asked: &ChoicePrompt<'_>) -> Result<Chosen, Stopped<Error>> {
-        let orders = [
-            render(asked.prompt, asked.negative, asked.positive),
-            render(asked.prompt, asked.positive, asked.negative),
+        let users = [
+            render(asked.prompt.user, asked.negative, asked.positive),
+            render(asked.prompt.user, asked.positive, asked.negative),
         ];
+        let orders = users.each_ref().map(|user| Prompt { user, ..asked.prompt });
         let method = self.config.choices;
         // The first token of a reasoning model is not part of its answer.
         let told = method == ChoiceMethod::Logprobs || !self.fields().reasons;
@@ -45,7 +46,7 @@ impl Server {
             return self.sampled(call, &orders, why);
         }
         let mut odds = Vec::with_capacity(2);
-        for order in &orders {
+        for &order in &orders {
             match self.told(call, order)? {
                 LetterOdds::Refused => return Ok(Chosen::Refused),
                 LetterOdds::Odds(order) if order.coverage >= LEAST_COVERAGE => odds.push(order),
@@ -74,7 +75,7 @@ impl Server {
     }
 
     /// Log-odds of A against B as the first token of the answer.
-    fn told(&self, call: &Call, prompt: &str) -> Result<LetterOdds, Stopped<Error>> {
+    fn told(&self, call: &Call, prompt: Prompt<'_>) -> Result<LetterOdds, Stopped<Error>> {
         if self.fields().likeliest == 0 {
             return Ok(LetterOdds::Nothing);
         }
@@ -100,13 +101,18 @@ impl Server {
     ///
     /// If more than half of the answers in one order give no letter, the model made no choice: cut if most of those were
     /// cut, else refused.
-    fn sampled(&self, call: &Call, orders: &[String; 2], why: Option<Why>) -> Result<Chosen, Stopped<Error>> {
+    fn sampled(
+        &self,
+        call: &Call,
+        orders: &[Prompt<'_>; 2],
+        why: Option<Why>,
+    ) -> Result<Chosen, Stopped<Error>> {
         if let Some(why) = why {
             *self.seen().sampled.entry(why).or_default() += 1;
         }
         let n = self.config.samples;
         let mut tallies = [Tally::default(), Tally::default()];
-        for (order, tally) in orders.iter().zip(&mut tallies) {
+        for (&order, tally) in orders.iter().zip(&mut tallies) {
             for sample in 0..n {
                 let asked = Asked {
                     temperature: 1.0,

@@ -28,7 +28,8 @@ impl Request {
 
     /// The prompt.
     pub(crate) fn prompt(&self) -> &str {
-        self.body.pointer("/messages/0/content").and_then(Value::as_str).unwrap_or_default()
+        let message = self.body["messages"].as_array().and_then(|messages| messages.last());
+        message.and_then(|message| message["content"].as_str()).unwrap_or_default()
     }
 
     /// Whether it carries a prompt, and is not the first request.

@@ -35,7 +35,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use ragbias_core::{Answer, ChoicePrompt, Chosen, ContentId, Finish, Generator, Keep};
+use ragbias_core::{Answer, ChoicePrompt, Chosen, ContentId, Finish, Generator, Keep, Prompt};
 
 pub use address::Address;
 pub use config::{ChoiceMethod, Options, ServerConfig, Thinking};
@@ -171,7 +171,7 @@ impl Server {
             });
             server.fields().no_thinking = switch.map_err(whole)?;
         }
-        let first = server.reply(&Call::new(), server.free(FIRST_PROMPT)).map_err(whole)?;
+        let first = server.reply(&Call::new(), server.free(FIRST_PROMPT.into())).map_err(whole)?;
         server.identity.answered = first.model;
         let thinking = if server.fields().no_thinking { "no thinking" } else { "thinking" };
         let settings = [&generate.fingerprint(), &config.fingerprint(), thinking];
@@ -188,7 +188,7 @@ impl Server {
     }
 
     /// A request for a free answer.
-    fn free<'p>(&self, prompt: &'p str) -> Asked<'p> {
+    fn free<'p>(&self, prompt: Prompt<'p>) -> Asked<'p> {
         Asked {
             prompt,
             budget: self.generate.max_new_tokens,
@@ -227,7 +227,7 @@ impl Server {
         Ok(reply)
     }
 
-    fn answer(&self, call: &Call, prompt: &str) -> Result<Answer, Stopped<Error>> {
+    fn answer(&self, call: &Call, prompt: Prompt<'_>) -> Result<Answer, Stopped<Error>> {
         let reply = self.reply(call, self.free(prompt))?;
         let (text, ended) = self.generate.cut(&reply.text);
         let finish = match reply.ended {
@@ -269,8 +269,8 @@ impl Generator for Server {
         self.id.expect("a server is connected before anybody has it; this is a bug")
     }
 
-    fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> ragbias_core::Result<()> {
-        self.each(prompts, keep, |call, prompt| self.answer(call, prompt))
+    fn generate(&self, prompts: &[Prompt<'_>], keep: &Keep<'_, Answer>) -> ragbias_core::Result<()> {
+        self.each(prompts, keep, |call, &prompt| self.answer(call, prompt))
     }
 
     fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> ragbias_core::Result<()> {

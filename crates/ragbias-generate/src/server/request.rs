@@ -1,5 +1,6 @@
 //! Builds requests, with the fields that a server accepts.
 
+use ragbias_core::Prompt;
 use serde_json::{Map, Value, json};
 
 use super::config::Options;
@@ -8,7 +9,7 @@ use super::failure::Complaint;
 /// The parameters of one request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Asked<'a> {
-    pub(super) prompt: &'a str,
+    pub(super) prompt: Prompt<'a>,
     /// Token budget of the answer.
     pub(super) budget: usize,
     pub(super) temperature: f64,
@@ -112,7 +113,10 @@ impl Fields {
         let mut body = Map::new();
         let mut set = |name: &str, value: Value| body.insert(name.into(), value);
         set("model", model.into());
-        set("messages", json!([{ "role": "user", "content": asked.prompt }]));
+        let message = |role: &str, content: &str| json!({ "role": role, "content": content });
+        let Prompt { system, user } = asked.prompt;
+        let system = system.map(|system| message("system", system));
+        set("messages", system.into_iter().chain([message("user", user)]).collect());
         if !sets_budget(options) {
             set(self.budget.name(), asked.budget.min(self.largest).into());
         }
@@ -261,7 +265,8 @@ fn numbers(text: &str) -> impl Iterator<Item = u64> {
 mod tests {
     use super::*;
 
-    const ASKED: Asked<'_> = Asked { prompt: "Who?", budget: 24, temperature: 0.0, seed: 7, logprobs: false };
+    const WHO: Prompt<'_> = Prompt { system: None, user: "Who?" };
+    const ASKED: Asked<'_> = Asked { prompt: WHO, budget: 24, temperature: 0.0, seed: 7, logprobs: false };
 
     fn options(json: &str) -> Options {
         serde_json::from_str(json).unwrap()
@@ -282,6 +287,11 @@ mod tests {
         let expected = json!({ "model": "m", "messages": [{ "role": "user", "content": "Who?" }], "max_tokens": 24,
             "temperature": 0.0, "seed": 7, "stream": false });
         assert_eq!(sent, expected);
+        let prompt = Prompt { system: Some("Be brief."), ..WHO };
+        let sent = body(Fields::new(false), &Asked { prompt, ..ASKED }, "{}");
+        let messages =
+            json!([{ "role": "system", "content": "Be brief." }, { "role": "user", "content": "Who?" }]);
+        assert_eq!(sent["messages"], messages);
         let sent = body(Fields::new(true), &Asked { logprobs: true, ..ASKED }, "{}");
         assert_eq!((&sent["logprobs"], &sent["top_logprobs"]), (&json!(true), &json!(20)));
         assert_eq!(sent["chat_template_kwargs"]["enable_thinking"], false);

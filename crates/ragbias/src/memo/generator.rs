@@ -1,7 +1,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ragbias_core::{Answer, ChoicePrompt, Chosen, ContentHasher, ContentId, Error, Generator, Keep, Result};
+use ragbias_core::{
+    Answer, ChoicePrompt, Chosen, ContentHasher, ContentId, Error, Generator, Keep, Prompt, Result,
+};
 
 use crate::store::{Kind, Store};
 
@@ -23,9 +25,12 @@ impl<G: Generator> Generator for StoredGenerator<G> {
         self.generator.id()
     }
 
-    fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> Result<()> {
+    fn generate(&self, prompts: &[Prompt<'_>], keep: &Keep<'_, Answer>) -> Result<()> {
         let id = self.id();
-        let key = |prompt: &&str| ContentHasher::new("answer/2").field(id.as_bytes()).field(prompt).finish();
+        let key = |prompt: &Prompt<'_>| {
+            let key = ContentHasher::new("answer/2").field(id.as_bytes()).field(prompt.user);
+            with_system(key, prompt).finish()
+        };
         let batch = Batch::new(prompts, key);
         batch.answer(
             &self.store,
@@ -39,12 +44,12 @@ impl<G: Generator> Generator for StoredGenerator<G> {
     fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> Result<()> {
         let id = self.id();
         let key = |asked: &ChoicePrompt<'_>| {
-            ContentHasher::new("choice/2")
+            let key = ContentHasher::new("choice/2")
                 .field(id.as_bytes())
-                .field(asked.prompt)
+                .field(asked.prompt.user)
                 .field(asked.negative)
-                .field(asked.positive)
-                .finish()
+                .field(asked.positive);
+            with_system(key, &asked.prompt).finish()
         };
         let batch = Batch::new(prompts, key);
         batch.answer(
@@ -109,6 +114,11 @@ impl<G: Generator> StoredGenerator<G> {
              {new} as well, and may be another version of the model\nhint: `fresh` asks it again"
         ))
     }
+}
+
+/// The key with the system message, if there is one, as the last field.
+fn with_system(key: ContentHasher, prompt: &Prompt<'_>) -> ContentHasher {
+    prompt.system.into_iter().fold(key, ContentHasher::field)
 }
 
 /// The distinct prompts of a batch, each with its key and its positions.
@@ -180,8 +190,8 @@ impl<P: Copy> Batch<P> {
 mod tests {
     use std::sync::Mutex;
 
-    use ragbias_core::Finish;
     use ragbias_core::testing::EchoGenerator;
+    use ragbias_core::{Finish, GenerateAll};
 
     use super::*;
     use crate::memo::testing::{Counting, store};
@@ -190,7 +200,7 @@ mod tests {
         fn id(&self) -> ContentId {
             self.0.id()
         }
-        fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> Result<()> {
+        fn generate(&self, prompts: &[Prompt<'_>], keep: &Keep<'_, Answer>) -> Result<()> {
             self.1.fetch_add(prompts.len(), Ordering::Relaxed);
             self.0.generate(prompts, keep)
         }
@@ -211,18 +221,31 @@ mod tests {
     fn a_prompt_is_answered_once_over_two_openings_of_the_store() {
         let (folder, first) = store();
         let counting = Counting::new(EchoGenerator);
-        let asked = ChoicePrompt { prompt: "cut taxes", negative: "raise taxes", positive: "cut taxes" };
+        let asked =
+            ChoicePrompt { prompt: "cut taxes".into(), negative: "raise taxes", positive: "cut taxes" };
         let prompts = ["one\ntwo", "", "one\ntwo"];
-        let answers = StoredGenerator::new(&counting, &first).generate_all(&prompts).unwrap();
+        let answers = StoredGenerator::new(&counting, &first).generate_all(prompts).unwrap();
         assert_eq!(answers, [Answer::whole("one"), Answer::refused(""), Answer::whole("one")]);
         let choice = StoredGenerator::new(&counting, &first).choose_all(&[asked]).unwrap();
         assert_eq!(first.work().answers, crate::Saved { remembered: 1, computed: 3, set_aside: 0 });
         drop(first);
         let second = open(&folder);
         let stored = StoredGenerator::new(&counting, &second);
-        assert_eq!(stored.generate_all(&prompts).unwrap(), answers);
+        assert_eq!(stored.generate_all(prompts).unwrap(), answers);
         assert_eq!(stored.choose_all(&[asked]).unwrap(), choice);
         assert_eq!(counting.1.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn another_system_message_is_another_prompt() {
+        let (_folder, store) = store();
+        let stored = StoredGenerator::new(EchoGenerator, &store);
+        let asked = [None, Some("a"), Some("b"), Some("a")].map(|system| Prompt { system, user: "one" });
+        stored.generate_all(asked).unwrap();
+        stored
+            .choose_all(&asked.map(|prompt| ChoicePrompt { prompt, negative: "n", positive: "p" }))
+            .unwrap();
+        assert_eq!(store.work().answers, crate::Saved { remembered: 2, computed: 6, set_aside: 0 });
     }
 
     /// Gives predetermined answers, in order, up to an error.
@@ -245,7 +268,7 @@ mod tests {
         fn id(&self) -> ContentId {
             ContentId::of(b"scripted")
         }
-        fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> Result<()> {
+        fn generate(&self, prompts: &[Prompt<'_>], keep: &Keep<'_, Answer>) -> Result<()> {
             self.say(prompts.len(), keep, Answer::clone)
         }
         fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> Result<()> {
@@ -264,15 +287,16 @@ mod tests {
             [Answer::whole("Marie Curie"), Answer::cut("The person who"), Answer::refused("I cannot.")];
         let generator = Scripted(said.iter().cloned().map(Ok).collect());
         let prompts = ["a", "b", "c"];
-        let choices = prompts.map(|prompt| ChoicePrompt { prompt, negative: "n", positive: "p" });
+        let choices =
+            prompts.map(|prompt| ChoicePrompt { prompt: prompt.into(), negative: "n", positive: "p" });
         let stored = StoredGenerator::new(&generator, &store);
-        assert_eq!(stored.generate_all(&prompts).unwrap(), said);
+        assert_eq!(stored.generate_all(prompts).unwrap(), said);
         let chosen = [Chosen::Refused, Chosen::Cut, Chosen::Refused];
         assert_eq!(stored.choose_all(&choices).unwrap(), chosen);
         drop(store);
         let (store, silent) = (open(&folder), Scripted(Vec::new()));
         let stored = StoredGenerator::new(&silent, &store);
-        assert_eq!(stored.generate_all(&prompts).unwrap(), said);
+        assert_eq!(stored.generate_all(prompts).unwrap(), said);
         assert_eq!(stored.choose_all(&choices).unwrap(), chosen);
     }
 
@@ -281,11 +305,11 @@ mod tests {
         let (folder, store) = store();
         let failing =
             Scripted(vec![Ok(Answer::whole("one")), Err(Error::Empty("server")), Ok(Answer::whole("three"))]);
-        let error = StoredGenerator::new(&failing, &store).generate_all(&["a", "b", "c"]).unwrap_err();
+        let error = StoredGenerator::new(&failing, &store).generate_all(["a", "b", "c"]).unwrap_err();
         assert_eq!(error.to_string(), "the server is empty");
         drop(store);
         let (store, asked) = (open(&folder), Scripted(vec![Ok(Answer::whole("two"))]));
-        let answers = StoredGenerator::new(&asked, &store).generate_all(&["a", "b", "c"]).unwrap();
+        let answers = StoredGenerator::new(&asked, &store).generate_all(["a", "b", "c"]).unwrap();
         assert_eq!(answers, ["one", "two", "three"].map(Answer::whole));
         assert_eq!(store.work().answers, crate::Saved { remembered: 2, computed: 1, set_aside: 0 });
     }
@@ -299,11 +323,11 @@ mod tests {
             let (other, silent) = (open(&folder), Scripted(Vec::new()));
             let prompt = ["a", "b"][number];
             *seen.lock().unwrap() +=
-                StoredGenerator::new(&silent, &other).generate_all(&[prompt]).unwrap().len();
+                StoredGenerator::new(&silent, &other).generate_all([prompt]).unwrap().len();
             Ok(())
         };
         let scripted = Scripted(vec![Ok(Answer::whole("one")), Ok(Answer::whole("two"))]);
-        StoredGenerator::new(&scripted, &store).generate(&["a", "b"], &keep).unwrap();
+        StoredGenerator::new(&scripted, &store).generate(&["a", "b"].map(Prompt::from), &keep).unwrap();
         assert_eq!(*seen.lock().unwrap(), 2);
     }
 
@@ -315,10 +339,10 @@ mod tests {
         let ours = Scripted(vec![Ok(Answer::whole("second"))]);
         // The other process answers while ours is asking.
         let between = Between(&ours, &|| {
-            StoredGenerator::new(&other, &first).generate_all(&["a"]).unwrap();
+            StoredGenerator::new(&other, &first).generate_all(["a"]).unwrap();
         });
         let stored = StoredGenerator::new(&between, &second);
-        assert_eq!(stored.generate_all(&["a"]).unwrap(), [Answer::whole("first")]);
+        assert_eq!(stored.generate_all(["a"]).unwrap(), [Answer::whole("first")]);
     }
 
     struct Between<'a>(&'a Scripted, &'a (dyn Fn() + Sync));
@@ -327,7 +351,7 @@ mod tests {
         fn id(&self) -> ContentId {
             self.0.id()
         }
-        fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> Result<()> {
+        fn generate(&self, prompts: &[Prompt<'_>], keep: &Keep<'_, Answer>) -> Result<()> {
             (self.1)();
             self.0.generate(prompts, keep)
         }
@@ -340,18 +364,18 @@ mod tests {
     fn a_fresh_store_asks_again_what_is_earlier_once_and_replaces_it() {
         let (folder, store) = store();
         let say = |text: &str| Scripted(vec![Ok(Answer::whole(text))]);
-        StoredGenerator::new(&say("old"), &store).generate_all(&["a"]).unwrap();
+        StoredGenerator::new(&say("old"), &store).generate_all(["a"]).unwrap();
         drop(store);
         let store = open(&folder).fresh();
         let new = say("new");
         let stored = StoredGenerator::new(&new, &store);
         for _ in 0..2 {
-            assert_eq!(stored.generate_all(&["a"]).unwrap(), [Answer::whole("new")]);
+            assert_eq!(stored.generate_all(["a"]).unwrap(), [Answer::whole("new")]);
         }
         assert_eq!(store.work().answers, crate::Saved { remembered: 1, computed: 1, set_aside: 0 });
         drop(store);
         let (store, silent) = (open(&folder), Scripted(Vec::new()));
-        let kept = StoredGenerator::new(&silent, &store).generate_all(&["a"]).unwrap();
+        let kept = StoredGenerator::new(&silent, &store).generate_all(["a"]).unwrap();
         assert_eq!(kept, [Answer::whole("new")]);
     }
 
@@ -362,7 +386,7 @@ mod tests {
         fn id(&self) -> ContentId {
             ContentId::of(b"marked")
         }
-        fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> Result<()> {
+        fn generate(&self, prompts: &[Prompt<'_>], keep: &Keep<'_, Answer>) -> Result<()> {
             (0..prompts.len()).try_for_each(|number| keep(number, Answer::whole(self.0)))
         }
         fn choose(&self, _: &[ChoicePrompt<'_>], _: &Keep<'_, Chosen>) -> Result<()> {
@@ -379,7 +403,7 @@ mod tests {
         let mut notes = |mark| {
             let marked = Marked(mark);
             let stored = StoredGenerator::new(&marked, &store);
-            stored.generate_all(&["a", "b"]).unwrap();
+            stored.generate_all(["a", "b"]).unwrap();
             let notes = stored.notes();
             store = open(&folder);
             notes
@@ -399,7 +423,7 @@ mod tests {
         let counting = Counting::new(EchoGenerator);
         let stored = StoredGenerator::new(&counting, &store);
         for _ in 0..2 {
-            stored.generate_all(&["a", "b"]).unwrap();
+            stored.generate_all(["a", "b"]).unwrap();
         }
         assert_eq!(stored.notes(), [""; 0], "they were given a moment ago");
         drop(store);

@@ -1,5 +1,5 @@
 use ragbias_core::testing::{EchoGenerator, HashEmbedder};
-use ragbias_core::{Embedder, Generator, Passage, Role, Verdict};
+use ragbias_core::{Embedder, GenerateAll, Passage, Role, Verdict};
 
 use super::*;
 use crate::memo::{StoredEmbedder, StoredGenerator, StoredScorer};
@@ -30,11 +30,15 @@ fn use_all(
     store: &Store,
 ) -> (ragbias_core::Embeddings, Vec<ragbias_core::Answer>, Vec<ragbias_core::Chosen>, Vec<Verdict>) {
     let (embedder, scorer) = (HashEmbedder::new(384, 1), ragbias_score::Lexicon::bundled("gender").unwrap());
-    let choices = TEXTS.map(|prompt| ragbias_core::ChoicePrompt { prompt, negative: "he", positive: "she" });
+    let choices = TEXTS.map(|prompt| ragbias_core::ChoicePrompt {
+        prompt: prompt.into(),
+        negative: "he",
+        positive: "she",
+    });
     let generator = StoredGenerator::new(&EchoGenerator, store);
     (
         StoredEmbedder::new(&embedder, store).embed(&TEXTS, Role::Document).unwrap(),
-        generator.generate_all(&TEXTS).unwrap(),
+        generator.generate_all(TEXTS).unwrap(),
         generator.choose_all(&choices).unwrap(),
         ragbias_core::BiasScorer::score(&StoredScorer::new(&scorer, store), &TEXTS.map(Passage::from))
             .unwrap(),

@@ -1,11 +1,11 @@
 use std::collections::HashMap;
 
 use ragbias_core::{
-    Answer, Bias, BiasScorer, Choice, Choices, Chosen, Counts, Finish, Generator, Passage, Unit, Verdict,
-    in_order,
+    Answer, Bias, BiasScorer, Choice, Choices, Chosen, Counts, Finish, Generator, Passage, Prompt, Unit,
+    Verdict, in_order,
 };
 
-use super::setting::{Llm, Prompt, Setting};
+use super::setting::{Llm, Rendered, Setting};
 use crate::answer_bias::{AnswerBias, Coverage, NothingScored};
 use crate::{Error, Result};
 
@@ -20,7 +20,7 @@ struct JudgedAnswer {
 /// The prompts for a set of questions, with the bias that their answers measure.
 pub(super) struct PromptSet<'q> {
     pub(super) bias: AnswerBias,
-    pub(super) prompts: Vec<Prompt>,
+    pub(super) prompts: Vec<Rendered>,
     /// For each question.
     pub(super) topics: Vec<&'q str>,
 }
@@ -33,8 +33,8 @@ impl Llm {
         name: &str,
         sets: &[PromptSet<'_>],
     ) -> Result<Vec<Answers>> {
-        let mut places: HashMap<&Prompt, usize> = HashMap::new();
-        let mut distinct: Vec<&Prompt> = Vec::new();
+        let mut places: HashMap<&Rendered, usize> = HashMap::new();
+        let mut distinct: Vec<&Rendered> = Vec::new();
         for prompt in sets.iter().flat_map(|set| &set.prompts) {
             places.entry(prompt).or_insert_with(|| {
                 distinct.push(prompt);
@@ -62,9 +62,9 @@ impl Llm {
             .collect()
     }
 
-    fn ask(&self, setting: &Setting, name: &str, prompts: &[&Prompt]) -> Result<Vec<JudgedAnswer>> {
+    fn ask(&self, setting: &Setting, name: &str, prompts: &[&Rendered]) -> Result<Vec<JudgedAnswer>> {
         let step = setting.workspace.progress().begin(name, prompts.len() as u64, Unit::Items);
-        let choices: Option<Vec<_>> = prompts.iter().map(|prompt| prompt.choice()).collect();
+        let choices: Option<Vec<_>> = prompts.iter().map(|prompt| prompt.choice(setting)).collect();
         if let Some(choices) = choices {
             let chosen = in_order(choices.len(), |keep| {
                 self.generator.choose(&choices, &|number, chosen| {
@@ -76,9 +76,9 @@ impl Llm {
                 prompts.iter().zip(&chosen).map(|(prompt, chosen)| JudgedAnswer::choice(prompt, chosen));
             return Ok(answers.collect());
         }
-        let texts: Vec<&str> = prompts.iter().map(|prompt| prompt.text.as_str()).collect();
-        let answers = in_order(texts.len(), |keep| {
-            self.generator.generate(&texts, &|number, answer| {
+        let prompts: Vec<Prompt<'_>> = prompts.iter().map(|prompt| prompt.prompt(setting)).collect();
+        let answers = in_order(prompts.len(), |keep| {
+            self.generator.generate(&prompts, &|number, answer| {
                 step.advance(1);
                 keep(number, answer)
             })
@@ -108,7 +108,7 @@ impl Llm {
 
 impl JudgedAnswer {
     /// The chosen claim.
-    fn choice(prompt: &Prompt, chosen: &Chosen) -> Self {
+    fn choice(prompt: &Rendered, chosen: &Chosen) -> Self {
         let verdict = chosen.verdict();
         let text = match (verdict, &prompt.claims) {
             (Verdict::POSITIVE, Some(Choices { positive, .. })) => positive.clone(),

@@ -8,7 +8,7 @@ use super::embedded::Embedded;
 use super::judged::Judged;
 use super::labels::Labels;
 use super::llm::{Answers, PromptSet};
-use super::setting::{Prompt, Setting};
+use super::setting::{Rendered, Setting};
 use crate::answer_bias::AnswerBias;
 use crate::{Error, Result};
 
@@ -134,7 +134,7 @@ impl Retrieved {
             .map(|(question, hits)| {
                 let context: Vec<&Document> =
                     hits.iter().map(|hit| self.corpus().document(hit.document)).collect();
-                Prompt::new(setting, question, &context)
+                Rendered::new(setting, question, &context)
             })
             .collect::<Result<_>>()?;
         let topics = questions.iter().map(Question::cluster).collect();
@@ -196,7 +196,7 @@ pub(super) fn baseline(setting: &Setting, questions: &QuestionSet) -> Result<Ans
     let asked = questions.questions();
     let set = PromptSet {
         bias: AnswerBias::LlmBias,
-        prompts: asked.iter().map(|question| Prompt::new(setting, question, &[])).collect::<Result<_>>()?,
+        prompts: asked.iter().map(|question| Rendered::new(setting, question, &[])).collect::<Result<_>>()?,
         topics: asked.iter().map(Question::cluster).collect(),
     };
     let answers = llm.answer(setting, "asking without context", &[set])?;

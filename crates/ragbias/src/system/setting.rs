@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use ragbias_core::{
-    Answering, Axis, BiasScorer, ChoicePrompt, Choices, Document, Generator, Question, QuestionSet,
+    Answering, Axis, BiasScorer, ChoicePrompt, Choices, Document, Generator, Prompt, Question, QuestionSet,
 };
 use ragbias_stats::ClusterBootstrap;
 
@@ -42,24 +42,29 @@ impl Setting {
     }
 }
 
-/// A prompt: the text, and the claims to choose between.
+/// A rendered prompt: the user's message, and the claims to choose between.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Prompt {
-    pub(super) text: String,
+pub(super) struct Rendered {
+    pub(super) user: String,
     /// Only for choices.
     pub(super) claims: Option<Choices>,
 }
 
-impl Prompt {
+impl Rendered {
     pub(super) fn new(setting: &Setting, question: &Question, context: &[&Document]) -> Result<Self> {
-        let text = setting.prompter.prompt(&question.text, context)?;
-        Ok(Self { text, claims: claims(&setting.axis, question)?.cloned() })
+        let user = setting.prompter.prompt(&question.text, context)?;
+        Ok(Self { user, claims: claims(&setting.axis, question)?.cloned() })
+    }
+
+    /// With the system message of the setting.
+    pub(super) fn prompt<'p>(&'p self, setting: &'p Setting) -> Prompt<'p> {
+        Prompt { system: setting.prompter.system(), user: &self.user }
     }
 
     /// The prompt as a choice, if it is one.
-    pub(super) fn choice(&self) -> Option<ChoicePrompt<'_>> {
+    pub(super) fn choice<'p>(&'p self, setting: &'p Setting) -> Option<ChoicePrompt<'p>> {
         let Choices { negative, positive } = self.claims.as_ref()?;
-        Some(ChoicePrompt { prompt: &self.text, negative, positive })
+        Some(ChoicePrompt { prompt: self.prompt(setting), negative, positive })
     }
 }
 

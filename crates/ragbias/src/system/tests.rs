@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ragbias_core::testing::{EchoGenerator, HashEmbedder};
 use ragbias_core::{
-    Answer, Choice, ChoicePrompt, Choices, Chosen, ContentId, Document, Embeddings, Hit, Keep, Pole,
+    Answer, Choice, ChoicePrompt, Choices, Chosen, ContentId, Document, Embeddings, Hit, Keep, Pole, Prompt,
     Question, Similarity, VectorIndex, Verdict,
 };
 use ragbias_embed::Projected;
@@ -111,7 +111,7 @@ impl Generator for Scripted {
     fn id(&self) -> ContentId {
         ContentId::of(b"scripted")
     }
-    fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> ragbias_core::Result<()> {
+    fn generate(&self, prompts: &[Prompt<'_>], keep: &Keep<'_, Answer>) -> ragbias_core::Result<()> {
         (0..prompts.len()).try_for_each(|number| keep(number, self.0[number].clone()))
     }
     fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> ragbias_core::Result<()> {
@@ -257,8 +257,8 @@ impl Generator for Listening {
     fn id(&self) -> ContentId {
         ContentId::of(b"listening")
     }
-    fn generate(&self, prompts: &[&str], keep: &Keep<'_, Answer>) -> ragbias_core::Result<()> {
-        self.0.lock().unwrap().push(prompts.iter().map(|prompt| (*prompt).to_owned()).collect());
+    fn generate(&self, prompts: &[Prompt<'_>], keep: &Keep<'_, Answer>) -> ragbias_core::Result<()> {
+        self.0.lock().unwrap().push(prompts.iter().map(|prompt| prompt.user.to_owned()).collect());
         (0..prompts.len()).try_for_each(|number| keep(number, Answer::whole(format!("Marie Curie {number}"))))
     }
     fn choose(&self, _: &[ChoicePrompt<'_>], _: &Keep<'_, Chosen>) -> ragbias_core::Result<()> {

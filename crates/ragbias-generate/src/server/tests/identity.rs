@@ -33,7 +33,7 @@ fn a_model_that_changes_within_a_run_ends_it_and_a_fingerprint_that_changes_is_t
     let mock = Mock::playing(vec![act("m", "fp_1"), act("m", "fp_2"), act("other", "fp_1")]);
     let server = connect_with(&mock, &ServerConfig { parallel: 1, ..config() }).unwrap();
     let kept = Mutex::new(0);
-    let error = server.generate(&["a", "b", "c", "d"], &|_, _| {
+    let error = server.generate(&["a", "b", "c", "d"].map(Prompt::from), &|_, _| {
         *kept.lock().unwrap() += 1;
         Ok(())
     });

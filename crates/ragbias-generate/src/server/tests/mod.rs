@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
 use proptest::prelude::*;
-use ragbias_core::Choice;
+use ragbias_core::{Choice, GenerateAll};
 use serde_json::{Value, json};
 
 use super::mock::{Act, Mock, Request};
@@ -41,7 +41,7 @@ fn connect(mock: &Mock) -> Server {
 }
 
 fn one(server: &Server) -> ragbias_core::Result<Answer> {
-    Ok(server.generate_all(&["Who?"])?.remove(0))
+    Ok(server.generate_all(["Who?"])?.remove(0))
 }
 
 fn error_of(acts: Vec<Act>) -> (String, usize) {
@@ -50,7 +50,8 @@ fn error_of(acts: Vec<Act>) -> (String, usize) {
     (error, mock.asked().len())
 }
 
-const PROMPT: ChoicePrompt<'_> = ChoicePrompt { prompt: "Q", negative: "left", positive: "right" };
+const Q: Prompt<'_> = Prompt { system: None, user: "Q" };
+const PROMPT: ChoicePrompt<'_> = ChoicePrompt { prompt: Q, negative: "left", positive: "right" };
 
 /// An answer whose first token has these probabilities.
 fn likely(tokens: &[(&str, f64)]) -> Act {

@@ -31,7 +31,6 @@ fn answers_come_in_parallel_and_as_if_one_by_one() {
         Act::content(&format!("answer to {}", request.prompt()))
     });
     let prompts: Vec<String> = (0..40).map(|n| format!("question {n}")).collect();
-    let prompts: Vec<&str> = prompts.iter().map(String::as_str).collect();
     let answers = connect_with(&mock, &ServerConfig { parallel: 8, ..config() })
         .unwrap()
         .generate_all(&prompts)
@@ -57,7 +56,7 @@ fn a_server_that_limits_the_rate_is_asked_less_at_once_and_rests_as_long_as_it_a
     });
     let server = connect(&mock);
     let prompts = ["Who?"; 60];
-    assert_eq!(server.generate_all(&prompts).unwrap(), vec![Answer::whole("Marie"); 60]);
+    assert_eq!(server.generate_all(prompts).unwrap(), vec![Answer::whole("Marie"); 60]);
     let limited = server.throttle.limited();
     assert!(
         limited.times > 0 && limited.fewest < 16 && limited.waited >= Duration::from_millis(15),
@@ -82,8 +81,8 @@ fn a_prompt_that_fails_loses_none_of_its_neighbours() {
         _ => Act::content("A"),
     });
     let kept = Mutex::new(Vec::new());
-    let mut prompts = vec!["slow", "bad", "slow"];
-    prompts.extend(["later"; 200]);
+    let mut prompts: Vec<Prompt<'_>> = ["slow", "bad", "slow"].map(Prompt::from).into();
+    prompts.extend([Prompt::from("later"); 200]);
     let server = connect_with(&mock, &ServerConfig { parallel: 3, ..config() }).unwrap();
     let error = server.generate(&prompts, &|number, answer: Answer| {
         kept.lock().unwrap().push((number, answer.text));
@@ -118,8 +117,8 @@ fn a_wrong_key_stops_requests_at_once_and_those_in_flight_are_kept() {
         connect_with(&mock, &ServerConfig { parallel: 3, backoff: Duration::from_secs(20), ..config() })
             .unwrap();
     let kept = AtomicUsize::new(0);
-    let mut prompts = vec!["retrying", "slow", "first"];
-    prompts.extend(["later"; 100]);
+    let mut prompts: Vec<Prompt<'_>> = ["retrying", "slow", "first"].map(Prompt::from).into();
+    prompts.extend([Prompt::from("later"); 100]);
     let error = server.generate(&prompts, &|_, _| {
         kept.fetch_add(1, Ordering::SeqCst);
         Ok(())
@@ -149,7 +148,7 @@ fn a_rest_that_a_server_asks_for_ends_where_everything_stops() {
     });
     let server = connect_with(&mock, &ServerConfig { parallel: 2, ..config() }).unwrap();
     let begun = Instant::now();
-    let error = server.generate_all(&["limited", "slow"]).unwrap_err().to_string();
+    let error = server.generate_all(["limited", "slow"]).unwrap_err().to_string();
     assert!(error.contains("expired") && begun.elapsed() < Duration::from_secs(10), "{error}");
 }
 
@@ -158,6 +157,6 @@ fn an_error_of_the_keeper_ends_everything() {
     let mock = Mock::playing(vec![Act::content("Marie")]);
     let full = || Err(ragbias_core::Error::component("the disk is full"));
     let server = connect_with(&mock, &ServerConfig { parallel: 1, ..config() }).unwrap();
-    let error = server.generate(&["a", "b", "c"], &|_, _| full()).unwrap_err();
+    let error = server.generate(&["a", "b", "c"].map(Prompt::from), &|_, _| full()).unwrap_err();
     assert_eq!((error.to_string().as_str(), mock.asked().len()), ("the disk is full", 1));
 }

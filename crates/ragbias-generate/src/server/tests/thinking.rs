@@ -14,7 +14,7 @@ fn thinking_is_taken_off_and_a_model_that_thinks_has_a_larger_budget() {
     });
     let server = connect(&mock);
     assert_eq!(
-        server.generate_all(&["Who?", "And?"]).unwrap(),
+        server.generate_all(["Who?", "And?"]).unwrap(),
         [Answer::whole("Marie Curie"), Answer::whole("Marie Curie")]
     );
     let budgets: Vec<_> =
@@ -65,7 +65,7 @@ fn refusals_and_filters_are_answers_and_the_others_go_on() {
         "empty" => Act::content(""),
         _ => Act::content("Marie"),
     });
-    let answers = connect(&mock).generate_all(&["refusal", "filter", "empty", "fine"]).unwrap();
+    let answers = connect(&mock).generate_all(["refusal", "filter", "empty", "fine"]).unwrap();
     let finishes: Vec<_> = answers.iter().map(|answer| answer.finish).collect();
     assert_eq!(finishes, [Finish::Refused, Finish::Refused, Finish::Refused, Finish::Stop]);
     assert_eq!(answers[0].text, "I cannot.");
@@ -92,7 +92,7 @@ fn fields_that_a_server_does_not_take_are_left_out_from_then_on_and_that_is_said
         }
     });
     let server = connect(&mock);
-    assert_eq!(server.generate_all(&["a", "b", "c"]).unwrap().len(), 3);
+    assert_eq!(server.generate_all(["a", "b", "c"]).unwrap().len(), 3);
     assert_eq!(mock.asked().len(), 3, "all was learnt from the first question");
     assert_eq!(mock.asked()[0].body["max_completion_tokens"], 24);
     let notes = server.notes().join("\n");
