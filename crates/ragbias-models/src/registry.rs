@@ -156,7 +156,9 @@ mod tests {
     fn the_models_of_this_version_are_all_there() {
         let registry = Registry::builtin().unwrap();
         let names: Vec<_> = registry.models().iter().map(|model| model.name.as_str()).collect();
-        assert_eq!(names, ["minilm", "smollm2-135m", "gemma3-270m"]);
+        assert_eq!(names, ["minilm", "smollm2-135m", "gemma3-270m", "mpnet", "qwen2.5-0.5b", "qwen2.5-1.5b"]);
+        let mpnet = registry.get("mpnet").unwrap();
+        assert_eq!((mpnet.kind, mpnet.files.len()), (ModelKind::Embedder, 10));
     }
 
     #[test]
