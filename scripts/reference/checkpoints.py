@@ -56,12 +56,12 @@ def values(name, shape):
     return torch.from_numpy((unit * spread + (1.0 if is_norm else 0.0)).astype(np.float32).reshape(shape))
 
 
-def encoder(prefix="", norm=("weight", "bias"), words=len(VOCABULARY), layers=LAYERS):
+def encoder(prefix="", norm=("weight", "bias"), words=len(VOCABULARY), layers=LAYERS, positions=POSITIONS, types=2):
     """Name and shape of every tensor of an encoder."""
     e, all = prefix + "embeddings.", {}
     all[e + "word_embeddings.weight"] = [words, HIDDEN]
-    all[e + "position_embeddings.weight"] = [POSITIONS, HIDDEN]
-    all[e + "token_type_embeddings.weight"] = [2, HIDDEN]
+    all[e + "position_embeddings.weight"] = [positions, HIDDEN]
+    all[e + "token_type_embeddings.weight"] = [types, HIDDEN]
     for part in norm:
         all[e + "LayerNorm." + part] = [HIDDEN]
     for layer in range(layers):
@@ -310,23 +310,23 @@ def merged(base, change):
     return base | {key: merged(base.get(key), value) for key, value in change.items()}
 
 
-def content_of(file, content):
+def content_of(base, file, content):
     """A file's text: given directly, as a change of the base's file of this name, or as the file of another name."""
     if isinstance(content, dict) and "$merge" in content:
-        content = merged(BASE["files"][file], content["$merge"])
+        content = merged(base["files"][file], content["$merge"])
     elif isinstance(content, dict) and "$base" in content:
-        content = BASE["files"][content["$base"]]
+        content = base["files"][content["$base"]]
     return content if isinstance(content, str) else json.dumps(content)
 
 
-def make(folder, name):
-    one = V[name]
-    for file, content in (BASE["files"] | one["files"]).items():
+def make(folder, base, one):
+    """Writes the folder of a variant."""
+    for file, content in (base["files"] | one["files"]).items():
         if content is not None:
             path = folder / file
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content_of(file, content), encoding="utf-8")
-    for file, content in (BASE["weights"] | one["weights"]).items():
+            path.write_text(content_of(base, file, content), encoding="utf-8")
+    for file, content in (base["weights"] | one["weights"]).items():
         if content is not None:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             save_file(state(content["tensors"], content["type"]), folder / file, {"format": "pt"})
@@ -335,28 +335,46 @@ def make(folder, name):
         shutil.copy(OUT / source, folder / file)
 
 
-def rows(model, encode):
-    """Each text alone, so that no vector depends on a batch."""
-    return [[round(float(x), 4) for x in encode(text)] for text in TEXTS]
-
-
-OUT.mkdir(parents=True, exist_ok=True)
-torch_files()
-for name, one in V.items():
+def measure(base, one, texts, digits=4, ids=False):
+    """Adds sentence-transformers' vectors to a variant, and the token ids that its encoder received, or why it refuses."""
     with tempfile.TemporaryDirectory() as folder:
-        make(pathlib.Path(folder), name)
+        make(pathlib.Path(folder), base, one)
         try:
             model = SentenceTransformer(folder, device="cpu")
             one["similarity"] = model.similarity_fn_name
-            one["documents"] = rows(model, model.encode_document)
-            questions = rows(model, model.encode_query)
-            if questions != one["documents"]:
-                one["questions"] = questions
+            received = []
+            watch = lambda module, arguments: received.append(arguments[0]["input_ids"][0].tolist())
+            model[0].register_forward_pre_hook(watch)
+            for role, encode in [("documents", model.encode_document), ("questions", model.encode_query)]:
+                # Each text alone, so that no vector depends on a batch.
+                rows = [[round(float(x), digits) for x in encode(text)] for text in texts]
+                if rows != one.get("documents"):
+                    one[role] = rows
+                if ids and received != one.get("document_ids"):
+                    one[role[:-1] + "_ids"] = received[:]
+                received.clear()
         except Exception as error:
-            one.pop("similarity", None)
+            for key in ["similarity", "documents", "document_ids"]:
+                one.pop(key, None)
             one["refused"] = f"{type(error).__name__}: {error}".split("\n")[0].replace(folder, "FOLDER")[:120]
+
+
+def compact(value):
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def lines_of(texts, base, variants):
+    """JSON with a variant a line."""
+    named = ",\n".join(f"{json.dumps(name)}: {compact(one)}" for name, one in variants.items())
+    return f'{{\n"texts": {json.dumps(texts, ensure_ascii=False)},\n"base": {compact(base)},\n"variants": {{\n{named}\n}}\n}}'
+
+
+if __name__ == "__main__":
+    OUT.mkdir(parents=True, exist_ok=True)
+    torch_files()
+    for name, one in V.items():
+        measure(BASE, one, TEXTS)
+        if "refused" in one:
             print(name, one["refused"])
-lines = ["{", f'"texts": {json.dumps(TEXTS, ensure_ascii=False)},', f'"base": {json.dumps(BASE, ensure_ascii=False, separators=(",", ":"))},', '"variants": {']
-lines += [",\n".join(f"{json.dumps(name)}: {json.dumps(one, ensure_ascii=False, separators=(',', ':'))}" for name, one in V.items())]
-(OUT / "variants.json").write_text("\n".join([*lines, "}", "}"]) + "\n", encoding="utf-8")
-print(len(V), "variants,", sum("refused" in one for one in V.values()), "refused")
+    (OUT / "variants.json").write_text(lines_of(TEXTS, BASE, V) + "\n", encoding="utf-8")
+    print(len(V), "variants,", sum("refused" in one for one in V.values()), "refused")

@@ -175,7 +175,7 @@ fn write_tokenizer(files: &CheckpointFiles, folder: &Path) -> Result<usize> {
         fs_err::write(own, tokenizer.to_json(base)?)?;
     }
     if !base.join("tokenizer_config.json").is_file() {
-        let class = files.tokenizer_class.as_deref().unwrap_or("BertTokenizer");
+        let class = tokenizer.class_name();
         let settings = json!({ "tokenizer_class": class, "model_max_length": tokenizer.max_tokens() });
         write_json(&folder.join("tokenizer_config.json"), &settings)?;
     }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tokenizers::{AddedToken, Tokenizer};
 
-use super::settings::{Class, Settings};
+use super::class::NAMED;
+use super::settings::Settings;
 use crate::files::{Object, read_optional_json};
 use crate::{Error, Result};
 
@@ -20,58 +21,40 @@ pub(super) struct Added {
     extra: Vec<AddedToken>,
 }
 
-/// Keys of special tokens, with the defaults of `BertTokenizer` and `XLMRobertaTokenizer`.
-const NAMED: [(&str, Option<&str>, &str); 7] = [
-    ("bos_token", None, "<s>"),
-    ("eos_token", None, "</s>"),
-    ("unk_token", Some("[UNK]"), "<unk>"),
-    ("sep_token", Some("[SEP]"), "</s>"),
-    ("pad_token", Some("[PAD]"), "<pad>"),
-    ("cls_token", Some("[CLS]"), "<s>"),
-    ("mask_token", Some("[MASK]"), "<mask>"),
-];
-
 impl Added {
     pub(super) fn read(folder: &Path, settings: &Settings, loaded: Option<&Tokenizer>) -> Result<Self> {
-        let path = folder.join("tokenizer_config.json");
+        let (path, class) = (&settings.path, settings.class);
         let mut named = Vec::new();
-        for (key, of_bert, of_xlm_roberta) in NAMED {
-            let default = match settings.class {
-                Class::Bert => of_bert,
-                Class::XlmRoberta => Some(of_xlm_roberta),
-                Class::File => None,
-            };
+        for key in NAMED {
             let token = match settings.file.get(key) {
                 Some(Value::Null) => None,
-                Some(value) => Some(token(&path, key, value, true)?),
-                None => default.map(|content| AddedToken::from(content, true)),
+                Some(Value::String(content)) => Some(class.token(key, content)),
+                Some(value) => Some(token(path, key, value, true)?),
+                None => class.default_token(key).map(|content| class.token(key, content)),
             };
             named.extend(token.map(|token| (key, token)));
         }
-        let mut extra = Vec::new();
+        let mut extra = own(settings)?;
         for key in ["extra_special_tokens", "additional_special_tokens"] {
             match settings.file.get(key) {
                 None | Some(Value::Null) => {}
                 Some(Value::Array(list)) => {
                     for value in list {
-                        extra.push(token(&path, key, value, true)?);
+                        extra.push(token(path, key, value, true)?);
                     }
                 }
                 Some(Value::Object(map)) => {
                     for value in map.values() {
-                        extra.push(token(&path, key, value, true)?);
+                        extra.push(token(path, key, value, true)?);
                     }
                 }
                 Some(other) => {
-                    return Err(Error::unsupported(&path, key, "a list of tokens", other.to_string()));
+                    return Err(Error::unsupported(path, key, "a list of tokens", other.to_string()));
                 }
             }
         }
-        let listed = if settings.is_older {
-            older(folder, &named, &extra, loaded)?
-        } else {
-            decoder(&path, settings)?
-        };
+        let listed =
+            if settings.is_older { older(folder, &named, &extra, loaded)? } else { decoder(path, settings)? };
         let mut added = Self { listed, named, extra };
         added.take_listed();
         Ok(added)
@@ -117,6 +100,15 @@ impl Added {
         let special = self.named.iter().map(|(_, token)| token).chain(&self.extra);
         special.filter_map(|token| tokenizer.token_to_id(&token.content)).collect()
     }
+}
+
+/// Special tokens under keys of a model's own, such as `image_token`.
+fn own(settings: &Settings) -> Result<Vec<AddedToken>> {
+    let is_own = |key: &str, value: &Value| {
+        key.ends_with("_token") && !NAMED.contains(&key) && (value.is_string() || value.is_object())
+    };
+    let own = settings.file.iter().filter(|(key, value)| is_own(key, value));
+    own.map(|(_, value)| token(&settings.path, "a special token", value, true)).collect()
 }
 
 /// A token as text, or as an object with its properties.

@@ -73,7 +73,9 @@ fn part(text: &str, length: usize, direction: TruncationDirection) -> &str {
         }
         TruncationDirection::Left => {
             let end = &text[text.ceil_char_boundary(text.len() - length)..];
-            &end[end.find(char::is_whitespace).unwrap_or(end.len())..]
+            // White space is kept whole: byte-level tokens of it depend on where it begins.
+            let word = end.trim_start();
+            &word[word.find(char::is_whitespace).unwrap_or(word.len())..]
         }
     }
 }

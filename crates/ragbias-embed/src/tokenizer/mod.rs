@@ -1,33 +1,41 @@
 //! Tokenises texts like the tokenizer that transformers builds from a folder's files.
 //!
-//! The class named in `tokenizer_config.json` determines which file is used. A `BertTokenizer` takes only the
-//! vocabulary from `tokenizer.json` (or `vocab.txt`), and lower-casing and accents from `tokenizer_config.json`; an
-//! `XLMRobertaTokenizer` does likewise; a tokenizer without its own class uses `tokenizer.json` unchanged.
+//! The class named in `tokenizer_config.json` determines which file is used. A `BertTokenizer` or `MPNetTokenizer` takes
+//! only the vocabulary from `tokenizer.json` (or `vocab.txt`), and lower-casing and accents from `tokenizer_config.json`;
+//! a `RobertaTokenizer` takes vocabulary and merges (or `vocab.json` and `merges.txt`), an `XLMRobertaTokenizer`
+//! vocabulary and character map; a tokenizer without its own class uses `tokenizer.json` unchanged. If no file names a
+//! class, that of the `model_type` in `config.json` is used.
 
 mod added;
-mod bert;
 mod between;
+mod byte_level;
+mod class;
 mod json;
 mod long;
 mod settings;
-mod xlm_roberta;
+mod unigram;
+mod vocabulary;
+mod wordpiece;
 
 use std::collections::HashSet;
 use std::path::Path;
 
 use ragbias_core::guarded;
 use tokenizers::normalizers::{Lowercase, Sequence};
-use tokenizers::{NormalizerWrapper, Tokenizer, TruncationDirection, TruncationParams};
+use tokenizers::{ModelWrapper, NormalizerWrapper, Tokenizer, TruncationDirection, TruncationParams};
 
 use self::added::Added;
-use self::settings::{Class, Settings};
-use crate::files::read;
+use self::between::Ends;
+use self::class::Class;
+use self::settings::Settings;
+use self::vocabulary::Vocabulary;
 use crate::{Error, Result};
 
 /// A checkpoint's tokenizer.
 #[derive(Clone)]
 pub(crate) struct TextTokenizer {
     tokenizer: Tokenizer,
+    class: Class,
     /// Maximum tokens of a text.
     max_tokens: usize,
     /// Number of positions of the encoder; at least `max_tokens`, unless the checkpoint is inconsistent.
@@ -41,7 +49,7 @@ pub(crate) struct TextTokenizer {
 pub(crate) struct Source {
     /// The file with the vocabulary.
     pub(crate) bytes: Vec<u8>,
-    /// Differences from that file due to other files, as text; empty if there are none.
+    /// Parts of the tokenizer that are not from that file, as text; empty if there are none.
     pub(crate) changes: String,
 }
 
@@ -69,52 +77,35 @@ impl TextTokenizer {
     fn read_here(folder: &Path, wanted: &Wanted<'_>) -> Result<(Self, Source)> {
         let settings = Settings::read(folder, wanted.class)?;
         let path = folder.join("tokenizer.json");
-        let (loaded, bytes) = if path.is_file() {
-            let bytes = read(&path)?;
-            json::check(&path, &bytes)?;
-            let tokenizer = Tokenizer::from_bytes(&bytes)
-                .map_err(|reason| Error::Tokenizer { path: path.clone(), reason })?;
-            settings::check_padding(&path, &tokenizer)?;
-            (Some(tokenizer), bytes)
-        } else {
-            let vocabulary = folder.join("vocab.txt");
-            if !(vocabulary.is_file() && settings.class == Class::Bert) {
-                return Err(Error::MissingFile { folder: folder.into(), file: "tokenizer.json" });
-            }
-            (None, read(&vocabulary)?)
-        };
-        let added = Added::read(folder, &settings, loaded.as_ref())?;
-        let mut tokenizer = match (&loaded, settings.class) {
-            (None, _) => bert::of_vocabulary(&folder.join("vocab.txt"), &settings, &added)?,
-            (Some(loaded), Class::Bert) => bert::of_file(&path, loaded, &settings, &added)?,
-            (Some(loaded), Class::XlmRoberta) => {
-                xlm_roberta::of_file(&path, &bytes, loaded, &settings, &added)?
-            }
-            (Some(loaded), Class::File) => {
-                let mut tokenizer = loaded.clone();
-                added.add_to(&path, &mut tokenizer)?;
-                tokenizer
-            }
-        };
+        let vocabulary = Vocabulary::read(folder, settings.class)?;
+        let loaded = vocabulary.whole();
+        let added = Added::read(folder, &settings, loaded)?;
+        let mut tokenizer = build(&vocabulary, &settings, &added)?;
         if wanted.do_lower_case {
             lower_case_first(&path, &mut tokenizer)?;
         }
         let direction = settings.truncation.unwrap_or_else(|| {
-            let own = loaded.as_ref().and_then(|loaded| loaded.get_truncation());
+            let own = loaded.and_then(|loaded| loaded.get_truncation());
             own.map_or(TruncationDirection::Right, |truncation| truncation.direction)
         });
-        let mut changes = loaded.as_ref().map_or(String::new(), |loaded| differences(loaded, &tokenizer));
+        let mut changes = differences(loaded, &tokenizer);
         if matches!(direction, TruncationDirection::Left) {
             changes += "; cut at the start";
         }
         let special = added.special_ids(&tokenizer);
         let max_tokens = wanted.max_seq_length.unwrap_or_else(|| settings.max_length.min(wanted.positions));
         let splits_words = long::splits_words(&tokenizer);
-        let mut text_tokenizer =
-            Self { tokenizer, max_tokens, positions: wanted.positions, special, splits_words };
+        let mut text_tokenizer = Self {
+            tokenizer,
+            class: settings.class,
+            max_tokens,
+            positions: wanted.positions,
+            special,
+            splits_words,
+        };
         text_tokenizer.cut_at(folder, max_tokens, direction)?;
         text_tokenizer.check_segments(&path)?;
-        Ok((text_tokenizer, Source { bytes, changes }))
+        Ok((text_tokenizer, Source { bytes: vocabulary.bytes, changes }))
     }
 
     /// Sequences are truncated there and not padded: a file's own truncation and padding are for other uses.
@@ -167,6 +158,11 @@ impl TextTokenizer {
         tokenizer.to_string(true).map_err(fail)
     }
 
+    /// The name of its class in transformers.
+    pub(crate) fn class_name(&self) -> &'static str {
+        self.class.name()
+    }
+
     /// Maximum tokens of a text.
     pub(crate) fn max_tokens(&self) -> usize {
         self.max_tokens
@@ -203,6 +199,35 @@ impl TextTokenizer {
     }
 }
 
+/// The tokenizer of a class.
+fn build(vocabulary: &Vocabulary, settings: &Settings, added: &Added) -> Result<Tokenizer> {
+    let path = &vocabulary.path;
+    let ends = |tokenizer: &Tokenizer| Ends::of(path, tokenizer, added, ["cls_token", "sep_token"]);
+    match settings.class {
+        Class::Bert => {
+            let mut tokenizer = wordpiece::build(vocabulary, settings, added)?;
+            let template = ends(&tokenizer)?.template(path)?;
+            tokenizer.with_post_processor(Some(template));
+            Ok(tokenizer)
+        }
+        Class::Mpnet => {
+            let mut tokenizer = wordpiece::build(vocabulary, settings, added)?;
+            let processor = ends(&tokenizer)?.roberta(true, false);
+            tokenizer.with_post_processor(Some(processor));
+            Ok(tokenizer)
+        }
+        Class::Roberta => byte_level::build(vocabulary, settings, added),
+        Class::XlmRoberta => unigram::build(vocabulary, settings, added),
+        Class::File => {
+            let whole =
+                vocabulary.whole().expect("without a class, only tokenizer.json is read; this is a bug");
+            let mut tokenizer = whole.clone();
+            added.add_to(path, &mut tokenizer)?;
+            Ok(tokenizer)
+        }
+    }
+}
+
 /// Lower-cases before everything else, unless the normaliser already does; that of `BertNormalizer` does not count.
 fn lower_case_first(path: &Path, tokenizer: &mut Tokenizer) -> Result<()> {
     let is_lower_case =
@@ -222,8 +247,8 @@ fn lower_case_first(path: &Path, tokenizer: &mut Tokenizer) -> Result<()> {
     Ok(())
 }
 
-/// The parts of a tokenizer that differ from its file, as JSON; empty if there are none.
-fn differences(file: &Tokenizer, made: &Tokenizer) -> String {
+/// The parts of a tokenizer that differ from its file, as JSON; empty if there are none. Without `tokenizer.json`, all of them.
+fn differences(file: Option<&Tokenizer>, made: &Tokenizer) -> String {
     fn json<T: serde::Serialize>(part: Option<&T>) -> String {
         serde_json::to_string(&part).unwrap_or_else(|error| error.to_string())
     }
@@ -235,12 +260,37 @@ fn differences(file: &Tokenizer, made: &Tokenizer) -> String {
             json(tokenizer.get_pre_tokenizer()),
             json(tokenizer.get_post_processor()),
             json(Some(&added)),
-            bert::describe(tokenizer.get_model()),
+            describe(tokenizer.get_model()),
         ]
     };
-    let pairs = parts(file).into_iter().zip(parts(made));
-    pairs.filter(|(file, made)| file != made).map(|(_, made)| made).collect::<Vec<_>>().join("\n")
+    let own = file.map(parts);
+    let made = parts(made).into_iter().enumerate();
+    let differing = made.filter(|(at, made)| own.as_ref().is_none_or(|own| own[*at] != *made));
+    differing.map(|(_, made)| made).collect::<Vec<_>>().join("\n")
 }
+
+/// Settings of a model that a class has its own of; the vocabulary comes from the file.
+fn describe(model: &ModelWrapper) -> String {
+    match model {
+        ModelWrapper::WordPiece(model) => format!(
+            "{} {} {}",
+            model.unk_token, model.continuing_subword_prefix, model.max_input_chars_per_word
+        ),
+        ModelWrapper::BPE(model) => format!(
+            "{:?} {:?} {:?} {} {} {}",
+            model.dropout,
+            model.unk_token,
+            model.end_of_word_suffix.as_deref().unwrap_or_default(),
+            model.fuse_unk,
+            model.byte_fallback,
+            model.ignore_merges
+        ),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
 
 impl std::fmt::Debug for TextTokenizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,50 +1,30 @@
 //! `tokenizer_config.json` and the files beside it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tokenizers::normalizers::BertNormalizer;
 use tokenizers::{PaddingDirection, Tokenizer, TruncationDirection};
 
+use super::class::Class;
 use crate::files::{Object, get, read_optional_json};
 use crate::{Error, Result};
 
 /// Settings that are not in `tokenizer.json`, or that override it.
 pub(super) struct Settings {
     pub(super) class: Class,
-    /// Lower-casing, accents and Chinese characters of a `BertTokenizer`.
-    pub(super) normalizer: BertNormalizer,
     /// `model_max_length`; the largest number if there is none.
     pub(super) max_length: usize,
     pub(super) truncation: Option<TruncationDirection>,
-    /// The file itself, including `special_tokens_map.json` if that is used.
+    /// `tokenizer_config.json`.
+    pub(super) path: PathBuf,
+    /// Its content, including `special_tokens_map.json` if that is used.
     pub(super) file: Object,
     /// `special_tokens_map.json` and `added_tokens.json` are used if `added_tokens_decoder` is missing.
     pub(super) is_older: bool,
 }
 
-/// The transformers class of the tokenizer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
-    /// `BertTokenizer`, or a subclass.
-    Bert,
-    /// `XLMRobertaTokenizer`, used by multilingual encoders of BERT's shape.
-    XlmRoberta,
-    /// No class of its own: `tokenizer.json` unchanged.
-    File,
-}
-
 /// Larger limits mean no limit.
 const NO_LIMIT: f64 = 1e20;
-
-/// Classes by their names, without `Fast`.
-const CLASSES: [(&str, Class); 5] = [
-    ("BertTokenizer", Class::Bert),
-    ("DistilBertTokenizer", Class::Bert),
-    ("XLMRobertaTokenizer", Class::XlmRoberta),
-    ("PreTrainedTokenizer", Class::File),
-    ("TokenizersBackend", Class::File),
-];
 
 impl Settings {
     /// `class` is the tokenizer's class according to `config.json`.
@@ -52,11 +32,9 @@ impl Settings {
         let path = folder.join("tokenizer_config.json");
         let mut file: Object = read_optional_json(&path)?;
         let named: Option<String> = get(&path, &file, "tokenizer_class")?;
-        let class = named.as_deref().or(class).unwrap_or("BertTokenizer");
-        let class = class.strip_suffix("Fast").unwrap_or(class);
-        let Some((_, class)) = CLASSES.into_iter().find(|(name, _)| *name == class) else {
-            let expected = format!("one of {}", CLASSES.map(|(name, _)| name).join(", "));
-            return Err(Error::unsupported(&path, "tokenizer_class", expected, class));
+        let class = match named.as_deref().or(class) {
+            Some(name) => Class::named(&path, name)?,
+            None => Class::of_model(folder)?,
         };
         refuse(&path, &file)?;
         let is_older = !file.contains_key("added_tokens_decoder");
@@ -70,24 +48,16 @@ impl Settings {
             Some("left") => Some(TruncationDirection::Left),
             Some(other) => return Err(Error::unsupported(&path, "truncation_side", "right or left", other)),
         };
-        let flag = |key| match file.get(key) {
-            None => Ok(true),
+        Ok(Self { class, max_length: max_length(&path, &file)?, truncation, path, file, is_older })
+    }
+
+    /// A setting of a class; null is refused, because it means neither.
+    pub(super) fn flag(&self, key: &'static str, default: bool) -> Result<bool> {
+        match self.file.get(key) {
+            None => Ok(default),
             Some(Value::Bool(flag)) => Ok(*flag),
-            Some(other) => Err(Error::unsupported(&path, key, "true or false", other.to_string())),
-        };
-        Ok(Self {
-            class,
-            normalizer: BertNormalizer::new(
-                true,
-                flag("tokenize_chinese_chars")?,
-                get(&path, &file, "strip_accents")?,
-                flag("do_lower_case")?,
-            ),
-            max_length: max_length(&path, &file)?,
-            truncation,
-            file,
-            is_older,
-        })
+            Some(other) => Err(Error::unsupported(&self.path, key, "true or false", other.to_string())),
+        }
     }
 }
 
@@ -105,6 +75,18 @@ fn max_length(path: &Path, file: &Object) -> Result<usize> {
     }
 }
 
+/// Keys that name other code or other files, or whose values replace parts of the tokenizer.
+const OTHERS: [&str; 8] = [
+    "auto_map",
+    "init_inputs",
+    "fast_tokenizer_files",
+    "gguf_file",
+    "vocab",
+    "merges",
+    "tokenizer_object",
+    "post_processor",
+];
+
 /// Keys that would change tokens and are not supported.
 fn refuse(path: &Path, file: &Object) -> Result<()> {
     if get::<bool>(path, file, "split_special_tokens")?.unwrap_or(false) {
@@ -114,7 +96,7 @@ fn refuse(path: &Path, file: &Object) -> Result<()> {
         let expected = "right: on the left, a text's positions depend on its batch";
         return Err(Error::unsupported(path, "padding_side", expected, side));
     }
-    for key in ["auto_map", "init_inputs"] {
+    for key in OTHERS {
         let is_nothing = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
         if let Some(value) = file.get(key).filter(|value| !is_nothing(value)) {
             return Err(Error::unsupported(path, key, "nothing", value.to_string()));
