@@ -84,7 +84,10 @@ fn cls_pooling_and_prefixes_give_the_vectors_of_sentence_transformers() {
     assert_eq!(embedder.config().pooling, PoolingMode::Cls.into());
     let texts = texts();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    assert_same_vectors(&embedder.embed(&texts, Role::Question).unwrap(), &reference("cls_with_prefix.f16", 384));
+    assert_same_vectors(
+        &embedder.embed(&texts, Role::Question).unwrap(),
+        &reference("cls_with_prefix.f16", 384),
+    );
 }
 
 #[test]
