@@ -119,11 +119,14 @@ impl Weights {
     }
 }
 
+/// The ends of names of normalisation weights, which are around 1.
+const NORMS: [&str; 6] =
+    ["LayerNorm.weight", "LayerNorm.gamma", "norm.weight", "norm1.weight", "norm2.weight", "_ln.weight"];
+
 /// A tensor's values, computed from its name and shape.
 fn values(name: &str, shape: &[usize]) -> Vec<f32> {
     let seed = name.bytes().fold(0_u32, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
-    let is_norm =
-        ["LayerNorm.weight", "LayerNorm.gamma", "norm.weight"].iter().any(|end| name.ends_with(end));
+    let is_norm = NORMS.iter().any(|end| name.ends_with(end));
     let spread = if shape.len() == 2 { 0.6 } else { 0.3 };
     let value = |i: u32| {
         let state = i.wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(40503)).wrapping_add(12345);
