@@ -51,7 +51,7 @@ def values(name, shape):
     state = (np.arange(count, dtype=np.uint64) * 2654435761 + seed * 40503 + 12345) % 2**32
     state = (state ^ (state >> np.uint64(15))) * 2246822519 % 2**32
     unit = (state >> np.uint64(8)).astype(np.float64) / 2**23 - 1
-    is_norm = name.endswith(("LayerNorm.weight", "LayerNorm.gamma", "norm.weight"))
+    is_norm = name.endswith(("LayerNorm.weight", "LayerNorm.gamma", "norm.weight", "norm1.weight", "norm2.weight", "_ln.weight"))
     spread = 0.6 if len(shape) == 2 else 0.3
     return torch.from_numpy((unit * spread + (1.0 if is_norm else 0.0)).astype(np.float32).reshape(shape))
 

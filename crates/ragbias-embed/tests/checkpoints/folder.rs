@@ -1,14 +1,16 @@
-//! Builds small checkpoint folders from `variants.json`, like scripts/reference/checkpoints.py.
+//! Builds small checkpoint folders from `variants.json` and `families.json`, like scripts/reference/checkpoints.py.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use ragbias_core::Role;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde::Deserialize;
-use serde_json::Value;
 
-/// The file written by the script.
+use crate::files::{Files, write, write_files};
+
+/// `variants.json`, or a family of `families.json`.
 #[derive(Deserialize)]
 pub(crate) struct Variants {
     pub(crate) texts: Vec<String>,
@@ -20,7 +22,7 @@ pub(crate) struct Variants {
 /// Files of a folder, or changes to those of the base; null removes one.
 #[derive(Deserialize)]
 pub(crate) struct Variant {
-    files: BTreeMap<String, Value>,
+    files: Files,
     weights: BTreeMap<String, Option<Weights>>,
     /// PyTorch files, which are stored beside `variants.json`.
     #[serde(default)]
@@ -29,7 +31,21 @@ pub(crate) struct Variant {
     pub(crate) documents: Option<Vec<Vec<f64>>>,
     /// The questions' vectors, if they differ from the documents'.
     pub(crate) questions: Option<Vec<Vec<f64>>>,
+    /// The token ids of the documents, if they are not those of the variant `base`.
+    document_ids: Option<Vec<Vec<u32>>>,
+    /// Those of the questions, if they differ from the documents'.
+    question_ids: Option<Vec<Vec<u32>>>,
     pub(crate) refused: Option<String>,
+}
+
+/// The families of `families.json`, by `model_type`.
+pub(crate) fn families() -> BTreeMap<String, Variants> {
+    #[derive(Deserialize)]
+    struct File {
+        families: BTreeMap<String, Variants>,
+    }
+    let file: File = serde_json::from_slice(&fs_err::read(fixture("families.json")).unwrap()).unwrap();
+    file.families
 }
 
 #[derive(Deserialize)]
@@ -60,57 +76,27 @@ impl Variants {
     pub(crate) fn make(&self, name: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let variant = &self.by_name[name];
-        let write = |file: &str, bytes: &[u8]| {
-            let path = folder.path().join(file);
-            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
-            fs_err::write(path, bytes).unwrap();
-        };
-        let mut files: BTreeMap<&str, &Value> = BTreeMap::new();
-        files.extend(
-            self.base.files.iter().chain(&variant.files).map(|(file, content)| (file.as_str(), content)),
-        );
-        for (file, content) in files {
-            if let Some(text) = self.content(file, content) {
-                write(file, text.as_bytes());
-            }
-        }
+        write_files(folder.path(), &self.base.files, &variant.files);
         let mut weights: BTreeMap<&str, &Option<Weights>> = BTreeMap::new();
         weights.extend(self.base.weights.iter().chain(&variant.weights).map(|(file, w)| (file.as_str(), w)));
         for (file, weights) in weights {
             if let Some(weights) = weights {
-                write(file, &weights.serialise());
+                write(folder.path(), file, &weights.serialise());
             }
         }
         for (file, source) in &variant.torch {
-            write(file, &fs_err::read(fixture(source)).unwrap());
+            write(folder.path(), file, &fs_err::read(fixture(source)).unwrap());
         }
         folder
     }
 
-    /// A file's text: given directly, as a change of the base's file of this name, or as the file of another name.
-    fn content(&self, file: &str, content: &Value) -> Option<String> {
-        if let Some(change) = content.get("$merge") {
-            return Some(merged(&self.base.files[file], change).to_string());
-        }
-        if let Some(other) = content.get("$base") {
-            return Some(self.base.files[other.as_str().unwrap()].to_string());
-        }
-        match content {
-            Value::Null => None,
-            Value::String(text) => Some(text.clone()),
-            other => Some(other.to_string()),
-        }
+    /// The token ids of the texts of a variant.
+    pub(crate) fn ids(&self, name: &str, role: Role) -> &[Vec<u32>] {
+        let own = &self.by_name[name];
+        let own = if own.document_ids.is_some() { own } else { &self.by_name["base"] };
+        let ids = own.question_ids.as_ref().filter(|_| role == Role::Question).or(own.document_ids.as_ref());
+        ids.expect("the variant `base` has token ids")
     }
-}
-
-fn merged(base: &Value, change: &Value) -> Value {
-    let (Value::Object(base), Value::Object(changes)) = (base, change) else { return change.clone() };
-    let mut all = base.clone();
-    for (key, value) in changes {
-        let value = merged(base.get(key).unwrap_or(&Value::Null), value);
-        all.insert(key.clone(), value);
-    }
-    Value::Object(all)
 }
 
 impl Weights {
@@ -133,11 +119,14 @@ impl Weights {
     }
 }
 
+/// The ends of names of normalisation weights, which are around 1.
+const NORMS: [&str; 6] =
+    ["LayerNorm.weight", "LayerNorm.gamma", "norm.weight", "norm1.weight", "norm2.weight", "_ln.weight"];
+
 /// A tensor's values, computed from its name and shape.
 fn values(name: &str, shape: &[usize]) -> Vec<f32> {
     let seed = name.bytes().fold(0_u32, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
-    let is_norm =
-        ["LayerNorm.weight", "LayerNorm.gamma", "norm.weight"].iter().any(|end| name.ends_with(end));
+    let is_norm = NORMS.iter().any(|end| name.ends_with(end));
     let spread = if shape.len() == 2 { 0.6 } else { 0.3 };
     let value = |i: u32| {
         let state = i.wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(40503)).wrapping_add(12345);
