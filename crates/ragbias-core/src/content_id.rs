@@ -107,6 +107,11 @@ mod tests {
     }
 
     #[test]
+    fn parts_have_the_id_of_the_whole() {
+        assert_eq!(ContentId::of_parts([&b"ab"[..], b"", b"c"]), ContentId::of(b"abc"));
+    }
+
+    #[test]
     fn an_id_survives_json() {
         let id = ContentId::of(b"weights");
         let json = serde_json::to_string(&id).unwrap();
