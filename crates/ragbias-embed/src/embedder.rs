@@ -60,14 +60,27 @@ impl TextEmbedder {
     /// # Errors
     /// Anything missing, malformed or of another architecture, with its file.
     pub fn load(folder: &Path, settings: &TextEmbedderConfig) -> Result<Self> {
-        Ok(Self::load_with_parameters(folder, settings)?.0)
+        let embedder = Self::load_as(folder, settings, |config, parameters, precision| {
+            Ok((Encoder::for_inference(&config.encoder, &config.pooling, parameters, precision)?, ()))
+        });
+        Ok(embedder?.0)
     }
 
-    /// The same, with the weights of its encoder.
+    /// The same, with the weights of its encoder, which can be trained.
     ///
     /// # Errors
     /// Those of [`TextEmbedder::load`].
     pub fn load_with_parameters(folder: &Path, settings: &TextEmbedderConfig) -> Result<(Self, Parameters)> {
+        Self::load_as(folder, settings, |config, parameters, precision| {
+            Ok((Encoder::new(&config.encoder, &config.pooling, &parameters, precision)?, parameters))
+        })
+    }
+
+    fn load_as<R>(
+        folder: &Path,
+        settings: &TextEmbedderConfig,
+        encoder: impl FnOnce(&CheckpointConfig, Parameters, Precision) -> Result<(Encoder, R)>,
+    ) -> Result<(Self, R)> {
         let device = settings.processor.device()?;
         let mut files = CheckpointFiles::read(folder)?;
         if let Some(prefixes) = &settings.prefixes {
@@ -86,7 +99,7 @@ impl TextEmbedder {
         }
         let (parameters, weights_id) =
             Parameters::read(&files.transformer, &config.encoder, files.rounding, &device)?;
-        let encoder = Encoder::new(&config.encoder, &config.pooling, &parameters, settings.precision)?;
+        let (encoder, kept) = encoder(&config, parameters, settings.precision)?;
         let mut id = ContentHasher::new("text-embedder/1")
             .field(weights_id.as_bytes())
             .field(source.bytes)
@@ -116,7 +129,7 @@ impl TextEmbedder {
             [tokens(&prefixes.question)?, tokens(&prefixes.document)?]
         };
         let notes = notes(folder, &files.unused_prompts);
-        Ok((Self { encoder, steps, tokenizer, config, skipped, notes, id: id.finish() }, parameters))
+        Ok((Self { encoder, steps, tokenizer, config, skipped, notes, id: id.finish() }, kept))
     }
 
     /// The same checkpoint with other weights, and with or without a head (`(dim, dim)`, W of y = x·Wᵀ).

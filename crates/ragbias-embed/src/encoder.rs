@@ -84,6 +84,23 @@ impl Encoder {
         Ok(Self { config: config.clone(), pooling: pooling.clone(), precision, on })
     }
 
+    /// The encoder for inference alone: on the CPU it takes half the memory, and has no gradients.
+    ///
+    /// # Errors
+    /// A missing weight.
+    pub fn for_inference(
+        config: &EncoderConfig,
+        pooling: &Pooling,
+        parameters: Parameters,
+        precision: Precision,
+    ) -> Result<Self> {
+        if !parameters.device().is_cpu() {
+            return Self::new(config, pooling, &parameters, precision);
+        }
+        let on = On::Cpu(CpuEncoder::for_inference(config, pooling, parameters)?);
+        Ok(Self { config: config.clone(), pooling: pooling.clone(), precision, on })
+    }
+
     /// The same encoder with other weights, reusing its memory.
     ///
     /// # Errors
@@ -140,7 +157,8 @@ impl Encoder {
     /// The vectors of [`Encoder::vectors`], and a tape for the gradients of the named parameters.
     ///
     /// # Errors
-    /// Those of [`Encoder::states`]; on the CPU, pooling other than the mean or the first token.
+    /// Those of [`Encoder::states`]; on the CPU, pooling other than the mean or the first token, and
+    /// [`Error::ForInference`].
     pub fn record(&self, input: Input<'_>, parameters: &BTreeSet<String>) -> Result<(Tensor, Tape)> {
         match &self.on {
             On::Cpu(encoder) => {
@@ -307,6 +325,20 @@ mod tests {
         let [kernels, _] = cpu_and_reference(PoolingMode::Max, Activation::Gelu);
         let error = kernels.record(Input::Tokens(&batch()), &BTreeSet::new()).err().unwrap().to_string();
         assert!(error.contains("pooling that is trained through, mean or cls, received max"), "{error}");
+    }
+
+    #[test]
+    fn an_encoder_for_inference_gives_the_same_bits_and_no_gradients() {
+        let [kernels, operators] = of_family(Family::Mpnet, PoolingMode::Mean, Activation::Gelu);
+        let On::Device { parameters, .. } = operators.on else { unreachable!() };
+        let Encoder { config, pooling, precision, .. } = &kernels;
+        let lean = Encoder::for_inference(config, pooling, parameters.clone(), *precision).unwrap();
+        let batch = batch();
+        let input = Input::Tokens(&batch);
+        assert_eq!(difference(&lean.vectors(input).unwrap(), &kernels.vectors(input).unwrap()), 0.0);
+        assert!(matches!(lean.record(input, &BTreeSet::new()), Err(Error::ForInference)));
+        // With parameters of its own it can be trained, whatever it was made from.
+        assert!(lean.with(&parameters).unwrap().record(input, &BTreeSet::new()).is_ok());
     }
 
     #[test]

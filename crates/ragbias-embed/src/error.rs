@@ -89,6 +89,9 @@ pub enum Error {
         /// Position in the batch, from 0.
         row: usize,
     },
+    /// Gradients from an encoder that has none.
+    #[error("the encoder was loaded for inference alone, without the weights that gradients need")]
+    ForInference,
     /// A pooling that cannot be trained.
     #[error("expected pooling that is trained through, mean or cls, received {received}")]
     NotTrained {

@@ -78,6 +78,11 @@ impl Parameters {
         Ok(())
     }
 
+    /// Drops a tensor.
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     /// All names and tensors, in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))

@@ -63,7 +63,10 @@ impl<S: Deref<Target = Storage>> Deref for Values<S> {
 /// y = x·Wᵀ + b, W `(out, in)`.
 #[derive(Clone)]
 struct Linear {
-    weight: Weight,
+    /// W, for the backward pass; none in an encoder for inference alone.
+    weight: Option<Weight>,
+    /// The shape of W.
+    shape: [usize; 2],
     bias: Weight,
     /// Weight and bias in the layout of the products, created by the first one.
     panels: Arc<OnceLock<Panels>>,
@@ -79,38 +82,56 @@ impl Linear {
         };
         let (weights, biases) = (tensors("weight")?, tensors("bias")?);
         let parts: Vec<TensorId> = weights.iter().chain(&biases).map(|tensor| tensor.id()).collect();
-        if let Some(other) = other.filter(|other| other.parts == parts) {
+        if let Some(other) = other.filter(|other| other.parts == parts && other.weight.is_some()) {
             return Ok(other.clone());
         }
         let stacked = |tensors: &[&Tensor]| -> Result<Weight> {
             if let [one] = tensors { Weight::new(one) } else { Weight::new(&Tensor::cat(tensors, 0)?) }
         };
-        Ok(Self { weight: stacked(&weights)?, bias: stacked(&biases)?, panels: Arc::default(), parts })
+        let weight = stacked(&weights)?;
+        let shape = [weight.shape()[0], weight.shape()[1]];
+        Ok(Self { weight: Some(weight), shape, bias: stacked(&biases)?, panels: Arc::default(), parts })
     }
 
     fn outputs(&self) -> usize {
-        self.weight.shape()[0]
+        self.shape[0]
     }
 
     fn inputs(&self) -> usize {
-        self.weight.shape()[1]
+        self.shape[1]
     }
 
     /// f(x·Wᵀ + b), `(rows, out)`, with f = `then` or the identity; if `spread`, over all threads.
     fn forward(&self, x: &[f32], then: Option<Activation>, pool: &mut Pool, spread: bool) -> Lines {
         let mut out = pool.take(x.len() / self.inputs() * self.outputs());
-        let panels = self.panels.get_or_init(|| {
-            let weight = self.weight.values();
-            Panels::new(Matrix::new(&weight, self.outputs(), self.inputs()), &self.bias.values())
-        });
+        let panels = self.panels();
         let x = Matrix::new(x, x.len() / self.inputs(), self.inputs());
         panels.product(x, then, &mut out, self.outputs(), spread);
         out
     }
 
+    fn panels(&self) -> &Panels {
+        self.panels.get_or_init(|| {
+            let weight = self.weight().values();
+            Panels::new(Matrix::new(&weight, self.outputs(), self.inputs()), &self.bias.values())
+        })
+    }
+
+    fn weight(&self) -> &Weight {
+        self.weight
+            .as_ref()
+            .expect("a weight is kept until its panels are made, and for gradients; this is a bug")
+    }
+
+    /// Keeps the weight in the layout of the products alone.
+    fn keep_panels_alone(&mut self) {
+        self.panels();
+        self.weight = None;
+    }
+
     /// out ← gradient·W, or out += gradient·W.
     fn gradient_of_input(&self, gradient: &[f32], out: &mut [f32], into: Into) {
-        let (rows, weight) = (gradient.len() / self.outputs(), self.weight.values());
+        let (rows, weight) = (gradient.len() / self.outputs(), self.weight().values());
         let gradient = Matrix::new(gradient, rows, self.outputs());
         let weight = Matrix::new(&weight, self.outputs(), self.inputs());
         product(out, self.inputs(), into, 1.0, gradient, weight);
@@ -231,10 +252,19 @@ impl Layer {
         let (q, o, n) = (&self.query_key_value, &self.attention_output, &self.attention_norm);
         let (u, d, m) = (&self.up, &self.down, &self.output_norm);
         [
-            &q.weight, &q.bias, &o.weight, &o.bias, &n.weight, &n.bias, &u.weight, &u.bias, &d.weight,
-            &d.bias, &m.weight, &m.bias,
+            &q.shape,
+            q.bias.shape(),
+            &o.shape,
+            o.bias.shape(),
+            n.weight.shape(),
+            n.bias.shape(),
+            &u.shape,
+            u.bias.shape(),
+            &d.shape,
+            d.bias.shape(),
+            m.weight.shape(),
+            m.bias.shape(),
         ]
-        .map(Weight::shape)
     }
 
     /// Their numbers of values.
@@ -270,6 +300,14 @@ impl Layer {
             heads,
             relative: relative.cloned(),
         })
+    }
+
+    /// The layer for inference alone: its matrices are kept once.
+    pub(super) fn for_inference(mut self) -> Self {
+        for linear in [&mut self.query_key_value, &mut self.attention_output, &mut self.up, &mut self.down] {
+            linear.keep_panels_alone();
+        }
+        self
     }
 
     /// states ← LayerNorm(attention(states) + states); keeps the state for the backward pass if `keep` is given.

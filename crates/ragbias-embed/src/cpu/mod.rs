@@ -55,6 +55,8 @@ pub(crate) struct CpuEncoder {
     norm: LayerNorm,
     relative: Option<Relative>,
     layers: Vec<Layer>,
+    /// Whether weights are kept in the layout of the backward pass, too.
+    is_trainable: bool,
     pools: Arc<Pools>,
 }
 
@@ -66,6 +68,24 @@ const NORM: &str = "embeddings.LayerNorm";
 impl CpuEncoder {
     pub(crate) fn new(config: &EncoderConfig, pooling: &Pooling, parameters: &Parameters) -> Result<Self> {
         Self::beside(config, pooling, parameters, None)
+    }
+
+    /// The encoder for inference alone: each matrix is kept once, and the layers' parameters are dropped as they are laid out.
+    pub(crate) fn for_inference(
+        config: &EncoderConfig,
+        pooling: &Pooling,
+        mut parameters: Parameters,
+    ) -> Result<Self> {
+        let relative = Relative::new(config, &parameters)?;
+        let layers = (0..config.num_hidden_layers)
+            .map(|number| {
+                let layer = Layer::new(config, number, &parameters, relative.as_ref(), None)?;
+                Layer::names(number).iter().flatten().for_each(|name| parameters.remove(name));
+                Ok(layer.for_inference())
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let encoder = Self::of_layers(config, pooling, &parameters, relative, layers, Arc::default())?;
+        Ok(Self { is_trainable: false, ..encoder })
     }
 
     /// The same encoder with other weights, reusing its memory, and the layouts of weights that are the same.
@@ -86,6 +106,18 @@ impl CpuEncoder {
                 Layer::new(config, number, parameters, relative.as_ref(), other)
             })
             .collect::<Result<Vec<_>>>()?;
+        let pools = other.map(|other| Arc::clone(&other.pools)).unwrap_or_default();
+        Self::of_layers(config, pooling, parameters, relative, layers, pools)
+    }
+
+    fn of_layers(
+        config: &EncoderConfig,
+        pooling: &Pooling,
+        parameters: &Parameters,
+        relative: Option<Relative>,
+        layers: Vec<Layer>,
+        pools: Arc<Pools>,
+    ) -> Result<Self> {
         let has_segments = config.type_vocab_size > 0;
         Ok(Self {
             hidden: config.hidden_size,
@@ -97,7 +129,8 @@ impl CpuEncoder {
             norm: LayerNorm::new(parameters, NORM, config)?,
             relative,
             layers,
-            pools: other.map(|other| Arc::clone(&other.pools)).unwrap_or_default(),
+            is_trainable: true,
+            pools,
         })
     }
 

@@ -53,6 +53,9 @@ impl CpuEncoder {
         input: Input<'_>,
         parameters: &BTreeSet<String>,
     ) -> Result<(Tensor, CpuTape)> {
+        if !self.is_trainable {
+            return Err(Error::ForInference);
+        }
         self.check(input)?;
         let pooling = self.trained_pooling()?;
         let wanted = self.wanted(input, parameters);
