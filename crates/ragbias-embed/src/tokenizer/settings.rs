@@ -37,9 +37,16 @@ impl Settings {
             None => Class::of_model(folder)?,
         };
         refuse(&path, &file)?;
+        rename_extra(&mut file);
         let is_older = !file.contains_key("added_tokens_decoder");
         if is_older {
-            let map: Object = read_optional_json(&folder.join("special_tokens_map.json"))?;
+            let mut map: Object = read_optional_json(&folder.join("special_tokens_map.json"))?;
+            if let (Some(Value::Array(own)), Some(Value::Array(more))) =
+                (file.get_mut(EXTRA), map.get_mut(EXTRA))
+            {
+                own.append(more);
+                map.remove(EXTRA);
+            }
             file.extend(map);
         }
         let truncation = match get::<String>(&path, &file, "truncation_side")?.as_deref() {
@@ -58,6 +65,23 @@ impl Settings {
             Some(Value::Bool(flag)) => Ok(*flag),
             Some(other) => Err(Error::unsupported(&self.path, key, "true or false", other.to_string())),
         }
+    }
+}
+
+/// Special tokens without a key of their own, under their newer and their older name.
+pub(super) const EXTRA: &str = "extra_special_tokens";
+pub(super) const ADDITIONAL: &str = "additional_special_tokens";
+
+/// The older name counts if there is nothing under the newer one.
+fn rename_extra(file: &mut Object) {
+    let is_empty = match file.get(EXTRA) {
+        None | Some(Value::Null) => true,
+        Some(Value::Array(list)) => list.is_empty(),
+        Some(Value::Object(map)) => map.is_empty(),
+        Some(_) => false,
+    };
+    if is_empty && let Some(tokens) = file.remove(ADDITIONAL) {
+        file.insert(EXTRA.to_owned(), tokens);
     }
 }
 
