@@ -217,6 +217,7 @@ def of_class(name, settings, vocabulary, special):
         "own-token-by-both-ways": config(image_token="the mill", extra_special_tokens={"image_token": "sea"}),
         "additional-tokens-beside-extra": config(extra_special_tokens=["the mill"], additional_special_tokens=["sea"]),
         "additional-tokens-beside-named": config(extra_special_tokens={"image_token": "the mill"}, additional_special_tokens=["sea"]),
+        "named-beside-extra-tokens-of-the-map": variant(special_tokens_map__json={"extra_special_tokens": ["sea"]}, tokenizer_config__json={"$merge": {"extra_special_tokens": {"image_token": "the mill"}}}),
         "extra-tokens-of-both-files": variant(special_tokens_map__json={"extra_special_tokens": ["sea"]}, tokenizer_config__json={"$merge": {"extra_special_tokens": ["the mill"]}}),
         "additional-tokens-of-both-files": variant(special_tokens_map__json={"additional_special_tokens": ["sea"]}, tokenizer_config__json={"$merge": {"additional_special_tokens": ["the mill"]}}),
         "additional-tokens": config(additional_special_tokens=["sea"]),

@@ -90,36 +90,20 @@ fn extra(settings: &Settings) -> Result<Vec<AddedToken>> {
     let is_own = |key: &str, value: &Value| {
         key.ends_with("_token") && !NAMED.contains(&key) && (value.is_string() || value.is_object())
     };
-    let mut own = Vec::new();
-    for (key, value) in settings.file.iter().filter(|(key, value)| is_own(key, value)) {
-        own.push((key, token(path, "a special token", value, true)?));
-    }
-    let mut listed = Vec::new();
-    for key in [EXTRA, ADDITIONAL] {
-        match settings.file.get(key) {
-            // The older key counts where the newer one has no list.
-            _ if key == ADDITIONAL && settings.file.get(EXTRA).is_some_and(|value| !value.is_object()) => {}
-            None | Some(Value::Null) => {}
-            Some(Value::Array(list)) => {
-                for value in list {
-                    listed.push(token(path, key, value, true)?);
-                }
-            }
-            Some(Value::Object(map)) => {
-                for (name, value) in map {
-                    let token = token(path, key, value, true)?;
-                    match own.iter_mut().find(|(other, _)| *other == name) {
-                        Some((_, same)) => *same = token,
-                        None => own.push((name, token)),
-                    }
-                }
-            }
-            Some(other) => {
-                return Err(Error::unsupported(path, key, "a list of tokens", other.to_string()));
-            }
+    let own = settings.file.iter().filter(|(key, value)| is_own(key, value));
+    let mut by_name: Object = own.map(|(key, value)| (key.clone(), value.clone())).collect();
+    by_name.extend(settings.extra_by_name.clone());
+    // The older key counts where the newer one is missing.
+    let key = if settings.file.contains_key(EXTRA) { EXTRA } else { ADDITIONAL };
+    let listed = match settings.file.get(key) {
+        None | Some(Value::Null) => &[][..],
+        Some(Value::Array(list)) => list,
+        Some(other) => {
+            return Err(Error::unsupported(path, key, "a list of tokens", other.to_string()));
         }
-    }
-    Ok(own.into_iter().map(|(_, token)| token).chain(listed).collect())
+    };
+    let by_name = by_name.values().map(|value| token(path, "a special token", value, true));
+    by_name.chain(listed.iter().map(|value| token(path, key, value, true))).collect()
 }
 
 /// A token as text, or as an object with its properties.
