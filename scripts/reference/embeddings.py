@@ -1,10 +1,11 @@
 """Reference vectors for crates/ragbias-embed/tests, from sentence-transformers.
 
-usage: embeddings.py MODEL_FOLDER
+usage: embeddings.py MINILM_FOLDER MPNET_FOLDER
 needs: sentence-transformers==6.2.0 torch==2.15.0 transformers==5.24.0
 
 Reads tests/fixtures/texts.jsonl of the crate and writes, beside it, one (200, 384) array of float16 per kind of
-pooling. Each text is encoded alone, so that no vector depends on a batch.
+pooling of MiniLM, and a (40, 768) array of MPNet's vectors of every fifth text. Each text is encoded alone, so that no vector
+depends on a batch.
 """
 import json
 import pathlib
@@ -19,13 +20,14 @@ fixtures = pathlib.Path(__file__).parents[2] / "crates/ragbias-embed/tests/fixtu
 texts = [json.loads(line)["text"] for line in open(fixtures / "texts.jsonl", encoding="utf-8")]
 
 
-def write(folder, name, **encode):
+def write(folder, name, texts=texts, **encode):
     model = SentenceTransformer(str(folder), device="cpu")
     rows = [model.encode(text, normalize_embeddings=True, **encode) for text in texts]
     np.stack(rows).astype(np.float16).tofile(fixtures / f"{name}.f16")
 
 
 base = pathlib.Path(sys.argv[1])
+write(sys.argv[2], "mpnet", texts[::5])
 write(base, "mean")
 with tempfile.TemporaryDirectory() as folder:
     shutil.copytree(base, folder, dirs_exist_ok=True)

@@ -283,7 +283,7 @@ fn in_words(fit: &LlmFit) -> Vec<String> {
     let errors = &conflict.errors_in_variables;
     lines.push(match errors.reliability {
         Some(reliability) => format!(
-            "attenuation: {:.0}% of the variance of E_b is no error; corrected for errors s is {} (Deming {})",
+            "attenuation: {:.0}% of the variance of E_b is not error; corrected for errors s is {} (Deming {})",
             100.0 * reliability,
             signed(errors.corrected),
             signed(errors.deming)

@@ -14,6 +14,15 @@ impl ContentId {
         Self(*blake3::hash(bytes).as_bytes())
     }
 
+    /// The hash of a byte string that comes in parts, as [`ContentId::of`] has it of the whole.
+    pub fn of_parts<'b>(parts: impl IntoIterator<Item = &'b [u8]>) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        parts.into_iter().for_each(|part| {
+            hasher.update(part);
+        });
+        Self(*hasher.finalize().as_bytes())
+    }
+
     /// The hash of all that a reader gives, as [`ContentId::of`] has it of the same bytes.
     ///
     /// # Errors
@@ -95,6 +104,11 @@ mod tests {
         let a = ContentHasher::new("t/1").field("ab").field("c").finish();
         let b = ContentHasher::new("t/1").field("a").field("bc").finish();
         assert_ne!(a, b);
+    }
+
+    #[test]
+    fn parts_have_the_id_of_the_whole() {
+        assert_eq!(ContentId::of_parts([&b"ab"[..], b"", b"c"]), ContentId::of(b"abc"));
     }
 
     #[test]

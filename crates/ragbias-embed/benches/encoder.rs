@@ -14,7 +14,7 @@ use ragbias_models::{ModelKind, ModelStore};
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = ModelStore::from_env()?.resolve("minilm", ModelKind::Embedder, &Silent)?;
     let embedder = TextEmbedder::load(&folder, &TextEmbedderConfig::default())?;
-    let parameters = Parameters::load(&folder, &embedder.config().bert, &candle_core::Device::Cpu)?;
+    let parameters = Parameters::load(&folder, &embedder.config().encoder, &candle_core::Device::Cpu)?;
     let mut criterion = Criterion::default().configure_from_args();
     tokenise(&mut criterion, &embedder);
     passes(&mut criterion, embedder.encoder());

@@ -15,7 +15,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use ragbias_embed::{
-    Activation, BertConfig, Encoder, Input, Packed, Parameters, Pooling, PoolingMode, Precision,
+    Encoder, EncoderConfig, Family, Input, Packed, Parameters, Pooling, PoolingMode, Precision,
 };
 use safetensors::tensor::TensorView;
 
@@ -26,21 +26,19 @@ const PLACES: usize = 128;
 
 fn main() -> Result<(), Box<dyn Error>> {
     rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global()?;
-    let bert = BertConfig {
+    let config = EncoderConfig {
         vocab_size: WORDS,
         hidden_size: HIDDEN,
         num_hidden_layers: 1,
         num_attention_heads: 12,
         intermediate_size: INNER,
-        hidden_act: Activation::Gelu,
         max_position_embeddings: PLACES,
-        type_vocab_size: 2,
-        layer_norm_eps: 1e-12,
+        ..EncoderConfig::of(Family::Bert)
     };
     let folder = tempfile::tempdir()?;
     write_weights(folder.path())?;
-    let parameters = Parameters::load(folder.path(), &bert, &Device::Cpu)?;
-    let encoder = Encoder::new(&bert, &Pooling::from(PoolingMode::Mean), &parameters, Precision::F32)?;
+    let parameters = Parameters::load(folder.path(), &config, &Device::Cpu)?;
+    let encoder = Encoder::new(&config, &Pooling::from(PoolingMode::Mean), &parameters, Precision::F32)?;
     // The first pass detects the processor's features, which is not counted.
     encoder.vectors(Input::Tokens(&packed(&[2])))?;
     let value = counted(&encoder)?;

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use ragbias_core::{Embedder, Role};
-use ragbias_embed::{BertConfig, TextEmbedder, TextEmbedderConfig};
+use ragbias_embed::{EncoderConfig, TextEmbedder, TextEmbedderConfig};
 use ragbias_kernels::{Into, Matrix, product};
 use rayon::prelude::*;
 
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "maps" | "products" => {
                 let tokens = embedder.tokenise(&texts, Role::Document)?;
                 let lengths: Vec<usize> = tokens.iter().map(Vec::len).collect();
-                products(&embedder.config().bert, &lengths, how == "products");
+                products(&embedder.config().encoder, &lengths, how == "products");
             }
             number => {
                 for texts in texts.chunks(number.parse()?) {
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The linear layers over texts of these lengths, 512 tokens at a time, and the products of their attention.
-fn products(config: &BertConfig, lengths: &[usize], attention: bool) {
+fn products(config: &EncoderConfig, lengths: &[usize], attention: bool) {
     const ROWS: usize = 512;
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
     let maps = [(hidden, 3 * hidden), (hidden, hidden), (hidden, inner), (inner, hidden)];

@@ -1,5 +1,6 @@
 //! Saves fine-tuned checkpoints as folders that sentence-transformers loads.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::Tensor;
@@ -7,7 +8,7 @@ use ragbias_files::{Staging, folder_of, sha256_of, sha256_once};
 use serde_json::{Value, json};
 
 use crate::card::Card;
-use crate::config::{CheckpointConfig, CheckpointFiles, DenseFile, IDENTITY, Module, StepConfig};
+use crate::config::{CheckpointConfig, CheckpointFiles, DenseFile, Family, IDENTITY, Module, StepConfig};
 use crate::files::{Object, read_json};
 use crate::parameters::Parameters;
 use crate::tokenizer::{TextTokenizer, Wanted};
@@ -65,7 +66,8 @@ impl Checkpoint<'_> {
             }
         }
         write_json(&folder.join("config.json"), &Value::Object(config))?;
-        let weights = self.write_weights(&files.transformer, &folder.join(WEIGHTS))?;
+        let weights =
+            self.write_weights(files.config.encoder.family, &files.transformer, &folder.join(WEIGHTS))?;
         let max_tokens = write_tokenizer(&files, folder)?;
         let text = json!({ "max_seq_length": max_tokens, "do_lower_case": files.do_lower_case });
         write_json(&folder.join("sentence_bert_config.json"), &text)?;
@@ -79,7 +81,7 @@ impl Checkpoint<'_> {
     }
 
     /// Gives the SHA-256 of what it wrote.
-    fn write_weights(&self, base: &Path, own: &Path) -> Result<String> {
+    fn write_weights(&self, family: Family, base: &Path, own: &Path) -> Result<String> {
         let whole = base.join(WEIGHTS);
         if self.parameters.is_none() && whole.is_file() {
             let sum = sha256_once(&whole)?;
@@ -88,15 +90,18 @@ impl Checkpoint<'_> {
             fs_err::copy(&whole, own)?;
             return Ok(sum);
         }
-        let values = |name: &str| self.parameters?.get(name).ok().cloned();
-        let bytes = Weights::open(base, Owner::Encoder)?.with(&values)?;
+        let changed: BTreeMap<_, &Tensor> = (self.parameters.into_iter().flat_map(Parameters::iter))
+            .map(|(name, tensor)| (family.own_name(name), tensor))
+            .collect();
+        let values = |own: &str| changed.get(own).copied().cloned();
+        let bytes = Weights::open(base, Owner::Encoder(family))?.with(&values)?;
         fs_err::write(own, &bytes)?;
         Ok(sha256_of(&bytes))
     }
 
     /// Transformer, pooling, the head if there is one, normalisation.
     fn write_modules(&self, folder: &Path, config: &CheckpointConfig) -> Result<()> {
-        let pooling = config.pooling.to_file(config.bert.hidden_size).ok_or_else(|| {
+        let pooling = config.pooling.to_file(config.encoder.hidden_size).ok_or_else(|| {
             let expected = "one that every release of sentence-transformers reads";
             let received = format!("{:?}", config.pooling.modes());
             Error::unsupported(&self.base.join("modules.json"), "the order of pooling", expected, received)
@@ -160,7 +165,7 @@ fn write_tokenizer(files: &CheckpointFiles, folder: &Path) -> Result<usize> {
         class: files.tokenizer_class.as_deref(),
         max_seq_length: files.max_seq_length,
         do_lower_case: files.do_lower_case,
-        positions: files.config.bert.max_position_embeddings,
+        positions: files.config.encoder.longest_text(),
     };
     let (tokenizer, source) = TextTokenizer::read(base, &wanted)?;
     let (from, own) = (base.join("tokenizer.json"), folder.join("tokenizer.json"));

@@ -34,7 +34,7 @@ ragbias_core::setters!(TextEmbedderConfig {
     precision: Precision,
 });
 
-/// A sentence embedder of the BERT family: MiniLM, E5, GTE, BGE.
+/// A sentence embedder: an encoder of one of the families of [`Family`](crate::Family), such as MiniLM, E5, BGE, MPNet.
 ///
 /// Tokenises, runs the encoder, pools, and applies the further modules, as sentence-transformers does with the same
 /// folder. If vectors are compared by cosine, they are scaled to unit length. A text longer than the model's limit
@@ -78,15 +78,15 @@ impl TextEmbedder {
             class: files.tokenizer_class.as_deref(),
             max_seq_length: files.max_seq_length,
             do_lower_case: files.do_lower_case,
-            positions: config.bert.max_position_embeddings,
+            positions: config.encoder.longest_text(),
         };
         let (mut tokenizer, source) = TextTokenizer::read(&files.transformer, &wanted)?;
         if let Some(max_tokens) = settings.max_tokens {
             tokenizer = tokenizer.with_max_tokens(&files.transformer, max_tokens)?;
         }
         let (parameters, weights_id) =
-            Parameters::read(&files.transformer, &config.bert, files.rounding, &device)?;
-        let encoder = Encoder::new(&config.bert, &config.pooling, &parameters, settings.precision)?;
+            Parameters::read(&files.transformer, &config.encoder, files.rounding, &device)?;
+        let encoder = Encoder::new(&config.encoder, &config.pooling, &parameters, settings.precision)?;
         let mut id = ContentHasher::new("text-embedder/1")
             .field(weights_id.as_bytes())
             .field(source.bytes)

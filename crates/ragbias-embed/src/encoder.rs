@@ -4,20 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::bert::Bert;
-use crate::config::{BertConfig, Pooling};
+use crate::config::{EncoderConfig, Pooling};
 use crate::cpu::{CpuEncoder, CpuTape};
 use crate::input::{Boundary, Input};
+use crate::operators::DeviceEncoder;
 use crate::parameters::Parameters;
 use crate::{Error, Result};
 
-/// A BERT encoder with its pooling: a function of [`Parameters`] from texts to vectors, with gradients.
+/// An encoder with its pooling: a function of [`Parameters`] from texts to vectors, with gradients.
 ///
 /// On the CPU it uses its own kernels, on other devices candle's operators. A text's vector does not depend on
 /// its batch.
 #[derive(Clone)]
 pub struct Encoder {
-    bert: BertConfig,
+    config: EncoderConfig,
     pooling: Pooling,
     precision: Precision,
     on: On,
@@ -26,7 +26,7 @@ pub struct Encoder {
 #[derive(Clone)]
 enum On {
     Cpu(CpuEncoder),
-    Device { bert: Bert, parameters: Parameters },
+    Device { encoder: DeviceEncoder, parameters: Parameters },
 }
 
 /// The precision of products on a GPU; weights and gradients are always f32, and so is everything on the CPU.
@@ -69,7 +69,7 @@ impl Encoder {
     /// # Errors
     /// A missing weight.
     pub fn new(
-        config: &BertConfig,
+        config: &EncoderConfig,
         pooling: &Pooling,
         parameters: &Parameters,
         precision: Precision,
@@ -77,11 +77,11 @@ impl Encoder {
         let on = match parameters.device() {
             Device::Cpu => On::Cpu(CpuEncoder::new(config, pooling, parameters)?),
             _ => On::Device {
-                bert: Bert::new(config, parameters, precision.dtype())?,
+                encoder: DeviceEncoder::new(config, parameters, precision.dtype())?,
                 parameters: parameters.clone(),
             },
         };
-        Ok(Self { bert: config.clone(), pooling: pooling.clone(), precision, on })
+        Ok(Self { config: config.clone(), pooling: pooling.clone(), precision, on })
     }
 
     /// The same encoder with other weights, reusing its memory.
@@ -91,9 +91,9 @@ impl Encoder {
     pub fn with(&self, parameters: &Parameters) -> Result<Self> {
         match &self.on {
             On::Cpu(encoder) if parameters.device().is_cpu() => {
-                Ok(Self { on: On::Cpu(encoder.with(&self.bert, parameters)?), ..self.clone() })
+                Ok(Self { on: On::Cpu(encoder.with(&self.config, parameters)?), ..self.clone() })
             }
-            _ => Self::new(&self.bert, &self.pooling, parameters, self.precision),
+            _ => Self::new(&self.config, &self.pooling, parameters, self.precision),
         }
     }
 
@@ -113,7 +113,7 @@ impl Encoder {
     pub fn states(&self, input: Input<'_>, at: Boundary) -> Result<Vec<f32>> {
         match &self.on {
             On::Cpu(encoder) => encoder.states(input, at),
-            On::Device { bert, .. } => Ok(bert.states(input, at.half())?.flatten_all()?.to_vec1()?),
+            On::Device { encoder, .. } => Ok(encoder.states(input, at.half())?.flatten_all()?.to_vec1()?),
         }
     }
 
@@ -133,7 +133,7 @@ impl Encoder {
     pub fn vectors_after(&self, input: Input<'_>, skipped: usize) -> Result<Tensor> {
         match &self.on {
             On::Cpu(encoder) => encoder.vectors(input, skipped),
-            On::Device { bert, .. } => bert.vectors(input, &self.pooling, skipped),
+            On::Device { encoder, .. } => encoder.vectors(input, &self.pooling, skipped),
         }
     }
 
@@ -145,7 +145,7 @@ impl Encoder {
         match &self.on {
             On::Cpu(encoder) => {
                 let (vectors, tape) = encoder.record(input, parameters)?;
-                Ok((vectors, Tape(Recorded::Cpu(tape))))
+                Ok((vectors, Tape(Recorded::Cpu(Box::new(tape)))))
             }
             On::Device { parameters: all, .. } => {
                 let (mut all, mut variables) = (all.clone(), BTreeMap::new());
@@ -154,8 +154,11 @@ impl Encoder {
                     all.set(name, variable.as_tensor().clone())?;
                     variables.insert(name.clone(), variable);
                 }
-                let vectors =
-                    Bert::new(&self.bert, &all, self.precision.dtype())?.vectors(input, &self.pooling, 0)?;
+                let vectors = DeviceEncoder::new(&self.config, &all, self.precision.dtype())?.vectors(
+                    input,
+                    &self.pooling,
+                    0,
+                )?;
                 Ok((vectors.detach(), Tape(Recorded::Device { vectors, variables })))
             }
         }
@@ -165,7 +168,10 @@ impl Encoder {
 impl std::fmt::Debug for Encoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let pooling = &self.pooling;
-        f.debug_struct("Encoder").field("bert", &self.bert).field("pooling", pooling).finish_non_exhaustive()
+        f.debug_struct("Encoder")
+            .field("config", &self.config)
+            .field("pooling", pooling)
+            .finish_non_exhaustive()
     }
 }
 
@@ -173,7 +179,7 @@ impl std::fmt::Debug for Encoder {
 pub struct Tape(Recorded);
 
 enum Recorded {
-    Cpu(CpuTape),
+    Cpu(Box<CpuTape>),
     Device { vectors: Tensor, variables: BTreeMap<String, Var> },
 }
 
@@ -200,22 +206,28 @@ impl Tape {
 mod tests {
     use super::*;
     use crate::Packed;
-    use crate::config::{Activation, PoolingMode};
+    use crate::config::{Activation, Family, PoolingMode, Positions};
+
+    const FAMILIES: [Family; 4] = [Family::Bert, Family::DistilBert, Family::XlmRoberta, Family::Mpnet];
 
     /// A small encoder with random weights, on the CPU kernels and on candle's operators.
     fn cpu_and_reference(pooling: impl Into<Pooling>, activation: Activation) -> [Encoder; 2] {
-        let bert = BertConfig {
+        of_family(Family::Bert, pooling, activation)
+    }
+
+    fn of_family(family: Family, pooling: impl Into<Pooling>, activation: Activation) -> [Encoder; 2] {
+        let usual = EncoderConfig::of(family);
+        let config = EncoderConfig {
             vocab_size: 50,
             hidden_size: 24,
             num_hidden_layers: 3,
             num_attention_heads: 3,
             intermediate_size: 60,
             hidden_act: activation,
-            max_position_embeddings: 40,
-            type_vocab_size: 2,
-            layer_norm_eps: 1e-12,
+            max_position_embeddings: 40 + usual.positions.skipped(),
+            ..usual
         };
-        let parameters = Parameters::from_fn(&bert, |name, shape| {
+        let parameters = Parameters::from_fn(&config, |name, shape| {
             let seed: usize = name.bytes().map(usize::from).sum();
             let random = |i: usize| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0;
             let centre = if name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
@@ -223,9 +235,9 @@ mod tests {
             Tensor::from_vec(values, shape, &Device::Cpu)
         })
         .unwrap();
-        let kernels = Encoder::new(&bert, &pooling.into(), &parameters, Precision::F32).unwrap();
-        let bert = Bert::new(&bert, &parameters, DType::F32).unwrap();
-        [kernels.clone(), Encoder { on: On::Device { bert, parameters }, ..kernels }]
+        let kernels = Encoder::new(&config, &pooling.into(), &parameters, Precision::F32).unwrap();
+        let encoder = DeviceEncoder::new(&config, &parameters, DType::F32).unwrap();
+        [kernels.clone(), Encoder { on: On::Device { encoder, parameters }, ..kernels }]
     }
 
     fn batch() -> Packed {
@@ -240,20 +252,24 @@ mod tests {
 
     #[test]
     fn kernels_give_the_vectors_and_states_of_candles_operators() {
-        for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Relu] {
+        let activations = [Activation::Gelu, Activation::GeluTanh, Activation::Relu];
+        let of_bert = activations.map(|activation| (Family::Bert, activation));
+        let others = FAMILIES[1..].iter().map(|family| (*family, Activation::Gelu));
+        for (family, activation) in of_bert.into_iter().chain(others) {
             for pooling in [PoolingMode::Mean, PoolingMode::Cls] {
-                let [kernels, operators] = cpu_and_reference(pooling, activation);
+                let [kernels, operators] = of_family(family, pooling, activation);
                 let batch = batch();
                 let input = Input::Tokens(&batch);
                 let [a, b] = [&kernels, &operators].map(|encoder| encoder.vectors(input).unwrap());
-                assert!(difference(&a, &b) < 1e-5, "{activation:?} {pooling:?}: {}", difference(&a, &b));
+                let difference = difference(&a, &b);
+                assert!(difference < 1e-5, "{family:?} {activation:?} {pooling:?}: {difference}");
                 for boundary in [Boundary::Layer(1), Boundary::Mlp(2)] {
                     let rows = kernels.states(input, boundary).unwrap();
                     let same = operators.states(input, boundary).unwrap();
                     assert!(rows.iter().zip(&same).all(|(a, b)| (a - b).abs() < 1e-5));
                     let states = Input::States { boundary, rows: &rows, lengths: &batch.lengths };
                     for encoder in [&kernels, &operators] {
-                        assert!(difference(&encoder.vectors(states).unwrap(), &a) < 1e-5);
+                        assert!(self::difference(&encoder.vectors(states).unwrap(), &a) < 1e-5);
                     }
                 }
             }
@@ -295,10 +311,11 @@ mod tests {
 
     #[test]
     fn kernels_give_the_gradients_of_candles_operators() {
-        for (pooling, activation) in
-            [(PoolingMode::Mean, Activation::Gelu), (PoolingMode::Cls, Activation::GeluTanh)]
+        let families = FAMILIES.map(|family| (family, PoolingMode::Mean, Activation::Gelu));
+        for (family, pooling, activation) in
+            families.into_iter().chain([(Family::Bert, PoolingMode::Cls, Activation::GeluTanh)])
         {
-            let [kernels, operators] = cpu_and_reference(pooling, activation);
+            let [kernels, operators] = of_family(family, pooling, activation);
             let On::Device { parameters, .. } = &operators.on else { unreachable!() };
             let all: BTreeSet<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
             let top = all
@@ -309,7 +326,8 @@ mod tests {
             let batch = batch();
             let slope: Vec<f32> = (0..5 * 24).map(|i| ((i * 37) % 19) as f32 / 9.0 - 1.0).collect();
             let slope = Tensor::from_vec(slope, (5, 24), &Device::Cpu).unwrap();
-            for trained in [&all, &top] {
+            let relative = all.iter().filter(|name| name.contains("relative")).cloned().collect();
+            for trained in [&all, &top, &relative] {
                 let gradients = |encoder: &Encoder| {
                     let (vectors, tape) = encoder.record(Input::Tokens(&batch), trained).unwrap();
                     assert!(difference(&vectors, &encoder.vectors(Input::Tokens(&batch)).unwrap()) < 1e-5);
@@ -324,6 +342,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_padding_token_within_a_text_has_a_position_of_its_own_and_is_not_counted() {
+        let positions = |positions: Positions| positions.of(&[7, 1, 8, 1, 9]).collect::<Vec<_>>();
+        assert_eq!(positions(Positions::FromZero), [0, 1, 2, 3, 4]);
+        assert_eq!(positions(Positions::AfterPadding(1)), [2, 1, 3, 1, 4]);
+        assert_eq!(positions(Positions::AfterPadding(0)), [1, 2, 3, 4, 5]);
     }
 
     #[test]

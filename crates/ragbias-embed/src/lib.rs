@@ -1,4 +1,4 @@
-//! Text embedders of the BERT family on candle.
+//! Text embedders on candle: encoders of the families of BERT, DistilBERT, RoBERTa, XLM-RoBERTa and MPNet.
 //!
 //! [`TextEmbedder`] loads a checkpoint folder (`modules.json` and what it names, or a transformer alone) and gives the vectors
 //! that sentence-transformers gives for it.
@@ -17,7 +17,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod bert;
 mod card;
 mod checkpoint;
 mod config;
@@ -27,19 +26,20 @@ mod encoder;
 mod error;
 mod files;
 mod input;
+mod operators;
 mod parameters;
 mod processor;
 mod projection;
+mod relative;
 mod steps;
 mod tokenizer;
 mod weights;
 
-pub use bert::Bert;
 pub use card::Card;
 pub use checkpoint::Checkpoint;
 pub use config::{
-    Activation, BertConfig, CheckpointConfig, DenseConfig, Function, Pooling, PoolingMode, Prefixes,
-    StepConfig,
+    Activation, CheckpointConfig, DenseConfig, EncoderConfig, Family, Function, Pooling, PoolingMode,
+    Positions, Prefixes, StepConfig,
 };
 pub use embedder::{TextEmbedder, TextEmbedderConfig};
 pub use encoder::{Encoder, Precision, Tape};

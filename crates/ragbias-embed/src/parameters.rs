@@ -1,16 +1,20 @@
-//! The weights of an encoder by name.
+//! The weights of an encoder by name, for every family by those of BERT.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use ragbias_core::ContentId;
 
-use crate::config::{BertConfig, Rounding};
+use crate::config::{EncoderConfig, Rounding};
 use crate::weights::{Owner, Weights};
 use crate::{Error, Result};
 
-/// The weights of an [`Encoder`](crate::Encoder), by the names of its checkpoint without a `bert.` prefix.
+/// The biases of MPNet's relative attention, `(buckets, heads)`.
+pub(crate) const RELATIVE: &str = "encoder.relative_attention_bias.weight";
+
+/// The weights of an [`Encoder`](crate::Encoder), by the names that BERT's checkpoints give them, without a `bert.` prefix;
+/// MPNet has `encoder.relative_attention_bias.weight`, too.
 #[derive(Debug, Clone)]
 pub struct Parameters(BTreeMap<String, Tensor>);
 
@@ -19,34 +23,32 @@ impl Parameters {
     ///
     /// # Errors
     /// A missing, truncated or damaged file, or tensor.
-    pub fn load(folder: &Path, config: &BertConfig, device: &Device) -> Result<Self> {
+    pub fn load(folder: &Path, config: &EncoderConfig, device: &Device) -> Result<Self> {
         Ok(Self::read(folder, config, None, device)?.0)
     }
 
     /// The weights in a transformer's folder, with the hash of their files.
     pub(crate) fn read(
         folder: &Path,
-        config: &BertConfig,
+        config: &EncoderConfig,
         rounding: Option<Rounding>,
         device: &Device,
     ) -> Result<(Self, ContentId)> {
-        let weights = Weights::open(folder, Owner::Encoder)?;
+        let weights = Weights::open(folder, Owner::Encoder(config.family))?;
         let shapes = shapes(config);
-        weights.refuse_others(
-            &shapes.iter().map(|(name, _)| name.as_str()).collect(),
-            config.num_hidden_layers,
-        )?;
-        let named = shapes.iter().map(|(name, shape)| {
-            let tensor = weights.get(name, shape, rounding, device)?;
-            Ok((name.clone(), tensor))
-        });
+        let own = |name: &str| config.family.own_name(name).into_owned();
+        let all: BTreeSet<String> = shapes.iter().map(|(name, _)| own(name)).collect();
+        weights.refuse_others(|name| all.contains(name), config.num_hidden_layers)?;
+        let named = shapes
+            .into_iter()
+            .map(|(name, shape)| Ok((name.clone(), weights.get(&own(&name), &shape, rounding, device)?)));
         Ok((Self(named.collect::<Result<_>>()?), weights.content_id()))
     }
 
     /// Weights created by `tensor` from each name and shape.
     #[cfg(test)]
     pub(crate) fn from_fn(
-        config: &BertConfig,
+        config: &EncoderConfig,
         tensor: impl Fn(&str, Vec<usize>) -> candle_core::Result<Tensor>,
     ) -> Result<Self> {
         let all = shapes(config).into_iter().map(|(name, shape)| Ok((name.clone(), tensor(&name, shape)?)));
@@ -83,7 +85,7 @@ impl Parameters {
 }
 
 /// Name and shape of every weight of an encoder of this configuration.
-fn shapes(config: &BertConfig) -> Vec<(String, Vec<usize>)> {
+fn shapes(config: &EncoderConfig) -> Vec<(String, Vec<usize>)> {
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
     let mut all = Vec::new();
     let mut add = |name: String, shape: &[usize]| all.push((name, shape.to_vec()));
@@ -92,7 +94,12 @@ fn shapes(config: &BertConfig) -> Vec<(String, Vec<usize>)> {
         ("position", config.max_position_embeddings),
         ("token_type", config.type_vocab_size),
     ] {
-        add(format!("embeddings.{table}_embeddings.weight"), &[rows, hidden]);
+        if rows > 0 {
+            add(format!("embeddings.{table}_embeddings.weight"), &[rows, hidden]);
+        }
+    }
+    if config.relative_buckets > 0 {
+        add(RELATIVE.into(), &[config.relative_buckets, config.num_attention_heads]);
     }
     add("embeddings.LayerNorm.weight".into(), &[hidden]);
     add("embeddings.LayerNorm.bias".into(), &[hidden]);

@@ -1,4 +1,4 @@
-//! Compares the encoder with sentence-transformers, on the real MiniLM (downloaded if missing).
+//! Compares the encoder with sentence-transformers, on the real MiniLM and MPNet (downloaded if missing).
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
 use std::path::{Path, PathBuf};
@@ -19,16 +19,20 @@ fn texts() -> Vec<String> {
     lines.lines().map(text).collect()
 }
 
-/// Made by scripts/reference/embeddings.py with sentence-transformers 6.2.0, torch 2.15.0: (200, 384) float16.
-fn reference(name: &str) -> Vec<Vec<f64>> {
+/// Made by scripts/reference/embeddings.py with sentence-transformers 6.2.0, torch 2.15.0: `(texts, dim)` float16.
+fn reference(name: &str, dim: usize) -> Vec<Vec<f64>> {
     let bytes = fs_err::read(fixture(name)).unwrap();
     let values: Vec<f64> =
         bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f64()).collect();
-    values.chunks_exact(384).map(<[f64]>::to_vec).collect()
+    values.chunks_exact(dim).map(<[f64]>::to_vec).collect()
 }
 
 fn minilm() -> PathBuf {
-    ModelStore::from_env().unwrap().resolve("minilm", ModelKind::Embedder, &Silent).unwrap()
+    model("minilm")
+}
+
+fn model(name: &str) -> PathBuf {
+    ModelStore::from_env().unwrap().resolve(name, ModelKind::Embedder, &Silent).unwrap()
 }
 
 fn cosine(a: &[f64], b: ndarray::ArrayView1<'_, f32>) -> f64 {
@@ -38,7 +42,7 @@ fn cosine(a: &[f64], b: ndarray::ArrayView1<'_, f32>) -> f64 {
 }
 
 fn assert_same_vectors(ours: &Embeddings, reference: &[Vec<f64>]) {
-    assert_eq!((ours.len(), ours.dim()), (reference.len(), 384));
+    assert_eq!((ours.len(), ours.dim()), (reference.len(), reference[0].len()));
     for (row, expected) in reference.iter().enumerate() {
         let cosine = cosine(expected, ours.row(row));
         assert!(cosine >= 0.99999, "text {row}: cosine {cosine}");
@@ -50,7 +54,16 @@ fn vectors_are_those_of_sentence_transformers() {
     let embedder = TextEmbedder::load(&minilm(), &TextEmbedderConfig::default()).unwrap();
     let texts = texts();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    assert_same_vectors(&embedder.embed(&texts, Role::Document).unwrap(), &reference("mean.f16"));
+    assert_same_vectors(&embedder.embed(&texts, Role::Document).unwrap(), &reference("mean.f16", 384));
+}
+
+#[test]
+#[ignore = "downloads 440 MB"]
+fn vectors_of_mpnet_are_those_of_sentence_transformers() {
+    let embedder = TextEmbedder::load(&model("mpnet"), &TextEmbedderConfig::default()).unwrap();
+    let texts = texts();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).step_by(5).collect();
+    assert_same_vectors(&embedder.embed(&texts, Role::Document).unwrap(), &reference("mpnet.f16", 768));
 }
 
 #[test]
@@ -71,7 +84,10 @@ fn cls_pooling_and_prefixes_give_the_vectors_of_sentence_transformers() {
     assert_eq!(embedder.config().pooling, PoolingMode::Cls.into());
     let texts = texts();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    assert_same_vectors(&embedder.embed(&texts, Role::Question).unwrap(), &reference("cls_with_prefix.f16"));
+    assert_same_vectors(
+        &embedder.embed(&texts, Role::Question).unwrap(),
+        &reference("cls_with_prefix.f16", 384),
+    );
 }
 
 #[test]

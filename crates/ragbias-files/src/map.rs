@@ -29,6 +29,13 @@ impl MappedFile {
             named(path, std::io::Error::new(error.kind(), format!("it cannot be mapped: {error}")))
         })
     }
+
+    /// Gives back the memory of all pages that have been read, where the system can. They can still be read.
+    pub fn release(&self) {
+        #[cfg(unix)]
+        // SAFETY: this forgets what was written to a private map, and this one is never written to. Where it fails, pages stay.
+        let _ = unsafe { self.0.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+    }
 }
 
 impl Deref for MappedFile {
@@ -68,6 +75,8 @@ mod tests {
         assert_eq!(as_floats(&map), Some(&values[..]));
         assert_eq!(as_floats(&map[..11]), None);
         assert_eq!(as_floats(&map[2..10]), None);
+        map.release();
+        assert_eq!(as_floats(&map), Some(&values[..]));
         crate::write_file(&path, "").unwrap();
         assert!(MappedFile::open(&path).unwrap().is_empty());
         let error = MappedFile::open(&folder.path().join("gone.bin")).unwrap_err().to_string();

@@ -25,9 +25,11 @@ mod receive;
 mod registry;
 mod snapshot;
 mod store;
+mod unpack;
 mod verified;
+mod wheels;
 
 pub use error::{Error, Result};
 pub use file_check::FileCheck;
-pub use registry::{Model, ModelFile, ModelKind, Package, Registry};
+pub use registry::{Archive, Model, ModelFile, ModelKind, Package, Packed, Registry};
 pub use store::ModelStore;

@@ -37,8 +37,8 @@ struct Lfs {
 impl Listing {
     /// Reads the hub's JSON.
     pub(crate) fn read(json: &str) -> Result<Self, String> {
-        let model: Model =
-            serde_json::from_str(json).map_err(|error| format!("the hub's answer is no model: {error}"))?;
+        let model: Model = serde_json::from_str(json)
+            .map_err(|error| format!("the hub's answer is not a model: {error}"))?;
         let file = |sibling: Sibling| {
             let Sibling { rfilename: name, size, lfs } = sibling;
             let (sha256, large) = lfs.map_or((None, None), |lfs| (lfs.sha256, lfs.size));

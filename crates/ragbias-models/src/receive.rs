@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use ragbias_core::Progress;
 
-use crate::registry::ModelFile;
+use sha2::{Digest, Sha256};
+
+use crate::registry::{Archive, ModelFile, Package};
 use ragbias_files::sha256;
 
 /// Timeout between two bytes of a download.
@@ -27,6 +29,18 @@ impl ModelFile {
     }
 }
 
+impl Package {
+    pub(crate) fn wanted(&self) -> Wanted<'_> {
+        Wanted { name: &self.requirement, bytes: self.bytes, sha256: Some(&self.sha256) }
+    }
+}
+
+impl Archive {
+    pub(crate) fn wanted(&self) -> Wanted<'_> {
+        Wanted { name: &self.name, bytes: self.bytes, sha256: Some(&self.sha256) }
+    }
+}
+
 /// Why a file was not received.
 #[derive(Debug)]
 pub(crate) enum Fault {
@@ -34,6 +48,14 @@ pub(crate) enum Fault {
     Wrong(String),
     /// It could not be received.
     Failed(String),
+}
+
+impl Fault {
+    pub(crate) fn into_reason(self) -> String {
+        match self {
+            Self::Wrong(reason) | Self::Failed(reason) => reason,
+        }
+    }
 }
 
 impl From<io::Error> for Fault {
@@ -71,12 +93,18 @@ impl Wanted<'_> {
     /// [`Fault::Wrong`] with the difference; [`Fault::Failed`] if it cannot be read, or does not exist.
     pub(crate) fn check(&self, path: &Path) -> Result<(), Fault> {
         self.check_size(fs_err::metadata(path)?.len())?;
-        let Some(expected) = self.sha256 else { return Ok(()) };
-        let received = sha256(path)?;
-        if received == expected {
-            return Ok(());
+        if self.sha256.is_some() { self.check_sum(&sha256(path)?) } else { Ok(()) }
+    }
+
+    /// [`Fault::Wrong`] for another SHA-256.
+    fn check_sum(&self, received: &str) -> Result<(), Fault> {
+        match self.sha256 {
+            Some(expected) if expected != received => Err(Fault::Wrong(format!(
+                "{}: expected the SHA-256 {expected}, received {received}",
+                self.name
+            ))),
+            _ => Ok(()),
         }
-        Err(Fault::Wrong(format!("{}: expected the SHA-256 {expected}, received {received}", self.name)))
     }
 
     /// Copies the rest of the file; the first byte too many is an error and is not written.
@@ -105,6 +133,43 @@ impl Wanted<'_> {
             there += read as u64;
             advance(read as u64);
         }
+    }
+}
+
+/// A reader of something wanted, which it checks while it is read. A byte too many is an error.
+pub(crate) struct Checked<'a, R> {
+    wanted: Wanted<'a>,
+    from: R,
+    there: u64,
+    sum: Sha256,
+}
+
+impl<'a, R: Read> Checked<'a, R> {
+    pub(crate) fn new(wanted: Wanted<'a>, from: R) -> Self {
+        Self { wanted, from, there: 0, sum: Sha256::new() }
+    }
+
+    /// Reads the rest, and checks size and hash of the whole.
+    pub(crate) fn finish(mut self) -> Result<(), Fault> {
+        let rest = io::copy(&mut self, &mut io::sink());
+        if self.there > self.wanted.bytes {
+            return Err(self.wanted.too_long());
+        }
+        rest?;
+        self.wanted.check_size(self.there)?;
+        self.wanted.check_sum(&format!("{:x}", self.sum.finalize()))
+    }
+}
+
+impl<R: Read> Read for Checked<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(buffer)?;
+        self.there += read as u64;
+        if self.there > self.wanted.bytes {
+            return Err(io::Error::other(self.wanted.too_long().into_reason()));
+        }
+        self.sum.update(&buffer[..read]);
+        Ok(read)
     }
 }
 
@@ -157,5 +222,26 @@ mod tests {
         assert!(copy(0) <= 100_000 && copy(99_999) <= 100_000);
         let (mut out, mut exact) = (Vec::new(), io::repeat(7).take(100_000));
         assert_eq!(wanted.copy(&mut exact, &mut out, 0, &mut |_| {}).unwrap(), 100_000);
+    }
+
+    #[test]
+    fn what_is_read_in_pieces_is_checked_as_a_whole() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let finish = |bytes: u64, sum: &str, text: &str| {
+            let wanted = Wanted { name: "f", bytes, sha256: Some(sum) };
+            let mut reader = Checked::new(wanted, text.as_bytes());
+            // What comes of reading a part does not matter to the whole.
+            let _ = reader.read(&mut [0; 2]);
+            reader.finish().map_err(Fault::into_reason)
+        };
+        finish(3, abc, "abc").unwrap();
+        assert_eq!(finish(4, abc, "abc").unwrap_err(), "f: expected 4 bytes, received 3");
+        assert_eq!(finish(2, abc, "abc").unwrap_err(), "f: expected 2 bytes, received more");
+        assert_eq!(finish(1, abc, "abc").unwrap_err(), "f: expected 1 bytes, received more");
+        assert!(
+            finish(3, abc, "abd")
+                .unwrap_err()
+                .starts_with(&format!("f: expected the SHA-256 {abc}, received "))
+        );
     }
 }

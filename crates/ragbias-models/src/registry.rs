@@ -2,17 +2,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
+mod entry;
+
 /// The registry of base models: `embedders/models.toml`, compiled in.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "entry::Entries")]
 pub struct Registry {
-    #[serde(rename = "model")]
     models: Vec<Model>,
 }
 
 /// One base model.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct Model {
     /// Its name.
     pub name: String,
@@ -25,9 +25,10 @@ pub struct Model {
     /// Its Hugging Face id, if files with these checksums are known to be there.
     pub hub: Option<String>,
     /// Packages of the Python index with the same bytes.
-    #[serde(default)]
     pub packages: Vec<Package>,
-    /// Its files.
+    /// Zip archives that the packages contain in parts.
+    pub archives: Vec<Archive>,
+    /// Its files, at least one.
     pub files: Vec<ModelFile>,
 }
 
@@ -52,7 +53,7 @@ impl ModelKind {
 }
 
 /// A package with files of a model.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Package {
     /// In pip's syntax: `name==version`.
@@ -63,9 +64,22 @@ pub struct Package {
     pub sha256: String,
 }
 
-/// One file of a model.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A zip archive that the packages of a model contain in parts.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Archive {
+    /// Its name, by which files refer to it.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its SHA-256, 64 hexadecimal digits.
+    pub sha256: String,
+    /// Members of the packages that are concatenated to this archive, in order.
+    pub parts: Vec<String>,
+}
+
+/// One file of a model.
+#[derive(Debug, Clone)]
 pub struct ModelFile {
     /// Its path within the model's folder and within the hub's repository, with `/` between folders.
     pub path: String,
@@ -73,9 +87,22 @@ pub struct ModelFile {
     pub bytes: u64,
     /// Its SHA-256, 64 hexadecimal digits.
     pub sha256: String,
-    /// Members of the packages that are concatenated to this file, in order.
-    #[serde(default)]
-    pub parts: Vec<String>,
+    /// Where the packages have it; `None` if the model has no packages.
+    pub packed: Option<Packed>,
+}
+
+/// Where the packages of a model have the bytes of a file.
+#[derive(Debug, Clone)]
+pub enum Packed {
+    /// Members of the packages that are concatenated to the file, in order.
+    Parts(Vec<String>),
+    /// A member of one of the model's archives.
+    Member {
+        /// The name of the [`Archive`].
+        archive: String,
+        /// The name of the member in it.
+        member: String,
+    },
 }
 
 impl Registry {
@@ -114,6 +141,11 @@ impl Model {
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
+
+    /// Total size of the wheels of its packages.
+    pub fn wheel_bytes(&self) -> u64 {
+        self.packages.iter().map(|package| package.bytes).sum()
+    }
 }
 
 #[cfg(test)]
@@ -121,19 +153,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_model_has_a_source_and_every_file_a_checksum() {
+    fn the_models_of_this_version_are_all_there() {
         let registry = Registry::builtin().unwrap();
-        assert!(registry.models().len() >= 3);
-        for model in registry.models() {
-            assert!(model.hub.is_some() || !model.packages.is_empty(), "{}", model.name);
-            for package in &model.packages {
-                assert!(package.sha256.len() == 64 && package.bytes > 0, "{}", package.requirement);
-            }
-            for file in &model.files {
-                assert!(file.sha256.len() == 64 && file.bytes > 0, "{} {}", model.name, file.path);
-                assert!(model.packages.is_empty() || !file.parts.is_empty(), "{} {}", model.name, file.path);
-            }
-        }
+        let names: Vec<_> = registry.models().iter().map(|model| model.name.as_str()).collect();
+        assert_eq!(names, ["minilm", "smollm2-135m", "gemma3-270m", "mpnet", "qwen2.5-0.5b", "qwen2.5-1.5b"]);
+        let mpnet = registry.get("mpnet").unwrap();
+        assert_eq!((mpnet.kind, mpnet.files.len()), (ModelKind::Embedder, 10));
     }
 
     #[test]

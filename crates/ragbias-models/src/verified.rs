@@ -83,7 +83,7 @@ mod tests {
             path: "a/weights".into(),
             bytes: bytes.len() as u64,
             sha256: sha256_of(bytes),
-            parts: vec![],
+            packed: None,
         };
         Model {
             name: "m".into(),
@@ -92,6 +92,7 @@ mod tests {
             licence: String::new(),
             hub: None,
             packages: vec![],
+            archives: vec![],
             files: vec![file],
         }
     }

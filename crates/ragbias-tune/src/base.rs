@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use ragbias_core::{ContentId, Embedder, Similarity};
 use ragbias_embed::{
-    BertConfig, CheckpointConfig, Parameters, PoolingMode, StepConfig, TextEmbedder, TextEmbedderConfig,
+    CheckpointConfig, EncoderConfig, Parameters, PoolingMode, StepConfig, TextEmbedder, TextEmbedderConfig,
 };
 
 use crate::{Error, Result};
@@ -53,8 +53,8 @@ impl Base {
         self.shape().num_hidden_layers
     }
 
-    pub(crate) fn shape(&self) -> &BertConfig {
-        &self.embedder.config().bert
+    pub(crate) fn shape(&self) -> &EncoderConfig {
+        &self.embedder.config().encoder
     }
 }
 
@@ -80,24 +80,13 @@ fn untrainable(config: &CheckpointConfig) -> Option<(String, &'static str)> {
 
 #[cfg(test)]
 mod tests {
-    use ragbias_embed::{Activation, Pooling, Prefixes};
+    use ragbias_embed::{Family, Pooling, Prefixes};
 
     use super::*;
 
     fn plain() -> CheckpointConfig {
-        let bert = BertConfig {
-            vocab_size: 9,
-            hidden_size: 8,
-            num_hidden_layers: 1,
-            num_attention_heads: 2,
-            intermediate_size: 16,
-            hidden_act: Activation::Gelu,
-            max_position_embeddings: 64,
-            type_vocab_size: 2,
-            layer_norm_eps: 1e-12,
-        };
         CheckpointConfig {
-            bert,
+            encoder: EncoderConfig::of(Family::Bert),
             pooling: PoolingMode::Mean.into(),
             steps: vec![StepConfig::Normalize],
             truncate_dim: None,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Tensor};
-use ragbias_embed::{BertConfig, Parameters};
+use ragbias_embed::{EncoderConfig, Parameters};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -30,7 +30,7 @@ pub(crate) const HEAD: &str = "head";
 
 impl Trainable {
     /// The variables of a scope, initialised to the base's values.
-    pub(crate) fn new(base: &Parameters, shape: &BertConfig, config: &TrainConfig) -> Result<Self> {
+    pub(crate) fn new(base: &Parameters, shape: &EncoderConfig, config: &TrainConfig) -> Result<Self> {
         let mut values = Values::new();
         let device = base.device();
         match config.scope {

@@ -218,7 +218,7 @@ fn store_hint(source: &rusqlite::Error) -> &'static str {
     use rusqlite::ErrorCode as Code;
     match source.sqlite_error_code() {
         Some(Code::NotADatabase) => {
-            "this file is no store, or its beginning is damaged; `store FILE` names another one"
+            "this file is not a store, or its beginning is damaged; `store FILE` names another one"
         }
         Some(Code::DatabaseCorrupt) => {
             "the file is damaged; move it, or name another with `store FILE`: a new store is created, and what this one held \

@@ -1,6 +1,7 @@
 //! Reads the JSON files of a checkpoint.
 
-mod bert;
+mod encoder;
+mod family;
 mod modules;
 mod pooling;
 mod sentence;
@@ -10,12 +11,13 @@ use std::path::{Path, PathBuf};
 
 use ragbias_core::Similarity;
 
-pub use self::bert::{Activation, BertConfig};
+pub use self::encoder::{Activation, EncoderConfig, Positions};
+pub use self::family::Family;
 pub use self::pooling::{Pooling, PoolingMode};
 pub use self::sentence::Prefixes;
 pub use self::step::{DenseConfig, Function, StepConfig};
 
-pub(crate) use self::bert::{ConfigFile, Rounding};
+pub(crate) use self::encoder::{ConfigFile, RELATIVE_BUCKETS, Rounding};
 pub(crate) use self::modules::{Module, Modules};
 pub(crate) use self::sentence::{SentenceFile, TransformerFile};
 pub(crate) use self::step::{DenseFile, IDENTITY};
@@ -25,8 +27,8 @@ use crate::{Error, Result};
 /// Everything in the JSON files of a checkpoint that affects its vectors, checked, except the tokenizer's settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckpointConfig {
-    /// Shape of the encoder.
-    pub bert: BertConfig,
+    /// What the encoder computes.
+    pub encoder: EncoderConfig,
     /// How tokens are pooled.
     pub pooling: Pooling,
     /// The steps applied to a pooled vector, in order.
@@ -70,7 +72,7 @@ impl CheckpointConfig {
 
     /// Dimensions of a pooled vector.
     pub fn pooled_dim(&self) -> usize {
-        self.pooling.dim(self.bert.hidden_size)
+        self.pooling.dim(self.encoder.hidden_size)
     }
 
     /// The settings that determine vectors, in the format used for ids since the first version: settings at their default are
@@ -82,7 +84,7 @@ impl CheckpointConfig {
             _ => format!("{:?}", self.pooling),
         };
         let mut parts = vec![
-            format!("bert: {:?}", self.bert),
+            self.encoder.describe(),
             format!("pooling: {pooling}"),
             format!("max_tokens: {max_tokens}"),
             format!("prefixes: {:?}", self.prefixes),
@@ -122,7 +124,7 @@ impl CheckpointFiles {
         let Modules { transformer, pooling, steps } = modules;
         let (folders, steps): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
         let config = CheckpointConfig {
-            bert: file.bert,
+            encoder: file.encoder,
             pooling,
             steps,
             truncate_dim: whole.truncate_dim,

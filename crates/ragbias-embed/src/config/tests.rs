@@ -182,14 +182,52 @@ fn a_dense_module_is_refused_where_it_does_not_fit_or_is_not_known() {
 #[test]
 fn another_architecture_is_refused_by_name() {
     let error = refusal(&[bert_with("model_type", json!("llama"))]);
-    assert!(error.ends_with("config.json: model_type is `llama`, expected bert"), "{error}");
+    assert!(
+        error.ends_with(
+            "config.json: model_type is `llama`, expected bert, distilbert, roberta, xlm-roberta, mpnet"
+        ),
+        "{error}"
+    );
 }
 
 #[test]
 fn missing_keys_are_the_defaults_of_transformers() {
     let folder = folder(&[("config.json", json!({"model_type": "bert"}))]);
-    let bert = CheckpointConfig::read(folder.path()).unwrap().bert;
+    let bert = CheckpointConfig::read(folder.path()).unwrap().encoder;
     assert_eq!((bert.vocab_size, bert.hidden_size, bert.layer_norm_eps), (30522, 768, 1e-12));
+}
+
+#[test]
+fn each_family_has_its_own_keys_and_defaults() {
+    let read = |config: serde_json::Value| {
+        let folder = folder(&[("config.json", config)]);
+        CheckpointConfig::read(folder.path()).map(|config| config.encoder).map_err(|error| error.to_string())
+    };
+    let distilbert =
+        read(json!({"model_type": "distilbert", "dim": 12, "n_layers": 2, "num_attention_heads": 3,
+        "hidden_dim": 24, "intermediate_size": 99, "layer_norm_eps": 0.5, "activation": "relu"}))
+        .unwrap();
+    let expected = EncoderConfig {
+        hidden_size: 12,
+        num_hidden_layers: 2,
+        num_attention_heads: 3,
+        intermediate_size: 24,
+        hidden_act: Activation::Relu,
+        ..EncoderConfig::of(Family::DistilBert)
+    };
+    assert_eq!(distilbert, expected);
+    let both = read(json!({"model_type": "distilbert", "dim": 12, "hidden_size": 24})).unwrap_err();
+    assert!(both.contains("hidden_size is `24`, expected 12, as in dim"), "{both}");
+
+    let roberta = read(json!({"model_type": "roberta", "pad_token_id": 3})).unwrap();
+    assert_eq!((roberta.positions, roberta.longest_text()), (Positions::AfterPadding(3), 508));
+    let no_padding = read(json!({"model_type": "xlm-roberta", "pad_token_id": null})).unwrap_err();
+    assert!(no_padding.contains("pad_token_id is `null`, expected the id of a token"), "{no_padding}");
+
+    let mpnet = read(json!({"model_type": "mpnet", "pad_token_id": 3})).unwrap();
+    assert_eq!(mpnet, EncoderConfig::of(Family::Mpnet), "its positions are fixed");
+    let few = read(json!({"model_type": "mpnet", "relative_attention_num_buckets": 16})).unwrap_err();
+    assert!(few.contains("relative_attention_num_buckets is `16`, expected at least the 32"), "{few}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! softmax(Q·Kᵀ/√d)·V of one sequence at a time, head by head, and its backward pass.
+//! softmax(Q·Kᵀ/√d + B)·V of one sequence at a time, head by head, and its backward pass; B are the biases of relative
+//! attention, where an encoder has it.
 //!
 //! Query, key and value of a token are one row of `3·hidden` values, the result of one product; a head's part of
 //! them is a view of `width` columns.
@@ -8,6 +9,7 @@ use ragbias_kernels::{Into, Matrix, dot, exp_clamped as exp, product, widest};
 use rayon::prelude::*;
 
 use super::panels::Panels;
+use super::relative::Relative;
 
 /// Number of queries whose attention weights stay in the L1 cache from one step to the next.
 const BLOCK: usize = 32;
@@ -46,22 +48,36 @@ impl Heads {
     ///
     /// Attention weights are written to `weights`: one [`area`] per head if it has room for all, else each head overwrites the
     /// previous one's.
-    pub(super) fn forward(self, rows: &[f32], contexts: &mut [f32], weights: &mut [f32], spread: bool) {
+    pub(super) fn forward(
+        self,
+        rows: &[f32],
+        relative: Option<&Relative>,
+        contexts: &mut [f32],
+        weights: &mut [f32],
+        spread: bool,
+    ) {
         let hidden = self.hidden();
         let length = rows.len() / (3 * hidden);
         if !spread {
-            return self.of_tokens(rows, 0, contexts, weights);
+            return self.of_tokens(rows, 0, relative, contexts, weights);
         }
         let share = length.div_ceil(rayon::current_num_threads());
         let weights = weights.par_chunks_mut(share * Panels::room(length));
         let parts = contexts.par_chunks_mut(share * hidden).zip(weights);
         parts.enumerate().for_each(|(part, (contexts, weights))| {
-            self.of_tokens(rows, part * share, contexts, weights);
+            self.of_tokens(rows, part * share, relative, contexts, weights);
         });
     }
 
     /// The contexts of some tokens of a sequence, from token `first`.
-    fn of_tokens(self, rows: &[f32], first: usize, contexts: &mut [f32], weights: &mut [f32]) {
+    fn of_tokens(
+        self,
+        rows: &[f32],
+        first: usize,
+        relative: Option<&Relative>,
+        contexts: &mut [f32],
+        weights: &mut [f32],
+    ) {
         let hidden = self.hidden();
         let (length, tokens) = (rows.len() / (3 * hidden), contexts.len() / hidden);
         let room = Panels::room(length);
@@ -77,7 +93,10 @@ impl Heads {
                 let some = part * BLOCK..tokens.min((part + 1) * BLOCK);
                 keys.product(query.part(some.clone(), 0), None, weights, room, false);
                 widest(|| {
-                    weights.chunks_exact_mut(room).for_each(|row| softmax(row, length, self.scale()));
+                    for (query, row) in (first + some.start..).zip(weights.chunks_exact_mut(room)) {
+                        let biases = relative.map(|relative| relative.of(head, query, length));
+                        softmax(row, length, self.scale(), biases);
+                    }
                 });
                 let weights = Matrix::strided(weights, some.len(), length, room);
                 values.product(weights, None, &mut contexts[head * self.width..], hidden, false);
@@ -86,10 +105,11 @@ impl Heads {
     }
 
     /// The gradient of a sequence's rows, `(length, 3·hidden)`, from that of its contexts and its attention weights;
-    /// `scratch` has an [`area`].
+    /// `scratch` has an [`area`]. That of the biases is added to the sums beside them.
     pub(super) fn backward(
         self,
         rows: &[f32],
+        mut relative: Option<(&Relative, &mut [f32])>,
         weights: &[f32],
         contexts_gradient: &[f32],
         rows_gradient: &mut [f32],
@@ -107,8 +127,12 @@ impl Heads {
                 Matrix::strided(&contexts_gradient[head * self.width..], length, self.width, hidden);
             product(scores, room, Into::Set, 1.0, gradient, value.t());
             widest(|| {
-                for (gradient, weight) in scores.chunks_exact_mut(room).zip(weights.chunks_exact(room)) {
+                let rows = scores.chunks_exact_mut(room).zip(weights.chunks_exact(room));
+                for (query, (gradient, weight)) in rows.enumerate() {
                     softmax_backward(&mut gradient[..length], &weight[..length]);
+                    if let Some((relative, sums)) = &mut relative {
+                        relative.add_gradient(sums, head, query, &gradient[..length]);
+                    }
                 }
             });
             let scores = Matrix::strided(scores, length, length, room);
@@ -124,12 +148,16 @@ impl Heads {
     }
 }
 
-/// Turns the first `length` scores of one row, times `scale`, into weights that sum to 1.
+/// Turns the first `length` scores of one row, times `scale` and with a bias each, into weights that sum to 1.
 #[inline(always)]
-fn softmax(row: &mut [f32], length: usize, scale: f32) {
+fn softmax(row: &mut [f32], length: usize, scale: f32, biases: Option<&[f32]>) {
     // Whole registers, without a remainder.
     let row = &mut row[..length.next_multiple_of(LANES)];
     row[length..].fill(f32::NEG_INFINITY);
+    let scale = biases.map_or(scale, |biases| {
+        row.iter_mut().zip(biases).for_each(|(x, bias)| *x = x.mul_add(scale, *bias));
+        1.0
+    });
     let largest = largest(row);
     for x in &mut *row {
         *x = exp((*x - largest) * scale);
@@ -156,12 +184,15 @@ mod tests {
 
     #[test]
     fn weights_add_up_to_one_and_are_the_same_in_registers_of_any_width() {
-        for length in [1_usize, 15, 16, 129] {
+        let biases: Vec<f32> = (0..129).map(|i| (i * 31 % 17) as f32 / 4.0).collect();
+        for (length, biases) in
+            [1_usize, 15, 16, 129].into_iter().flat_map(|n| [(n, None), (n, Some(&biases[..n]))])
+        {
             let scores: Vec<f32> =
                 (0..length.next_multiple_of(LANES)).map(|i| (i * 37 % 29) as f32).collect();
             let (mut narrow, mut wide) = (scores.clone(), scores);
-            softmax(&mut narrow, length, 0.25);
-            widest(|| softmax(&mut wide, length, 0.25));
+            softmax(&mut narrow, length, 0.25, biases);
+            widest(|| softmax(&mut wide, length, 0.25, biases));
             assert_eq!(narrow, wide);
             assert!((narrow[..length].iter().sum::<f32>() - 1.0).abs() < 1e-6);
             assert!(narrow[length..].iter().all(|&weight| weight == 0.0));

@@ -14,8 +14,10 @@ use rayon::prelude::*;
 use super::layer::Layer;
 use super::layer_gradients::{Factors, LayerGradients, MAPS};
 use super::lines::Lines;
+use super::relative::Relative;
 use super::{CpuEncoder, NORM};
 use crate::Result;
+use crate::parameters::RELATIVE;
 
 /// Number of outputs of a weight per task.
 const OUTPUTS: usize = 384;
@@ -39,10 +41,12 @@ pub(super) struct ChunkGradients {
 
 impl ChunkGradients {
     pub(super) fn new(encoder: &CpuEncoder, wanted: &Wanted) -> Self {
+        let relative = encoder.relative.as_ref().filter(|_| wanted.parameters.contains(RELATIVE));
+        let relative = relative.map(Relative::size);
         let layer = |number: usize| {
             let is_wanted =
                 Layer::names(number).map(|names| names.iter().any(|name| wanted.parameters.contains(name)));
-            LayerGradients::new(is_wanted, encoder.layers[number].sizes())
+            LayerGradients::new(is_wanted, encoder.layers[number].sizes(), relative)
         };
         let norm = ["weight", "bias"].map(|part| {
             let is_wanted = wanted.embeddings && wanted.parameters.contains(&format!("{NORM}.{part}"));
@@ -52,8 +56,11 @@ impl ChunkGradients {
     }
 
     fn add(&mut self, other: &Self) {
-        let others = other.layers.iter().flat_map(|layer| &layer.sums).chain(&other.norm);
-        let mine = self.layers.iter_mut().flat_map(|layer| &mut layer.sums).chain(&mut self.norm);
+        let others = other.layers.iter().flat_map(|layer| layer.sums.iter().chain([&layer.relative]));
+        let others = others.chain(&other.norm);
+        let mine = self.layers.iter_mut();
+        let mine = mine.flat_map(|layer| layer.sums.iter_mut().chain([&mut layer.relative]));
+        let mine = mine.chain(&mut self.norm);
         for pair in mine.zip(others) {
             if let (Some(mine), Some(other)) = pair {
                 add(mine, other);
@@ -70,6 +77,16 @@ impl ChunkGradients {
     /// The sums by parameter name; the three stacked layers are separated.
     fn named(self, encoder: &CpuEncoder, wanted: &Wanted) -> Result<BTreeMap<String, Tensor>> {
         let mut named = BTreeMap::new();
+        if let Some(relative) = &encoder.relative {
+            let layers = self.layers.iter().filter_map(|layer| layer.relative.clone());
+            let all = layers.reduce(|mut sums, layer| {
+                add(&mut sums, &layer);
+                sums
+            });
+            if let Some(all) = all {
+                named.insert(RELATIVE.into(), relative.gradient_of_table(&all)?);
+            }
+        }
         for (number, LayerGradients { sums, .. }) in self.layers.into_iter().enumerate() {
             for ((names, shape), sum) in
                 Layer::names(number).into_iter().zip(encoder.layers[number].shapes()).zip(sums)

@@ -12,8 +12,9 @@ use super::lines::Lines;
 use super::norm::{Norm, Normed};
 use super::panels::Panels;
 use super::pool::Pool;
+use super::relative::Relative;
 use crate::Result;
-use crate::config::{Activation, BertConfig};
+use crate::config::{Activation, EncoderConfig};
 use crate::parameters::Parameters;
 
 /// A contiguous f32 tensor on the CPU.
@@ -125,7 +126,7 @@ pub(super) struct LayerNorm {
 }
 
 impl LayerNorm {
-    pub(super) fn new(parameters: &Parameters, name: &str, config: &BertConfig) -> Result<Self> {
+    pub(super) fn new(parameters: &Parameters, name: &str, config: &EncoderConfig) -> Result<Self> {
         let part = |part: &str| Weight::named(parameters, &format!("{name}.{part}"));
         Ok(Self { weight: part("weight")?, bias: part("bias")?, eps: config.layer_norm_eps as f32 })
     }
@@ -202,6 +203,8 @@ pub(super) struct Layer {
     output_norm: LayerNorm,
     activation: Activation,
     heads: Heads,
+    /// Shared by all layers.
+    relative: Option<Relative>,
 }
 
 impl Layer {
@@ -241,9 +244,10 @@ impl Layer {
 
     /// `other` is the same layer of another encoder: linear layers with the same weights are shared.
     pub(super) fn new(
-        config: &BertConfig,
+        config: &EncoderConfig,
         number: usize,
         parameters: &Parameters,
+        relative: Option<&Relative>,
         other: Option<&Self>,
     ) -> Result<Self> {
         let at = |part: &str| format!("encoder.layer.{number}.{part}");
@@ -264,6 +268,7 @@ impl Layer {
             output_norm: LayerNorm::new(parameters, &at("output.LayerNorm"), config)?,
             activation: config.hidden_act,
             heads,
+            relative: relative.cloned(),
         })
     }
 
@@ -287,6 +292,7 @@ impl Layer {
             let area = area(length) * if keep { self.heads.count } else { 1 };
             self.heads.forward(
                 &rows[token * 3 * hidden..(token + length) * 3 * hidden],
+                self.relative.as_ref(),
                 &mut contexts[token * hidden..(token + length) * hidden],
                 &mut weights[used..used + area],
                 spread,
@@ -378,7 +384,7 @@ impl Layer {
         let hidden = self.heads.hidden();
         self.attention_norm.backward(gradient, &kept.norm, &mut gradients.sums[4..6]);
         gradients.map(2, Side::Borrowed(gradient), kept.contexts, pool);
-        if below || gradients.wants(0) {
+        if below || gradients.wants(0) || gradients.relative.is_some() {
             let mut contexts = pool.take(gradient.len());
             self.attention_output.gradient_of_input(gradient, &mut contexts, Into::Set);
             let mut rows = pool.take(kept.rows.len());
@@ -390,6 +396,7 @@ impl Layer {
                 let of = |width: usize| token * width..(token + length) * width;
                 self.heads.backward(
                     &kept.rows[of(3 * hidden)],
+                    self.relative.as_ref().zip(gradients.relative.as_deref_mut()),
                     &kept.weights[used..used + area],
                     &contexts[of(hidden)],
                     &mut rows[of(3 * hidden)],

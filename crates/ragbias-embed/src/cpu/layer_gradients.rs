@@ -15,6 +15,8 @@ pub(super) struct LayerGradients {
     /// Whether a parameter is trained.
     pub(super) wanted: [bool; 12],
     pub(super) factors: [Option<Factors>; 12],
+    /// For the biases of relative attention by distance, if they are trained.
+    pub(super) relative: Option<Vec<f32>>,
 }
 
 /// gradientᵀ·x, `(out, in)`, as factors.
@@ -32,10 +34,15 @@ pub(super) enum Side<'a> {
 }
 
 impl LayerGradients {
-    /// Empty; `sizes` are those of the layer's parameters.
-    pub(super) fn new(wanted: [bool; 12], sizes: [usize; 12]) -> Self {
+    /// Empty; `sizes` are those of the layer's parameters, `relative` that of the biases by distance if they are trained.
+    pub(super) fn new(wanted: [bool; 12], sizes: [usize; 12], relative: Option<usize>) -> Self {
         let sum = |part: usize| (wanted[part] && !MAPS.contains(&part)).then(|| vec![0.0; sizes[part]]);
-        Self { sums: std::array::from_fn(sum), wanted, factors: Default::default() }
+        Self {
+            sums: std::array::from_fn(sum),
+            wanted,
+            factors: Default::default(),
+            relative: relative.map(|size| vec![0.0; size]),
+        }
     }
 
     /// Whether the weight at this index or its bias is trained.

@@ -4,7 +4,8 @@
 //! goes through all layers on one thread, so that threads synchronise once per batch; a single text is one chunk, whose
 //! operations are spread over the threads instead. Gradients of weights are summed over the chunks of a batch in a fixed order,
 //! whatever the number of threads: see `gradients.rs`.
-//! [`Bert`](crate::Bert) is the reference implementation made of candle's operators, with which tests compare this one.
+//! [`DeviceEncoder`](crate::operators::DeviceEncoder) is the reference implementation made of candle's operators, with which tests
+//! compare this one.
 #![allow(clippy::inline_always, reason = "loops become vector code only where what they call is inlined")]
 
 mod attention;
@@ -18,6 +19,7 @@ mod norm;
 mod panels;
 mod pool;
 mod pooling;
+mod relative;
 mod tape;
 mod tile;
 
@@ -32,7 +34,8 @@ use self::chunk::{Chunk, is_spread, passing, with_threads_awake};
 use self::layer::{KeptNorm, Layer, LayerNorm, Weight};
 use self::lines::Lines;
 use self::pool::{Pool, Pools};
-use crate::config::{BertConfig, Pooling};
+use self::relative::Relative;
+use crate::config::{EncoderConfig, Pooling, Positions};
 use crate::input::{Boundary, Input};
 use crate::parameters::Parameters;
 use crate::{Error, Result};
@@ -42,11 +45,15 @@ use crate::{Error, Result};
 pub(crate) struct CpuEncoder {
     hidden: usize,
     pooling: Pooling,
+    /// `(vocabulary, hidden)`.
     words: Weight,
-    positions: Weight,
-    /// Embeddings of all segments; texts use the first.
-    segments: Weight,
+    /// The embeddings of positions, `(positions, hidden)`.
+    places: Weight,
+    positions: Positions,
+    /// Embeddings of all segments, of which texts use the first.
+    segments: Option<Weight>,
     norm: LayerNorm,
+    relative: Option<Relative>,
     layers: Vec<Layer>,
     pools: Arc<Pools>,
 }
@@ -57,32 +64,39 @@ const SEGMENTS: &str = "embeddings.token_type_embeddings.weight";
 const NORM: &str = "embeddings.LayerNorm";
 
 impl CpuEncoder {
-    pub(crate) fn new(config: &BertConfig, pooling: &Pooling, parameters: &Parameters) -> Result<Self> {
+    pub(crate) fn new(config: &EncoderConfig, pooling: &Pooling, parameters: &Parameters) -> Result<Self> {
         Self::beside(config, pooling, parameters, None)
     }
 
     /// The same encoder with other weights, reusing its memory, and the layouts of weights that are the same.
-    pub(crate) fn with(&self, config: &BertConfig, parameters: &Parameters) -> Result<Self> {
+    pub(crate) fn with(&self, config: &EncoderConfig, parameters: &Parameters) -> Result<Self> {
         Self::beside(config, &self.pooling, parameters, Some(self))
     }
 
     fn beside(
-        bert: &BertConfig,
+        config: &EncoderConfig,
         pooling: &Pooling,
         parameters: &Parameters,
         other: Option<&Self>,
     ) -> Result<Self> {
-        let layers = (0..bert.num_hidden_layers).map(|number| {
-            Layer::new(bert, number, parameters, other.and_then(|other| other.layers.get(number)))
-        });
+        let relative = Relative::new(config, parameters)?;
+        let layers = (0..config.num_hidden_layers)
+            .map(|number| {
+                let other = other.and_then(|other| other.layers.get(number));
+                Layer::new(config, number, parameters, relative.as_ref(), other)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let has_segments = config.type_vocab_size > 0;
         Ok(Self {
-            hidden: bert.hidden_size,
+            hidden: config.hidden_size,
             pooling: pooling.clone(),
             words: Weight::named(parameters, WORDS)?,
-            positions: Weight::named(parameters, POSITIONS)?,
-            segments: Weight::named(parameters, SEGMENTS)?,
-            norm: LayerNorm::new(parameters, NORM, bert)?,
-            layers: layers.collect::<Result<_>>()?,
+            places: Weight::named(parameters, POSITIONS)?,
+            positions: config.positions,
+            segments: has_segments.then(|| Weight::named(parameters, SEGMENTS)).transpose()?,
+            norm: LayerNorm::new(parameters, NORM, config)?,
+            relative,
+            layers,
             pools: other.map(|other| Arc::clone(&other.pools)).unwrap_or_default(),
         })
     }
@@ -161,15 +175,19 @@ impl CpuEncoder {
         states
     }
 
-    /// The sum of the word, position and segment embeddings of each token.
+    /// The sum of the word, position and segment embeddings of each token of a text.
     fn look_up(&self, ids: &[u32], rows: &mut [f32]) {
-        let (words, positions, segments) =
-            (self.words.values(), self.positions.values(), self.segments.values());
-        let places = positions.chunks_exact(self.hidden);
-        for ((row, &id), place) in rows.chunks_exact_mut(self.hidden).zip(ids).zip(places) {
+        let (words, places) = (self.words.values(), self.places.values());
+        let segments = self.segments.as_ref().map(Weight::values);
+        for ((row, &id), position) in rows.chunks_exact_mut(self.hidden).zip(ids).zip(self.positions.of(ids))
+        {
             let word = &words[id as usize * self.hidden..][..self.hidden];
-            for (((x, w), p), s) in row.iter_mut().zip(word).zip(place).zip(&*segments) {
-                *x = (w + p) + s;
+            let place = &places[position * self.hidden..][..self.hidden];
+            for ((x, w), p) in row.iter_mut().zip(word).zip(place) {
+                *x = w + p;
+            }
+            if let Some(segments) = &segments {
+                row.iter_mut().zip(&**segments).for_each(|(x, s)| *x += s);
             }
         }
     }
@@ -231,7 +249,8 @@ impl CpuEncoder {
         let tokens: usize = input.lengths().iter().sum();
         match input {
             Input::Tokens(batch) => {
-                let (vocabulary, longest) = (self.words.shape()[0], self.positions.shape()[0]);
+                let vocabulary = self.words.shape()[0];
+                let longest = self.places.shape()[0].saturating_sub(self.positions.skipped());
                 if batch.ids.len() != tokens {
                     return refused("tokens in a batch", tokens, batch.ids.len());
                 }

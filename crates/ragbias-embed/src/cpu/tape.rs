@@ -14,6 +14,7 @@ use super::pool::Pool;
 use super::{CpuEncoder, POSITIONS, SEGMENTS, WORDS};
 use crate::config::PoolingMode;
 use crate::input::Input;
+use crate::parameters::RELATIVE;
 use crate::{Error, Result};
 
 /// A recorded forward pass.
@@ -104,13 +105,15 @@ impl CpuEncoder {
 
     fn wanted(&self, input: Input<'_>, parameters: &BTreeSet<String>) -> Wanted {
         let embeddings = parameters.iter().any(|name| name.starts_with("embeddings.")) && input.half() == 0;
+        let relative = self.relative.is_some() && parameters.contains(RELATIVE);
         let of_half = |half: usize| {
-            Layer::names(half / 2)
-                .into_iter()
-                .skip(6 * (half % 2))
-                .take(6)
-                .flatten()
-                .any(|name| parameters.contains(&name))
+            (relative && half.is_multiple_of(2))
+                || Layer::names(half / 2)
+                    .into_iter()
+                    .skip(6 * (half % 2))
+                    .take(6)
+                    .flatten()
+                    .any(|name| parameters.contains(&name))
         };
         let first = (input.half()..self.halves()).find(|&half| of_half(half)).unwrap_or(self.halves());
         let lowest = if embeddings { 0 } else { first };
@@ -203,14 +206,21 @@ impl CpuEncoder {
         gradients: &mut BTreeMap<String, Tensor>,
     ) -> Result<()> {
         let hidden = self.hidden;
-        let tables = [(WORDS, &self.words), (POSITIONS, &self.positions), (SEGMENTS, &self.segments)];
+        let tables =
+            [(WORDS, Some(&self.words)), (POSITIONS, Some(&self.places)), (SEGMENTS, self.segments.as_ref())];
         for (name, weight) in tables {
+            let Some(weight) = weight else { continue };
             if !wanted.parameters.contains(name) {
                 continue;
             }
             let mut table = vec![0.0; weight.shape().iter().product()];
             for chunk in chunks {
-                let positions = chunk.lengths.iter().flat_map(|&length| 0..length);
+                let mut rest = &chunk.ids[..];
+                let positions = chunk.lengths.iter().flat_map(|&length| {
+                    let ids;
+                    (ids, rest) = rest.split_at(length);
+                    self.positions.of(ids)
+                });
                 let rows = chunk.gradient.chunks_exact(hidden);
                 for ((row, &id), position) in rows.zip(&chunk.ids).zip(positions) {
                     let place = match name {

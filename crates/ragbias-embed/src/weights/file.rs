@@ -34,6 +34,11 @@ impl WeightsFile {
         &self.map
     }
 
+    /// Gives back the memory of what has been read.
+    pub(super) fn release(&self) {
+        self.map.release();
+    }
+
     /// The values of a tensor as in the file, in row-major order.
     pub(super) fn values(&self, place: &Place) -> Cow<'_, [u8]> {
         let size = place.dtype.bitsize() / 8;

@@ -27,7 +27,7 @@ pub(crate) use self::names::Owner;
 /// All weights of a folder, from which tensors are taken by name.
 pub(crate) struct Weights {
     files: Vec<WeightsFile>,
-    /// File and name in the file, by the model's name for it.
+    /// File and name in the file, by the family's name.
     tensors: BTreeMap<String, (usize, String)>,
     owner: Owner,
 }
@@ -54,7 +54,7 @@ impl Weights {
     /// No weights, truncated or damaged ones, and unused tensors.
     pub(crate) fn open(folder: &Path, owner: Owner) -> Result<Self> {
         // Only a transformer's weights may be sharded.
-        let candidates = CANDIDATES.into_iter().filter(|(_, is_index)| !is_index || owner == Owner::Encoder);
+        let candidates = CANDIDATES.into_iter().filter(|(_, is_index)| !is_index || owner.is_encoder());
         let mut found = candidates.map(|(name, is_index)| (folder.join(name), is_index));
         let Some((path, is_index)) = found.find(|(path, _)| path.is_file()) else {
             return Err(Error::MissingFile { folder: folder.into(), file: SAFETENSORS });
@@ -83,16 +83,19 @@ impl Weights {
 
     /// The hash of the file; for several, of all of them in order.
     pub(crate) fn content_id(&self) -> ContentId {
+        /// Bytes that are hashed before their memory is given back.
+        const PART: usize = 1 << 24;
         if let [file] = &self.files[..] {
-            return ContentId::of(file.bytes());
+            let parts = file.bytes().chunks(PART).inspect(|_| file.release());
+            return ContentId::of_parts(parts);
         }
         let all = self.files.iter().fold(ContentHasher::new("weights/1"), |id, file| id.field(file.bytes()));
         all.finish()
     }
 
     /// Refuses any other tensors that are not deliberately ignored.
-    pub(crate) fn refuse_others(&self, wanted: &BTreeSet<&str>, layers: usize) -> Result<()> {
-        let is_other = |name: &str| !wanted.contains(name) && !self.owner.leaves_out(name, layers);
+    pub(crate) fn refuse_others(&self, is_wanted: impl Fn(&str) -> bool, layers: usize) -> Result<()> {
+        let is_other = |name: &str| !is_wanted(name) && !self.owner.leaves_out(name, layers);
         match self.tensors.iter().find(|(name, _)| is_other(name)) {
             Some((_, (at, name))) => Err(Error::UnknownTensor {
                 path: self.files[*at].path.clone(),
@@ -123,6 +126,8 @@ impl Weights {
             return Err(Error::Shape { path, name, expected, received });
         }
         let mut values = floats(file, place)?;
+        // A model's memory is that of its tensors; the file's pages are not kept beside them.
+        file.release();
         match rounding {
             None => {}
             Some(Rounding::F16) => values.iter_mut().for_each(|x| *x = half::f16::from_f32(*x).to_f32()),
@@ -134,7 +139,7 @@ impl Weights {
         Ok(Tensor::from_vec(values, expected, device)?)
     }
 
-    /// All weights as one safetensors file, with some values replaced: `values` uses the model's own names.
+    /// All weights as one safetensors file, with some values replaced: `values` uses the family's names.
     /// If any are replaced, all numbers are f32, because transformers computes in one type.
     ///
     /// # Errors

@@ -12,7 +12,6 @@ use crate::{check_ids, check_refusals, compare_vectors, load};
 const CLOSE: f64 = 1.0 - 2e-10;
 
 #[test]
-#[ignore = "the encoder reads BERT alone"]
 fn vectors_of_every_family_are_those_of_sentence_transformers() {
     let (mut compared, mut wrong) = (0, Vec::new());
     for (family, variants) in families() {
@@ -25,7 +24,6 @@ fn vectors_of_every_family_are_those_of_sentence_transformers() {
 }
 
 #[test]
-#[ignore = "the encoder reads BERT alone"]
 fn token_ids_of_every_family_are_those_that_its_encoder_gets_in_transformers() {
     let mut compared = 0;
     for (family, variants) in families() {
@@ -46,14 +44,12 @@ fn token_ids_of_every_family_are_those_that_its_encoder_gets_in_transformers() {
 }
 
 #[test]
-#[ignore = "the encoder reads BERT alone"]
 fn what_sentence_transformers_refuses_of_a_family_is_refused_with_its_place() {
     let refused: usize = families().values().map(check_refusals).sum();
     assert!(refused >= 9, "{refused} variants");
 }
 
 #[test]
-#[ignore = "the encoder reads BERT alone"]
 fn variants_of_a_family_with_other_vectors_have_other_ids() {
     let ids: usize = families().values().map(check_ids).sum();
     assert!(ids >= 40, "{ids} ids");
@@ -61,7 +57,6 @@ fn variants_of_a_family_with_other_vectors_have_other_ids() {
 
 /// Settings that a release of transformers honours, and that would change numbers.
 #[test]
-#[ignore = "the encoder reads BERT alone"]
 fn other_computations_of_a_family_are_refused_by_name() {
     let of_all = [
         ("quantization_config", json!({"bits": 4})),

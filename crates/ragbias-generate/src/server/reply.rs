@@ -86,9 +86,9 @@ fn first_json(text: &str) -> Result<Value, Failure> {
     let value = match values.next() {
         Some(Ok(value)) => value,
         Some(Err(error)) => {
-            return Err(again(format!("the answer is no JSON: {error}; it begins `{}`", start(text))));
+            return Err(again(format!("the answer is not JSON: {error}; it begins `{}`", start(text))));
         }
-        None => return Err(again("the answer is no JSON".into())),
+        None => return Err(again("the answer is not JSON".into())),
     };
     let rest = text[values.byte_offset()..].trim();
     if rest.is_empty() || rest == "data: [DONE]" || rest == "[DONE]" {

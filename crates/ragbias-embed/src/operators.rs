@@ -7,33 +7,37 @@
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::{layer_norm, layer_norm_slow, softmax, softmax_last_dim};
 
-use crate::config::{Activation, BertConfig, Pooling, PoolingMode};
+use crate::config::{Activation, EncoderConfig, Pooling, PoolingMode, Positions};
 use crate::input::{Input, Packed};
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, RELATIVE};
+use crate::relative::buckets;
 use crate::{Error, Result};
 
-/// A BERT encoder (Devlin et al., 2019, <https://arxiv.org/abs/1810.04805>), post-LayerNorm, absolute positions.
+/// An encoder of one of the families of [`Family`](crate::Family).
 ///
 /// It is a function of its [`Parameters`]. If a parameter is trained, or depends on one that is, everything
 /// above it is differentiable: candle's fused LayerNorm and softmax, which have no backward pass, are replaced there by
 /// unfused operators.
 #[derive(Debug, Clone)]
-pub struct Bert {
+pub(crate) struct DeviceEncoder {
     words: Tensor,
     positions: Tensor,
-    /// The first segment's embedding, `(hidden,)`, which all texts use.
-    segment: Tensor,
+    places: Positions,
+    /// The first segment's embedding, `(hidden,)`, which all texts use, if the family has segments.
+    segment: Option<Tensor>,
+    /// The biases of relative attention, `(buckets, heads)`.
+    relative: Option<Tensor>,
     norm: LayerNorm,
     layers: Vec<Layer>,
     device: Device,
 }
 
-impl Bert {
+impl DeviceEncoder {
     /// The encoder with these weights, on their device, computing in this type.
     ///
     /// # Errors
     /// A missing weight.
-    pub fn new(config: &BertConfig, parameters: &Parameters, dtype: DType) -> Result<Self> {
+    pub(crate) fn new(config: &EncoderConfig, parameters: &Parameters, dtype: DType) -> Result<Self> {
         let weights = Weights { parameters, dtype };
         let layers = (0..config.num_hidden_layers)
             .map(|layer| Layer::new(config, layer, &weights))
@@ -43,7 +47,13 @@ impl Bert {
             device: words.device().clone(),
             words,
             positions: weights.get("embeddings.position_embeddings.weight")?,
-            segment: weights.get("embeddings.token_type_embeddings.weight")?.get(0)?,
+            places: config.positions,
+            segment: if config.type_vocab_size > 0 {
+                Some(weights.get("embeddings.token_type_embeddings.weight")?.get(0)?)
+            } else {
+                None
+            },
+            relative: (config.relative_buckets > 0).then(|| weights.get(RELATIVE)).transpose()?,
             norm: LayerNorm::new("embeddings.LayerNorm", config, &weights)?,
             layers,
         })
@@ -52,11 +62,20 @@ impl Bert {
     /// Hidden states at the input of the first layer, `(tokens, hidden)`.
     fn embed_tokens(&self, batch: &Packed) -> Result<Tensor> {
         let ids = Tensor::from_slice(&batch.ids, batch.ids.len(), &self.device)?;
-        let positions: Vec<u32> = batch.lengths.iter().flat_map(|&length| 0..length as u32).collect();
+        let mut rest = &batch.ids[..];
+        let positions = batch.lengths.iter().flat_map(|&length| {
+            let ids;
+            (ids, rest) = rest.split_at(length.min(rest.len()));
+            self.places.of(ids)
+        });
+        let positions: Vec<u32> = positions.map(|position| position as u32).collect();
         let positions = Tensor::from_vec(positions, batch.ids.len(), &self.device)?;
         let words = self.words.index_select(&ids, 0)?;
-        let states = (words + self.positions.index_select(&positions, 0)?)?.broadcast_add(&self.segment)?;
-        self.norm.forward(&states)
+        let states = (words + self.positions.index_select(&positions, 0)?)?;
+        self.norm.forward(&match &self.segment {
+            Some(segment) => states.broadcast_add(segment)?,
+            None => states,
+        })
     }
 
     /// Hidden states at the input of a sublayer, `(tokens, hidden)`, f32.
@@ -74,7 +93,7 @@ impl Bert {
         for half in input.half()..until {
             let layer = &self.layers[half / 2];
             states = if half % 2 == 0 {
-                layer.attend(&states, input.lengths())?
+                layer.attend(&states, input.lengths(), self.relative.as_ref())?
             } else {
                 layer.transform(&states)?
             };
@@ -86,7 +105,7 @@ impl Bert {
     ///
     /// # Errors
     /// A token outside the vocabulary, states of another width, a text with no token left.
-    pub fn vectors(&self, input: Input<'_>, pooling: &Pooling, skipped: usize) -> Result<Tensor> {
+    pub(crate) fn vectors(&self, input: Input<'_>, pooling: &Pooling, skipped: usize) -> Result<Tensor> {
         let states = self.states(input, 2 * self.layers.len())?;
         let mut start = 0;
         let rows = input.lengths().iter().enumerate().map(|(row, &length)| {
@@ -146,7 +165,7 @@ struct Layer {
 }
 
 impl Layer {
-    fn new(config: &BertConfig, layer: usize, weights: &Weights<'_>) -> Result<Self> {
+    fn new(config: &EncoderConfig, layer: usize, weights: &Weights<'_>) -> Result<Self> {
         let at = |part: &str| format!("encoder.layer.{layer}.{part}");
         let linear = |part: &str| Linear::new(&at(part), weights);
         let parts = ["query", "key", "value"].map(|part| linear(&format!("attention.self.{part}")));
@@ -162,8 +181,8 @@ impl Layer {
         })
     }
 
-    fn attend(&self, states: &Tensor, lengths: &[usize]) -> Result<Tensor> {
-        let attended = self.attention_output.forward(&self.contexts(states, lengths)?)?;
+    fn attend(&self, states: &Tensor, lengths: &[usize], relative: Option<&Tensor>) -> Result<Tensor> {
+        let attended = self.attention_output.forward(&self.contexts(states, lengths, relative)?)?;
         self.attention_norm.forward(&(attended + states)?)
     }
 
@@ -172,8 +191,8 @@ impl Layer {
         self.output_norm.forward(&(self.down.forward(&inner)? + states)?)
     }
 
-    /// softmax(QKᵀ/√d)·V of each sequence, `(tokens, hidden)`.
-    fn contexts(&self, states: &Tensor, lengths: &[usize]) -> Result<Tensor> {
+    /// softmax(QKᵀ/√d + B)·V of each sequence, `(tokens, hidden)`; B are the biases of relative attention.
+    fn contexts(&self, states: &Tensor, lengths: &[usize], relative: Option<&Tensor>) -> Result<Tensor> {
         let (tokens, hidden) = states.dims2()?;
         let width = hidden / self.heads;
         let scale = 1.0 / (width as f64).sqrt();
@@ -193,7 +212,10 @@ impl Layer {
                 let [q, k, v] = [&query, &key, &value].map(|all| all.narrow(1, start, length));
                 start += length;
                 let scores = q?.contiguous()?.matmul(&k?.contiguous()?.t()?)?;
-                let scores = scores.to_dtype(DType::F32)?;
+                let mut scores = scores.to_dtype(DType::F32)?;
+                if let Some(table) = relative {
+                    scores = (scores + biases(table, length)?.to_dtype(DType::F32)?)?;
+                }
                 let weights =
                     if scores.track_op() { softmax(&scores, D::Minus1)? } else { softmax_last_dim(&scores)? };
                 let weights = weights.to_dtype(projected.dtype())?;
@@ -203,6 +225,17 @@ impl Layer {
             .collect::<Result<Vec<_>>>()?;
         Ok(Tensor::cat(&contexts, 0)?)
     }
+}
+
+/// The biases of a text's scores, `(heads, length, length)`, from their table.
+fn biases(table: &Tensor, length: usize) -> Result<Tensor> {
+    let by_distance: Vec<u32> = buckets(length).map(|bucket| bucket as u32).collect();
+    let at: Vec<u32> = (0..length)
+        .flat_map(|query| &by_distance[length - 1 - query..2 * length - 1 - query])
+        .copied()
+        .collect();
+    let rows = table.index_select(&Tensor::from_vec(at, length * length, table.device())?, 0)?;
+    Ok(rows.reshape((length, length, table.dim(1)?))?.permute((2, 0, 1))?.contiguous()?)
 }
 
 impl Activation {
@@ -252,7 +285,7 @@ struct LayerNorm {
 }
 
 impl LayerNorm {
-    fn new(name: &str, config: &BertConfig, weights: &Weights<'_>) -> Result<Self> {
+    fn new(name: &str, config: &EncoderConfig, weights: &Weights<'_>) -> Result<Self> {
         Ok(Self {
             weight: weights.get(&format!("{name}.weight"))?,
             bias: weights.get(&format!("{name}.bias"))?,

