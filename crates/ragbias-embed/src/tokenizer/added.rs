@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokenizers::{AddedToken, Tokenizer};
 
 use super::class::NAMED;
-use super::settings::Settings;
+use super::settings::{ADDITIONAL, EXTRA, Settings};
 use crate::files::{Object, read_optional_json};
 use crate::{Error, Result};
 
@@ -34,25 +34,7 @@ impl Added {
             };
             named.extend(token.map(|token| (key, token)));
         }
-        let mut extra = own(settings)?;
-        for key in ["extra_special_tokens", "additional_special_tokens"] {
-            match settings.file.get(key) {
-                None | Some(Value::Null) => {}
-                Some(Value::Array(list)) => {
-                    for value in list {
-                        extra.push(token(path, key, value, true)?);
-                    }
-                }
-                Some(Value::Object(map)) => {
-                    for value in map.values() {
-                        extra.push(token(path, key, value, true)?);
-                    }
-                }
-                Some(other) => {
-                    return Err(Error::unsupported(path, key, "a list of tokens", other.to_string()));
-                }
-            }
-        }
+        let extra = extra(settings)?;
         let listed =
             if settings.is_older { older(folder, &named, &extra, loaded)? } else { decoder(path, settings)? };
         let mut added = Self { listed, named, extra };
@@ -102,13 +84,26 @@ impl Added {
     }
 }
 
-/// Special tokens under keys of a model's own, such as `image_token`.
-fn own(settings: &Settings) -> Result<Vec<AddedToken>> {
+/// Special tokens under keys of a model's own, such as `image_token`, then those in lists.
+fn extra(settings: &Settings) -> Result<Vec<AddedToken>> {
+    let path = &settings.path;
     let is_own = |key: &str, value: &Value| {
         key.ends_with("_token") && !NAMED.contains(&key) && (value.is_string() || value.is_object())
     };
     let own = settings.file.iter().filter(|(key, value)| is_own(key, value));
-    own.map(|(_, value)| token(&settings.path, "a special token", value, true)).collect()
+    let mut by_name: Object = own.map(|(key, value)| (key.clone(), value.clone())).collect();
+    by_name.extend(settings.extra_by_name.clone());
+    // The older key counts where the newer one is missing.
+    let key = if settings.file.contains_key(EXTRA) { EXTRA } else { ADDITIONAL };
+    let listed = match settings.file.get(key) {
+        None | Some(Value::Null) => &[][..],
+        Some(Value::Array(list)) => list,
+        Some(other) => {
+            return Err(Error::unsupported(path, key, "a list of tokens", other.to_string()));
+        }
+    };
+    let by_name = by_name.values().map(|value| token(path, "a special token", value, true));
+    by_name.chain(listed.iter().map(|value| token(path, key, value, true))).collect()
 }
 
 /// A token as text, or as an object with its properties.

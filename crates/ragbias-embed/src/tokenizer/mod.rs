@@ -21,6 +21,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use ragbias_core::guarded;
+use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::{Lowercase, Sequence};
 use tokenizers::{ModelWrapper, NormalizerWrapper, Tokenizer, TruncationDirection, TruncationParams};
 
@@ -219,12 +220,26 @@ fn build(vocabulary: &Vocabulary, settings: &Settings, added: &Added) -> Result<
         Class::Roberta => byte_level::build(vocabulary, settings, added),
         Class::XlmRoberta => unigram::build(vocabulary, settings, added),
         Class::File => {
+            refuse_dropout(vocabulary)?;
             let whole =
                 vocabulary.whole().expect("without a class, only tokenizer.json is read; this is a bug");
             let mut tokenizer = whole.clone();
             added.add_to(path, &mut tokenizer)?;
             Ok(tokenizer)
         }
+    }
+}
+
+/// With dropout, a text has other tokens every time.
+fn refuse_dropout(vocabulary: &Vocabulary) -> Result<()> {
+    match vocabulary.model() {
+        ModelWrapper::BPE(BPE { dropout: Some(rate), .. }) if *rate > 0.0 => Err(Error::unsupported(
+            &vocabulary.path,
+            "dropout",
+            "null: no merge left out at random",
+            rate.to_string(),
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Settings {
     pub(super) path: PathBuf,
     /// Its content, including `special_tokens_map.json` if that is used.
     pub(super) file: Object,
+    /// Special tokens with names of a model's own, which are not in `file`.
+    pub(super) extra_by_name: Object,
     /// `special_tokens_map.json` and `added_tokens.json` are used if `added_tokens_decoder` is missing.
     pub(super) is_older: bool,
 }
@@ -37,10 +39,19 @@ impl Settings {
             None => Class::of_model(folder)?,
         };
         refuse(&path, &file)?;
+        rename_extra(&mut file);
+        let mut extra_by_name = take_by_name(&mut file);
         let is_older = !file.contains_key("added_tokens_decoder");
         if is_older {
-            let map: Object = read_optional_json(&folder.join("special_tokens_map.json"))?;
+            let mut map: Object = read_optional_json(&folder.join("special_tokens_map.json"))?;
+            if let (Some(Value::Array(own)), Some(Value::Array(more))) =
+                (file.get_mut(EXTRA), map.get_mut(EXTRA))
+            {
+                own.append(more);
+                map.remove(EXTRA);
+            }
             file.extend(map);
+            extra_by_name.extend(take_by_name(&mut file));
         }
         let truncation = match get::<String>(&path, &file, "truncation_side")?.as_deref() {
             None => None,
@@ -48,7 +59,15 @@ impl Settings {
             Some("left") => Some(TruncationDirection::Left),
             Some(other) => return Err(Error::unsupported(&path, "truncation_side", "right or left", other)),
         };
-        Ok(Self { class, max_length: max_length(&path, &file)?, truncation, path, file, is_older })
+        Ok(Self {
+            class,
+            max_length: max_length(&path, &file)?,
+            truncation,
+            path,
+            file,
+            extra_by_name,
+            is_older,
+        })
     }
 
     /// A setting of a class; null is refused, because it means neither.
@@ -58,6 +77,31 @@ impl Settings {
             Some(Value::Bool(flag)) => Ok(*flag),
             Some(other) => Err(Error::unsupported(&self.path, key, "true or false", other.to_string())),
         }
+    }
+}
+
+/// Special tokens without a key of their own, under their newer and their older name.
+pub(super) const EXTRA: &str = "extra_special_tokens";
+pub(super) const ADDITIONAL: &str = "additional_special_tokens";
+
+/// Removes special tokens that are given by names, not in a list.
+fn take_by_name(file: &mut Object) -> Object {
+    let Some(Value::Object(map)) = file.get(EXTRA) else { return Object::new() };
+    let map = map.clone();
+    file.shift_remove(EXTRA);
+    map
+}
+
+/// The older name counts if there is nothing under the newer one.
+fn rename_extra(file: &mut Object) {
+    let is_empty = match file.get(EXTRA) {
+        None | Some(Value::Null) => true,
+        Some(Value::Array(list)) => list.is_empty(),
+        Some(Value::Object(map)) => map.is_empty(),
+        Some(_) => false,
+    };
+    if is_empty && let Some(tokens) = file.shift_remove(ADDITIONAL) {
+        file.insert(EXTRA.to_owned(), tokens);
     }
 }
 

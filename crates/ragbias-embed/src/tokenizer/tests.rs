@@ -160,6 +160,12 @@ fn settings_that_replace_parts_of_a_tokenizer_are_refused_by_name() {
         let error = load(folder.path()).err().expect(key).to_string();
         assert!(error.contains("tokenizer_config.json") && error.contains(&format!("{key} is")), "{error}");
     }
+    let dropout = Files::from([
+        ("tokenizer.json".to_owned(), json!({"$merge": {"model": {"dropout": 0.1}}})),
+        ("tokenizer_config.json".to_owned(), json!({"$merge": {"tokenizer_class": "TokenizersBackend"}})),
+    ]);
+    let error = load(folders.make(&dropout).path()).err().unwrap().to_string();
+    assert!(error.contains("tokenizer.json: dropout is `0.1`"), "{error}");
     let unknown = Files::from([
         ("config.json".to_owned(), json!({"model_type": "roformer"})),
         ("tokenizer_config.json".to_owned(), Value::Null),
