@@ -268,7 +268,7 @@ mod tests {
             ("{\"choices\": []}", "`choices` are empty", Then::Fail),
             ("{\"choices\": [{\"text\": \"x\"}]}", "no choices[0].message", Then::Stop),
             ("[1]", "is [1]", Then::Stop),
-            ("{ not json", "no JSON", Then::Again(None)),
+            ("{ not json", "not JSON", Then::Again(None)),
             ("{\"choices\": []} and more", "`and more`", Then::Again(None)),
             ("", "no body", Then::Again(None)),
         ] {

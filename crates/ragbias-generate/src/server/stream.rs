@@ -123,7 +123,7 @@ mod tests {
     fn a_stream_that_breaks_off_is_asked_for_again() {
         let failure = join("data: {\"choices\":[{\"delta\":{\"content\":\"Mar\"}}]}\n\n").unwrap_err();
         assert!(failure.then == Then::Again(None) && failure.reason.contains("broke off"));
-        assert!(join("data: {\"choi").unwrap_err().reason.contains("no JSON"));
+        assert!(join("data: {\"choi").unwrap_err().reason.contains("not JSON"));
     }
 
     #[test]
