@@ -4,7 +4,7 @@ usage: gguf_variants.py > crates/ragbias-generate/src/decoder/fixtures/gguf_vari
 needs: llama-cpp-python==0.3.36 gguf==0.19.0 numpy==2.4.6
 
 Each variant is a tiny model whose weights are computed from the names of its tensors; the file lists its keys and tensors,
-so that the test can build the same model. It has every tenth of the logits after the last token, and their norm.
+so that the tests can build the same model. It has every tenth of the logits after the last token, and their norm.
 """
 import contextlib
 import json
@@ -43,34 +43,47 @@ def weights(name, shape):
         x = x * np.sqrt(np.float32(3) / np.float32(shape[1]))
     elif name.endswith(".bias"):
         x = x / np.float32(2)
-    elif name == "rope_freqs.weight":
+    elif name.startswith("rope_"):
         x = x * np.float32(3) + np.float32(4)
     else:
         x = x / np.float32(4) + np.float32(1)
     return x.astype(np.float32).reshape(shape)
 
 
-def base(architecture, layers):
-    """Keys and tensors of a plain model."""
-    gemma = architecture == "gemma3"
-    width = 32 if gemma else HIDDEN // HEADS
-    keys = {"context_length": 512, "embedding_length": HIDDEN, "block_count": layers, "feed_forward_length": INNER,
+FAMILIES = ["llama", "gemma3", "qwen2", "qwen3"]
+
+
+def base(architecture):
+    """Number of layers, keys, tensors outside the layers, and tensors of a layer, of a plain model."""
+    gemma = architecture.startswith("gemma")
+    wide = gemma or architecture == "qwen3"
+    width = 32 if wide else HIDDEN // HEADS
+    queries, values = HEADS * width, KEY_HEADS * width
+    keys = {"context_length": 512, "embedding_length": HIDDEN, "feed_forward_length": INNER,
             "attention.head_count": HEADS, "attention.head_count_kv": KEY_HEADS,
             "attention.layer_norm_rms_epsilon": 1e-5, "rope.freq_base": 1000000.0 if gemma else 10000.0}
+    keys |= {"attention.key_length": width, "attention.value_length": width} if wide else {"rope.dimension_count": width}
+    parts = {"attn_norm.weight": [HIDDEN], "attn_q.weight": [queries, HIDDEN], "attn_k.weight": [values, HIDDEN],
+             "attn_v.weight": [values, HIDDEN], "attn_output.weight": [HIDDEN, queries], "ffn_norm.weight": [HIDDEN],
+             "ffn_gate.weight": [INNER, HIDDEN], "ffn_up.weight": [INNER, HIDDEN], "ffn_down.weight": [HIDDEN, INNER]}
+    layers = 2
     if gemma:
-        keys |= {"attention.key_length": width, "attention.value_length": width, "attention.sliding_window": 9}
-    else:
-        keys |= {"rope.dimension_count": width}
-    tensors = {"token_embd.weight": [VOCABULARY, HIDDEN], "output_norm.weight": [HIDDEN]}
-    for layer in range(layers):
-        parts = {"attn_norm": [HIDDEN], "attn_q": [HEADS * width, HIDDEN], "attn_k": [KEY_HEADS * width, HIDDEN],
-                 "attn_v": [KEY_HEADS * width, HIDDEN], "attn_output": [HIDDEN, HEADS * width], "ffn_norm": [HIDDEN],
-                 "ffn_gate": [INNER, HIDDEN], "ffn_up": [INNER, HIDDEN], "ffn_down": [HIDDEN, INNER]}
-        if gemma:
-            parts |= {"attn_q_norm": [width], "attn_k_norm": [width], "post_attention_norm": [HIDDEN],
-                      "post_ffw_norm": [HIDDEN]}
-        tensors |= {f"blk.{layer}.{part}.weight": shape for part, shape in parts.items()}
-    return {f"{architecture}.{key}": value for key, value in keys.items()}, tensors
+        layers = 7
+        keys |= {"attention.sliding_window": 9}
+        parts |= {"post_attention_norm.weight": [HIDDEN], "post_ffw_norm.weight": [HIDDEN]}
+    if architecture in ("gemma3", "qwen3"):
+        parts |= {"attn_q_norm.weight": [width], "attn_k_norm.weight": [width]}
+    if architecture == "qwen2":
+        parts |= {"attn_q.bias": [queries], "attn_k.bias": [values], "attn_v.bias": [values]}
+    keys = {f"{architecture}.{key}": value for key, value in keys.items()}
+    return layers, keys, {"token_embd.weight": [VOCABULARY, HIDDEN], "output_norm.weight": [HIDDEN]}, parts
+
+
+def plain(architecture, layers):
+    """All keys and tensors of a plain model."""
+    _, keys, tensors, parts = base(architecture)
+    keys = keys | {f"{architecture}.block_count": layers}
+    return keys, tensors | {f"blk.{layer}.{part}": shape for layer in range(layers) for part, shape in parts.items()}
 
 
 def variants():
@@ -131,6 +144,27 @@ def variants():
     yield "gemma3 with an output of its own", "gemma3", 7, {}, {"output.weight": [VOCABULARY, HIDDEN]}, {}
     # From its number of layers llama.cpp takes it for the 27B model, which scales attention by another width.
     yield "gemma3 27b", "gemma3", 62, {}, {}, {}
+    own = {"output.weight": [VOCABULARY, HIDDEN]}
+    unbiased = {"attn_q.bias": None, "attn_k.bias": None, "attn_v.bias": None}
+    each = {"attn_k.weight": [64, 64], "attn_v.weight": [64, 64], "attn_k.bias": [64], "attn_v.bias": [64]}
+    yield "qwen2", "qwen2", 2, {}, {}, {}
+    yield "qwen2 with an output of its own", "qwen2", 2, {}, own, {}
+    yield "qwen2 without biases", "qwen2", 2, {}, every(unbiased), {}
+    yield "qwen2 joined", "qwen2", 2, {}, every(joined | unbiased | {"attn_qkv.bias": [128]}), {}
+    yield "qwen2 with keys for each head", "qwen2", 2, {"attention.head_count_kv": None}, every(each), {}
+    yield "qwen2 with another base", "qwen2", 2, {"rope.freq_base": 1000000.0}, {}, {}
+    yield "qwen2 yarn", "qwen2", 2, yarn, {}, {}
+    narrow = {"attn_q.weight": [64, 64], "attn_k.weight": [32, 64], "attn_v.weight": [32, 64],
+              "attn_output.weight": [64, 64], "attn_q_norm.weight": [16], "attn_k_norm.weight": [16]}
+    yield "qwen3", "qwen3", 2, {}, {}, {}
+    yield "qwen3 with an output of its own", "qwen3", 2, {}, own, {}
+    yield "qwen3 with narrow heads", "qwen3", 2, {
+        "attention.key_length": None, "attention.value_length": None}, every(narrow), {}
+    yield "qwen3 with keys for each head", "qwen3", 2, {"attention.head_count_kv": None}, every(
+        {"attn_k.weight": [128, 64], "attn_v.weight": [128, 64]}), {}
+    yield "qwen3 with biases", "qwen3", 2, {}, every(
+        {"attn_q.bias": [128], "attn_k.bias": [64], "attn_v.bias": [64]}), {}
+    yield "qwen3 yarn", "qwen3", 2, yarn, {}, {}
 
 
 def write(path, architecture, keys, tensors):
@@ -169,7 +203,7 @@ def main():
     out = []
     with tempfile.TemporaryDirectory() as folder:
         for name, architecture, layers, keys, tensors, parameters in variants():
-            plain_keys, plain_tensors = base(architecture, layers)
+            plain_keys, plain_tensors = plain(architecture, layers)
             changed = {f"{architecture}.{key}": value for key, value in keys.items()}
             path = os.path.join(folder, "model.gguf")
             keep = lambda part: {key: value for key, value in part.items() if value is not None}
@@ -178,8 +212,13 @@ def main():
                 last = logits(path, SEQUENCE, parameters)
             out.append({"name": name, "architecture": architecture, "layers": layers, "keys": changed, "tensors": tensors,
                         "norm": round(float(np.linalg.norm(last)), 5), "logits": [round(x, 5) for x in last[::10]]})
+    families = {}
+    for architecture in FAMILIES:
+        layers, keys, tensors, parts = base(architecture)
+        families[architecture] = {"layers": layers, "keys": keys, "tensors": tensors, "parts": parts}
+    families = ",\n".join(f"{json.dumps(name)}: {json.dumps(family)}" for name, family in families.items())
     lines = ",\n".join(json.dumps(variant) for variant in out)
-    print(f"[\n{lines}\n]")
+    print(f'{{"families": {{\n{families}\n}}, "variants": [\n{lines}\n]}}')
 
 
 if __name__ == "__main__":

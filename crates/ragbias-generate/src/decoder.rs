@@ -1,8 +1,8 @@
-//! The transformer of the Llama (<https://arxiv.org/abs/2302.13971>) and Gemma 3 (<https://arxiv.org/abs/2503.19786>)
-//! families, text only.
+//! The transformer of all supported architectures, text only.
 
 mod load;
 
+use crate::architecture::LayerKind;
 use crate::attention::{Attention, Run, State};
 use crate::lanes::{Activation, Lanes, Pairs, Rotations, norm};
 use crate::matrix::{Matrix, product};
@@ -29,9 +29,9 @@ pub(crate) struct Decoder {
     head_width: usize,
     /// Scale of query–key products.
     attention_scale: f32,
-    /// For layers with global attention, and for those with a window.
-    ropes: [Rope; 2],
-    /// Gemma's soft cap of logits.
+    /// The positions that layers use.
+    ropes: Vec<Rope>,
+    /// Soft cap of logits.
     logit_cap: Option<f32>,
 }
 
@@ -41,7 +41,7 @@ struct Layer {
     query: Affine,
     key: Affine,
     value: Affine,
-    /// Gemma's normalisations: of each head's query and key, and of the outputs of attention and MLP.
+    /// Of each head's query and key.
     query_key_norms: Option<[Vec<f32>; 2]>,
     output: Affine,
     after_attention_norm: Option<Vec<f32>>,
@@ -50,8 +50,7 @@ struct Layer {
     up: Affine,
     down: Affine,
     after_mlp_norm: Option<Vec<f32>>,
-    /// Attention window in tokens, including the token itself; all tokens if `None`.
-    window: Option<usize>,
+    kind: LayerKind,
 }
 
 /// A matrix, and the bias added to its products.
@@ -140,9 +139,10 @@ impl Decoder {
             }
             x.set_token(row, &vector);
         }
-        let turns = self.ropes.each_ref().map(|rope| Rotations::new(&positions, rope));
+        let turns = self.ropes.iter().map(|rope| Rotations::new(&positions, rope));
+        let turns: Vec<_> = turns.collect();
         for (number, layer) in self.layers.iter().enumerate() {
-            let turns = &turns[usize::from(layer.window.is_some())];
+            let turns = &turns[layer.kind.rope];
             let normed = x.normed(&layer.attention_norm, self.eps);
             let [mut query, mut key, value] = affine([&layer.query, &layer.key, &layer.value], &normed);
             let norms = layer.query_key_norms.as_ref().map(|[query, key]| (&**query, &**key)).unzip();
@@ -167,7 +167,7 @@ impl Decoder {
                 layer: number,
                 heads: self.heads,
                 key_heads: self.key_heads,
-                window: layer.window,
+                window: layer.kind.window,
             };
             let mut attended = attention.attend(&query, &runs);
             if number + 1 == self.layers.len() && L > 1 {

@@ -14,7 +14,7 @@ use crate::template::Template;
 use crate::tokenizer::Tokens;
 use crate::{Error, Result};
 
-/// A `.gguf` file of the Llama or Gemma 3 family, on the CPU.
+/// A `.gguf` file of one of the supported architectures (`docs/formats-gguf.md`), on the CPU.
 ///
 /// Tokenizer and chat template are the file's own; a model without a template is treated as a base model, with plain
 /// prompts that end in `Answer:`. Decoding is greedy unless a temperature is set.
@@ -32,9 +32,6 @@ pub struct Gguf {
     id: ContentId,
 }
 
-/// Longer prompts are refused, whatever the model's context length.
-const LONGEST_CONTEXT: u32 = 4096;
-
 impl Gguf {
     /// Loads a model.
     ///
@@ -46,18 +43,18 @@ impl Gguf {
         let file = GgufFile::open(path)?;
         let architecture = Architecture::of(&file)?;
         let sizes = Sizes::read(architecture, &file)?;
-        let context = sizes.context.min(LONGEST_CONTEXT) as usize;
+        let context = sizes.context as usize;
         // In parallel: building a vocabulary of hundreds of thousands of pieces takes longer than everything else.
         let (tokens, decoder) = rayon::join(
             || {
                 let tokens = Tokens::load(&file)?;
                 let template = Template::load(&file, tokens.bos_and_eos())?;
-                file.refuse_keys("", architecture.name())?;
+                file.refuse_keys("", architecture.name)?;
                 Ok::<_, Error>((tokens, template))
             },
             || {
                 let decoder = Decoder::load(architecture, sizes, &file)?;
-                file.refuse_tensors(architecture.name())?;
+                file.refuse_tensors(architecture.name)?;
                 Ok::<_, Error>((decoder, file.content_id()))
             },
         );

@@ -192,8 +192,8 @@ mod tests {
 
     #[test]
     fn a_shared_beginning_changes_no_bit_of_an_answer() {
-        for architecture in [Architecture::Llama, Architecture::Gemma3] {
-            let fresh = || Reader::new(decoder(architecture, GgmlDType::Q4_1));
+        for Architecture { name, .. } in Architecture::ALL {
+            let fresh = || Reader::new(decoder(name, GgmlDType::Q4_1));
             let mut prompts = vec![text(20, 5, 1), text(40, 6, 2), text(40, 7, 3), text(3, 9, 4)];
             // The same prompt twice, and one that is a prefix of another.
             prompts.extend([text(40, 6, 2), text(40, 0, 0)]);

@@ -11,17 +11,65 @@ use candle_core::{Device, Tensor};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use serde::Deserialize;
+
 use crate::architecture::{Architecture, Sizes};
 use crate::decoder::Decoder;
 use crate::file::GgufFile;
 
-pub(crate) const VOCABULARY: u32 = 97;
-const HIDDEN: usize = 64;
-const LAYERS: u32 = 6;
-const HEADS: u32 = 4;
-const KEY_HEADS: u32 = 2;
-const WIDTH: usize = 32;
-const INNER: usize = 96;
+pub(crate) const VOCABULARY: u32 = 300;
+
+/// The keys and tensors of a small model (`scripts/reference/gguf_variants.py`).
+#[derive(Deserialize)]
+pub(crate) struct Plain {
+    pub(crate) layers: u32,
+    keys: BTreeMap<String, serde_json::Value>,
+    /// Shapes of the tensors outside the layers, and of those of each layer.
+    tensors: BTreeMap<String, Vec<usize>>,
+    parts: BTreeMap<String, Vec<usize>>,
+}
+
+impl Plain {
+    pub(crate) fn of(architecture: &str) -> Self {
+        #[derive(Deserialize)]
+        struct Fixture {
+            families: BTreeMap<String, Plain>,
+        }
+        let fixture: Fixture =
+            serde_json::from_str(include_str!("decoder/fixtures/gguf_variants.json")).unwrap();
+        fixture.families.into_iter().find(|(name, _)| name == architecture).unwrap().1
+    }
+
+    pub(crate) fn keys(&self, architecture: &str, layers: u32) -> BTreeMap<String, Value> {
+        let mut keys: BTreeMap<String, Value> =
+            self.keys.iter().map(|(key, value)| (key.clone(), value_of(value))).collect();
+        keys.insert("general.architecture".into(), Value::String(architecture.into()));
+        keys.insert(format!("{architecture}.block_count"), Value::U32(layers));
+        keys
+    }
+
+    pub(crate) fn tensors(&self, layers: u32) -> BTreeMap<String, Vec<usize>> {
+        let parts = (0..layers).flat_map(|layer| {
+            self.parts.iter().map(move |(part, shape)| (format!("blk.{layer}.{part}"), shape.clone()))
+        });
+        self.tensors.clone().into_iter().chain(parts).collect()
+    }
+}
+
+/// The value of a GGUF file that is written as this in JSON.
+pub(crate) fn value_of(value: &serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    match value {
+        Json::Bool(flag) => Value::Bool(*flag),
+        Json::String(text) => Value::String(text.clone()),
+        Json::Array(values) => Value::Array(values.iter().map(value_of).collect()),
+        Json::Number(number) => match number.as_u64() {
+            Some(number) => Value::U32(u32::try_from(number).unwrap()),
+            None => Value::F32(number.as_f64().unwrap() as f32),
+        },
+        other => panic!("no value of a GGUF file: {other}"),
+    }
+}
 
 /// Uniform in [−1, 1).
 pub(crate) fn random(count: usize, seed: u64) -> Vec<f32> {
@@ -33,86 +81,29 @@ pub(crate) fn numbers(numbers: impl Iterator<Item = f32>) -> Vec<f32> {
     numbers.collect()
 }
 
-/// A GGUF file of either family without a tokenizer, with its matrices in `format`.
-pub(crate) fn gguf(architecture: Architecture, format: GgmlDType) -> Vec<u8> {
+/// A GGUF file of an architecture without a tokenizer, with its matrices in `format`.
+pub(crate) fn gguf(architecture: &str, format: GgmlDType) -> Vec<u8> {
     build(architecture, format, None)
 }
 
 /// The same in f32, with one key changed.
-pub(crate) fn gguf_with(architecture: Architecture, key: &str, value: Value) -> Vec<u8> {
-    build(architecture, GgmlDType::F32, Some((key.to_owned(), value)))
+pub(crate) fn gguf_with(architecture: &str, key: &str, value: Value) -> Vec<u8> {
+    build(architecture, GgmlDType::F32, Some((key, value)))
 }
 
-fn build(architecture: Architecture, format: GgmlDType, change: Option<(String, Value)>) -> Vec<u8> {
-    let name = architecture.name();
-    let gemma = architecture == Architecture::Gemma3;
-    let mut numbers = vec![
-        ("context_length", 512),
-        ("embedding_length", HIDDEN as u32),
-        ("block_count", LAYERS),
-        ("attention.head_count", HEADS),
-        ("attention.head_count_kv", KEY_HEADS),
-        ("feed_forward_length", INNER as u32),
-    ];
-    if gemma {
-        numbers.extend([("attention.key_length", WIDTH as u32), ("attention.sliding_window", 5)]);
-    } else {
-        numbers.push(("rope.dimension_count", (HIDDEN / HEADS as usize) as u32));
-    }
-    let mut metadata = vec![
-        ("general.architecture".to_owned(), Value::String(name.into())),
-        (format!("{name}.attention.layer_norm_rms_epsilon"), Value::F32(1e-5)),
-    ];
-    metadata.extend(numbers.into_iter().map(|(key, n)| (format!("{name}.{key}"), Value::U32(n))));
-    if let Some((key, value)) = change {
-        metadata.retain(|(known, _)| *known != key);
-        metadata.push((key, value));
-    }
-
-    let width = if gemma { WIDTH } else { HIDDEN / HEADS as usize };
-    let (queries, keys) = (HEADS as usize * width, KEY_HEADS as usize * width);
-    let mut tensors = Vec::new();
-    let mut add = |name: String, shape: &[usize]| {
-        let count = shape.iter().product();
-        let seed = tensors.len() as u64;
-        // Norms are close to one, and matrices preserve the scale of their inputs.
-        let (values, format) = if let [_, width] = *shape {
-            (random(count, seed).iter().map(|x| x * (3.0 / width as f32).sqrt()).collect(), format)
-        } else {
-            (random(count, seed).iter().map(|x| 1.0 + x / 4.0).collect::<Vec<f32>>(), GgmlDType::F32)
-        };
-        let tensor = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
-        tensors.push((name, QTensor::quantize(&tensor, format).unwrap()));
-    };
-    add("token_embd.weight".into(), &[VOCABULARY as usize, HIDDEN]);
-    add("output_norm.weight".into(), &[HIDDEN]);
-    for layer in 0..LAYERS {
-        let mut add = |part: &str, shape: &[usize]| add(format!("blk.{layer}.{part}.weight"), shape);
-        add("attn_norm", &[HIDDEN]);
-        add("attn_q", &[queries, HIDDEN]);
-        add("attn_k", &[keys, HIDDEN]);
-        add("attn_v", &[keys, HIDDEN]);
-        add("attn_output", &[HIDDEN, queries]);
-        add("ffn_norm", &[HIDDEN]);
-        add("ffn_gate", &[INNER, HIDDEN]);
-        add("ffn_up", &[INNER, HIDDEN]);
-        add("ffn_down", &[HIDDEN, INNER]);
-        if gemma {
-            add("attn_q_norm", &[width]);
-            add("attn_k_norm", &[width]);
-            add("post_attention_norm", &[HIDDEN]);
-            add("post_ffw_norm", &[HIDDEN]);
-        }
-    }
-    let metadata: Vec<_> = metadata.iter().map(|(key, value)| (key.as_str(), value)).collect();
-    let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-    let mut file = Cursor::new(Vec::new());
-    gguf_file::write(&mut file, &metadata, &tensors).unwrap();
-    file.into_inner()
+fn build(architecture: &str, format: GgmlDType, change: Option<(&str, Value)>) -> Vec<u8> {
+    let plain = Plain::of(architecture);
+    let mut keys = plain.keys(architecture, plain.layers);
+    keys.extend(change.map(|(key, value)| (key.to_owned(), value)));
+    let tensors = plain.tensors(plain.layers).into_iter().map(|(name, shape)| {
+        let values = named_weights(&name, &shape);
+        (name, shape, values)
+    });
+    write_in(&keys, tensors, format)
 }
 
 /// The model of such a file.
-pub(crate) fn decoder(architecture: Architecture, format: GgmlDType) -> Decoder {
+pub(crate) fn decoder(architecture: &str, format: GgmlDType) -> Decoder {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
     fs_err::write(&path, gguf(architecture, format)).unwrap();
@@ -139,7 +130,7 @@ pub(crate) fn named_weights(name: &str, shape: &[usize]) -> Vec<f32> {
     let sized = |x: f32| match *shape {
         [_, width] => x * (3.0 / width as f32).sqrt(),
         _ if name.rsplit_once('.').is_some_and(|(_, kind)| kind == "bias") => x / 2.0,
-        _ if name == "rope_freqs.weight" => x * 3.0 + 4.0,
+        _ if name.starts_with("rope_") => x * 3.0 + 4.0,
         _ => x / 4.0 + 1.0,
     };
     (0..shape.iter().product()).map(|i| sized(uniform(i))).collect()
@@ -150,11 +141,21 @@ pub(crate) fn write_gguf(
     keys: &BTreeMap<String, Value>,
     tensors: impl IntoIterator<Item = (String, Vec<usize>, Vec<f32>)>,
 ) -> Vec<u8> {
+    write_in(keys, tensors, GgmlDType::F32)
+}
+
+/// The same with matrices in `format`.
+fn write_in(
+    keys: &BTreeMap<String, Value>,
+    tensors: impl IntoIterator<Item = (String, Vec<usize>, Vec<f32>)>,
+    format: GgmlDType,
+) -> Vec<u8> {
     let tensors: Vec<_> = tensors
         .into_iter()
         .map(|(name, shape, values)| {
+            let format = if shape.len() == 2 { format } else { GgmlDType::F32 };
             let tensor = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
-            (name, QTensor::quantize(&tensor, GgmlDType::F32).unwrap())
+            (name, QTensor::quantize(&tensor, format).unwrap())
         })
         .collect();
     let keys: Vec<_> = keys.iter().map(|(key, value)| (key.as_str(), value)).collect();

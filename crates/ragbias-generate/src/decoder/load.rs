@@ -1,16 +1,14 @@
 //! Loads a decoder's weights by tensor name.
 
 use super::{Affine, Decoder, Layer};
-use crate::architecture::{Architecture, Sizes};
+use crate::architecture::{Architecture, Biases, Norms, Sizes};
 use crate::file::GgufFile;
-use crate::lanes::{Activation, Pairs};
 use crate::matrix::Matrix;
 use crate::{Error, Result};
 
 impl Decoder {
     /// The weights, mapped from the file, each checked to be finite.
-    pub(crate) fn load(architecture: Architecture, sizes: Sizes, file: &GgufFile) -> Result<Self> {
-        let gemma = architecture == Architecture::Gemma3;
+    pub(crate) fn load(architecture: &Architecture, sizes: Sizes, file: &GgufFile) -> Result<Self> {
         let hidden = sizes.hidden;
         let layers =
             (0..sizes.layers).map(|number| Parts { file, architecture, sizes: &sizes, number }.layer());
@@ -24,13 +22,13 @@ impl Decoder {
         };
         Ok(Self {
             embedding,
-            embedding_scale: if gemma { (hidden as f32).sqrt() } else { 1.0 },
+            embedding_scale: if architecture.scaled_embedding { (hidden as f32).sqrt() } else { 1.0 },
             layers,
             norm: file.vector("output_norm.weight", hidden)?,
             output,
             eps: sizes.eps,
-            activation: if gemma { Activation::Gelu } else { Activation::Silu },
-            pairs: if gemma { Pairs::Halves } else { Pairs::Neighbours },
+            activation: architecture.activation,
+            pairs: architecture.pairs,
             heads: sizes.heads,
             key_heads: sizes.key_heads,
             head_width: sizes.head_width,
@@ -46,7 +44,7 @@ const EMBEDDING: &str = "token_embd.weight";
 /// The tensors of a layer.
 struct Parts<'f> {
     file: &'f GgufFile,
-    architecture: Architecture,
+    architecture: &'f Architecture,
     sizes: &'f Sizes,
     number: usize,
 }
@@ -54,15 +52,16 @@ struct Parts<'f> {
 impl Parts<'_> {
     fn layer(&self) -> Result<Layer> {
         let Sizes { hidden, inner, heads, head_width, .. } = *self.sizes;
-        // The biases used by these families; a file with others has tensors that are never requested, and is refused.
-        let llama = self.architecture == Architecture::Llama;
+        let Architecture { biases, norms, head_norms, .. } = *self.architecture;
         let affine = |part: &str, height, width| {
-            let bias = if llama { self.bias(part, height)? } else { None };
+            let bias = if biases == Biases::All { self.bias(part, height)? } else { None };
             Ok::<_, Error>(Affine { matrix: self.matrix(part, height, width)?, bias })
         };
         let [query, key, value] = self.query_key_value()?;
-        let query_norm = self.gemma_norm("attn_q_norm", head_width)?;
-        let key_norm = self.gemma_norm("attn_k_norm", head_width)?;
+        let norm_if = |wanted: bool, part: &str, width| wanted.then(|| self.norm(part, width)).transpose();
+        let query_norm = norm_if(head_norms, "attn_q_norm", head_width)?;
+        let key_norm = norm_if(head_norms, "attn_k_norm", head_width)?;
+        let after = norms == Norms::Around;
         Ok(Layer {
             attention_norm: self.norm("attn_norm", hidden)?,
             query,
@@ -70,13 +69,13 @@ impl Parts<'_> {
             value,
             query_key_norms: query_norm.zip(key_norm).map(|(query, key)| [query, key]),
             output: affine("attn_output", hidden, heads * head_width)?,
-            after_attention_norm: self.gemma_norm("post_attention_norm", hidden)?,
+            after_attention_norm: norm_if(after, "post_attention_norm", hidden)?,
             mlp_norm: self.norm("ffn_norm", hidden)?,
             gate: affine("ffn_gate", inner, hidden)?,
             up: affine("ffn_up", inner, hidden)?,
             down: affine("ffn_down", hidden, inner)?,
-            after_mlp_norm: self.gemma_norm("post_ffw_norm", hidden)?,
-            window: self.sizes.windows[self.number],
+            after_mlp_norm: norm_if(after, "post_ffw_norm", hidden)?,
+            kind: self.sizes.kinds[self.number],
         })
     }
 
@@ -118,10 +117,5 @@ impl Parts<'_> {
 
     fn norm(&self, part: &str, width: usize) -> Result<Vec<f32>> {
         self.file.vector(&self.weight(part), width)
-    }
-
-    fn gemma_norm(&self, part: &str, width: usize) -> Result<Option<Vec<f32>>> {
-        let gemma = self.architecture == Architecture::Gemma3;
-        gemma.then(|| self.norm(part, width)).transpose()
     }
 }

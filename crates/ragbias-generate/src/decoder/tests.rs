@@ -9,8 +9,6 @@ use super::*;
 use crate::architecture::Architecture;
 use crate::testing::{VOCABULARY, decoder, gguf};
 
-const BOTH: [Architecture; 2] = [Architecture::Llama, Architecture::Gemma3];
-
 fn tokens(count: usize, seed: u32) -> Vec<u32> {
     (0..count as u32).map(|i| (i * 31 + i * i * 7 + seed) % VOCABULARY).collect()
 }
@@ -28,9 +26,9 @@ fn assert_near(a: &[f32], b: &[f32], tolerance: f32) {
 
 #[test]
 fn logits_are_those_of_plain_loops() {
-    for architecture in BOTH {
+    for Architecture { name, .. } in Architecture::ALL {
         for format in [GgmlDType::F32, GgmlDType::Q4_1, GgmlDType::Q8_0] {
-            let decoder = decoder(architecture, format);
+            let decoder = decoder(name, format);
             let tokens = tokens(41, 3);
             let logits = read(&decoder, &mut decoder.start(), &tokens);
             assert_near(&logits, &slow(&decoder, &tokens), 1e-4);
@@ -40,20 +38,20 @@ fn logits_are_those_of_plain_loops() {
 
 #[test]
 fn llama_s_logits_are_those_of_candle() {
-    let mut file = Cursor::new(gguf(Architecture::Llama, GgmlDType::F32));
+    let mut file = Cursor::new(gguf("llama", GgmlDType::F32));
     let content = Content::read(&mut file).unwrap();
     let mut candle = ModelWeights::from_gguf(content, &mut file, &Device::Cpu).unwrap();
     let tokens = tokens(41, 5);
     let input = Tensor::new(&tokens[..], &Device::Cpu).unwrap().unsqueeze(0).unwrap();
     let expected = candle.forward(&input, 0).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    let decoder = decoder(Architecture::Llama, GgmlDType::F32);
+    let decoder = decoder("llama", GgmlDType::F32);
     assert_near(&read(&decoder, &mut decoder.start(), &tokens), &expected, 1e-4);
 }
 
 #[test]
 fn steps_go_on_as_a_longer_prompt_would() {
-    for architecture in BOTH {
-        let decoder = decoder(architecture, GgmlDType::Q8_0);
+    for Architecture { name, .. } in Architecture::ALL {
+        let decoder = decoder(name, GgmlDType::Q8_0);
         let tokens = tokens(30, 1);
         let mut state = decoder.start();
         read(&decoder, &mut state, &tokens[..20]);
@@ -67,8 +65,8 @@ fn steps_go_on_as_a_longer_prompt_would() {
 
 #[test]
 fn neither_pieces_nor_company_change_a_bit() {
-    for architecture in BOTH {
-        let decoder = decoder(architecture, GgmlDType::Q4_1);
+    for Architecture { name, .. } in Architecture::ALL {
+        let decoder = decoder(name, GgmlDType::Q4_1);
         // More than one batch of prompt tokens.
         let prompts = [tokens(300, 0), tokens(7, 11), tokens(40, 2)];
         let alone = prompts.each_ref().map(|prompt| read(&decoder, &mut decoder.start(), prompt));
@@ -100,19 +98,19 @@ fn slow(decoder: &Decoder, tokens: &[u32]) -> Vec<f32> {
         for (layer, cache) in decoder.layers.iter().zip(&mut cache) {
             let normed = slow_norm(&x, &layer.attention_norm, decoder.eps);
             let norms = layer.query_key_norms.as_ref();
-            let frequencies = &decoder.ropes[usize::from(layer.window.is_some())].frequencies;
-            let prepare = |matrix: &Matrix, norm: Option<&Vec<f32>>| -> Vec<f64> {
-                let heads = slow_product(matrix, &normed);
+            let frequencies = &decoder.ropes[layer.kind.rope].frequencies;
+            let prepare = |affine: &Affine, norm: Option<&Vec<f32>>| -> Vec<f64> {
+                let heads = slow_affine(affine, &normed);
                 let heads = heads.chunks(width).map(|head| match norm {
                     Some(norm) => slow_norm(head, norm, decoder.eps),
                     None => head.to_vec(),
                 });
                 heads.flat_map(|head| slow_turn(&head, decoder.pairs, position, frequencies)).collect()
             };
-            let query = prepare(&layer.query.matrix, norms.map(|norms| &norms[0]));
-            let key = prepare(&layer.key.matrix, norms.map(|norms| &norms[1]));
-            cache.push([key, slow_product(&layer.value.matrix, &normed)]);
-            let seen = &cache[layer.window.map_or(0, |window| (position + 1).saturating_sub(window))..];
+            let query = prepare(&layer.query, norms.map(|norms| &norms[0]));
+            let key = prepare(&layer.key, norms.map(|norms| &norms[1]));
+            cache.push([key, slow_affine(&layer.value, &normed)]);
+            let seen = &cache[layer.kind.window.map_or(0, |window| (position + 1).saturating_sub(window))..];
             let mut attended = vec![0.0; query.len()];
             for head in 0..heads {
                 let at = |i: usize| head / (heads / decoder.key_heads) * width + i;
@@ -129,10 +127,9 @@ fn slow(decoder: &Decoder, tokens: &[u32]) -> Vec<f32> {
                 let part = norm.as_ref().map_or(part.clone(), |norm| slow_norm(&part, norm, decoder.eps));
                 x.iter_mut().zip(part).for_each(|(x, part)| *x += part);
             };
-            add(&mut x, slow_product(&layer.output.matrix, &attended), &layer.after_attention_norm);
+            add(&mut x, slow_affine(&layer.output, &attended), &layer.after_attention_norm);
             let normed = slow_norm(&x, &layer.mlp_norm, decoder.eps);
-            let (gate, up) =
-                (slow_product(&layer.gate.matrix, &normed), slow_product(&layer.up.matrix, &normed));
+            let (gate, up) = (slow_affine(&layer.gate, &normed), slow_affine(&layer.up, &normed));
             let activate = |x: f64| match decoder.activation {
                 Activation::Silu => x / (1.0 + (-x).exp()),
                 Activation::Gelu => {
@@ -141,7 +138,7 @@ fn slow(decoder: &Decoder, tokens: &[u32]) -> Vec<f32> {
                 }
             };
             let inner: Vec<f64> = gate.iter().zip(&up).map(|(gate, up)| activate(*gate) * up).collect();
-            add(&mut x, slow_product(&layer.down.matrix, &inner), &layer.after_mlp_norm);
+            add(&mut x, slow_affine(&layer.down, &inner), &layer.after_mlp_norm);
         }
     }
     let last = slow_norm(&x, &decoder.norm, decoder.eps);
@@ -151,6 +148,13 @@ fn slow(decoder: &Decoder, tokens: &[u32]) -> Vec<f32> {
 fn slow_product(matrix: &Matrix, x: &[f64]) -> Vec<f64> {
     let row = |row| matrix.row(row).iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum();
     (0..matrix.height()).map(row).collect()
+}
+
+fn slow_affine(affine: &Affine, x: &[f64]) -> Vec<f64> {
+    let mut product = slow_product(&affine.matrix, x);
+    let bias = affine.bias.iter().flatten();
+    product.iter_mut().zip(bias).for_each(|(x, bias)| *x += f64::from(*bias));
+    product
 }
 
 fn slow_norm(x: &[f64], weight: &[f32], eps: f32) -> Vec<f64> {

@@ -1,6 +1,7 @@
 //! GPT-2's byte-level BPE, with the pre-tokenizer named in `tokenizer.ggml.pre`.
 
 use tokenizers::models::bpe::BPE;
+use tokenizers::normalizers::NFC;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
@@ -20,19 +21,28 @@ struct Pre {
     whole_pieces: bool,
     /// Whether BOS precedes a text if the file does not say.
     adds_bos: bool,
+    /// Whether a text is put in Unicode's normal form C first.
+    composed: bool,
 }
 
 const GPT_2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)";
 
 /// The patterns published by the models' authors; `default` is llama.cpp's.
-const PRE: [Pre; 4] = [
-    Pre { names: &["gpt-2"], patterns: &[GPT_2], whole_pieces: false, adds_bos: false },
-    Pre { names: &["smollm"], patterns: &[r"\p{N}", GPT_2], whole_pieces: false, adds_bos: false },
+const PRE: [Pre; 5] = [
+    Pre { names: &["gpt-2"], patterns: &[GPT_2], whole_pieces: false, adds_bos: false, composed: false },
+    Pre {
+        names: &["smollm"],
+        patterns: &[r"\p{N}", GPT_2],
+        whole_pieces: false,
+        adds_bos: false,
+        composed: false,
+    },
     Pre {
         names: &["default"],
         patterns: &[r"[\p{P}\$\+<=>\^~\|]+", GPT_2, r"\p{N}+", r"[0-9][0-9][0-9]"],
         whole_pieces: false,
         adds_bos: false,
+        composed: false,
     },
     Pre {
         names: &["llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"],
@@ -41,6 +51,17 @@ const PRE: [Pre; 4] = [
         ],
         whole_pieces: true,
         adds_bos: true,
+        composed: false,
+    },
+    // llama.cpp does not compose characters; the authors' tokenizer does.
+    Pre {
+        names: &["qwen2", "deepseek-r1-qwen"],
+        patterns: &[
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        whole_pieces: false,
+        adds_bos: false,
+        composed: true,
     },
 ];
 
@@ -84,6 +105,9 @@ pub(super) fn load(file: &GgufFile, vocabulary: &Vocabulary, special: &mut Speci
         .build()
         .map_err(|error| wrong(error.to_string()))?;
     let mut tokenizer = Tokenizer::new(model);
+    if pre.composed {
+        tokenizer.with_normalizer(Some(NFC)).map_err(|error| wrong(error.to_string()))?;
+    }
     tokenizer.with_pre_tokenizer(Some(PreTokenizerWrapper::from(Sequence::new(steps))));
     tokenizer.with_decoder(Some(ByteLevel::new(false, true, true)));
     Ok(tokenizer)
