@@ -4,6 +4,8 @@
 //! and the LayerNorms work on the whole matrix; attention works on one sequence at a time, so that no token attends to
 //! another text, nothing is computed for padding, and a text's vector does not depend on its batch.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::{layer_norm, layer_norm_slow, softmax, softmax_last_dim};
 
@@ -90,15 +92,23 @@ impl DeviceEncoder {
                 Tensor::from_slice(rows, shape, &self.device)?.to_dtype(self.words.dtype())?
             }
         };
+        let biases = self.biases(input.lengths())?;
         for half in input.half()..until {
             let layer = &self.layers[half / 2];
             states = if half % 2 == 0 {
-                layer.attend(&states, input.lengths(), self.relative.as_ref())?
+                layer.attend(&states, input.lengths(), &biases)?
             } else {
                 layer.transform(&states)?
             };
         }
         Ok(states.to_dtype(DType::F32)?)
+    }
+
+    /// The biases of relative attention for texts of these lengths; none if the family has no relative attention.
+    fn biases(&self, lengths: &[usize]) -> Result<Biases> {
+        let Some(table) = &self.relative else { return Ok(Biases::new()) };
+        let lengths: BTreeSet<usize> = lengths.iter().copied().collect();
+        lengths.into_iter().map(|length| Ok((length, biases(table, length)?))).collect()
     }
 
     /// One vector per text, `(texts, pooled)`, f32, not normalised: each pooled over the tokens after the first `skipped`.
@@ -181,8 +191,8 @@ impl Layer {
         })
     }
 
-    fn attend(&self, states: &Tensor, lengths: &[usize], relative: Option<&Tensor>) -> Result<Tensor> {
-        let attended = self.attention_output.forward(&self.contexts(states, lengths, relative)?)?;
+    fn attend(&self, states: &Tensor, lengths: &[usize], biases: &Biases) -> Result<Tensor> {
+        let attended = self.attention_output.forward(&self.contexts(states, lengths, biases)?)?;
         self.attention_norm.forward(&(attended + states)?)
     }
 
@@ -192,7 +202,7 @@ impl Layer {
     }
 
     /// softmax(QKᵀ/√d + B)·V of each sequence, `(tokens, hidden)`; B are the biases of relative attention.
-    fn contexts(&self, states: &Tensor, lengths: &[usize], relative: Option<&Tensor>) -> Result<Tensor> {
+    fn contexts(&self, states: &Tensor, lengths: &[usize], biases: &Biases) -> Result<Tensor> {
         let (tokens, hidden) = states.dims2()?;
         let width = hidden / self.heads;
         let scale = 1.0 / (width as f64).sqrt();
@@ -213,8 +223,8 @@ impl Layer {
                 start += length;
                 let scores = q?.contiguous()?.matmul(&k?.contiguous()?.t()?)?;
                 let mut scores = scores.to_dtype(DType::F32)?;
-                if let Some(table) = relative {
-                    scores = (scores + biases(table, length)?.to_dtype(DType::F32)?)?;
+                if let Some(biases) = biases.get(&length) {
+                    scores = (scores + biases)?;
                 }
                 let weights =
                     if scores.track_op() { softmax(&scores, D::Minus1)? } else { softmax_last_dim(&scores)? };
@@ -227,7 +237,10 @@ impl Layer {
     }
 }
 
-/// The biases of a text's scores, `(heads, length, length)`, from their table.
+/// The biases of the scores of texts by their length, `(heads, length, length)`, f32.
+type Biases = BTreeMap<usize, Tensor>;
+
+/// The biases of a text's scores, `(heads, length, length)`, f32, from their table.
 fn biases(table: &Tensor, length: usize) -> Result<Tensor> {
     let by_distance: Vec<u32> = buckets(length).map(|bucket| bucket as u32).collect();
     let at: Vec<u32> = (0..length)
@@ -235,7 +248,8 @@ fn biases(table: &Tensor, length: usize) -> Result<Tensor> {
         .copied()
         .collect();
     let rows = table.index_select(&Tensor::from_vec(at, length * length, table.device())?, 0)?;
-    Ok(rows.reshape((length, length, table.dim(1)?))?.permute((2, 0, 1))?.contiguous()?)
+    let biases = rows.reshape((length, length, table.dim(1)?))?.permute((2, 0, 1))?;
+    Ok(biases.contiguous()?.to_dtype(DType::F32)?)
 }
 
 impl Activation {
