@@ -2,53 +2,30 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use ragbias_core::limits::SHARDS;
 use ragbias_core::{
-    Axis, ContentHasher, ContentId, Corpus, DocId, Document, Embedder, Progress, Question, QuestionSet, Role,
+    Axis, ContentHasher, ContentId, Corpus, DocId, Document, Embedder, Question, QuestionSet, Role,
 };
 use ragbias_data::{Dataset, Member, MinedRow, Split, write_family, write_file, write_mined};
 use ragbias_index::{Exact, ExactIndex};
 use ragbias_stats::ClusterBootstrap;
-use ragbias_tune::{Base, Example, Mined, Scope, Texts, Towards, Training, Tuned, Weights, examples, mine};
+use ragbias_tune::{Base, Example, Mined, Scope, Texts, Training, Tuned, Weights, examples, mine};
 use serde::{Deserialize, Serialize};
 
+mod interpolation;
+mod reversal;
 mod saved;
+mod shard;
 
+pub use self::interpolation::Interpolation;
+pub use self::shard::Shard;
+
+use self::reversal::warn_of_reversal;
 use self::saved::{MemberCard, member_folder, state_file};
 use crate::embedding::embed_all;
 use crate::evaluate::TestCollection;
 use crate::input::load_dataset;
 use crate::recipe::{Planned, Recipe};
 use crate::{Error, Judged, Result, System, Workspace, scorer};
-
-/// The share of the trainings for one process of several: number `index`, from 1, of `count`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shard {
-    index: usize,
-    count: usize,
-}
-
-impl Shard {
-    /// All of them.
-    pub const WHOLE: Self = Self { index: 1, count: 1 };
-}
-
-impl std::str::FromStr for Shard {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let parsed = text.split_once('/').and_then(|(index, count)| {
-            let (index, count) = (index.parse().ok()?, count.parse().ok()?);
-            (SHARDS.check("shard", count).is_ok() && (1..=count).contains(&index))
-                .then_some(Self { index, count })
-        });
-        parsed.ok_or_else(|| Error::Setting {
-            setting: "shard",
-            expected: "i/n with i from 1 to n, as in 3/16, n up to 10000",
-            received: text.into(),
-        })
-    }
-}
 
 /// A family in progress, with everything that its members share.
 pub struct Family {
@@ -300,11 +277,11 @@ impl Family {
         Ok(Tuned::new(&self.base, &self.texts[&scope], &weights, id)?)
     }
 
-    /// A member's training with variable merge weight.
+    /// The embedders at every merge weight of a member's training.
     ///
     /// # Errors
     /// Those of [`Family::embedder`]; a member that is the base.
-    pub fn dial(&mut self, out: &Path, member: &Member) -> Result<Dial> {
+    pub fn interpolation(&mut self, out: &Path, member: &Member) -> Result<Interpolation> {
         let scope: Scope = member.scope.as_deref().map_or(Ok(Scope::Head), str::parse)?;
         self.prepare(scope, out)?;
         let folder = member_folder(out, &member.member);
@@ -315,7 +292,7 @@ impl Family {
         let card = MemberCard::read(&folder)?;
         let training =
             member.member.rsplit_once("-w").map_or(member.member.as_str(), |(training, _)| training);
-        Ok(Dial {
+        Ok(Interpolation {
             weights: Weights::load(&self.base, &folder)?,
             base: self.base.clone(),
             texts: Arc::clone(&self.texts[&scope]),
@@ -486,47 +463,6 @@ impl Family {
     }
 }
 
-/// A training with variable merge weight: an embedder at every weight.
-#[derive(Clone)]
-pub struct Dial {
-    base: Base,
-    texts: Arc<Texts>,
-    /// Those of a member.
-    weights: Weights,
-    /// Its merge weight.
-    loaded: f64,
-    id: ContentId,
-    training: String,
-}
-
-impl Dial {
-    /// The embedder at a merge weight; see [`Family::embedder`] for how its texts are embedded.
-    ///
-    /// # Errors
-    /// Weights of another base.
-    pub fn at(&self, w: f64) -> Result<Tuned> {
-        let id = ContentHasher::new("tuned/1").field(self.id.as_bytes()).field(w.to_le_bytes()).finish();
-        let weights = self.weights.merged(&self.base, w / self.loaded)?;
-        Ok(Tuned::new(&self.base, &self.texts, &weights, id)?)
-    }
-
-    /// The name of the training.
-    pub fn training(&self) -> &str {
-        &self.training
-    }
-
-    /// Saves the embedder at a merge weight as a checkpoint.
-    ///
-    /// # Errors
-    /// Failures of the file system.
-    pub fn save(&self, w: f64, folder: &Path) -> Result<()> {
-        let card = serde_json::json!({
-            "version": env!("CARGO_PKG_VERSION"), "base_id": self.base.id(), "training": self.training, "merge": w,
-        });
-        Ok(self.weights.merged(&self.base, w / self.loaded)?.save(&self.base, folder, card)?)
-    }
-}
-
 /// One planned training, with its examples.
 struct PlannedTraining<'p> {
     planned: &'p Planned,
@@ -534,99 +470,4 @@ struct PlannedTraining<'p> {
     /// The validation examples.
     validation: Vec<Example>,
     id: ContentId,
-}
-
-/// A member that moved away from its pole was probably trained with the poles reversed.
-fn warn_of_reversal(member: &Member, planned: &Planned, base: &Member, progress: &dyn Progress) {
-    let sign = if planned.towards == Towards::Positive { 1.0 } else { -1.0 };
-    let moved = sign * direction(member.merge) * (member.embedder_bias - base.embedder_bias);
-    if moved < -0.1 {
-        progress.note(&format!(
-            "{}: trained towards {}, and E_b went from {:+.2} to {:+.2}\nhint: are the labels or the poles reversed?",
-            member.member, member.towards.as_deref().unwrap_or("a pole"), base.embedder_bias, member.embedder_bias
-        ));
-    }
-}
-
-/// A negative merge weight intentionally moves the other way.
-fn direction(merge: f64) -> f64 {
-    if merge < 0.0 { -1.0 } else { 1.0 }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use ragbias_core::{Step, Unit};
-    use ragbias_tune::TrainConfig;
-
-    use super::*;
-
-    #[derive(Default)]
-    struct Notes(Mutex<Vec<String>>);
-
-    impl Progress for Notes {
-        fn begin(&self, _: &str, _: u64, _: Unit) -> Box<dyn Step> {
-            unreachable!("nothing is counted here")
-        }
-
-        fn note(&self, line: &str) {
-            self.0.lock().unwrap().push(line.into());
-        }
-    }
-
-    fn member(merge: f64, embedder_bias: f64) -> Member {
-        Member {
-            member: "m".into(),
-            family: "f".into(),
-            base: "b".into(),
-            axis: "gender".into(),
-            towards: Some("female".into()),
-            scope: Some("head".into()),
-            learning_rate: 1e-3,
-            epochs: 1,
-            merge,
-            seed: 0,
-            losses: Vec::new(),
-            validation_losses: Vec::new(),
-            diverged: false,
-            seconds: 0.0,
-            n: 10,
-            embedder_bias,
-            embedder_bias_low: -1.0,
-            embedder_bias_high: 1.0,
-            ndcg10: None,
-        }
-    }
-
-    #[test]
-    fn a_member_that_moves_away_from_its_pole_is_reported_unless_its_weight_is_negative() {
-        for (towards, merge, to, warned) in [
-            (Towards::Positive, 1.0, -0.4, true),
-            (Towards::Positive, 1.0, 0.4, false),
-            (Towards::Positive, 1.0, -0.05, false),
-            (Towards::Negative, 1.0, 0.4, true),
-            (Towards::Positive, -1.0, -0.4, false),
-            (Towards::Positive, -1.0, 0.4, true),
-        ] {
-            let config = TrainConfig::new(Scope::Head, 1e-3, 1);
-            let planned = Planned { name: "m".into(), towards, config, merge: vec![merge] };
-            let notes = Notes::default();
-            warn_of_reversal(&member(merge, to), &planned, &member(0.0, 0.0), &notes);
-            let notes = notes.0.into_inner().unwrap();
-            assert_eq!(notes.len(), usize::from(warned), "{towards:?} {merge} {to}: {notes:?}");
-            assert!(notes.iter().all(|note| note.contains("hint: are the labels or the poles reversed?")));
-        }
-    }
-
-    #[test]
-    fn a_shard_is_a_part_of_a_whole() {
-        for (text, part) in [("1/1", Some((1, 1))), ("3/16", Some((3, 16)))] {
-            assert_eq!(text.parse().ok(), part.map(|(index, count)| Shard { index, count }), "{text}");
-        }
-        for text in ["0/4", "5/4", "1/0", "1", "a/b", "1/10001", ""] {
-            let error = text.parse::<Shard>().unwrap_err().to_string();
-            assert!(error.starts_with(&format!("shard is {text}, expected i/n")), "{error}");
-        }
-    }
 }

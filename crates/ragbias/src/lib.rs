@@ -77,7 +77,7 @@ pub use embedding::{EMBED_BATCH, embed_all};
 pub use error::{Error, Result};
 pub use evaluate::{Comparison, Evaluation, RetrievalMetrics, TestCollection};
 pub use experiment::{Experiment, Part};
-pub use family::{Dial, Family, Shard};
+pub use family::{Family, Interpolation, Shard};
 pub use fit::{
     Debiased, FitConfig, FitKey, Fits, FittedEmbedder, LeftOut, LlmFit, SensitivityComparison, fit, fit_files,
 };

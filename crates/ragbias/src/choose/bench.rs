@@ -213,7 +213,7 @@ impl<'a> Bench<'a> {
                     control: kind,
                     reason: format!("the family has no member towards {}", pole.name),
                 })?;
-                Box::new(Merge(self.family.dial(&self.family_folder, member)?))
+                Box::new(Merge(self.family.interpolation(&self.family_folder, member)?))
             }
             ControlKind::Projection => {
                 let embedder = self.base.embedded.embedder();

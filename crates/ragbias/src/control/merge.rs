@@ -3,11 +3,11 @@ use std::sync::Arc;
 
 use super::spec::EMBEDDER;
 use super::{Control, ControlKind, ControlSpec};
-use crate::family::Dial;
+use crate::family::Interpolation;
 use crate::{Embedded, Result};
 
 /// Merges the weights of a base and a member tuned from it.
-pub struct Merge(pub Dial);
+pub struct Merge(pub Interpolation);
 
 impl Control for Merge {
     fn kind(&self) -> ControlKind {
