@@ -1,7 +1,7 @@
 """Reference logits for crates/ragbias-generate/src/decoder/variants.rs, from llama.cpp in float32.
 
 usage: gguf_variants.py > crates/ragbias-generate/src/decoder/fixtures/gguf_variants.json
-needs: llama-cpp-python==0.3.36 gguf==0.19.0 numpy==2.4.6
+needs: llama-cpp-python==0.3.36 gguf==0.19.0 numpy==2.4.6 transformers==5.24.0 torch==2.15.0
 
 Each variant is a tiny model whose weights are computed from the names of its tensors; the file lists its keys and tensors,
 so that the tests can build the same model. It has every tenth of the logits after the last token, and their norm.
@@ -16,6 +16,8 @@ import tempfile
 import gguf
 import llama_cpp
 import numpy as np
+import torch
+from transformers import Phi3Config, Phi3ForCausalLM
 
 HIDDEN, INNER, HEADS, KEY_HEADS, VOCABULARY, TOKENS = 64, 96, 4, 2, 300, 60
 SEQUENCE = [(i * 31 + i * i * 7 + 3) % VOCABULARY for i in range(TOKENS)]
@@ -50,7 +52,7 @@ def weights(name, shape):
     return x.astype(np.float32).reshape(shape)
 
 
-FAMILIES = ["llama", "gemma3", "qwen2", "qwen3"]
+FAMILIES = ["llama", "gemma3", "qwen2", "qwen3", "gemma2", "phi3", "smollm3", "olmo2"]
 
 
 def base(architecture):
@@ -66,17 +68,27 @@ def base(architecture):
     parts = {"attn_norm.weight": [HIDDEN], "attn_q.weight": [queries, HIDDEN], "attn_k.weight": [values, HIDDEN],
              "attn_v.weight": [values, HIDDEN], "attn_output.weight": [HIDDEN, queries], "ffn_norm.weight": [HIDDEN],
              "ffn_gate.weight": [INNER, HIDDEN], "ffn_up.weight": [INNER, HIDDEN], "ffn_down.weight": [HIDDEN, INNER]}
-    layers = 2
+    layers = {"gemma3": 7, "gemma2": 5, "smollm3": 5}.get(architecture, 2)
+    outside = {"token_embd.weight": [VOCABULARY, HIDDEN], "output_norm.weight": [HIDDEN]}
     if gemma:
-        layers = 7
         keys |= {"attention.sliding_window": 9}
         parts |= {"post_attention_norm.weight": [HIDDEN], "post_ffw_norm.weight": [HIDDEN]}
     if architecture in ("gemma3", "qwen3"):
         parts |= {"attn_q_norm.weight": [width], "attn_k_norm.weight": [width]}
     if architecture == "qwen2":
         parts |= {"attn_q.bias": [queries], "attn_k.bias": [values], "attn_v.bias": [values]}
+    if architecture == "gemma2":
+        keys |= {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 4.0}
+    if architecture == "phi3":
+        parts = {name: shape for name, shape in parts.items() if not name.startswith(("attn_q", "attn_k", "attn_v", "ffn_gate"))}
+        parts |= {"attn_qkv.weight": [queries + 2 * values, HIDDEN], "ffn_up.weight": [2 * INNER, HIDDEN]}
+    if architecture == "olmo2":
+        parts = {name: shape for name, shape in parts.items() if name not in ("attn_norm.weight", "ffn_norm.weight")}
+        parts |= {"attn_q_norm.weight": [queries], "attn_k_norm.weight": [values],
+                  "post_attention_norm.weight": [HIDDEN], "post_ffw_norm.weight": [HIDDEN]}
+        outside |= {"output.weight": [VOCABULARY, HIDDEN]}
     keys = {f"{architecture}.{key}": value for key, value in keys.items()}
-    return layers, keys, {"token_embd.weight": [VOCABULARY, HIDDEN], "output_norm.weight": [HIDDEN]}, parts
+    return layers, keys, outside, parts
 
 
 def plain(architecture, layers):
@@ -165,6 +177,59 @@ def variants():
     yield "qwen3 with biases", "qwen3", 2, {}, every(
         {"attn_q.bias": [128], "attn_k.bias": [64], "attn_v.bias": [64]}), {}
     yield "qwen3 yarn", "qwen3", 2, yarn, {}, {}
+    caps = {"attn_logit_softcapping": None, "final_logit_softcapping": None}
+    yield "gemma2", "gemma2", 5, {}, {}, {}
+    yield "gemma2 with the usual caps", "gemma2", 5, caps, {}, {}
+    yield "gemma2 with another cap of scores", "gemma2", 5, {"attn_logit_softcapping": 0.5}, {}, {}
+    yield "gemma2 with another cap of logits", "gemma2", 5, {"final_logit_softcapping": 1.5}, {}, {}
+    yield "gemma2 with the usual window", "gemma2", 5, {"attention.sliding_window": None}, {}, {}
+    yield "gemma2 with another window", "gemma2", 5, {"attention.sliding_window": 20}, {}, {}
+    yield "gemma2 with a pattern", "gemma2", 5, {"attention.sliding_window_pattern": 3}, {}, {}
+    yield "gemma2 with a list", "gemma2", 5, {
+        "attention.sliding_window_pattern": [False, True, True, False, True]}, {}, {}
+    yield "gemma2 with a base of windows", "gemma2", 5, {"rope.freq_base_swa": 500.0}, {}, {}
+    yield "gemma2 with another base", "gemma2", 5, {"rope.freq_base": 500.0}, {}, {}
+    yield "gemma2 linear", "gemma2", 5, {"rope.scaling.type": "linear", "rope.scaling.factor": 8.0}, {}, {}
+    yield "gemma2 yarn", "gemma2", 5, yarn, {}, {}
+    yield "gemma2 turned in part", "gemma2", 5, {"rope.dimension_count": 16}, {}, {}
+    yield "gemma2 with biases", "gemma2", 5, {}, every(
+        {"attn_q.bias": [128], "attn_k.bias": [64], "attn_v.bias": [64]}, 5), {}
+    yield "gemma2 27b", "gemma2", 46, {}, {}, {}
+    split = {"attn_qkv.weight": None, "attn_q.weight": [64, 64], "attn_k.weight": [32, 64], "attn_v.weight": [32, 64]}
+    long = {"rope_factors_long.weight": [8], "rope_factors_short.weight": [8]}
+    yield "phi3", "phi3", 2, {}, {}, {}
+    yield "phi3 with an output of its own", "phi3", 2, {}, own, {}
+    yield "phi3 split", "phi3", 2, {}, every(split), {}
+    yield "phi3 with biases", "phi3", 2, {}, every({"attn_qkv.bias": [128]}), {}
+    yield "phi3 with keys for each head", "phi3", 2, {"attention.head_count_kv": None}, every(
+        {"attn_qkv.weight": [192, 64]}), {}
+    yield "phi3 turned in part", "phi3", 2, {"rope.dimension_count": 12}, {}, {}
+    yield "phi3 with short factors", "phi3", 2, {"rope.scaling.original_context_length": 512}, long, {}
+    yield "phi3 with long factors", "phi3", 2, {"rope.scaling.original_context_length": 32}, long, {}
+    yield "phi3 with long factors and a type", "phi3", 2, {
+        "rope.scaling.type": "longrope", "rope.scaling.original_context_length": 32}, long, {}
+    yield "phi3 with long factors, turned in part", "phi3", 2, {
+        "rope.scaling.original_context_length": 32, "rope.dimension_count": 12}, {
+            "rope_factors_long.weight": [6], "rope_factors_short.weight": [6]}, {}
+    yield "phi3 with an attention factor", "phi3", 2, {
+        "rope.scaling.attn_factor": 1.25, "rope.scaling.original_context_length": 512}, long, {}
+    yield "phi3 with a window", "phi3", 2, {"attention.sliding_window": 9}, {}, {}
+    yield "smollm3", "smollm3", 5, {}, {}, {}
+    yield "smollm3 with an output of its own", "smollm3", 5, {}, own, {}
+    yield "smollm3 with another base", "smollm3", 5, {"rope.freq_base": 500.0}, {}, {}
+    yield "smollm3 with biases", "smollm3", 5, {}, every(qkv, 5), {}
+    yield "smollm3 of nine layers", "smollm3", 9, {}, {}, {}
+    yield "smollm3 yarn", "smollm3", 5, yarn, {}, {}
+    yield "olmo2", "olmo2", 2, {}, {}, {}
+    yield "olmo2 with keys for each head", "olmo2", 2, {"attention.head_count_kv": None}, every(
+        {"attn_k.weight": [64, 64], "attn_v.weight": [64, 64], "attn_k_norm.weight": [64]}), {}
+    yield "olmo2 with biases", "olmo2", 2, {}, every(qkv), {}
+    yield "olmo2 yarn", "olmo2", 2, yarn, {}, {}
+    yield "olmo2 with a window", "olmo2", 5, {"attention.sliding_window": 9}, {}, {}
+    yield "olmo2 with a window and a pattern", "olmo2", 5, {
+        "attention.sliding_window": 9, "attention.sliding_window_pattern": 2}, {}, {}
+    yield "olmo2 with a window and yarn", "olmo2", 5, yarn | {
+        "attention.sliding_window": 9, "rope.scaling.attn_factor": 1.25}, {}, {}
 
 
 def write(path, architecture, keys, tensors):
@@ -199,6 +264,25 @@ def logits(path, tokens, parameters):
     return last
 
 
+def phi_logits(keys, tensors, tokens):
+    """The same of a Phi-3 model in transformers: llama.cpp ignores its window."""
+    key = lambda name: keys[f"phi3.{name}"]
+    config = Phi3Config(
+        vocab_size=VOCABULARY, hidden_size=HIDDEN, intermediate_size=INNER, num_hidden_layers=key("block_count"),
+        num_attention_heads=HEADS, num_key_value_heads=KEY_HEADS, max_position_embeddings=512,
+        rms_norm_eps=key("attention.layer_norm_rms_epsilon"), rope_theta=key("rope.freq_base"), pad_token_id=None,
+        sliding_window=key("attention.sliding_window"), tie_word_embeddings=True, attn_implementation="eager")
+    model = Phi3ForCausalLM(config).eval()
+    names = {"token_embd": "embed_tokens", "output_norm": "norm", "blk": "layers", "attn_norm": "input_layernorm",
+             "attn_qkv": "self_attn.qkv_proj", "attn_output": "self_attn.o_proj", "ffn_norm": "post_attention_layernorm",
+             "ffn_up": "mlp.gate_up_proj", "ffn_down": "mlp.down_proj"}
+    state = {".".join(names.get(part, part) for part in name.split(".")): torch.from_numpy(weights(name, shape))
+             for name, shape in tensors.items()}
+    model.model.load_state_dict(state)
+    with torch.no_grad():
+        return model(torch.tensor([tokens])).logits[0, -1].double().numpy()
+
+
 def main():
     out = []
     with tempfile.TemporaryDirectory() as folder:
@@ -209,7 +293,10 @@ def main():
             keep = lambda part: {key: value for key, value in part.items() if value is not None}
             write(path, architecture, keep(plain_keys | changed), keep(plain_tensors | tensors))
             with contextlib.redirect_stdout(sys.stderr):
-                last = logits(path, SEQUENCE, parameters)
+                if name == "phi3 with a window":
+                    last = phi_logits(plain_keys | changed, plain_tensors, SEQUENCE)
+                else:
+                    last = logits(path, SEQUENCE, parameters)
             out.append({"name": name, "architecture": architecture, "layers": layers, "keys": changed, "tensors": tensors,
                         "norm": round(float(np.linalg.norm(last)), 5), "logits": [round(x, 5) for x in last[::10]]})
     families = {}

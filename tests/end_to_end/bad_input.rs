@@ -119,7 +119,7 @@ fn model_files_that_are_cut_or_of_another_kind_are_refused() {
         other.extend(text.as_bytes());
     }
     let other = scratch.write("other.gguf", other);
-    assert_refused(&llm(&other), &["architecture `mamba`, expected one of llama, gemma3"]);
+    assert_refused(&llm(&other), &["architecture `mamba`, expected one of llama, qwen2"]);
     scratch.write("bert/config.json", "{\"model_type\": \"roberta\"}");
     assert_refused(
         &measure(&scratch, "gender", "gender", &["--embedder", "bert"]),

@@ -21,15 +21,21 @@ pub(crate) struct Architecture {
     pub(crate) pairs: Pairs,
     /// Whether RoPE may rotate only the first values of a head.
     turned_in_part: bool,
+    /// Every layer with this number, counted from 1, is without RoPE.
+    unturned_every: Option<usize>,
     frequencies: Frequencies,
-    /// Whether each head's query and key are normalised.
-    pub(crate) head_norms: bool,
+    pub(crate) head_norms: HeadNorms,
     pub(crate) norms: Norms,
     pub(crate) biases: Biases,
     pub(crate) activation: Activation,
+    /// Whether `ffn_up` holds the gate's rows, followed by its own.
+    pub(crate) gate_in_up: bool,
     /// Whether embeddings are multiplied by √hidden.
     pub(crate) scaled_embedding: bool,
+    pub(crate) output: Output,
     windows: Windows,
+    /// Of scores, before their softmax.
+    attention_cap: Cap,
     logit_cap: Cap,
     /// The number of layers by which the one model is recognised that divides scores by √(hidden / heads), not by
     /// √(width of a head).
@@ -43,6 +49,29 @@ pub(crate) enum Norms {
     Before,
     /// The inputs and the outputs.
     Around,
+    /// The outputs.
+    After,
+}
+
+/// What of queries and keys is normalised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeadNorms {
+    None,
+    /// Each head by itself.
+    Each,
+    /// All heads together.
+    All,
+}
+
+/// The matrix of logits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// `output.weight`, or the embedding if the file has none.
+    Either,
+    /// `output.weight`.
+    Own,
+    /// The embedding.
+    Tied,
 }
 
 /// The optional biases; a file with others has tensors that are never requested, and is refused.
@@ -61,6 +90,9 @@ enum Frequencies {
     Plain,
     /// `rope_freqs.weight`, if the file has it.
     Divided,
+    /// LongRoPE (<https://arxiv.org/abs/2402.13753>): `rope_factors_long.weight` if the context is longer than the original
+    /// one, otherwise `rope_factors_short.weight`; or neither.
+    LongOrShort,
 }
 
 /// Which layers attend to the last tokens only.
@@ -68,8 +100,26 @@ enum Frequencies {
 enum Windows {
     /// None; a window shorter than the context is refused.
     None,
-    /// If the file has a window, all layers but the last of every `global`, unless the file has another pattern.
-    Alternating { global: usize },
+    /// All layers, if the file has a window.
+    All,
+    /// All layers but the last of every `global`, unless the file has another pattern.
+    Alternating {
+        global: usize,
+        /// The window if the file has none.
+        default: Option<u32>,
+        positions: Local,
+    },
+}
+
+/// The positions of layers with a window, where others have none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Local {
+    /// A base of their own, `rope.freq_base_swa`, 10000 if absent; never scaled.
+    Own,
+    /// Those of the other layers, unless the file has `rope.freq_base_swa`.
+    Same,
+    /// Those of the other layers, never scaled.
+    Unscaled,
 }
 
 /// A soft cap: x becomes cap · tanh(x / cap).
@@ -79,6 +129,8 @@ enum Cap {
     None,
     /// The file's, if it has one.
     Given,
+    /// The file's, or this.
+    Default(f32),
 }
 
 impl Architecture {

@@ -4,7 +4,7 @@ use ragbias_kernels::run::RUN;
 use ragbias_kernels::{dot, exp_or_zero as exp};
 
 use crate::kernel::{columns_times, rows_times};
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, soft_cap};
 
 /// For fewer values of keys, handing over to another core does not pay.
 const SMALL: usize = 4096;
@@ -80,6 +80,8 @@ pub(crate) struct Attention {
     pub(crate) key_heads: usize,
     /// Attention window in tokens, including the token itself; all tokens if `None`.
     pub(crate) window: Option<usize>,
+    /// Soft cap of scores.
+    pub(crate) cap: Option<f32>,
 }
 
 impl Attention {
@@ -107,6 +109,12 @@ impl Attention {
     /// The tokens attended to from `position`: the index of the first.
     fn first(&self, position: usize) -> usize {
         self.window.map_or(0, |window| (position + 1).saturating_sub(window))
+    }
+
+    fn soften(&self, scores: &mut [f32]) {
+        if let Some(cap) = self.cap {
+            soft_cap(scores, cap);
+        }
     }
 
     /// One head for the tokens of a run that lie in the tile starting at `row`.
@@ -142,6 +150,7 @@ impl Attention {
                 _ => rows_times::<1, L>(keys, stride, query, scores),
             }
         }
+        self.soften(scores.as_flattened_mut());
         let mut largest = [f32::NEG_INFINITY; L];
         for (token, scores) in (first..).zip(&mut scores) {
             for l in 0..L {
@@ -180,6 +189,7 @@ impl Attention {
             .clone()
             .map(|token| dot::in_runs(&tokens.keys[token * stride + at..][..width], query))
             .collect();
+        self.soften(&mut scores);
         let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         for score in &mut scores {
             *score = exp(*score - largest);

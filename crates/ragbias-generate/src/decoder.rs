@@ -2,6 +2,8 @@
 
 mod load;
 
+use std::borrow::Cow;
+
 use crate::architecture::LayerKind;
 use crate::attention::{Attention, Run, State};
 use crate::lanes::{Activation, Lanes, Pairs, Rotations, norm};
@@ -29,6 +31,8 @@ pub(crate) struct Decoder {
     head_width: usize,
     /// Scale of query–key products.
     attention_scale: f32,
+    /// Soft cap of scores.
+    attention_cap: Option<f32>,
     /// The positions that layers use.
     ropes: Vec<Rope>,
     /// Soft cap of logits.
@@ -37,15 +41,15 @@ pub(crate) struct Decoder {
 
 #[derive(Debug)]
 struct Layer {
-    attention_norm: Vec<f32>,
+    attention_norm: Option<Vec<f32>>,
     query: Affine,
     key: Affine,
     value: Affine,
-    /// Of each head's query and key.
+    /// Of queries and keys, as wide as a head or as all heads.
     query_key_norms: Option<[Vec<f32>; 2]>,
     output: Affine,
     after_attention_norm: Option<Vec<f32>>,
-    mlp_norm: Vec<f32>,
+    mlp_norm: Option<Vec<f32>>,
     gate: Affine,
     up: Affine,
     down: Affine,
@@ -143,7 +147,7 @@ impl Decoder {
         let turns: Vec<_> = turns.collect();
         for (number, layer) in self.layers.iter().enumerate() {
             let turns = &turns[layer.kind.rope];
-            let normed = x.normed(&layer.attention_norm, self.eps);
+            let normed = self.normed(&x, layer.attention_norm.as_deref());
             let [mut query, mut key, value] = affine([&layer.query, &layer.key, &layer.value], &normed);
             let norms = layer.query_key_norms.as_ref().map(|[query, key]| (&**query, &**key)).unzip();
             self.turn(&mut query, norms.0, turns, self.attention_scale);
@@ -168,6 +172,7 @@ impl Decoder {
                 heads: self.heads,
                 key_heads: self.key_heads,
                 window: layer.kind.window,
+                cap: self.attention_cap,
             };
             let mut attended = attention.attend(&query, &runs);
             if number + 1 == self.layers.len() && L > 1 {
@@ -185,7 +190,12 @@ impl Decoder {
         logits.tiles().map(|logits| logits.as_flattened().to_vec()).collect()
     }
 
-    /// Normalises each head if the family does, applies RoPE, and scales it.
+    /// The inputs of attention or MLP.
+    fn normed<'x, const L: usize>(&self, x: &'x Lanes<L>, weight: Option<&[f32]>) -> Cow<'x, Lanes<L>> {
+        weight.map_or(Cow::Borrowed(x), |weight| Cow::Owned(x.normed(weight, self.eps)))
+    }
+
+    /// Normalises queries or keys if the architecture does, applies RoPE, and scales them.
     fn turn<const L: usize>(
         &self,
         x: &mut Lanes<L>,
@@ -193,11 +203,11 @@ impl Decoder {
         turns: &Rotations<L>,
         scale: f32,
     ) {
+        if let Some(weight) = weight {
+            x.pieces_mut(weight.len(), L > 1, |_, piece| norm(piece, weight, self.eps));
+        }
         let heads = x.width() / self.head_width;
         x.pieces_mut(self.head_width, L > 1, |piece, head| {
-            if let Some(weight) = weight {
-                norm(head, weight, self.eps);
-            }
             turns.turn(piece / heads, head, self.pairs, scale);
         });
     }
@@ -210,7 +220,7 @@ impl Decoder {
         };
         let [part] = affine([&layer.output], attended);
         add(x, part, &layer.after_attention_norm);
-        let [mut gate, up] = affine([&layer.gate, &layer.up], &x.normed(&layer.mlp_norm, self.eps));
+        let [mut gate, up] = affine([&layer.gate, &layer.up], &self.normed(x, layer.mlp_norm.as_deref()));
         gate.gate(self.activation, &up);
         let [part] = affine([&layer.down], &gate);
         add(x, part, &layer.after_mlp_norm);

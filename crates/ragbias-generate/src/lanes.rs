@@ -99,9 +99,7 @@ impl<const L: usize> Lanes<L> {
 
     /// cap · tanh(self / cap), in place.
     pub(crate) fn cap(&mut self, cap: f32) {
-        for number in self.numbers.as_flattened_mut() {
-            *number = cap * (*number / cap).tanh();
-        }
+        soft_cap(self.numbers.as_flattened_mut(), cap);
     }
 
     /// f(self) · other, in place.
@@ -114,6 +112,13 @@ impl<const L: usize> Lanes<L> {
                 Activation::Gelu => rows.for_each(|(row, other)| multiply(row, other, gelu)),
             }
         });
+    }
+}
+
+/// cap · tanh(x / cap) of each number, in place.
+pub(crate) fn soft_cap(numbers: &mut [f32], cap: f32) {
+    for number in numbers {
+        *number = cap * (*number / cap).tanh();
     }
 }
 

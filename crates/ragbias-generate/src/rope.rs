@@ -45,6 +45,9 @@ impl Scaling {
 }
 
 impl Rope {
+    /// Nothing is rotated.
+    pub(crate) const NONE: Self = Self { frequencies: Vec::new(), magnitude: 1.0 };
+
     /// `width` values of a head are rotated, the first pair by one radian per token, each further pair more slowly; if
     /// the file has factors, frequencies are divided by them.
     pub(crate) fn new(width: usize, base: f32, scaling: Scaling, factors: Option<&[f32]>) -> Self {

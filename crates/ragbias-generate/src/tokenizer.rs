@@ -13,6 +13,15 @@ use self::vocabulary::{CONTROL, USER_DEFINED, Vocabulary, wrong};
 use crate::Result;
 use crate::file::GgufFile;
 
+/// Control tokens of Phi-3 after which white space is kept.
+const KEEP_SPACE: [&str; 3] = ["<unk>", "<s>", "<|endoftext|>"];
+
+/// Whether white space after control tokens is dropped: Phi-3's SentencePiece tokenizer does, and no key says so.
+fn strips_after_control(file: &GgufFile) -> Result<bool> {
+    let phi = file.text("general.architecture")? == Some("phi3");
+    Ok(phi && file.text("tokenizer.ggml.model")? == Some("llama"))
+}
+
 /// A tokenizer with the token ids that a generator needs.
 pub(crate) struct Tokens {
     tokenizer: Tokenizer,
@@ -41,8 +50,14 @@ impl Tokens {
             }
         };
         special.check(file)?;
-        let control: Vec<_> =
-            vocabulary.of_kind(CONTROL).map(|text| AddedToken::from(text.clone(), true)).collect();
+        let strips = strips_after_control(file)?;
+        let control: Vec<_> = vocabulary
+            .of_kind(CONTROL)
+            .map(|text| {
+                let strips = strips && !KEEP_SPACE.contains(&text.as_str());
+                AddedToken::from(text.clone(), true).rstrip(strips)
+            })
+            .collect();
         // Runs of spaces and line breaks, matched in the normalised text.
         let defined: Vec<_> = vocabulary
             .of_kind(USER_DEFINED)

@@ -81,3 +81,9 @@ fn smollm2_answers_as_in_transformers() {
 fn gemma3_answers_as_in_transformers() {
     assert_agrees("gemma3-270m");
 }
+
+#[test]
+#[ignore = "downloads 490 MB"]
+fn qwen2_answers_as_in_transformers() {
+    assert_agrees("qwen2.5-0.5b");
+}

@@ -1,6 +1,6 @@
 //! The parameters of a model.
 
-use super::{Architecture, Cap, Frequencies, Windows};
+use super::{Architecture, Cap, Frequencies, Local, Windows};
 use crate::Result;
 use crate::file::GgufFile;
 use crate::rope::{Rope, Scaling};
@@ -18,6 +18,8 @@ pub(crate) struct Sizes {
     pub(crate) head_width: usize,
     pub(crate) eps: f32,
     pub(crate) attention_scale: f32,
+    /// Soft cap of scores.
+    pub(crate) attention_cap: Option<f32>,
     /// Soft cap of logits.
     pub(crate) logit_cap: Option<f32>,
     /// What distinguishes each layer from the others.
@@ -104,6 +106,7 @@ impl Sizes {
             head_width,
             eps: file.float(&eps)?.ok_or_else(|| file.missing(&eps))?,
             attention_scale,
+            attention_cap: keys.cap("attn_logit_softcapping", architecture.attention_cap)?,
             logit_cap: keys.cap("final_logit_softcapping", architecture.logit_cap)?,
             kinds,
             ropes,
@@ -155,36 +158,50 @@ impl Keys<'_> {
         let given = match cap {
             Cap::None => None,
             Cap::Given => self.file.float(&self.key(key))?,
+            Cap::Default(cap) => self.file.float(&self.key(key))?.or(Some(cap)),
         };
         Ok(given.filter(|&cap| cap != 0.0))
     }
 
     /// The window of each layer, if it has one.
     fn windows(&self, layers: usize, context: u32) -> Result<Vec<Option<usize>>> {
-        let (key, pattern) =
-            (self.key("attention.sliding_window"), self.key("attention.sliding_window_pattern"));
-        let window = self.file.number(&key)?.filter(|&window| window > 0);
-        let global = match self.architecture.windows {
-            Windows::Alternating { global } => global,
-            Windows::None => {
-                let Some(window) = window.filter(|&window| window < context) else {
-                    return Ok(vec![None; layers]);
-                };
-                let name = self.architecture.name;
-                return Err(self.file.refused(
-                    format!("`{key}`"),
-                    format!(
+        let key = self.key("attention.sliding_window");
+        let given = self.file.number(&key)?;
+        let refused = |reason: String, hint: &str| Err(self.file.refused(format!("`{key}`"), reason, hint));
+        match self.architecture.windows {
+            Windows::None => match given {
+                Some(window @ 1..) if window < context => {
+                    let name = self.architecture.name;
+                    let reason = format!(
                         "it is {window}; of {name} only layers that see all {context} tokens are computed"
-                    ),
-                    "take another model, or a server that runs this one",
-                ));
+                    );
+                    refused(reason, "take another model, or a server that runs this one")
+                }
+                _ => Ok(vec![None; layers]),
+            },
+            Windows::All => {
+                let window = given.filter(|&window| window > 0);
+                Ok(vec![window.map(|window| window as usize); layers])
             }
-        };
-        let Some(window) = window else {
+            Windows::Alternating { default: Some(_), .. } if given == Some(0) => refused(
+                "it is 0, expected at least 1".into(),
+                "convert the model again; a file without this key has the usual window",
+            ),
+            Windows::Alternating { global, default, .. } => {
+                let window = given.or(default).filter(|&window| window > 0);
+                self.alternating(layers, global, window.map(|window| window as usize))
+            }
+        }
+    }
+
+    /// The window of each layer, where all but the last of every `global` have one unless the file has another pattern.
+    fn alternating(&self, layers: usize, global: usize, window: Option<usize>) -> Result<Vec<Option<usize>>> {
+        let pattern = self.key("attention.sliding_window_pattern");
+        if window.is_none() {
             // Without windows a pattern has no meaning.
             self.file.pass_over(&pattern);
             return Ok(vec![None; layers]);
-        };
+        }
         let local: Vec<bool> = if self.file.is_list(&pattern) {
             self.file.flags(&pattern)?.unwrap_or_default()
         } else {
@@ -196,7 +213,7 @@ impl Keys<'_> {
             let received = local.len();
             return Err(self.file.broken(format!("`{pattern}` has {received} layers, expected {layers}")));
         }
-        Ok(local.into_iter().map(|local| local.then_some(window as usize)).collect())
+        Ok(local.into_iter().map(|local| window.filter(|_| local)).collect())
     }
 
     /// The positions of layers with these windows.
@@ -206,37 +223,67 @@ impl Keys<'_> {
         trained: u32,
         windows: &[Option<usize>],
     ) -> Result<(Vec<Rope>, Vec<LayerKind>)> {
-        let scaling = Scaling::read(self.file, self.architecture.name, trained)?;
-        let global = self.base("rope.freq_base")?;
-        let factors = self.factors(turned)?;
+        let Architecture { name, frequencies, unturned_every, .. } = *self.architecture;
+        let scaling = Scaling::read(self.file, name, trained, frequencies == Frequencies::LongOrShort)?;
+        let global = self.base("rope.freq_base", ROPE_BASE)?;
+        let factors = self.factors(turned, trained)?;
         let mut ropes = vec![Rope::new(turned, global, scaling, factors.as_deref())];
-        if let Windows::Alternating { .. } = self.architecture.windows {
-            let local = self.base("rope.freq_base_swa")?;
-            ropes.push(Rope::new(turned, local, scaling.of_windows(), None));
+        let mut local = 0;
+        if let Windows::Alternating { positions, .. } = self.architecture.windows {
+            let key = "rope.freq_base_swa";
+            let (base, scaling) = match positions {
+                Local::Own => (self.base(key, ROPE_BASE)?, scaling.of_windows()),
+                Local::Same => (self.base(key, global)?, scaling),
+                Local::Unscaled => (global, Scaling::NONE),
+            };
+            local = ropes.len();
+            ropes.push(Rope::new(turned, base, scaling, None));
         }
-        let kind = |&window: &Option<usize>| LayerKind { window, rope: usize::from(window.is_some()) };
-        Ok((ropes, windows.iter().map(kind).collect()))
+        let mut unturned = 0;
+        if unturned_every.is_some() {
+            unturned = ropes.len();
+            ropes.push(Rope::NONE);
+        }
+        let kinds = windows.iter().zip(1_usize..).map(|(&window, number)| LayerKind {
+            window,
+            rope: match window {
+                _ if unturned_every.is_some_and(|every| number.is_multiple_of(every)) => unturned,
+                Some(_) => local,
+                None => 0,
+            },
+        });
+        Ok((ropes, kinds.collect()))
     }
 
-    fn base(&self, key: &str) -> Result<f32> {
+    fn base(&self, key: &str, default: f32) -> Result<f32> {
         let key = self.key(key);
         match self.file.float(&key)? {
             Some(base) if base > 1.0 => Ok(base),
-            None => Ok(ROPE_BASE),
+            None => Ok(default),
             Some(base) => Err(self.file.broken(format!("`{key}` is {base}, expected more than 1"))),
         }
     }
 
-    /// Divisors of the frequencies.
-    fn factors(&self, turned: usize) -> Result<Option<Vec<f32>>> {
-        let name = match self.architecture.frequencies {
-            Frequencies::Plain => return Ok(None),
-            Frequencies::Divided => "rope_freqs.weight",
+    /// Divisors of the frequencies of a model that was trained on `trained` tokens.
+    fn factors(&self, turned: usize, trained: u32) -> Result<Option<Vec<f32>>> {
+        let read = |name: &str| {
+            let factors = self.file.vector(name, turned / 2)?;
+            match factors.iter().all(|&factor| factor > 0.0) {
+                true => Ok(factors),
+                false => Err(self.file.broken(format!("tensor `{name}` holds a factor that is not above 0"))),
+            }
         };
-        let factors = self.file.optional_vector(name, turned / 2)?;
-        if factors.iter().flatten().any(|&factor| factor <= 0.0) {
-            return Err(self.file.broken(format!("tensor `{name}` holds a factor that is not above 0")));
+        let (one, long, short) =
+            ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight");
+        match self.architecture.frequencies {
+            Frequencies::Divided if self.file.has_tensor(one) => read(one).map(Some),
+            Frequencies::LongOrShort if self.file.has_tensor(long) || self.file.has_tensor(short) => {
+                let original = self.file.number(&self.key("rope.scaling.original_context_length"))?;
+                let (long, short) = (read(long)?, read(short)?);
+                let longer = trained.min(LONGEST_CONTEXT) > original.unwrap_or(trained);
+                Ok(Some(if longer { long } else { short }))
+            }
+            _ => Ok(None),
         }
-        Ok(factors)
     }
 }

@@ -1,7 +1,7 @@
 //! Loads a decoder's weights by tensor name.
 
 use super::{Affine, Decoder, Layer};
-use crate::architecture::{Architecture, Biases, Norms, Sizes};
+use crate::architecture::{Architecture, Biases, HeadNorms, Norms, Output, Sizes};
 use crate::file::GgufFile;
 use crate::matrix::Matrix;
 use crate::{Error, Result};
@@ -15,11 +15,13 @@ impl Decoder {
         let layers = layers.collect::<Result<Vec<_>>>()?;
         let vocabulary = file.height(EMBEDDING)?;
         let embedding = file.matrix(EMBEDDING, vocabulary, hidden)?;
-        let output = if file.has_tensor("output.weight") {
-            file.matrix("output.weight", vocabulary, hidden)?
-        } else {
-            embedding.clone()
+        let name = "output.weight";
+        let own = match architecture.output {
+            Output::Either => file.has_tensor(name),
+            Output::Own => true,
+            Output::Tied => false,
         };
+        let output = if own { file.matrix(name, vocabulary, hidden)? } else { embedding.clone() };
         Ok(Self {
             embedding,
             embedding_scale: if architecture.scaled_embedding { (hidden as f32).sqrt() } else { 1.0 },
@@ -33,6 +35,7 @@ impl Decoder {
             key_heads: sizes.key_heads,
             head_width: sizes.head_width,
             attention_scale: sizes.attention_scale,
+            attention_cap: sizes.attention_cap,
             ropes: sizes.ropes,
             logit_cap: sizes.logit_cap,
         })
@@ -52,29 +55,42 @@ struct Parts<'f> {
 impl Parts<'_> {
     fn layer(&self) -> Result<Layer> {
         let Sizes { hidden, inner, heads, head_width, .. } = *self.sizes;
-        let Architecture { biases, norms, head_norms, .. } = *self.architecture;
+        let Architecture { biases, norms, head_norms, gate_in_up, .. } = *self.architecture;
         let affine = |part: &str, height, width| {
             let bias = if biases == Biases::All { self.bias(part, height)? } else { None };
             Ok::<_, Error>(Affine { matrix: self.matrix(part, height, width)?, bias })
         };
         let [query, key, value] = self.query_key_value()?;
-        let norm_if = |wanted: bool, part: &str, width| wanted.then(|| self.norm(part, width)).transpose();
-        let query_norm = norm_if(head_norms, "attn_q_norm", head_width)?;
-        let key_norm = norm_if(head_norms, "attn_k_norm", head_width)?;
-        let after = norms == Norms::Around;
+        let query_key_norms = match head_norms {
+            HeadNorms::None => None,
+            HeadNorms::Each => Some([head_width; 2]),
+            HeadNorms::All => Some([&query, &key].map(|affine| affine.matrix.height())),
+        };
+        let query_key_norms = match query_key_norms {
+            Some([query, key]) => Some([self.norm("attn_q_norm", query)?, self.norm("attn_k_norm", key)?]),
+            None => None,
+        };
+        let [gate, up] = if gate_in_up {
+            let matrices = self.file.matrices(&self.weight("ffn_up"), [inner, inner], hidden)?;
+            matrices.map(|matrix| Affine { matrix, bias: None })
+        } else {
+            [affine("ffn_gate", inner, hidden)?, affine("ffn_up", inner, hidden)?]
+        };
+        let norm_if = |wanted: bool, part: &str| wanted.then(|| self.norm(part, hidden)).transpose();
+        let (before, after) = (norms != Norms::After, norms != Norms::Before);
         Ok(Layer {
-            attention_norm: self.norm("attn_norm", hidden)?,
+            attention_norm: norm_if(before, "attn_norm")?,
             query,
             key,
             value,
-            query_key_norms: query_norm.zip(key_norm).map(|(query, key)| [query, key]),
+            query_key_norms,
             output: affine("attn_output", hidden, heads * head_width)?,
-            after_attention_norm: norm_if(after, "post_attention_norm", hidden)?,
-            mlp_norm: self.norm("ffn_norm", hidden)?,
-            gate: affine("ffn_gate", inner, hidden)?,
-            up: affine("ffn_up", inner, hidden)?,
+            after_attention_norm: norm_if(after, "post_attention_norm")?,
+            mlp_norm: norm_if(before, "ffn_norm")?,
+            gate,
+            up,
             down: affine("ffn_down", hidden, inner)?,
-            after_mlp_norm: norm_if(after, "post_ffw_norm", hidden)?,
+            after_mlp_norm: norm_if(after, "post_ffw_norm")?,
             kind: self.sizes.kinds[self.number],
         })
     }

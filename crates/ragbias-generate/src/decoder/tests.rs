@@ -96,16 +96,20 @@ fn slow(decoder: &Decoder, tokens: &[u32]) -> Vec<f32> {
         let scale = f64::from(decoder.embedding_scale);
         x = decoder.embedding.row(token as usize).iter().map(|x| f64::from(*x) * scale).collect();
         for (layer, cache) in decoder.layers.iter().zip(&mut cache) {
-            let normed = slow_norm(&x, &layer.attention_norm, decoder.eps);
+            let before = |x: &[f64], norm: &Option<Vec<f32>>| {
+                norm.as_ref().map_or(x.to_vec(), |norm| slow_norm(x, norm, decoder.eps))
+            };
+            let normed = before(&x, &layer.attention_norm);
             let norms = layer.query_key_norms.as_ref();
             let frequencies = &decoder.ropes[layer.kind.rope].frequencies;
             let prepare = |affine: &Affine, norm: Option<&Vec<f32>>| -> Vec<f64> {
-                let heads = slow_affine(affine, &normed);
-                let heads = heads.chunks(width).map(|head| match norm {
-                    Some(norm) => slow_norm(head, norm, decoder.eps),
-                    None => head.to_vec(),
-                });
-                heads.flat_map(|head| slow_turn(&head, decoder.pairs, position, frequencies)).collect()
+                let mut heads = slow_affine(affine, &normed);
+                if let Some(norm) = norm {
+                    let pieces = heads.chunks(norm.len());
+                    heads = pieces.flat_map(|piece| slow_norm(piece, norm, decoder.eps)).collect();
+                }
+                let heads = heads.chunks(width);
+                heads.flat_map(|head| slow_turn(head, decoder.pairs, position, frequencies)).collect()
             };
             let query = prepare(&layer.query, norms.map(|norms| &norms[0]));
             let key = prepare(&layer.key, norms.map(|norms| &norms[1]));
@@ -116,8 +120,9 @@ fn slow(decoder: &Decoder, tokens: &[u32]) -> Vec<f32> {
                 let at = |i: usize| head / (heads / decoder.key_heads) * width + i;
                 let score =
                     |key: &[f64]| (0..width).map(|i| query[head * width + i] * key[at(i)]).sum::<f64>();
+                let scaled = |key: &[f64]| score(key) / (width as f64).sqrt();
                 let weights: Vec<f64> =
-                    seen.iter().map(|[key, _]| (score(key) / (width as f64).sqrt()).exp()).collect();
+                    seen.iter().map(|[key, _]| slow_cap(scaled(key), decoder.attention_cap).exp()).collect();
                 let total: f64 = weights.iter().sum();
                 for ([_, value], weight) in seen.iter().zip(&weights) {
                     (0..width).for_each(|i| attended[head * width + i] += weight / total * value[at(i)]);
@@ -128,7 +133,7 @@ fn slow(decoder: &Decoder, tokens: &[u32]) -> Vec<f32> {
                 x.iter_mut().zip(part).for_each(|(x, part)| *x += part);
             };
             add(&mut x, slow_affine(&layer.output, &attended), &layer.after_attention_norm);
-            let normed = slow_norm(&x, &layer.mlp_norm, decoder.eps);
+            let normed = before(&x, &layer.mlp_norm);
             let (gate, up) = (slow_affine(&layer.gate, &normed), slow_affine(&layer.up, &normed));
             let activate = |x: f64| match decoder.activation {
                 Activation::Silu => x / (1.0 + (-x).exp()),
@@ -142,7 +147,12 @@ fn slow(decoder: &Decoder, tokens: &[u32]) -> Vec<f32> {
         }
     }
     let last = slow_norm(&x, &decoder.norm, decoder.eps);
-    slow_product(&decoder.output, &last).iter().map(|x| *x as f32).collect()
+    let logits = slow_product(&decoder.output, &last);
+    logits.iter().map(|x| slow_cap(*x, decoder.logit_cap) as f32).collect()
+}
+
+fn slow_cap(x: f64, cap: Option<f32>) -> f64 {
+    cap.map_or(x, |cap| f64::from(cap) * (x / f64::from(cap)).tanh())
 }
 
 fn slow_product(matrix: &Matrix, x: &[f64]) -> Vec<f64> {

@@ -283,6 +283,20 @@ fn keys_that_nothing_knows_or_computes_are_refused_by_name() {
         let named = message.contains(&format!("`{key}`")) || key.ends_with("dimension_count");
         assert!(named && message.contains("hint: "), "{key}: {message}");
     }
+    let others = [
+        ("qwen2", "qwen2.attention.sliding_window", Written::U32(128)),
+        ("qwen2", "qwen2.rope.dimension_sections", Written::Array(vec![Written::U32(4)])),
+        ("qwen3", "qwen3.rope.scaling.type", Written::String("longrope".into())),
+        ("phi3", "phi3.attention.sliding_window_pattern", Written::U32(2)),
+        ("phi3", "phi3.rope.scaling.type", Written::String("longrope".into())),
+        ("smollm3", "smollm3.attention.scale", Written::F32(0.5)),
+        ("olmo2", "olmo2.rope.freq_base_swa", Written::F32(500.0)),
+        ("gemma2", "gemma2.attention.sliding_window", Written::U32(0)),
+    ];
+    for (architecture, key, value) in others {
+        let message = with_key(architecture, key, value).unwrap_err().to_string();
+        assert!(message.contains(&format!("`{key}`")) && message.contains("hint: "), "{key}: {message}");
+    }
     let capped = with_key("gemma3", "gemma3.attn_logit_softcapping", Written::F32(50.0));
     assert!(capped.unwrap_err().to_string().contains("`gemma3.attn_logit_softcapping`"));
 }
@@ -322,7 +336,7 @@ fn an_unknown_architecture_is_refused_with_those_that_are_known() {
     let key = "general.architecture";
     let message = with_key("llama", key, Written::String("mamba".into())).unwrap_err().to_string();
     assert!(
-        message.contains("architecture `mamba`, expected one of llama, gemma3, qwen2, ")
+        message.contains("architecture `mamba`, expected one of llama, qwen2, qwen3, ")
             && message.contains("\nhint: "),
         "{message}"
     );

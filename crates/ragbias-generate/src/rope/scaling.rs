@@ -5,8 +5,9 @@ use crate::Result;
 use crate::file::GgufFile;
 
 impl Scaling {
-    /// The scaling in the file, interpreted as in llama.cpp; keys of `architecture`, which was trained on `context` tokens.
-    pub(crate) fn read(file: &GgufFile, architecture: &str, context: u32) -> Result<Self> {
+    /// The scaling in the file, interpreted as in llama.cpp; keys of `architecture`, which was trained on `context` tokens,
+    /// and may have the factors of LongRoPE.
+    pub(crate) fn read(file: &GgufFile, architecture: &str, context: u32, longrope: bool) -> Result<Self> {
         let key = |key: &str| format!("{architecture}.rope.{key}");
         let positive = |name: &str| match file.float(&key(name))? {
             Some(number) if number <= 0.0 => {
@@ -24,6 +25,8 @@ impl Scaling {
             "none" => return Ok(Self { magnitude, ..Self::NONE }),
             "linear" => false,
             "yarn" => true,
+            // The factors are tensors.
+            "longrope" if longrope && file.has_tensor("rope_factors_long.weight") => false,
             other => {
                 return Err(file.refused(
                     format!("`{}`", key("scaling.type")),

@@ -27,8 +27,10 @@ struct Pre {
 
 const GPT_2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)";
 
+const LLAMA_3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
 /// The patterns published by the models' authors; `default` is llama.cpp's.
-const PRE: [Pre; 5] = [
+const PRE: [Pre; 6] = [
     Pre { names: &["gpt-2"], patterns: &[GPT_2], whole_pieces: false, adds_bos: false, composed: false },
     Pre {
         names: &["smollm"],
@@ -46,16 +48,21 @@ const PRE: [Pre; 5] = [
     },
     Pre {
         names: &["llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"],
-        patterns: &[
-            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        ],
+        patterns: &[LLAMA_3],
         whole_pieces: true,
         adds_bos: true,
         composed: false,
     },
+    Pre {
+        names: &["dbrx", "smaug-bpe"],
+        patterns: &[LLAMA_3],
+        whole_pieces: false,
+        adds_bos: false,
+        composed: false,
+    },
     // llama.cpp does not compose characters; the authors' tokenizer does.
     Pre {
-        names: &["qwen2", "deepseek-r1-qwen"],
+        names: &["qwen2"],
         patterns: &[
             r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
         ],

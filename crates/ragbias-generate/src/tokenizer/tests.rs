@@ -76,6 +76,57 @@ fn sentence_piece_puts_bos_and_a_space_before_a_text_unless_the_file_says_otherw
     assert_eq!(Written::sentence_piece().set("bos_token_id", Value::U32(2)).encode("ab"), [2, 6, 5]);
 }
 
+/// As in llama.cpp for models named Phi-3.
+#[test]
+fn phi_3_drops_white_space_after_control_tokens() {
+    let phi = |text| {
+        let mut written = Written::sentence_piece();
+        let tokens = ["<unk>", "<s>", "</s>", "▁", "a", "b", "▁a", "ab", "<|user|>", "<0x0A>"];
+        let kinds = [2, 3, 3, 1, 1, 1, 1, 1, 3, 6];
+        written = written.set("tokens", texts(&tokens));
+        written = written.set("token_type", Value::Array(kinds.map(Value::I32).to_vec()));
+        written = written.set("add_bos_token", Value::Bool(false));
+        let plain = written.encode(text);
+        written.0.insert("general.architecture".into(), Value::String("phi3".into()));
+        [plain, written.encode(text)]
+    };
+    assert_eq!(phi("<|user|>\nab"), [vec![8, 3, 9, 7], vec![8, 6, 5]]);
+    assert_eq!(phi("<|user|> \n ab</s> a"), [vec![8, 3, 3, 9, 6, 5, 2, 3, 6], vec![8, 6, 5, 2, 6]]);
+    assert_eq!(phi("<s>\nab"), [vec![1, 3, 9, 7], vec![1, 3, 9, 7]]);
+}
+
+/// Of a vocabulary cut short; from transformers and llama.cpp (`scripts/reference/gguf_tokens.py`).
+#[test]
+fn qwen2_cuts_texts_as_transformers_does() {
+    #[derive(serde::Deserialize)]
+    struct Fixture {
+        tokens: Vec<String>,
+        /// The number of control tokens at the end.
+        special: usize,
+        merges: Vec<String>,
+        cases: Vec<Case>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Case {
+        text: String,
+        ids: Vec<u32>,
+    }
+    let fixture: Fixture = serde_json::from_str(include_str!("fixtures/qwen2.json")).unwrap();
+    let list = |list: &[String]| texts(&list.iter().map(String::as_str).collect::<Vec<_>>());
+    let ordinary = fixture.tokens.len() - fixture.special;
+    let kinds = (0..fixture.tokens.len()).map(|id| Value::I32(if id < ordinary { 1 } else { 3 }));
+    let tokens = Written::byte_level("qwen2")
+        .set("tokens", list(&fixture.tokens))
+        .set("token_type", Value::Array(kinds.collect()))
+        .set("merges", list(&fixture.merges))
+        .load()
+        .unwrap();
+    assert!(fixture.cases.len() > 20);
+    for Case { text, ids } in fixture.cases {
+        assert_eq!(tokens.encode(&text).unwrap(), ids, "{text:?}");
+    }
+}
+
 #[test]
 fn byte_level_bpe_puts_bos_before_a_text_only_where_its_pre_tokenizer_does() {
     assert_eq!(Written::byte_level("smollm").encode("a"), [1]);
@@ -96,6 +147,8 @@ fn pre_tokenizers_cut_as_their_names_say() {
     assert_eq!(encode("smollm"), [4, 5, 6, 9, 1, 3, 1, 2], "digits are alone");
     assert_eq!(encode("default"), [8, 9, 1, 3, 1, 2]);
     assert_eq!(encode("llama-bpe"), [8, 10, 3, 1, 2], "a sign before letters goes with them");
+    assert_eq!(encode("dbrx"), [8, 10, 3, 1, 2]);
+    assert_eq!(encode("qwen2"), [4, 5, 6, 10, 3, 1, 2], "digits are alone, a sign before letters is not");
     let whole = Written::byte_level("llama-bpe").set("add_bos_token", Value::Bool(false));
     assert_eq!(whole.encode("ab"), [11], "a whole piece is a token, although nothing merges to it");
 }
