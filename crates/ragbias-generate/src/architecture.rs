@@ -139,7 +139,7 @@ impl Architecture {
         if let Some(kind) = file.text("general.type")?.filter(|&kind| kind != "model") {
             return Err(file.refused(
                 "`general.type`".into(),
-                format!("it is `{}`, expected model: this file is no whole model", kind.escape_debug()),
+                format!("it is `{}`, expected model: this file is not a whole model", kind.escape_debug()),
                 "give the file of the model itself; an adapter is merged into it with `llama-export-lora`",
             ));
         }

@@ -22,7 +22,7 @@ impl Place {
                 if let Value::Integer(number) = entry.value { u16::try_from(number).ok() } else { None };
             number
                 .map(usize::from)
-                .ok_or_else(|| refused(path, key, "it is no number of parts".into(), MERGE.into()))
+                .ok_or_else(|| refused(path, key, "it is not a number of parts".into(), MERGE.into()))
         };
         let count = integer("split.count", 1)?;
         let number = integer("split.no", 0)?;
