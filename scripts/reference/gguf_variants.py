@@ -80,7 +80,8 @@ def base(architecture):
     if architecture == "gemma2":
         keys |= {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 4.0}
     if architecture == "phi3":
-        parts = {name: shape for name, shape in parts.items() if not name.startswith(("attn_q", "attn_k", "attn_v", "ffn_gate"))}
+        split = ("attn_q", "attn_k", "attn_v", "ffn_gate")
+        parts = {name: shape for name, shape in parts.items() if not name.startswith(split)}
         parts |= {"attn_qkv.weight": [queries + 2 * values, HIDDEN], "ffn_up.weight": [2 * INNER, HIDDEN]}
     if architecture == "olmo2":
         parts = {name: shape for name, shape in parts.items() if name not in ("attn_norm.weight", "ffn_norm.weight")}

@@ -66,7 +66,11 @@ impl Gguf {
             );
         }
         let reader = Reader::new(decoder);
-        let id = ContentHasher::new("gguf/3").field(content.as_bytes()).field(config.fingerprint()).finish();
+        let mut id = ContentHasher::new("gguf/3").field(content.as_bytes()).field(config.fingerprint());
+        if let Some(told) = template.fingerprint() {
+            id = id.field(told);
+        }
+        let id = id.finish();
         Ok(Self { path: path.into(), reader, tokens, template, config: config.clone(), context, id })
     }
 
@@ -181,7 +185,7 @@ impl Generator for Gguf {
     }
 
     fn notes(&self) -> Vec<String> {
-        self.template.note().into_iter().collect()
+        self.template.notes()
     }
 
     /// Finds prompts that do not fit before any is answered.

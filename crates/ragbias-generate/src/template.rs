@@ -24,11 +24,15 @@ pub(crate) struct Chat {
     eos: Value,
     /// Whether the template may call for the date.
     dated: bool,
+    /// Whether the template can ask for reasoning before the answer, as those of Qwen3 and SmolLM3 do by default.
+    reasons: bool,
 }
 
 const KEY: &str = "tokenizer.chat_template";
 const DEFAULT: &str = "tokenizer.chat_template.default";
 const NAME: &str = "chat";
+/// The variable by which templates are told whether the model reasons before it answers.
+const THINKING: &str = "enable_thinking";
 
 /// Maximum size; templates of published models have up to some 20 KB.
 const LONGEST: usize = 64 << 10;
@@ -64,11 +68,11 @@ impl Template {
         environment.set_syntax(syntax.map_err(|error| describe(&error))?);
         python::teach(&mut environment);
         let source = python::without_generation(source);
-        let dated = source.contains("strftime_now");
+        let (dated, reasons) = (source.contains("strftime_now"), source.contains(THINKING));
         let parse = move || environment.add_template_owned(NAME, source).map(|()| environment);
         let environment = with_stack("parsed", parse)?.map_err(|error| describe(&error))?;
         let text = |text: Option<String>| text.map_or(Value::UNDEFINED, Value::from);
-        let chat = Chat { environment, bos: text(bos), eos: text(eos), dated };
+        let chat = Chat { environment, bos: text(bos), eos: text(eos), dated, reasons };
         Ok(Self::Chat(Box::new(chat)))
     }
 
@@ -86,15 +90,27 @@ impl Template {
     }
 
     /// Notes for the user about the template.
-    pub(crate) fn note(&self) -> Option<String> {
-        let Self::Chat(chat) = self else { return None };
-        chat.dated.then(|| {
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let Self::Chat(chat) = self else { return Vec::new() };
+        let dated = chat.dated.then(|| {
             format!(
                 "the model's chat template may ask for the date: it is always told {}, so that answers do not depend on the \
                  day",
                 python::DAY
             )
-        })
+        });
+        let reasons = chat.reasons.then(|| {
+            format!("the model answers without reasoning first: its chat template is told that {THINKING} is false")
+        });
+        dated.into_iter().chain(reasons).collect()
+    }
+
+    /// What the template is told and others are not, which is part of the model's identity.
+    pub(crate) fn fingerprint(&self) -> Option<&'static str> {
+        match self {
+            Self::Chat(chat) if chat.reasons => Some("enable_thinking=false"),
+            _ => None,
+        }
     }
 }
 
@@ -119,6 +135,8 @@ impl Chat {
             tools => (),
             documents => (),
             add_generation_prompt => true,
+            // A choice is read from the first token, and an answer is scored as a whole.
+            enable_thinking => false,
             bos_token => self.bos.clone(),
             eos_token => self.eos.clone(),
         });
@@ -185,6 +203,17 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_can_reason_is_told_not_to_and_has_an_identity_of_its_own() {
+        let source =
+            "{% if enable_thinking is defined and enable_thinking is false %}<think></think>{% endif %}";
+        assert_eq!(render(source).unwrap(), "<think></think>");
+        let load = |source| Template::chat(source, [None, None]).unwrap();
+        assert!(load(source).notes()[0].contains("enable_thinking is false"));
+        assert_ne!(load(source).fingerprint(), load("plain").fingerprint());
+        assert!(load("plain").notes().is_empty());
+    }
+
+    #[test]
     fn what_a_prompt_does_not_have_is_none_or_undefined() {
         let source = "{{ bos_token }}{{ eos_token }}{% if tools is none and documents is none %}plain{% endif %}\
                       {% if date_string is not defined and not custom_tools %} undated{% endif %}";
@@ -208,7 +237,7 @@ mod tests {
         assert_eq!(render(day).unwrap(), "26 July 2024 Friday, 26/07/24 00:00");
         assert!(render("{{ strftime_now('%Q') }}").unwrap_err().contains("%Q"));
         let Template::Chat(chat) = Template::chat(day, [None, None]).unwrap() else { unreachable!() };
-        assert!(Template::Chat(chat).note().unwrap().contains("26 July 2024"));
+        assert!(Template::Chat(chat).notes()[0].contains("26 July 2024"));
     }
 
     #[test]
