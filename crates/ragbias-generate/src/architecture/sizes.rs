@@ -268,9 +268,10 @@ impl Keys<'_> {
     fn factors(&self, turned: usize, trained: u32) -> Result<Option<Vec<f32>>> {
         let read = |name: &str| {
             let factors = self.file.vector(name, turned / 2)?;
-            match factors.iter().all(|&factor| factor > 0.0) {
-                true => Ok(factors),
-                false => Err(self.file.broken(format!("tensor `{name}` holds a factor that is not above 0"))),
+            if factors.iter().all(|&factor| factor > 0.0) {
+                Ok(factors)
+            } else {
+                Err(self.file.broken(format!("tensor `{name}` holds a factor that is not above 0")))
             }
         };
         let (one, long, short) =
