@@ -120,10 +120,10 @@ fn model_files_that_are_cut_or_of_another_kind_are_refused() {
     }
     let other = scratch.write("other.gguf", other);
     assert_refused(&llm(&other), &["architecture `mamba`, expected one of llama, qwen2"]);
-    scratch.write("bert/config.json", "{\"model_type\": \"roberta\"}");
+    scratch.write("bert/config.json", "{\"model_type\": \"t5\"}");
     assert_refused(
         &measure(&scratch, "gender", "gender", &["--embedder", "bert"]),
-        &["model_type is `roberta`, expected bert"],
+        &["model_type is `t5`, expected bert"],
     );
     assert_refused(
         &measure(&scratch, "gender", "gender", &["--llm", "minilm"]),

@@ -22,6 +22,7 @@ mod pooling;
 mod relative;
 mod tape;
 mod tile;
+mod weight;
 
 use std::sync::Arc;
 
@@ -31,10 +32,11 @@ use rayon::prelude::*;
 pub(crate) use self::tape::CpuTape;
 
 use self::chunk::{Chunk, is_spread, passing, with_threads_awake};
-use self::layer::{KeptNorm, Layer, LayerNorm, Weight};
+use self::layer::{KeptNorm, Layer, LayerNorm};
 use self::lines::Lines;
 use self::pool::{Pool, Pools};
 use self::relative::Relative;
+use self::weight::Weight;
 use crate::config::{EncoderConfig, Pooling, Positions};
 use crate::input::{Boundary, Input};
 use crate::parameters::Parameters;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use ragbias_kernels::row::add;
 
-use super::layer::Weight;
+use super::weight::Weight;
 use crate::Result;
 use crate::config::EncoderConfig;
 use crate::parameters::{Parameters, RELATIVE};
