@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::{Archive, Model, ModelFile, ModelKind, Package, Packed, Registry};
+use super::model::{Archive, Model, ModelFile, ModelKind, Package, Packed};
 
 /// Why an entry is refused: its place within the entry, what was expected, and what was received.
-type Refusal = String;
+pub(super) type Refusal = String;
 
 /// The whole file.
 #[derive(Deserialize)]
@@ -45,17 +45,16 @@ struct FileEntry {
     member: Option<String>,
 }
 
-impl TryFrom<Entries> for Registry {
-    type Error = Refusal;
-
-    fn try_from(entries: Entries) -> Result<Self, Refusal> {
+impl Entries {
+    /// The models of the file, each checked.
+    pub(super) fn models(self) -> Result<Vec<Model>, Refusal> {
         let mut names = Names::default();
         let mut model = |entry: Entry| {
             let name = entry.name.clone();
             let checked = names.add("name", &name).and_then(|()| Model::try_from(entry));
             checked.map_err(|reason| format!("model `{name}`: {reason}"))
         };
-        Ok(Self { models: entries.models.into_iter().map(&mut model).collect::<Result<_, _>>()? })
+        self.models.into_iter().map(&mut model).collect()
     }
 }
 

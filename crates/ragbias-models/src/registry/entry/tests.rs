@@ -1,4 +1,5 @@
 use super::*;
+use crate::Registry;
 
 /// A registry of one model with every kind of source.
 const RIGHT: &str = r#"
