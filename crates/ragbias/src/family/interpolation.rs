@@ -22,7 +22,7 @@ pub struct Interpolation {
 }
 
 impl Interpolation {
-    /// The embedder at a merge weight; see [`Family::embedder`] for how its texts are embedded.
+    /// The embedder at a merge weight; see [`Family::embedder`](crate::Family::embedder) for how its texts are embedded.
     ///
     /// # Errors
     /// Weights of another base.
