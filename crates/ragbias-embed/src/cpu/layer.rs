@@ -1,6 +1,6 @@
 //! One transformer layer over some packed sequences, forward and backward.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::{Tensor, TensorId};
 use ragbias_kernels::{Into, Matrix, product, widest};
@@ -20,8 +20,10 @@ use crate::parameters::Parameters;
 /// y = x·Wᵀ + b, W `(out, in)`.
 #[derive(Clone)]
 struct Linear {
-    /// W, for the backward pass; none in an encoder for inference alone.
-    weight: Option<Weight>,
+    /// W; in an encoder for inference alone, only until its panels are made.
+    weight: Arc<Mutex<Option<Weight>>>,
+    /// Whether the backward pass needs W.
+    is_trainable: bool,
     /// The shape of W.
     shape: [usize; 2],
     bias: Weight,
@@ -39,7 +41,7 @@ impl Linear {
         };
         let (weights, biases) = (tensors("weight")?, tensors("bias")?);
         let parts: Vec<TensorId> = weights.iter().chain(&biases).map(|tensor| tensor.id()).collect();
-        if let Some(other) = other.filter(|other| other.parts == parts && other.weight.is_some()) {
+        if let Some(other) = other.filter(|other| other.parts == parts && other.is_trainable) {
             return Ok(other.clone());
         }
         let stacked = |tensors: &[&Tensor]| -> Result<Weight> {
@@ -47,7 +49,14 @@ impl Linear {
         };
         let weight = stacked(&weights)?;
         let shape = [weight.shape()[0], weight.shape()[1]];
-        Ok(Self { weight: Some(weight), shape, bias: stacked(&biases)?, panels: Arc::default(), parts })
+        Ok(Self {
+            weight: Arc::new(Mutex::new(Some(weight))),
+            is_trainable: true,
+            shape,
+            bias: stacked(&biases)?,
+            panels: Arc::default(),
+            parts,
+        })
     }
 
     fn outputs(&self) -> usize {
@@ -69,27 +78,28 @@ impl Linear {
 
     fn panels(&self) -> &Panels {
         self.panels.get_or_init(|| {
-            let weight = self.weight().values();
-            Panels::new(Matrix::new(&weight, self.outputs(), self.inputs()), &self.bias.values())
+            let weight = self.weight();
+            let panels = Panels::new(
+                Matrix::new(&weight.values(), self.outputs(), self.inputs()),
+                &self.bias.values(),
+            );
+            if !self.is_trainable {
+                *self.weight.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            }
+            panels
         })
     }
 
-    fn weight(&self) -> &Weight {
-        self.weight
-            .as_ref()
-            .expect("a weight is kept until its panels are made, and for gradients; this is a bug")
-    }
-
-    /// Keeps the weight in the layout of the products alone.
-    fn keep_panels_alone(&mut self) {
-        self.panels();
-        self.weight = None;
+    fn weight(&self) -> Weight {
+        let weight = self.weight.lock().unwrap_or_else(PoisonError::into_inner);
+        weight.clone().expect("a weight is kept until its panels are made, and for gradients; this is a bug")
     }
 
     /// out ← gradient·W, or out += gradient·W.
     fn gradient_of_input(&self, gradient: &[f32], out: &mut [f32], into: Into) {
-        let (rows, weight) = (gradient.len() / self.outputs(), self.weight().values());
+        let (rows, weight) = (gradient.len() / self.outputs(), self.weight());
         let gradient = Matrix::new(gradient, rows, self.outputs());
+        let weight = weight.values();
         let weight = Matrix::new(&weight, self.outputs(), self.inputs());
         product(out, self.inputs(), into, 1.0, gradient, weight);
     }
@@ -259,10 +269,10 @@ impl Layer {
         })
     }
 
-    /// The layer for inference alone: its matrices are kept once.
+    /// The layer for inference alone: once a matrix is laid out for its products, it is kept in that layout only.
     pub(super) fn for_inference(mut self) -> Self {
         for linear in [&mut self.query_key_value, &mut self.attention_output, &mut self.up, &mut self.down] {
-            linear.keep_panels_alone();
+            linear.is_trainable = false;
         }
         self
     }

@@ -72,7 +72,7 @@ impl CpuEncoder {
         Self::beside(config, pooling, parameters, None)
     }
 
-    /// The encoder for inference alone: each matrix is kept once, and the layers' parameters are dropped as they are laid out.
+    /// The encoder for inference alone: each matrix is kept once, and the layers' parameters are dropped as layers are made.
     pub(crate) fn for_inference(
         config: &EncoderConfig,
         pooling: &Pooling,
