@@ -14,15 +14,6 @@ impl ContentId {
         Self(*blake3::hash(bytes).as_bytes())
     }
 
-    /// The hash of a byte string that comes in parts, as [`ContentId::of`] has it of the whole.
-    pub fn of_parts<'b>(parts: impl IntoIterator<Item = &'b [u8]>) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        parts.into_iter().for_each(|part| {
-            hasher.update(part);
-        });
-        Self(*hasher.finalize().as_bytes())
-    }
-
     /// The hash of all that a reader gives, as [`ContentId::of`] has it of the same bytes.
     ///
     /// # Errors
@@ -89,6 +80,15 @@ impl ContentHasher {
         self
     }
 
+    /// Adds one field if there is one. Only as the last: a missing one leaves nothing behind.
+    #[must_use]
+    pub fn last(self, bytes: Option<impl AsRef<[u8]>>) -> Self {
+        match bytes {
+            Some(bytes) => self.field(bytes),
+            None => self,
+        }
+    }
+
     /// The id of all fields so far.
     pub fn finish(&self) -> ContentId {
         ContentId(*self.0.finalize().as_bytes())
@@ -107,8 +107,11 @@ mod tests {
     }
 
     #[test]
-    fn parts_have_the_id_of_the_whole() {
-        assert_eq!(ContentId::of_parts([&b"ab"[..], b"", b"c"]), ContentId::of(b"abc"));
+    fn a_missing_last_field_leaves_nothing_behind() {
+        let start = || ContentHasher::new("t/1").field("a");
+        assert_eq!(start().last(None::<&str>).finish(), start().finish());
+        assert_eq!(start().last(Some("b")).finish(), start().field("b").finish());
+        assert_ne!(start().last(Some("")).finish(), start().finish());
     }
 
     #[test]

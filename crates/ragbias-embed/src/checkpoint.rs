@@ -161,13 +161,7 @@ fn write_tokenizer(files: &CheckpointFiles, folder: &Path) -> Result<usize> {
             fs_err::copy(from, folder.join(file))?;
         }
     }
-    let wanted = Wanted {
-        class: files.tokenizer_class.as_deref(),
-        max_seq_length: files.max_seq_length,
-        do_lower_case: files.do_lower_case,
-        positions: files.config.encoder.longest_text(),
-    };
-    let (tokenizer, source) = TextTokenizer::read(base, &wanted)?;
+    let (tokenizer, source) = TextTokenizer::read(base, &Wanted::of(files))?;
     let (from, own) = (base.join("tokenizer.json"), folder.join("tokenizer.json"));
     if from.is_file() && source.changes.is_empty() {
         fs_err::copy(from, own)?;

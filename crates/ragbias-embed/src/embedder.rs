@@ -86,14 +86,8 @@ impl TextEmbedder {
         if let Some(prefixes) = &settings.prefixes {
             files.config.prefixes = prefixes.clone();
         }
+        let (mut tokenizer, source) = TextTokenizer::read(&files.transformer, &Wanted::of(&files))?;
         let config = files.config;
-        let wanted = Wanted {
-            class: files.tokenizer_class.as_deref(),
-            max_seq_length: files.max_seq_length,
-            do_lower_case: files.do_lower_case,
-            positions: config.encoder.longest_text(),
-        };
-        let (mut tokenizer, source) = TextTokenizer::read(&files.transformer, &wanted)?;
         if let Some(max_tokens) = settings.max_tokens {
             tokenizer = tokenizer.with_max_tokens(&files.transformer, max_tokens)?;
         }

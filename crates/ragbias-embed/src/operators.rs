@@ -64,12 +64,7 @@ impl DeviceEncoder {
     /// Hidden states at the input of the first layer, `(tokens, hidden)`.
     fn embed_tokens(&self, batch: &Packed) -> Result<Tensor> {
         let ids = Tensor::from_slice(&batch.ids, batch.ids.len(), &self.device)?;
-        let mut rest = &batch.ids[..];
-        let positions = batch.lengths.iter().flat_map(|&length| {
-            let ids;
-            (ids, rest) = rest.split_at(length.min(rest.len()));
-            self.places.of(ids)
-        });
+        let positions = self.places.of_all(&batch.ids, &batch.lengths);
         let positions: Vec<u32> = positions.map(|position| position as u32).collect();
         let positions = Tensor::from_vec(positions, batch.ids.len(), &self.device)?;
         let words = self.words.index_select(&ids, 0)?;

@@ -36,13 +36,15 @@ impl Parameters {
     ) -> Result<(Self, ContentId)> {
         let weights = Weights::open(folder, Owner::Encoder(config.family))?;
         let shapes = shapes(config);
-        let own = |name: &str| config.family.own_name(name).into_owned();
+        let own = |name: &str| config.family.own_name(name);
         let all: BTreeSet<String> = shapes.iter().map(|(name, _)| own(name)).collect();
         weights.refuse_others(|name| all.contains(name), config.num_hidden_layers)?;
+        // Before the tensors are read, so that the pages of the file are never in memory beside them.
+        let id = weights.content_id();
         let named = shapes
             .into_iter()
             .map(|(name, shape)| Ok((name.clone(), weights.get(&own(&name), &shape, rounding, device)?)));
-        Ok((Self(named.collect::<Result<_>>()?), weights.content_id()))
+        Ok((Self(named.collect::<Result<_>>()?), id))
     }
 
     /// Weights created by `tensor` from each name and shape.

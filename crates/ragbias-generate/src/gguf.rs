@@ -66,11 +66,8 @@ impl Gguf {
             );
         }
         let reader = Reader::new(decoder);
-        let mut id = ContentHasher::new("gguf/3").field(content.as_bytes()).field(config.fingerprint());
-        if let Some(told) = template.fingerprint() {
-            id = id.field(told);
-        }
-        let id = id.finish();
+        let id = ContentHasher::new("gguf/3").field(content.as_bytes()).field(config.fingerprint());
+        let id = id.last(template.fingerprint()).finish();
         Ok(Self { path: path.into(), reader, tokens, template, config: config.clone(), context, id })
     }
 

@@ -13,7 +13,7 @@ pub(crate) struct Sampler {
 impl Sampler {
     pub(crate) fn new(config: &GenerateConfig, prompt: Prompt<'_>) -> Self {
         let seed = ContentHasher::new("sample/1").field(config.seed.to_le_bytes()).field(prompt.user);
-        let seed = prompt.system.into_iter().fold(seed, ContentHasher::field).finish();
+        let seed = seed.last(prompt.system).finish();
         Self { temperature: config.temperature, rng: ChaCha8Rng::from_seed(*seed.as_bytes()) }
     }
 

@@ -58,6 +58,16 @@ impl Positions {
         }
     }
 
+    /// The positions of the tokens of texts of these lengths, one after the other.
+    pub(crate) fn of_all<'t>(self, ids: &'t [u32], lengths: &'t [usize]) -> impl Iterator<Item = usize> + 't {
+        let mut rest = ids;
+        lengths.iter().flat_map(move |&length| {
+            let text;
+            (text, rest) = rest.split_at(length.min(rest.len()));
+            self.of(text)
+        })
+    }
+
     /// The positions of a text's tokens.
     pub(crate) fn of(self, ids: &[u32]) -> impl Iterator<Item = usize> {
         let mut next = self.skipped();

@@ -1,6 +1,5 @@
 //! The families of encoders: names of settings and of weights.
 
-use std::borrow::Cow;
 use std::path::Path;
 
 use crate::files::Object;
@@ -154,13 +153,13 @@ impl Family {
     }
 
     /// The name of a weight in a file without a prefix.
-    pub(crate) fn own_name(self, name: &str) -> Cow<'_, str> {
+    pub(crate) fn own_name(self, name: &str) -> String {
         let names = self.names();
         let layer = name.strip_prefix(LAYERS).and_then(|rest| rest.split_once('.'));
-        let Some((number, part)) = layer else { return name.to_owned().into() };
+        let Some((number, part)) = layer else { return name.to_owned() };
         let (part, end) = part.rsplit_once('.').unwrap_or((part, ""));
         let own = names.parts.iter().find(|(bert, _)| *bert == part).map_or(part, |(_, own)| own);
-        format!("{}{number}.{own}.{end}", names.layers).into()
+        format!("{}{number}.{own}.{end}", names.layers)
     }
 
     /// Before the names of the encoder's weights in a model with a head.
@@ -188,7 +187,7 @@ mod tests {
 
     #[test]
     fn weights_have_the_names_of_each_family() {
-        let names = |name: &str| Family::ALL.map(|family| family.own_name(name).into_owned());
+        let names = |name: &str| Family::ALL.map(|family| family.own_name(name));
         let query = "encoder.layer.3.attention.self.query.weight";
         let q_lin = "transformer.layer.3.attention.q_lin.weight";
         assert_eq!(names(query), [query, q_lin, query, query, "encoder.layer.3.attention.attn.q.weight"]);

@@ -218,12 +218,7 @@ impl CpuEncoder {
             }
             let mut table = vec![0.0; weight.shape().iter().product()];
             for chunk in chunks {
-                let mut rest = &chunk.ids[..];
-                let positions = chunk.lengths.iter().flat_map(|&length| {
-                    let ids;
-                    (ids, rest) = rest.split_at(length);
-                    self.positions.of(ids)
-                });
+                let positions = self.positions.of_all(&chunk.ids, &chunk.lengths);
                 let rows = chunk.gradient.chunks_exact(hidden);
                 for ((row, &id), position) in rows.zip(&chunk.ids).zip(positions) {
                     let place = match name {

@@ -30,6 +30,7 @@ use self::between::Ends;
 use self::class::Class;
 use self::settings::Settings;
 use self::vocabulary::Vocabulary;
+use crate::config::CheckpointFiles;
 use crate::{Error, Result};
 
 /// A checkpoint's tokenizer.
@@ -63,6 +64,18 @@ pub(crate) struct Wanted<'a> {
     /// From `sentence_bert_config.json` too.
     pub(crate) do_lower_case: bool,
     pub(crate) positions: usize,
+}
+
+impl<'f> Wanted<'f> {
+    /// According to a checkpoint's files.
+    pub(crate) fn of(files: &'f CheckpointFiles) -> Self {
+        Self {
+            class: files.tokenizer_class.as_deref(),
+            max_seq_length: files.max_seq_length,
+            do_lower_case: files.do_lower_case,
+            positions: files.config.encoder.longest_text(),
+        }
+    }
 }
 
 /// Runs `work`; panics of the tokenizers crate are errors of the file.

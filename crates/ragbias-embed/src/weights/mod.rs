@@ -83,14 +83,14 @@ impl Weights {
 
     /// The hash of the file; for several, of all of them in order.
     pub(crate) fn content_id(&self) -> ContentId {
-        /// Bytes that are hashed before their memory is given back.
-        const PART: usize = 1 << 24;
-        if let [file] = &self.files[..] {
-            let parts = file.bytes().chunks(PART).inspect(|_| file.release());
-            return ContentId::of_parts(parts);
-        }
-        let all = self.files.iter().fold(ContentHasher::new("weights/1"), |id, file| id.field(file.bytes()));
-        all.finish()
+        let id = if let [file] = &self.files[..] {
+            ContentId::of(file.bytes())
+        } else {
+            let all = self.files.iter();
+            all.fold(ContentHasher::new("weights/1"), |id, file| id.field(file.bytes())).finish()
+        };
+        self.files.iter().for_each(WeightsFile::release);
+        id
     }
 
     /// Refuses any other tensors that are not deliberately ignored.

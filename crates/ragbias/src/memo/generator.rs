@@ -29,7 +29,7 @@ impl<G: Generator> Generator for StoredGenerator<G> {
         let id = self.id();
         let key = |prompt: &Prompt<'_>| {
             let key = ContentHasher::new("answer/2").field(id.as_bytes()).field(prompt.user);
-            with_system(key, prompt).finish()
+            key.last(prompt.system).finish()
         };
         let batch = Batch::new(prompts, key);
         batch.answer(
@@ -49,7 +49,7 @@ impl<G: Generator> Generator for StoredGenerator<G> {
                 .field(asked.prompt.user)
                 .field(asked.negative)
                 .field(asked.positive);
-            with_system(key, &asked.prompt).finish()
+            key.last(asked.prompt.system).finish()
         };
         let batch = Batch::new(prompts, key);
         batch.answer(
@@ -114,11 +114,6 @@ impl<G: Generator> StoredGenerator<G> {
              {new} as well, and may be another version of the model\nhint: `fresh` asks it again"
         ))
     }
-}
-
-/// The key with the system message, if there is one, as the last field.
-fn with_system(key: ContentHasher, prompt: &Prompt<'_>) -> ContentHasher {
-    prompt.system.into_iter().fold(key, ContentHasher::field)
 }
 
 /// The distinct prompts of a batch, each with its key and its positions.
