@@ -84,7 +84,7 @@ impl Encoder {
         Ok(Self { config: config.clone(), pooling: pooling.clone(), precision, on })
     }
 
-    /// The encoder for inference alone: on the CPU it takes half the memory, and has no gradients.
+    /// The encoder for inference alone: on the CPU it keeps each matrix once, and has no gradients.
     ///
     /// # Errors
     /// A missing weight.

@@ -269,6 +269,13 @@ impl Layer {
         })
     }
 
+    /// Lays out the matrices for their products, unless they are.
+    pub(super) fn lay_out(&self) {
+        for linear in [&self.query_key_value, &self.attention_output, &self.up, &self.down] {
+            linear.panels();
+        }
+    }
+
     /// The layer for inference alone: once a matrix is laid out for its products, it is kept in that layout only.
     pub(super) fn for_inference(mut self) -> Self {
         for linear in [&mut self.query_key_value, &mut self.attention_output, &mut self.up, &mut self.down] {

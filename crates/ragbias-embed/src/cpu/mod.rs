@@ -173,6 +173,10 @@ impl CpuEncoder {
         until: usize,
         work: impl Fn(&Chunk, &[f32]) -> R + Sync,
     ) -> Vec<(Chunk, R)> {
+        if !self.is_trainable {
+            // On one thread, whose allocator can use the memory of one weight for the next; afterwards this does nothing.
+            self.layers.iter().for_each(Layer::lay_out);
+        }
         let chunks = passing(input.lengths());
         let spread = is_spread(&chunks);
         let one = |chunk: Chunk| {
