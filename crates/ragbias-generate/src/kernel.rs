@@ -9,9 +9,9 @@
     reason = "an index goes through several arrays, and such loops are vectorised"
 )]
 
-use ragbias_kernels::run::Sum;
+use ragbias_kernels::run::Sums;
 
-use crate::format::{Format, Numbers, run_of};
+use crate::format::{Each, Format, Inputs, Run, each_run};
 
 /// `out[r] += Σ_k rows[r][k] · columns[k]`, in the order of k: `R` rows of weights, `L` tokens side by side.
 ///
@@ -60,17 +60,26 @@ pub(crate) fn columns_times<const R: usize, const L: usize>(
 
 /// The dot products of a row of weights with `N` vectors of the same length.
 #[inline(always)]
-pub(crate) fn dots<F: Format, const N: usize>(row: &[u8], vectors: [&[Numbers]; N]) -> [f32; N] {
-    let mut sums = [Sum::zero(); N];
-    for index in 0..vectors[0].len() {
-        let run = run_of::<F>(row, index);
-        for n in 0..N {
-            run.multiply(&vectors[n][index], &mut sums[n]);
-        }
-    }
+pub(crate) fn dots<F: Format, S: Sums, const N: usize>(row: &[u8], vectors: &[Inputs; N]) -> [f32; N] {
+    let mut dots = Dots { vectors, sums: [S::zero(); N] };
+    each_run::<F>(row, &mut dots);
     let mut products = [0.0; N];
     for n in 0..N {
-        products[n] = sums[n].total();
+        products[n] = dots.sums[n].total();
     }
     products
+}
+
+struct Dots<'a, S, const N: usize> {
+    vectors: &'a [Inputs; N],
+    sums: [S; N],
+}
+
+impl<S: Sums, const N: usize> Each for Dots<'_, S, N> {
+    #[inline(always)]
+    fn run(&mut self, number: usize, run: Run) {
+        for n in 0..N {
+            run.multiply(&self.vectors[n], number, &mut self.sums[n]);
+        }
+    }
 }

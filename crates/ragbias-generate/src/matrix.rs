@@ -11,11 +11,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use ragbias_files::MappedFile;
-use ragbias_kernels::run::RUN;
+use ragbias_kernels::run::{RUN, Sum, Sums, WideSum};
 use ragbias_kernels::{Work, widest_of};
 use rayon::prelude::*;
 
-use crate::format::{BF16, F16, F32, Format, Numbers, Q4_0, Q4_1, Q4K, Q5_0, Q5K, Q6K, Q8_0, run_of};
+use crate::format::{
+    BF16, Each, F16, F32, Format, Inputs, Q4_0, Q4_1, Q4K, Q5_0, Q5K, Q6K, Q8_0, Run, each_run,
+};
 use crate::kernel::{dots, rows_times};
 use crate::lanes::Lanes;
 
@@ -127,7 +129,7 @@ impl Matrix {
         let row = self.rows().nth(row).expect("a token of the vocabulary: this is a bug");
         with_format!(self.encoding, F => {
             let mut out = vec![0.0; self.width];
-            decode::<F>(row, 0, &mut out);
+            decode::<F>(row, &mut out);
             out
         })
     }
@@ -141,15 +143,15 @@ impl Matrix {
 
     /// The rows of a task times many tokens.
     fn block<F: Format, const L: usize>(&self, task: &mut Task<'_, L>, x: &Lanes<L>, scratch: &mut Vec<f32>) {
-        let parts = self.width.div_ceil(COLUMNS);
-        let columns = self.width.div_ceil(parts).next_multiple_of(RUN);
+        let parts = self.width.div_ceil(COLUMNS / F::WEIGHTS * F::WEIGHTS);
+        let columns = self.width.div_ceil(parts).next_multiple_of(F::WEIGHTS);
         scratch.resize(ROWS * columns, 0.0);
         let height = task.outputs[0].len();
         for from in (0..self.width).step_by(columns) {
             let columns = columns.min(self.width - from);
             for (row, out) in self.rows().skip(task.first).zip(scratch.chunks_exact_mut(columns)).take(height)
             {
-                decode::<F>(row, from / RUN, out);
+                decode::<F>(&row[from / F::WEIGHTS * F::BYTES..], out);
             }
             let tiles = x.tiles().zip(&mut task.outputs);
             tiles.for_each(|(tile, out)| {
@@ -159,7 +161,7 @@ impl Matrix {
     }
 
     /// The rows of a task times few tokens, one by one.
-    fn step<F: Format, const L: usize>(&self, task: &mut Task<'_, L>, x: &[Vec<Numbers>]) {
+    fn step<F: Format, const L: usize>(&self, task: &mut Task<'_, L>, x: &[Inputs]) {
         widest_of(Step::<F, L> { matrix: self, task, x, format: PhantomData });
     }
 }
@@ -191,14 +193,14 @@ impl<const L: usize> Work for TileOfBlock<'_, L> {
 struct Step<'a, 'o, F, const L: usize> {
     matrix: &'a Matrix,
     task: &'a mut Task<'o, L>,
-    x: &'a [Vec<Numbers>],
+    x: &'a [Inputs],
     format: PhantomData<F>,
 }
 
 impl<F: Format, const L: usize> Work for Step<'_, '_, F, L> {
     type Output = ();
 
-    /// The sums of a token take two registers, of which AVX-512 has 32 and AVX2 has 16.
+    /// The sums of a token take one register of AVX-512, of 32, or two of AVX2, of 16.
     #[inline(always)]
     fn run<const WIDE: bool>(self) {
         let Self { matrix, task, x, .. } = self;
@@ -206,26 +208,29 @@ impl<F: Format, const L: usize> Work for Step<'_, '_, F, L> {
         for (i, row) in matrix.rows().skip(task.first).take(height).enumerate() {
             let (mut outs, mut xs) = (&mut task.outputs[..], x);
             if WIDE {
-                (outs, xs) = times::<F, L, 8>(row, i, outs, xs);
+                (outs, xs) = times::<F, WideSum, L, 8>(row, i, outs, xs);
+                (outs, xs) = times::<F, WideSum, L, 4>(row, i, outs, xs);
+                times::<F, WideSum, L, 1>(row, i, outs, xs);
+            } else {
+                (outs, xs) = times::<F, Sum, L, 4>(row, i, outs, xs);
+                times::<F, Sum, L, 1>(row, i, outs, xs);
             }
-            (outs, xs) = times::<F, L, 4>(row, i, outs, xs);
-            times::<F, L, 1>(row, i, outs, xs);
         }
     }
 }
 
 /// Row `i` of a task times as many tokens as there are whole groups of `N` of; returns the others.
 #[inline(always)]
-fn times<'t, 'o, F: Format, const L: usize, const N: usize>(
+fn times<'t, 'o, F: Format, S: Sums, const L: usize, const N: usize>(
     row: &[u8],
     i: usize,
     outs: &'t mut [&'o mut [[f32; L]]],
-    xs: &'t [Vec<Numbers>],
-) -> (&'t mut [&'o mut [[f32; L]]], &'t [Vec<Numbers>]) {
+    xs: &'t [Inputs],
+) -> (&'t mut [&'o mut [[f32; L]]], &'t [Inputs]) {
     let (groups, outs) = outs.as_chunks_mut::<N>();
     let (vectors, xs) = xs.as_chunks::<N>();
     for (outs, vectors) in groups.iter_mut().zip(vectors) {
-        let products = dots::<F, N>(row, vectors.each_ref().map(Vec::as_slice));
+        let products = dots::<F, S, N>(row, vectors);
         for (out, product) in outs.iter_mut().zip(products) {
             out[i] = [product; L];
         }
@@ -252,10 +257,19 @@ fn rows_with_tile<const R: usize, const L: usize>(
     }
 }
 
-/// The weights of a row from run number `first` on, as many as fit into `out`.
-fn decode<F: Format>(row: &[u8], first: usize, out: &mut [f32]) {
-    for (i, out) in out.as_chunks_mut::<RUN>().0.iter_mut().enumerate() {
-        run_of::<F>(row, first + i).weights().store(out);
+/// The weights of a row from its first block on, as many as fit into `out`.
+fn decode<F: Format>(blocks: &[u8], out: &mut [f32]) {
+    let blocks = &blocks[..out.len() / F::WEIGHTS * F::BYTES];
+    each_run::<F>(blocks, &mut Decoded(out.as_chunks_mut::<RUN>().0));
+}
+
+/// Where the weights of each run go.
+struct Decoded<'a>(&'a mut [[f32; RUN]]);
+
+impl Each for Decoded<'_> {
+    #[inline(always)]
+    fn run(&mut self, number: usize, run: Run) {
+        run.weights().store(&mut self.0[number]);
     }
 }
 
@@ -291,8 +305,7 @@ pub(crate) fn product<const L: usize, const N: usize>(
         }
     }
     if L == 1 {
-        let numbers = |x: &[[f32; L]]| x.as_flattened().as_chunks().0.iter().map(Numbers::new).collect();
-        let x: Vec<Vec<Numbers>> = x.tiles().map(numbers).collect();
+        let x: Vec<Inputs> = x.tiles().map(|tile| Inputs::new(tile.as_flattened())).collect();
         tasks.into_par_iter().for_each(|mut task| {
             let matrix = matrices[task.matrix];
             with_format!(matrix.encoding, F => matrix.step::<F, L>(&mut task, &x));

@@ -10,7 +10,7 @@
 )]
 
 use crate::row::{self, across};
-use crate::run::{RUN, Sum, Weights};
+use crate::run::{RUN, Sum, Sums, Weights};
 
 /// Lanes of the sum: four AVX2 registers, enough that no multiply-add waits for the previous one.
 const LANES: usize = 32;
@@ -60,7 +60,7 @@ pub fn in_runs(a: &[f32], b: &[f32]) -> f32 {
     let ((a, a_left), (b, b_left)) = (a.as_chunks::<RUN>(), b.as_chunks::<RUN>());
     let mut sum = Sum::zero();
     for (a, b) in a.iter().zip(b) {
-        sum.add(Weights::load(a), b);
+        sum.add_in_order(Weights::load(a), b);
     }
     a_left.iter().zip(b_left).fold(sum.total(), |sum, (a, b)| a.mul_add(*b, sum))
 }

@@ -5,17 +5,17 @@
 
 use std::arch::x86_64::*;
 
-use super::RUN;
+use super::{Numbers, RUN, Sums};
 
 /// 32 f32.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
-pub struct Weights([__m256; 4]);
+pub struct Weights(pub(super) [__m256; 4]);
 
 /// 32 bytes.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
-pub struct Packed(__m256i);
+pub struct Packed(pub(super) __m256i);
 
 // SAFETY, of every block below: the instructions are those of AVX2, FMA and F16C, and this module is compiled only where
 // the target has them; each load and store goes through a reference to an array of at least its length.
@@ -23,7 +23,7 @@ pub struct Packed(__m256i);
 /// One f32 in all eight lanes.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
-pub struct Scale(__m256);
+pub struct Scale(pub(super) __m256);
 
 /// Partial sums of products.
 #[derive(Debug, Clone, Copy)]
@@ -41,10 +41,22 @@ impl Scale {
         }
     }
 
-    /// Times a number.
+    /// A number.
     #[inline(always)]
-    pub fn times(self, number: f32) -> Self {
-        Self(unsafe { _mm256_mul_ps(self.0, _mm256_set1_ps(number)) })
+    pub fn of(number: &f32) -> Self {
+        Self(unsafe { _mm256_broadcast_ss(number) })
+    }
+
+    /// Times eight signed bytes.
+    #[inline(always)]
+    pub fn times(self, bytes: [u8; 8]) -> [f32; 8] {
+        let mut out = [0.0; 8];
+        unsafe {
+            let numbers =
+                _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(bytes))));
+            _mm256_storeu_ps(out.as_mut_ptr(), _mm256_mul_ps(self.0, numbers));
+        }
+        out
     }
 }
 
@@ -125,52 +137,64 @@ impl Packed {
 }
 
 impl Sum {
-    /// Of nothing.
+    /// `self += weights · numbers`, for numbers in order.
     #[inline(always)]
-    pub fn zero() -> Self {
-        Self(unsafe { [_mm256_setzero_ps(); 2] })
-    }
-
-    /// `self += weights · numbers`.
-    #[inline(always)]
-    pub fn add(&mut self, weights: Weights, numbers: &[f32; RUN]) {
+    pub fn add_in_order(&mut self, weights: Weights, numbers: &[f32; RUN]) {
         let numbers = Weights::load(numbers);
         for i in 0..4 {
             self.0[i / 2] = unsafe { _mm256_fmadd_ps(weights.0[i], numbers.0[i], self.0[i / 2]) };
         }
     }
+}
 
-    /// `self += scales · (packed · numbers)`.
+impl Sums for Sum {
     #[inline(always)]
-    pub fn add_packed(&mut self, packed: Packed, scales: [Scale; 2], numbers: &[f32; RUN]) {
-        let (weights, numbers) = (packed.widened(), Weights::load(numbers));
+    fn zero() -> Self {
+        Self(unsafe { [_mm256_setzero_ps(); 2] })
+    }
+
+    #[inline(always)]
+    fn add(&mut self, weights: Weights, numbers: &Numbers) {
+        for i in 0..4 {
+            self.0[i / 2] = unsafe { _mm256_fmadd_ps(weights.0[i], eight(numbers, i), self.0[i / 2]) };
+        }
+    }
+
+    #[inline(always)]
+    fn add_packed(&mut self, packed: Packed, scales: [Scale; 2], numbers: &Numbers) {
+        let weights = packed.widened();
         for i in 0..2 {
             unsafe {
-                let first = _mm256_mul_ps(weights[2 * i], numbers.0[2 * i]);
-                let both = _mm256_fmadd_ps(weights[2 * i + 1], numbers.0[2 * i + 1], first);
+                let first = _mm256_mul_ps(weights[2 * i], eight(numbers, 2 * i));
+                let both = _mm256_fmadd_ps(weights[2 * i + 1], eight(numbers, 2 * i + 1), first);
                 self.0[i] = _mm256_fmadd_ps(scales[i].0, both, self.0[i]);
             }
         }
     }
 
-    /// `self += offset · eighths`, where `eighths` are partial sums of the numbers.
     #[inline(always)]
-    pub fn add_offset(&mut self, offset: Scale, eighths: &[f32; 8]) {
+    fn add_offset(&mut self, offset: Scale, eighths: &[f32; 8]) {
         unsafe {
             let eighths = _mm256_loadu_ps(eighths.as_ptr());
             self.0[1] = _mm256_fmadd_ps(offset.0, eighths, self.0[1]);
         }
     }
 
-    /// The sum of the parts, in halves.
     #[inline(always)]
-    pub fn total(self) -> f32 {
-        let mut parts = [0.0; 8];
-        unsafe { _mm256_storeu_ps(parts.as_mut_ptr(), _mm256_add_ps(self.0[0], self.0[1])) };
-        let fours: [f32; 4] =
-            [parts[0] + parts[4], parts[1] + parts[5], parts[2] + parts[6], parts[3] + parts[7]];
-        (fours[0] + fours[2]) + (fours[1] + fours[3])
+    fn total(self) -> f32 {
+        let mut parts = [0.0; 16];
+        for (half, eight) in parts.chunks_exact_mut(8).zip(self.0) {
+            unsafe { _mm256_storeu_ps(half.as_mut_ptr(), eight) };
+        }
+        super::total(&parts)
     }
+}
+
+/// Eight numbers, by their place in the run.
+#[inline(always)]
+fn eight(numbers: &Numbers, place: usize) -> __m256 {
+    // The first and third eight of a run are followed by the second and fourth.
+    unsafe { _mm256_load_ps(numbers.0.as_ptr().add(8 * [0, 2, 1, 3][place])) }
 }
 
 impl Weights {

@@ -2,7 +2,7 @@
 #![cfg_attr(test, allow(unreachable_pub, reason = "where there is AVX2, it is there to test by alone"))]
 #![allow(clippy::needless_range_loop, reason = "an index goes through several arrays")]
 
-use super::RUN;
+use super::{Numbers, RUN, Sums};
 
 /// 32 f32.
 #[derive(Debug, Clone, Copy)]
@@ -31,10 +31,16 @@ impl Scale {
         [0, 2].map(|at| Self(half::f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32()))
     }
 
-    /// Times a number.
+    /// A number.
     #[inline]
-    pub fn times(self, number: f32) -> Self {
-        Self(self.0 * number)
+    pub fn of(number: &f32) -> Self {
+        Self(*number)
+    }
+
+    /// Times eight signed bytes.
+    #[inline]
+    pub fn times(self, bytes: [u8; 8]) -> [f32; 8] {
+        bytes.map(|byte| self.0 * f32::from(byte.cast_signed()))
     }
 }
 
@@ -111,24 +117,30 @@ impl Weights {
 }
 
 impl Sum {
-    /// Of nothing.
+    /// `self += weights · numbers`, for numbers in order.
     #[inline]
-    pub fn zero() -> Self {
-        Self([[0.0; 8]; 2])
-    }
-
-    /// `self += weights · numbers`.
-    #[inline]
-    pub fn add(&mut self, weights: Weights, numbers: &[f32; RUN]) {
+    pub fn add_in_order(&mut self, weights: Weights, numbers: &[f32; RUN]) {
         for i in 0..RUN {
             let sum = &mut self.0[i / 16][i % 8];
             *sum = weights.0[i].mul_add(numbers[i], *sum);
         }
     }
+}
 
-    /// `self += scales · (packed · numbers)`.
+impl Sums<Packed, Scale, Weights> for Sum {
     #[inline]
-    pub fn add_packed(&mut self, packed: Packed, scales: [Scale; 2], numbers: &[f32; RUN]) {
+    fn zero() -> Self {
+        Self([[0.0; 8]; 2])
+    }
+
+    #[inline]
+    fn add(&mut self, weights: Weights, numbers: &Numbers) {
+        self.add_in_order(weights, &numbers.in_order());
+    }
+
+    #[inline]
+    fn add_packed(&mut self, packed: Packed, scales: [Scale; 2], numbers: &Numbers) {
+        let numbers = numbers.in_order();
         for i in 0..16 {
             let (at, sum) = (i / 8 * 16 + i % 8, &mut self.0[i / 8][i % 8]);
             let number = |at: usize| f32::from(packed.0[at].cast_signed());
@@ -137,19 +149,17 @@ impl Sum {
         }
     }
 
-    /// `self += offset · eighths`, where `eighths` are partial sums of the numbers.
     #[inline]
-    pub fn add_offset(&mut self, offset: Scale, eighths: &[f32; 8]) {
+    fn add_offset(&mut self, offset: Scale, eighths: &[f32; 8]) {
         for (sum, eighth) in self.0[1].iter_mut().zip(eighths) {
             *sum = offset.0.mul_add(*eighth, *sum);
         }
     }
 
-    /// The sum of the parts, in halves.
     #[inline]
-    pub fn total(self) -> f32 {
-        let parts: [f32; 8] = std::array::from_fn(|i| self.0[0][i] + self.0[1][i]);
-        let fours: [f32; 4] = std::array::from_fn(|i| parts[i] + parts[i + 4]);
-        (fours[0] + fours[2]) + (fours[1] + fours[3])
+    fn total(self) -> f32 {
+        let mut parts = [0.0; 16];
+        parts.copy_from_slice(self.0.as_flattened());
+        super::total(&parts)
     }
 }
