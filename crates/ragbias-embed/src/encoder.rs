@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::config::{EncoderConfig, Pooling};
+use crate::config::{Architecture, EncoderConfig, Pooling};
 use crate::cpu::{CpuEncoder, CpuTape};
 use crate::input::{Boundary, Input};
 use crate::operators::DeviceEncoder;
@@ -75,7 +75,7 @@ impl Encoder {
         precision: Precision,
     ) -> Result<Self> {
         let on = match parameters.device() {
-            Device::Cpu => On::Cpu(CpuEncoder::new(config, pooling, parameters)?),
+            Device::Cpu if has_kernels(config) => On::Cpu(CpuEncoder::new(config, pooling, parameters)?),
             _ => On::Device {
                 encoder: DeviceEncoder::new(config, parameters, precision.dtype())?,
                 parameters: parameters.clone(),
@@ -94,7 +94,7 @@ impl Encoder {
         parameters: Parameters,
         precision: Precision,
     ) -> Result<Self> {
-        if !parameters.device().is_cpu() {
+        if !parameters.device().is_cpu() || !has_kernels(config) {
             return Self::new(config, pooling, &parameters, precision);
         }
         let on = On::Cpu(CpuEncoder::for_inference(config, pooling, parameters)?);
@@ -181,6 +181,11 @@ impl Encoder {
             }
         }
     }
+}
+
+/// Whether the CPU's kernels compute this encoder.
+fn has_kernels(config: &EncoderConfig) -> bool {
+    config.architecture == Architecture::BERT
 }
 
 impl std::fmt::Debug for Encoder {

@@ -34,12 +34,15 @@ const CLASSES: [(&str, Class); 7] = [
 ];
 
 /// Classes of models whose files name none, by the `model_type` of `config.json`.
-const OF_MODELS: [(&str, Class); 5] = [
+const OF_MODELS: [(&str, Class); 8] = [
     ("bert", Class::Bert),
     ("distilbert", Class::Bert),
     ("mpnet", Class::Mpnet),
     ("roberta", Class::Roberta),
     ("xlm-roberta", Class::XlmRoberta),
+    ("modernbert", Class::File),
+    ("nomic_bert", Class::Bert),
+    ("gte", Class::XlmRoberta),
 ];
 
 /// Keys of special tokens, in the order in which transformers adds them.

@@ -63,7 +63,12 @@ pub(crate) struct Wanted<'a> {
     pub(crate) max_seq_length: Option<usize>,
     /// From `sentence_bert_config.json` too.
     pub(crate) do_lower_case: bool,
+    /// Tokens of the longest text that the encoder can compute.
     pub(crate) positions: usize,
+    /// Those of the longest text if no file gives them.
+    pub(crate) usual_length: usize,
+    /// Whether a text's vector does not depend on padding before it.
+    pub(crate) pads_anywhere: bool,
 }
 
 impl<'f> Wanted<'f> {
@@ -73,7 +78,9 @@ impl<'f> Wanted<'f> {
             class: files.tokenizer_class.as_deref(),
             max_seq_length: files.max_seq_length,
             do_lower_case: files.do_lower_case,
-            positions: files.config.encoder.longest_text(),
+            positions: files.config.encoder.most_tokens(),
+            usual_length: files.config.encoder.longest_text(),
+            pads_anywhere: files.config.pads_anywhere(),
         }
     }
 }
@@ -89,10 +96,13 @@ impl TextTokenizer {
     }
 
     fn read_here(folder: &Path, wanted: &Wanted<'_>) -> Result<(Self, Source)> {
-        let settings = Settings::read(folder, wanted.class)?;
+        let settings = Settings::read(folder, wanted)?;
         let path = folder.join("tokenizer.json");
         let vocabulary = Vocabulary::read(folder, settings.class)?;
         let loaded = vocabulary.whole();
+        if let Some(loaded) = loaded.filter(|_| !wanted.pads_anywhere) {
+            settings::refuse_left_padding(&path, loaded)?;
+        }
         let added = Added::read(folder, &settings, loaded)?;
         let mut tokenizer = build(&vocabulary, &settings, &added)?;
         if wanted.do_lower_case {
@@ -107,7 +117,8 @@ impl TextTokenizer {
             changes += "; cut at the start";
         }
         let special = added.special_ids(&tokenizer);
-        let max_tokens = wanted.max_seq_length.unwrap_or_else(|| settings.max_length.min(wanted.positions));
+        let max_tokens =
+            wanted.max_seq_length.unwrap_or_else(|| settings.max_length.min(wanted.usual_length));
         let splits_words = long::splits_words(&tokenizer);
         let mut text_tokenizer = Self {
             tokenizer,

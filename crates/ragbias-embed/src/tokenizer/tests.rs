@@ -77,7 +77,14 @@ fn load(folder: &Path) -> Result<(TextTokenizer, Source)> {
 fn load_with(folder: &Path, max_seq_length: Option<usize>) -> Result<(TextTokenizer, Source)> {
     let config: Value = read_json(&folder.join("config.json"))?;
     let class = config["tokenizer_class"].as_str();
-    let wanted = Wanted { class, max_seq_length, do_lower_case: false, positions: 1000 };
+    let wanted = Wanted {
+        class,
+        max_seq_length,
+        do_lower_case: false,
+        positions: 1000,
+        usual_length: 1000,
+        pads_anywhere: false,
+    };
     TextTokenizer::read(folder, &wanted)
 }
 
