@@ -91,9 +91,10 @@ impl Parameters {
         Ok(())
     }
 
-    /// Drops a tensor.
-    pub(crate) fn remove(&mut self, name: &str) {
-        self.0.remove(name);
+    /// Drops the tensors of a layer.
+    pub(crate) fn remove_layer(&mut self, number: usize) {
+        let start = format!("encoder.layer.{number}.");
+        self.0.retain(|name, _| !name.starts_with(&start));
     }
 
     /// All names and tensors, in alphabetical order.
