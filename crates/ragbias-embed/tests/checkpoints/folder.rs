@@ -55,8 +55,10 @@ struct Weights {
     tensors: BTreeMap<String, Vec<usize>>,
 }
 
+/// Also from the tests of another crate.
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints").join(name)
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    crates.join("ragbias-embed/tests/fixtures/checkpoints").join(name)
 }
 
 impl Variants {
