@@ -3,12 +3,14 @@
 //! The class named in `tokenizer_config.json` determines which file is used. A `BertTokenizer` or `MPNetTokenizer` takes
 //! only the vocabulary from `tokenizer.json` (or `vocab.txt`), and lower-casing and accents from `tokenizer_config.json`;
 //! a `RobertaTokenizer` takes vocabulary and merges (or `vocab.json` and `merges.txt`), an `XLMRobertaTokenizer`
-//! vocabulary and character map; a tokenizer without its own class uses `tokenizer.json` unchanged. If no file names a
+//! vocabulary and character map; a `Qwen2Tokenizer` or `GemmaTokenizer` vocabulary, merges and the special tokens around a text;
+//! a tokenizer without its own class uses `tokenizer.json` unchanged. If no file names a
 //! class, that of the `model_type` in `config.json` is used.
 
 mod added;
 mod between;
 mod byte_level;
+mod byte_pairs;
 mod class;
 mod json;
 mod long;
@@ -243,8 +245,17 @@ fn build(vocabulary: &Vocabulary, settings: &Settings, added: &Added) -> Result<
         }
         Class::Roberta => byte_level::build(vocabulary, settings, added),
         Class::XlmRoberta => unigram::build(vocabulary, settings, added),
+        Class::Qwen2 => {
+            refuse_other_ends(vocabulary, settings)?;
+            byte_pairs::qwen2(vocabulary, settings, added)
+        }
+        Class::Gemma => {
+            refuse_other_ends(vocabulary, settings)?;
+            byte_pairs::gemma(vocabulary, added)
+        }
         Class::File => {
             refuse_dropout(vocabulary)?;
+            refuse_other_ends(vocabulary, settings)?;
             let whole =
                 vocabulary.whole().expect("without a class, only tokenizer.json is read; this is a bug");
             let mut tokenizer = whole.clone();
@@ -252,6 +263,20 @@ fn build(vocabulary: &Vocabulary, settings: &Settings, added: &Added) -> Result<
             Ok(tokenizer)
         }
     }
+}
+
+/// Where `tokenizer.json` has no special tokens around a text, and only there, transformers adds them by these settings.
+fn refuse_other_ends(vocabulary: &Vocabulary, settings: &Settings) -> Result<()> {
+    if vocabulary.whole().is_some_and(|whole| whole.get_post_processor().is_some()) {
+        return Ok(());
+    }
+    for key in ["add_bos_token", "add_eos_token"] {
+        if settings.flag_or_null(key)? {
+            let expected = "false, or a post_processor in tokenizer.json";
+            return Err(Error::unsupported(&settings.path, key, expected, "true"));
+        }
+    }
+    Ok(())
 }
 
 /// With dropout, a text has other tokens every time.

@@ -38,7 +38,7 @@ impl Settings {
             Some(name) => Class::named(&path, name)?,
             None => Class::of_model(folder)?,
         };
-        refuse(&path, &file, wanted.pads_anywhere)?;
+        refuse(&path, &file, class, wanted.pads_anywhere)?;
         rename_extra(&mut file);
         let mut extra_by_name = take_by_name(&mut file);
         let is_older = !file.contains_key("added_tokens_decoder");
@@ -77,6 +77,11 @@ impl Settings {
             Some(Value::Bool(flag)) => Ok(*flag),
             Some(other) => Err(Error::unsupported(&self.path, key, "true or false", other.to_string())),
         }
+    }
+
+    /// A setting that is false where it is missing or null.
+    pub(super) fn flag_or_null(&self, key: &'static str) -> Result<bool> {
+        Ok(get(&self.path, &self.file, key)?.unwrap_or(false))
     }
 }
 
@@ -132,12 +137,13 @@ const OTHERS: [&str; 8] = [
 ];
 
 /// Keys that would change tokens and are not supported.
-fn refuse(path: &Path, file: &Object, pads_anywhere: bool) -> Result<()> {
+fn refuse(path: &Path, file: &Object, class: Class, pads_anywhere: bool) -> Result<()> {
     if get::<bool>(path, file, "split_special_tokens")?.unwrap_or(false) {
         return Err(Error::unsupported(path, "split_special_tokens", "false", "true"));
     }
-    let is_known = |side: &String| side == "right" || (side == "left" && pads_anywhere);
-    if let Some(side) = get::<String>(path, file, "padding_side")?.filter(|side| !is_known(side)) {
+    let usual = if class.pads_left() { "left" } else { "right" };
+    let side = get::<String>(path, file, "padding_side")?.unwrap_or_else(|| usual.into());
+    if !(side == "right" || (side == "left" && pads_anywhere)) {
         let expected = "right: on the left, a text's positions depend on its batch";
         return Err(Error::unsupported(path, "padding_side", expected, side));
     }

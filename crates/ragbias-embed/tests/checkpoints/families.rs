@@ -82,3 +82,28 @@ fn other_computations_of_a_family_are_refused_by_name() {
         }
     }
 }
+
+/// Rotary positions count from any token on; sentence-transformers takes a padding token for the first one.
+#[test]
+fn padding_before_a_text_is_refused_where_its_vector_would_depend_on_it() {
+    let families = families();
+    let load_with = |family: &str, name: &str| {
+        let folder = families[family].make(name);
+        let path = folder.path().join("tokenizer_config.json");
+        let mut config: Value = serde_json::from_slice(&fs_err::read(&path).unwrap()).unwrap();
+        config["padding_side"] = json!("left");
+        fs_err::write(&path, config.to_string()).unwrap();
+        load(folder.path()).map(|_| ()).map_err(|error| error.to_string())
+    };
+    for (family, name) in
+        [("modernbert", "mean"), ("nomic_bert", "base"), ("qwen3", "base"), ("gemma3_text", "base")]
+    {
+        assert_eq!(load_with(family, name), Ok(()), "{family}");
+    }
+    for (family, name) in
+        [("modernbert", "base"), ("nomic_bert", "cls"), ("roberta", "base"), ("mpnet", "base")]
+    {
+        let error = load_with(family, name).unwrap_err();
+        assert!(error.contains("tokenizer_config.json: padding_side is `left`, expected right"), "{error}");
+    }
+}
