@@ -1,10 +1,13 @@
-"""Small checkpoints of ModernBERT, NomicBERT, Qwen3 and EmbeddingGemma, with the vectors of sentence-transformers, for crates/ragbias-embed.
+"""Small checkpoints of ModernBERT, NomicBERT, GTE, Qwen3 and EmbeddingGemma, with the vectors of sentence-transformers, for crates/ragbias-embed.
 
 usage: families_next.py [OUT.json]
 needs: what checkpoints.py needs
 
 Writes tests/fixtures/checkpoints/families-next.json of the crate, in the format of families.json. Names and shapes of tensors are
 those of a model that transformers saves. The tokenizer is BERT's, read from tokenizer.json as it is, so that the encoder alone differs.
+
+GTE's own code (`model_type` new) is not run: its class is that of transformers with other defaults, and with the frequencies of the scaling
+`ntk`, computed here as <https://kexue.fm/archives/9706> defines them.
 """
 import os
 import pathlib
@@ -12,8 +15,11 @@ import sys
 import tempfile
 
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+import torch
 import transformers
 from safetensors import safe_open
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from checkpoints import HIDDEN, OUT, PLAIN, VOCABULARY, dense, modules, newer, settings, text, variant, whole
 from checkpoints import tokenizer as bert_tokenizer
@@ -72,6 +78,45 @@ NOMIC_VARIANTS = SHARED | {
     "defaults": variant({"config.json": without(NOMIC, "hidden_act", "layer_norm_eps", "type_vocab_size", "rope_parameters")}),
 }
 
+# GTE: rotary positions, a gate after the map up in one matrix, biases.
+class NewConfig(transformers.GteConfig):
+    model_type = "new"
+    default_theta = 10_000.0
+
+
+class NewModel(transformers.GteModel):
+    config_class = NewConfig
+    base_model_prefix = "new"
+
+
+def ntk(config, device=None, **_):
+    width, factor = config.hidden_size // config.num_attention_heads, config.rope_parameters["factor"]
+    base = config.rope_parameters["rope_theta"] * factor
+    return base ** -(torch.arange(0, width, 2, dtype=torch.float32) / width) / factor ** (2 / width), 1.0
+
+
+ROPE_INIT_FUNCTIONS["ntk"] = ntk
+register_checkpoint_conversion_mapping("new", get_checkpoint_conversion_mapping("gte"))
+transformers.AutoConfig.register("new", NewConfig)
+transformers.AutoModel.register(NewConfig, NewModel)
+GTE = {"model_type": "gte", "architectures": ["GteModel"], **SIZES, "num_attention_heads": 2, "hidden_act": "gelu", "type_vocab_size": 1, "layer_norm_eps": 1e-12, "pad_token_id": 0,
+       "rope_parameters": {"rope_type": "default", "rope_theta": 20000.0}}
+GTE_TENSORS = saved("GteModel", GTE)
+GTE_BASE = base(GTE, bert_tokenizer(), TOKENIZER_CONFIG, GTE_TENSORS, LENGTH, more=[NORMALIZE], **newer("cls"))
+GTE_VARIANTS = SHARED | {
+    "mean": variant(newer("mean")), "with-head": headed("GteForMaskedLM", GTE), "silu": config(hidden_act="silu"), "layer-norm-eps": config(layer_norm_eps=0.05),
+    "no-types": changed("GteModel", GTE, type_vocab_size=0), "wide-heads": changed("GteModel", GTE, head_dim=12),
+    "linear": config(rope_parameters={"rope_type": "linear", "rope_theta": 20000.0, "factor": 4.0}), "older-linear": config(rope_scaling={"type": "linear", "factor": 4.0}, rope_theta=500.0),
+    "defaults": variant({"config.json": without(GTE, "hidden_act", "layer_norm_eps", "type_vocab_size", "rope_parameters")}),
+}
+NEW = without(GTE, "rope_parameters") | {"model_type": "new", "architectures": ["NewModel"], "rope_theta": 20000.0, "rope_scaling": {"factor": 8.0, "type": "ntk"}, "position_embedding_type": "rope",
+                                         "pack_qkv": True, "logn_attention_scale": False, "layer_norm_type": "layer_norm", "unpad_inputs": False, "use_memory_efficient_attention": False}
+NEW_BASE = base(NEW, bert_tokenizer(), TOKENIZER_CONFIG, {"new." + name: shape for name, shape in GTE_TENSORS.items()}, LENGTH, more=[NORMALIZE], **newer("cls"))
+NEW_VARIANTS = SHARED | {
+    "without-prefix": variant(None, whole(GTE_TENSORS)), "not-scaled": config(rope_scaling=None), "other-factor": config(rope_scaling={"factor": 2.0, "type": "ntk"}),
+    "defaults": variant({"config.json": without(NEW, "hidden_act", "layer_norm_eps", "type_vocab_size", "rope_theta", "rope_scaling", "position_embedding_type", "pack_qkv")}),
+}
+
 # Qwen3: causal, the last token, RMSNorm on queries and keys.
 QWEN = {"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"], **SIZES, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "hidden_act": "silu", "rms_norm_eps": 1e-6,
         "rope_theta": 1000000.0, "attention_bias": False, "use_sliding_window": False, "sliding_window": None, "max_window_layers": 28, "tie_word_embeddings": True, "bos_token_id": 2, "eos_token_id": 3}
@@ -98,7 +143,7 @@ GEMMA_VARIANTS = SHARED | {
     "soft-cap": config(attn_logit_softcapping=2.0), "no-dense": variant({"modules.json": modules(*PLAIN)}),
 }
 
-FAMILIES = {"modernbert": (MODERN_BASE, MODERN_VARIANTS), "nomic_bert": (NOMIC_BASE, NOMIC_VARIANTS), "qwen3": (QWEN_BASE, QWEN_VARIANTS), "gemma3_text": (GEMMA_BASE, GEMMA_VARIANTS)}
+FAMILIES = {"modernbert": (MODERN_BASE, MODERN_VARIANTS), "nomic_bert": (NOMIC_BASE, NOMIC_VARIANTS), "gte": (GTE_BASE, GTE_VARIANTS), "new": (NEW_BASE, NEW_VARIANTS), "qwen3": (QWEN_BASE, QWEN_VARIANTS), "gemma3_text": (GEMMA_BASE, GEMMA_VARIANTS)}
 
 if __name__ == "__main__":
     families = ",\n".join(f'"{name}": {measured(name, *family)}' for name, family in FAMILIES.items())

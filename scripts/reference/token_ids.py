@@ -174,6 +174,80 @@ BERT_CONFIG = {"tokenizer_class": "DistilBertTokenizer", "do_lower_case": True, 
                "cls_token": "[CLS]", "sep_token": "[SEP]", "unk_token": "[UNK]", "pad_token": "[PAD]", "mask_token": "[MASK]"}
 
 
+# Qwen2: byte-level BPE with a pattern of its own, and the template of tokenizer.json, which for Qwen3-Embedding ends a text.
+QWEN = dict.fromkeys([*BYTES, "<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+QWEN = {piece: i for i, piece in enumerate(QWEN)}
+QWEN_SPECIAL = [token("<|endoftext|>"), token("<|im_start|>"), token("<|im_end|>")]
+QWEN_PATTERN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+
+
+def template(vocabulary, *pieces):
+    """A post-processor of special tokens around a text, which is None."""
+    part = lambda piece, text, type_id: {"Sequence": {"id": text, "type_id": type_id}} if piece is None else {"SpecialToken": {"id": piece, "type_id": type_id}}
+    return {
+        "type": "TemplateProcessing", "single": [part(piece, "A", 0) for piece in pieces], "pair": [part(piece, "A", 0) for piece in pieces] + [part(piece, "B", 1) for piece in pieces],
+        "special_tokens": {piece: {"id": piece, "ids": [list(vocabulary).index(piece)], "tokens": [piece]} for piece in pieces if piece},
+    }
+
+
+def qwen_tokenizer():
+    bytes = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+    file = roberta_tokenizer()
+    return file | {
+        "added_tokens": listed(QWEN, *QWEN_SPECIAL), "normalizer": {"type": "NFC"},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": QWEN_PATTERN}, "behavior": "Isolated", "invert": False}, bytes]},
+        "post_processor": {"type": "Sequence", "processors": [bytes, template(QWEN, None, "<|endoftext|>")]}, "decoder": bytes, "model": file["model"] | {"vocab": QWEN},
+    }
+
+
+QWEN_CONFIG = {"tokenizer_class": "Qwen2Tokenizer", "model_max_length": 512, "unk_token": None, "bos_token": None, "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>",
+               "add_prefix_space": False, "errors": "replace", "clean_up_tokenization_spaces": False, "split_special_tokens": False}
+QWEN_VARIANTS = {
+    "base": config(), "fast": config(tokenizer_class="Qwen2TokenizerFast"), "no-class": variant(tokenizer_config__json={"$merge": {"tokenizer_class": None}}), "space-first": config(add_prefix_space=True),
+    "begins": config(add_bos_token=True, bos_token="<|im_start|>"), "begins-with-nothing": config(add_bos_token=True), "does-not-begin": config(add_bos_token=False), "ends": config(add_eos_token=True),
+    "begins-and-ends": config(add_bos_token=True, add_eos_token=True, bos_token="<|im_start|>"), "ends-null": config(add_eos_token=None), "other-end": config(eos_token="the"),
+    "no-template": variant(tokenizer__json={"$merge": {"post_processor": None}}), "parts-of-the-file": variant(tokenizer__json={"$merge": {"normalizer": {"type": "Lowercase"}, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}}}),
+    "as-it-is": config(tokenizer_class="PreTrainedTokenizerFast"), "as-it-is-ends": config(tokenizer_class="PreTrainedTokenizerFast", add_eos_token=True),
+    "as-it-is-does-not-begin": config(tokenizer_class="PreTrainedTokenizerFast", add_bos_token=False),
+    "no-tokenizer-config": variant(tokenizer_config__json=None), "no-tokenizer-json": variant(tokenizer__json=None), "word-pieces": variant(tokenizer__json=bert_tokenizer()),
+    "decoder": config(added_tokens_decoder=None), "extra-tokens": config(extra_special_tokens=["<extra>"]), "split-special-tokens": config(split_special_tokens=True),
+    "unknown-token": variant(tokenizer__json={"$merge": {"model": {"unk_token": "the", "fuse_unk": True}}}), "bytes": variant(tokenizer__json={"$merge": {"model": {"byte_fallback": True}}}),
+    "whole-words": variant(tokenizer__json={"$merge": {"model": {"ignore_merges": True}}}), "dropout": variant(tokenizer__json={"$merge": {"model": {"dropout": 0.5}}}),
+}
+
+# Gemma: BPE of SentencePiece, with bytes for what is not in the vocabulary.
+GEMMA_PIECES = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *[f"<0x{byte:02X}>" for byte in range(256)], "\u2581", *LETTERS, *[c.upper() for c in LETTERS], *"0123456789.,'éü中\n\t"]
+GEMMA_MERGES = []
+for word in ["\u2581the", "\u2581mill", "\u2581sea", "\u2581note", "the", "ll", "\n\n", "\u2581\u2581"]:
+    for end in range(2, len(word) + 1):
+        if (word[:end - 1], word[end - 1]) not in GEMMA_MERGES:
+            GEMMA_MERGES.append((word[:end - 1], word[end - 1]))
+            GEMMA_PIECES.append(word[:end])
+GEMMA = {piece: i for i, piece in enumerate(dict.fromkeys(GEMMA_PIECES))}
+GEMMA_SPECIAL = [token(piece) for piece in GEMMA_PIECES[:5]]
+
+
+def gemma_tokenizer():
+    return {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": listed(GEMMA, *GEMMA_SPECIAL), "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
+        "pre_tokenizer": {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}, "post_processor": template(GEMMA, "<bos>", None, "<eos>"),
+        "decoder": None, "model": {"type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": True,
+                                   "byte_fallback": True, "ignore_merges": False, "vocab": GEMMA, "merges": [list(merge) for merge in GEMMA_MERGES]},
+    }
+
+
+GEMMA_CONFIG = {"tokenizer_class": "GemmaTokenizer", "model_max_length": 512, "bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>", "pad_token": "<pad>", "mask_token": "<mask>",
+                "clean_up_tokenization_spaces": False}
+GEMMA_VARIANTS = {
+    "base": config(), "fast": config(tokenizer_class="GemmaTokenizerFast"), "begins-and-ends": config(add_bos_token=True, add_eos_token=True), "begins": config(add_bos_token=True, add_eos_token=False),
+    "other-start": config(add_bos_token=True, bos_token="the"), "neither": config(add_bos_token=False, add_eos_token=False), "no-template": variant(tokenizer__json={"$merge": {"post_processor": None}}),
+    "parts-of-the-file": variant(tokenizer__json={"$merge": {"normalizer": {"type": "Lowercase"}, "pre_tokenizer": None}}), "no-names": variant(tokenizer_config__json={"tokenizer_class": "GemmaTokenizer"}),
+    "as-it-is": config(tokenizer_class="PreTrainedTokenizerFast"), "no-tokenizer-config": variant(tokenizer_config__json=None), "no-tokenizer-json": variant(tokenizer__json=None),
+    "unknown-token": variant(tokenizer__json={"$merge": {"model": {"unk_token": None, "fuse_unk": False}}}), "no-bytes": variant(tokenizer__json={"$merge": {"model": {"byte_fallback": False}}}),
+    "word-pieces": variant(tokenizer__json=bert_tokenizer()), "dropout": variant(tokenizer__json={"$merge": {"model": {"dropout": 0.5}}}),
+}
+
+
 def base(model_type, tokenizer, settings):
     return {"files": {"config.json": {"model_type": model_type}, "tokenizer.json": tokenizer, "tokenizer_config.json": settings}, "weights": {}}
 
@@ -272,6 +346,8 @@ CLASSES = {
         "characters-in-a-sequence": variant(tokenizer__json={"$merge": {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, CHARACTERS]}}}),
         "other-unknown-id": model(unk_id=0), "bytes": model(byte_fallback=True), "byte-pairs": variant(tokenizer__json=roberta_tokenizer()),
     }),
+    "Qwen2Tokenizer": (base("qwen3", qwen_tokenizer(), QWEN_CONFIG), QWEN_VARIANTS),
+    "GemmaTokenizer": (base("gemma3_text", gemma_tokenizer(), GEMMA_CONFIG), GEMMA_VARIANTS),
 }
 
 

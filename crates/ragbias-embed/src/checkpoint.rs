@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use ragbias_files::{Staging, folder_of, sha256_of, sha256_once};
 use serde_json::{Value, json};
 
 use crate::card::Card;
-use crate::config::{CheckpointConfig, CheckpointFiles, DenseFile, Family, IDENTITY, Module, StepConfig};
+use crate::config::{CheckpointConfig, CheckpointFiles, DenseFile, Family, IDENTITY, Module};
 use crate::files::{Object, read_json};
 use crate::parameters::Parameters;
+use crate::steps::{linear_maps, other_than_linear};
 use crate::tokenizer::{TextTokenizer, Wanted};
 use crate::weights::{Owner, Weights, single};
 use crate::{Error, Result};
@@ -19,14 +20,14 @@ use crate::{Error, Result};
 ///
 /// Saved, it is a folder that `SentenceTransformer(dir)` and text-embeddings-inference load: the weights with the changed
 /// tensors replaced, the base's tokenizer, pooling, text length and prompts in files that every release from 5.0 on
-/// can read, a `2_Dense` module if there is a head, and `ragbias.json` with the SHA-256 of each.
+/// can read, a `Dense` module if there is a head, and `ragbias.json` with the SHA-256 of each.
 #[derive(Debug)]
 pub struct Checkpoint<'a> {
     /// The folder of the base.
     pub base: &'a Path,
     /// Weights of the encoder that differ from the base's.
     pub parameters: Option<&'a Parameters>,
-    /// A linear map after pooling, `(dim, dim)`: W of y = x·Wᵀ.
+    /// A linear map after pooling and the base's own, `(dim, dim)`: W of y = x·Wᵀ.
     pub head: Option<&'a Tensor>,
     /// The content of `ragbias.json`: recipe, seed, base, measured biases.
     pub card: Value,
@@ -56,6 +57,7 @@ impl Checkpoint<'_> {
     fn fill(&self, folder: &Path) -> Result<()> {
         let files = CheckpointFiles::read(self.base)?;
         check_kept(self.base, &files.config)?;
+        let maps = linear_maps(&files, &Device::Cpu)?;
         let mut config: Object = read_json(&files.transformer.join("config.json"))?;
         if self.parameters.is_some() {
             // Training uses f32 weights; transformers would round them to this type.
@@ -76,7 +78,7 @@ impl Checkpoint<'_> {
         if settings.is_file() && self.base.join("modules.json").is_file() {
             fs_err::copy(settings, folder.join("config_sentence_transformers.json"))?;
         }
-        self.write_modules(folder, &files.config)?;
+        self.write_modules(folder, &files.config, &maps)?;
         Card::write(folder, &self.card, (WEIGHTS, weights))
     }
 
@@ -99,8 +101,8 @@ impl Checkpoint<'_> {
         Ok(sha256_of(&bytes))
     }
 
-    /// Transformer, pooling, the head if there is one, normalisation.
-    fn write_modules(&self, folder: &Path, config: &CheckpointConfig) -> Result<()> {
+    /// Transformer, pooling, linear maps, the head if there is one, normalisation.
+    fn write_modules(&self, folder: &Path, config: &CheckpointConfig, maps: &[Tensor]) -> Result<()> {
         let pooling = config.pooling.to_file(config.encoder.hidden_size).ok_or_else(|| {
             let expected = "one that every release of sentence-transformers reads";
             let received = format!("{:?}", config.pooling.modes());
@@ -108,12 +110,13 @@ impl Checkpoint<'_> {
         })?;
         fs_err::create_dir(folder.join("1_Pooling"))?;
         write_json(&folder.join("1_Pooling/config.json"), &pooling)?;
-        let mut modules = vec![("", "Transformer"), ("1_Pooling", "Pooling")];
-        if let Some(head) = self.head {
-            let (outputs, inputs) = head.dims2()?;
-            let dense = folder.join("2_Dense");
+        let mut modules = vec![(String::new(), "Transformer"), ("1_Pooling".to_owned(), "Pooling")];
+        for map in maps.iter().chain(self.head) {
+            let (outputs, inputs) = map.dims2()?;
+            let name = format!("{}_Dense", modules.len());
+            let dense = folder.join(&name);
             fs_err::create_dir(&dense)?;
-            fs_err::write(dense.join(WEIGHTS), single("linear.weight", head)?)?;
+            fs_err::write(dense.join(WEIGHTS), single("linear.weight", map)?)?;
             let file = DenseFile {
                 in_features: inputs,
                 out_features: outputs,
@@ -121,17 +124,16 @@ impl Checkpoint<'_> {
                 activation_function: IDENTITY,
             };
             write_json(&dense.join("config.json"), &json!(file))?;
-            modules.push(("2_Dense", "Dense"));
+            modules.push((name, "Dense"));
         }
-        let normalize = format!("{}_Normalize", modules.len());
-        modules.push((&normalize, "Normalize"));
+        modules.push((format!("{}_Normalize", modules.len()), "Normalize"));
         let modules: Vec<Module> = modules
             .iter()
             .enumerate()
             .map(|(idx, (path, kind))| Module {
                 idx,
                 name: idx.to_string(),
-                path: (*path).into(),
+                path: path.clone(),
                 kind: format!("sentence_transformers.models.{kind}"),
             })
             .collect();
@@ -139,14 +141,14 @@ impl Checkpoint<'_> {
     }
 }
 
-/// A member has the base's encoder and pooling, its own head, and unit vectors; other modules would be lost.
+/// A member has the base's encoder, pooling and linear maps, its own head, and unit vectors; other modules would be lost.
 fn check_kept(base: &Path, config: &CheckpointConfig) -> Result<()> {
-    match config.steps.iter().find(|step| **step != StepConfig::Normalize) {
-        Some(step) => Err(Error::unsupported(
+    match other_than_linear(&config.steps) {
+        Some(other) => Err(Error::unsupported(
             &base.join("modules.json"),
             "a module of the base",
-            "Transformer, Pooling and Normalize, which a tuned checkpoint keeps",
-            step.name(),
+            "Transformer, Pooling, Dense without bias and function, and Normalize, which a tuned checkpoint keeps",
+            other,
         )),
         None => Ok(()),
     }

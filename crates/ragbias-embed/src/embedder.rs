@@ -126,7 +126,7 @@ impl TextEmbedder {
         Ok((Self { encoder, steps, tokenizer, config, skipped, notes, id: id.finish() }, kept))
     }
 
-    /// The same checkpoint with other weights, and with or without a head (`(dim, dim)`, W of y = x·Wᵀ).
+    /// The same checkpoint with other weights, and with or without a head after its linear maps (`(dim, dim)`, W of y = x·Wᵀ).
     ///
     /// `id` distinguishes it from every other embedder: the hash of how the weights were made.
     ///
@@ -134,7 +134,21 @@ impl TextEmbedder {
     /// Weights that do not belong to this encoder.
     pub fn with(&self, parameters: &Parameters, head: Option<Tensor>, id: ContentId) -> Result<Self> {
         let encoder = self.encoder.with(parameters)?;
-        Ok(Self { encoder, steps: head.map(Step::linear).into_iter().collect(), id, ..self.clone() })
+        let steps = self.linear_maps().cloned().chain(head.map(Step::linear)).collect();
+        Ok(Self { encoder, steps, id, ..self.clone() })
+    }
+
+    /// The steps that are linear maps.
+    fn linear_maps(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| step.matrix().is_some())
+    }
+
+    /// Pooled vectors after the linear maps of the checkpoint, `(texts, pooled)` to `(texts, dim)`.
+    ///
+    /// # Errors
+    /// Vectors of another width.
+    pub fn map(&self, pooled: Tensor) -> Result<Tensor> {
+        self.linear_maps().try_fold(pooled, |vectors, step| step.forward(&vectors))
     }
 
     /// The transformer and its pooling.

@@ -28,6 +28,7 @@ mod files;
 mod input;
 mod operators;
 mod parameters;
+mod parts;
 mod processor;
 mod projection;
 mod relative;
@@ -38,8 +39,9 @@ mod weights;
 pub use card::Card;
 pub use checkpoint::Checkpoint;
 pub use config::{
-    Activation, CheckpointConfig, DenseConfig, EncoderConfig, Family, Function, Pooling, PoolingMode,
-    Positions, Prefixes, StepConfig,
+    Activation, Architecture, Attention, CheckpointConfig, DenseConfig, EncoderConfig, Family, Function,
+    Gate, Local, Matrices, Mlp, NormKind, NormOrder, Norms, Pooling, PoolingMode, Positions, Prefixes, Reach,
+    Rotary, RotaryScaling, StepConfig,
 };
 pub use embedder::{TextEmbedder, TextEmbedderConfig};
 pub use encoder::{Encoder, Precision, Tape};

@@ -1,4 +1,4 @@
-//! The weights of an encoder by name, for every family by those of BERT.
+//! The weights of an encoder by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -6,15 +6,26 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use ragbias_core::ContentId;
 
-use crate::config::{EncoderConfig, Rounding};
+use crate::config::{EncoderConfig, Positions, Rounding};
+use crate::parts::{Map, MapPlace, NormPlace};
 use crate::weights::{Owner, Weights};
 use crate::{Error, Result};
 
 /// The biases of MPNet's relative attention, `(buckets, heads)`.
 pub(crate) const RELATIVE: &str = "encoder.relative_attention_bias.weight";
 
-/// The weights of an [`Encoder`](crate::Encoder), by the names that BERT's checkpoints give them, without a `bert.` prefix;
-/// MPNet has `encoder.relative_attention_bias.weight`, too.
+/// The weights of an [`Encoder`](crate::Encoder), by the names that BERT's checkpoints give them, without a `bert.` prefix.
+///
+/// What BERT lacks:
+///
+/// | weight | encoders |
+/// | --- | --- |
+/// | `encoder.relative_attention_bias` | with relative attention |
+/// | `….attention.self.query_key_value` | whose queries, keys and values have one matrix |
+/// | `….attention.self.query.LayerNorm`, `….attention.self.key.LayerNorm` | with norms of queries and keys |
+/// | `….attention.input.LayerNorm`, `….intermediate.input.LayerNorm` | with norms before attention and MLP |
+/// | `….intermediate.gate` | whose MLP has a gate with a matrix of its own; otherwise it is in `….intermediate.dense` |
+/// | `encoder.LayerNorm` | with a norm after the last layer |
 #[derive(Debug, Clone)]
 pub struct Parameters(BTreeMap<String, Tensor>);
 
@@ -80,9 +91,10 @@ impl Parameters {
         Ok(())
     }
 
-    /// Drops a tensor.
-    pub(crate) fn remove(&mut self, name: &str) {
-        self.0.remove(name);
+    /// Drops the tensors of a layer.
+    pub(crate) fn remove_layer(&mut self, number: usize) {
+        let start = format!("encoder.layer.{number}.");
+        self.0.retain(|name, _| !name.starts_with(&start));
     }
 
     /// All names and tensors, in alphabetical order.
@@ -91,42 +103,39 @@ impl Parameters {
     }
 }
 
-/// Name and shape of every weight of an encoder of this configuration.
+/// Name and shape of every weight of an encoder of this description.
 fn shapes(config: &EncoderConfig) -> Vec<(String, Vec<usize>)> {
-    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let hidden = config.hidden_size;
     let mut all = Vec::new();
-    let mut add = |name: String, shape: &[usize]| all.push((name, shape.to_vec()));
-    for (table, rows) in [
-        ("word", config.vocab_size),
-        ("position", config.max_position_embeddings),
-        ("token_type", config.type_vocab_size),
-    ] {
+    let positions = if config.positions == Positions::Rotary { 0 } else { config.max_position_embeddings };
+    for (table, rows) in
+        [("word", config.vocab_size), ("position", positions), ("token_type", config.type_vocab_size)]
+    {
         if rows > 0 {
-            add(format!("embeddings.{table}_embeddings.weight"), &[rows, hidden]);
+            all.push((format!("embeddings.{table}_embeddings.weight"), vec![rows, hidden]));
         }
     }
     if config.relative_buckets > 0 {
-        add(RELATIVE.into(), &[config.relative_buckets, config.num_attention_heads]);
+        all.push((RELATIVE.into(), vec![config.relative_buckets, config.num_attention_heads]));
     }
-    add("embeddings.LayerNorm.weight".into(), &[hidden]);
-    add("embeddings.LayerNorm.bias".into(), &[hidden]);
+    let norm = |name: String, width: usize| {
+        let bias = config.has_norm_bias().then(|| (format!("{name}.bias"), vec![width]));
+        std::iter::once((format!("{name}.weight"), vec![width])).chain(bias)
+    };
+    for name in [config.embedding_norm(), config.last_norm()].into_iter().flatten() {
+        all.extend(norm(name.into(), hidden));
+    }
     for layer in 0..config.num_hidden_layers {
-        let maps = [
-            ("attention.self.query", hidden, hidden),
-            ("attention.self.key", hidden, hidden),
-            ("attention.self.value", hidden, hidden),
-            ("attention.output.dense", hidden, hidden),
-            ("intermediate.dense", hidden, inner),
-            ("output.dense", inner, hidden),
-        ];
-        for (part, inputs, outputs) in maps {
-            add(format!("encoder.layer.{layer}.{part}.weight"), &[outputs, inputs]);
-            add(format!("encoder.layer.{layer}.{part}.bias"), &[outputs]);
+        for Map { parts, inputs, has_bias } in MapPlace::ALL.map(|place| config.map(layer, place)) {
+            for (name, outputs) in parts {
+                all.extend(has_bias.then(|| (format!("{name}.bias"), vec![outputs])));
+                all.push((format!("{name}.weight"), vec![outputs, inputs]));
+            }
         }
-        for part in ["attention.output.LayerNorm", "output.LayerNorm"] {
-            add(format!("encoder.layer.{layer}.{part}.weight"), &[hidden]);
-            add(format!("encoder.layer.{layer}.{part}.bias"), &[hidden]);
-        }
+        let of_layer = NormPlace::ALL.into_iter().filter_map(|place| config.norm(layer, place));
+        all.extend(of_layer.flat_map(|name| norm(name, hidden)));
+        let of_heads = config.head_norms(layer).into_iter().flatten();
+        all.extend(of_heads.flat_map(|name| norm(name, config.head_width())));
     }
     all
 }

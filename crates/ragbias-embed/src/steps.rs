@@ -8,7 +8,7 @@ use candle_core::{D, Device, Tensor};
 use candle_nn::ops::layer_norm;
 use ragbias_core::ContentId;
 
-use crate::config::{DenseConfig, Function, StepConfig};
+use crate::config::{CheckpointFiles, DenseConfig, Function, StepConfig};
 use crate::weights::{Owner, Weights};
 use crate::{Error, Result};
 
@@ -187,30 +187,49 @@ impl Function {
     }
 }
 
-/// W of a checkpoint's head, `(dim, dim)`, if it has one that consists of a matrix only.
+/// W of a checkpoint's head, `(dim, dim)`, if it has one that consists of a matrix only; `own` is the number of linear maps that
+/// its base has before the head.
 ///
 /// # Errors
 /// A malformed checkpoint, or one with other steps after pooling.
-pub fn read_head(folder: &Path) -> Result<Option<Tensor>> {
-    let files = crate::config::CheckpointFiles::read(folder)?;
-    let mut head = None;
-    for (path, config) in files.steps.iter().zip(&files.config.steps) {
-        let (step, _) = Step::read(path, config, &Device::Cpu)?;
-        match (step, &head) {
-            (Step::Normalize, _) => {}
-            (step, None) if step.matrix().is_some() => head = step.matrix().cloned(),
-            (..) => {
-                let expected = "one linear map without bias and function, and Normalize";
-                return Err(Error::unsupported(
-                    &folder.join("modules.json"),
-                    "a member's head",
-                    expected,
-                    config.name(),
-                ));
-            }
+pub fn read_head(folder: &Path, own: usize) -> Result<Option<Tensor>> {
+    let files = CheckpointFiles::read(folder)?;
+    let path = folder.join("modules.json");
+    if let Some(other) = other_than_linear(&files.config.steps) {
+        let expected = "linear maps without bias and function, and Normalize";
+        return Err(Error::unsupported(&path, "a member's head", expected, other));
+    }
+    let mut maps = linear_maps(&files, &Device::Cpu)?;
+    let count = maps.len();
+    match count.checked_sub(own) {
+        Some(0) => Ok(None),
+        Some(1) => Ok(maps.pop()),
+        _ => {
+            let expected = format!("one linear map after the base's {own}");
+            Err(Error::unsupported(
+                &folder.join("modules.json"),
+                "a member's head",
+                expected,
+                count.to_string(),
+            ))
         }
     }
-    Ok(head)
+}
+
+/// The name of the first step that is neither a linear map nor `Normalize`.
+pub(crate) fn other_than_linear(steps: &[StepConfig]) -> Option<&'static str> {
+    let other = steps.iter().find(|step| !step.is_linear_map() && **step != StepConfig::Normalize);
+    other.map(StepConfig::name)
+}
+
+/// The matrices of the steps that are linear maps, `(out, in)` each, in order.
+pub(crate) fn linear_maps(files: &CheckpointFiles, device: &Device) -> Result<Vec<Tensor>> {
+    let maps = files.steps.iter().zip(&files.config.steps).filter(|(_, step)| step.is_linear_map());
+    maps.map(|(folder, step)| {
+        let (step, _) = Step::read(folder, step, device)?;
+        Ok(step.matrix().expect("a linear map has a matrix; this is a bug").clone())
+    })
+    .collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use ragbias_core::{ContentHasher, ContentId, Progress, Role, Unit};
+use ragbias_core::{ContentHasher, ContentId, Embedder, Progress, Role, Unit};
 use ragbias_embed::{Boundary, Input, Packed};
 use ragbias_files::{MappedFile, folder_of, scratch_file, tidy, write_file_by};
 
@@ -17,7 +17,7 @@ use crate::{Error, Result};
 pub(crate) enum Cut {
     /// At a boundary: `(tokens, hidden)` for each text.
     Boundary(Boundary),
-    /// After pooling: `(1, hidden)` for each text.
+    /// After pooling, and the linear maps that the base has after it: `(1, dim)` for each text.
     Pooled,
 }
 
@@ -53,7 +53,7 @@ impl Activations {
         }
         let path = folder.join(format!("{}.f16", id.finish().short()));
         tidy(folder);
-        let open = || Self::open(&path, texts.len(), base.shape().hidden_size, cut);
+        let open = || Self::open(&path, texts.len(), width(base, cut), cut);
         // A damaged or outdated file is computed again, like a missing one.
         if let Ok(kept) = open() {
             return Ok(kept);
@@ -121,6 +121,14 @@ impl Activations {
     }
 }
 
+/// Width of a row at a cut.
+fn width(base: &Base, cut: Cut) -> usize {
+    match cut {
+        Cut::Boundary(_) => base.shape().hidden_size,
+        Cut::Pooled => base.embedder.dim(),
+    }
+}
+
 /// Number of texts in one pass.
 const BATCH: usize = 128;
 
@@ -148,16 +156,26 @@ fn compute(
             }
             Cut::Pooled => {
                 counts.extend(batch.iter().map(|_| 1));
-                encoder.vectors(Input::Tokens(&packed))?.flatten_all()?.to_vec1::<f32>()?
+                let vectors = base.embedder.map(encoder.vectors(Input::Tokens(&packed))?)?;
+                vectors.flatten_all()?.to_vec1::<f32>()?
             }
         };
+        if let Some(value) = values.iter().find(|value| value.abs() > f16::MAX.to_f32()) {
+            return Err(Error::Setting {
+                setting: "scope",
+                expected:
+                    "full: hidden states of this base are beyond half precision, in which they are kept"
+                        .into(),
+                received: format!("one with a hidden state of {value}"),
+            });
+        }
         let bytes: Vec<u8> = values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect();
         states.write_all(&bytes)?;
         step.advance(batch.len() as u64);
     }
     let mut head = MAGIC.to_vec();
     head.extend((texts.len() as u64).to_le_bytes());
-    head.extend((base.shape().hidden_size as u64).to_le_bytes());
+    head.extend((width(base, cut) as u64).to_le_bytes());
     head.extend(counts.iter().flat_map(|count: &u32| count.to_le_bytes()));
     states.rewind()?;
     let checksum = ContentId::read(head.as_slice().chain(&states))?;

@@ -28,7 +28,7 @@ impl Texts {
     /// Prepares texts for a scope; hidden states below the trained layers are computed once and kept in `cache`.
     ///
     /// # Errors
-    /// Failures of the encoder or of the file system.
+    /// A scope that the base is not trained in; failures of the encoder or of the file system.
     pub fn prepare(
         base: &Base,
         scope: Scope,
@@ -36,6 +36,7 @@ impl Texts {
         cache: &Path,
         progress: &dyn Progress,
     ) -> Result<Self> {
+        base.check(scope)?;
         let mut places = HashMap::new();
         let mut ordered: Vec<(Role, String)> = Vec::new();
         for text in texts {
@@ -67,7 +68,7 @@ impl Texts {
         self.places.get(&(role, text.to_owned())).copied()
     }
 
-    /// Vectors of some texts by an encoder, before any head: `(texts, hidden)`, not normalised.
+    /// Vectors of some texts by an encoder, before any head: `(texts, dim)`, not normalised.
     pub(crate) fn vectors(&self, encoder: &Encoder, device: &Device, places: &[usize]) -> Result<Tensor> {
         self.with(device, places, |input| Ok(encoder.vectors(input)?))
     }

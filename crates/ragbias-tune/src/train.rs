@@ -30,7 +30,8 @@ impl Training<'_> {
     /// Settings out of range, before any work; a state of another training; failures of the encoder.
     pub fn run(&self, state: Option<&Path>, progress: &dyn Progress) -> Result<Trained> {
         self.config.check(self.base.layers())?;
-        let trainable = Trainable::new(&self.base.parameters, self.base.shape(), self.config)?;
+        self.base.check(self.config.scope)?;
+        let trainable = Trainable::new(self.base, self.config)?;
         let (examples, validation) = (self.place(self.examples)?, self.place(self.validation)?);
         let anchors = self.anchors()?;
         let mut run = Run {

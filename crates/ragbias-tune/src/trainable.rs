@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Tensor};
-use ragbias_embed::{EncoderConfig, Parameters};
+use ragbias_core::Embedder;
+use ragbias_embed::Parameters;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::Result;
+use crate::base::Base;
 use crate::config::{Scope, TrainConfig};
 
 /// The weights with low-rank adapters.
@@ -30,12 +32,13 @@ pub(crate) const HEAD: &str = "head";
 
 impl Trainable {
     /// The variables of a scope, initialised to the base's values.
-    pub(crate) fn new(base: &Parameters, shape: &EncoderConfig, config: &TrainConfig) -> Result<Self> {
+    pub(crate) fn new(of: &Base, config: &TrainConfig) -> Result<Self> {
+        let (base, shape) = (&of.parameters, of.shape());
         let mut values = Values::new();
         let device = base.device();
         match config.scope {
             Scope::Head => {
-                let size = (shape.hidden_size, shape.hidden_size);
+                let size = (of.embedder.dim(), of.embedder.dim());
                 values.insert(HEAD.to_owned(), Tensor::zeros(size, DType::F32, device)?);
             }
             Scope::Lora => {

@@ -38,7 +38,7 @@ impl Weights {
     /// # Errors
     /// A damaged checkpoint, or one whose shape differs from the base's.
     pub fn load(base: &Base, folder: &Path) -> Result<Self> {
-        if let Some(weight) = read_head(folder)? {
+        if let Some(weight) = read_head(folder, base.linear_maps())? {
             let identity = Tensor::eye(weight.dim(0)?, weight.dtype(), weight.device())?;
             return Ok(Self { parameters: None, head: Some((weight - identity)?) });
         }

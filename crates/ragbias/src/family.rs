@@ -71,6 +71,7 @@ impl Family {
         let base = Base::load(&folder, &models.embedder_config())?;
         for planned in recipe.plan()? {
             planned.config.check(base.layers())?;
+            base.check(planned.config.scope)?;
         }
         let scorer = scorer::of_documents(&axis, &data.corpus, recipe.scorer.as_deref(), workspace)?;
         Ok(Self {

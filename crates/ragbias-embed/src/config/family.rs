@@ -1,14 +1,16 @@
-//! The families of encoders: names of settings and of weights.
+//! The families of encoders.
 
 use std::path::Path;
 
+use super::names::{BUFFERS, LAYERS};
 use crate::files::Object;
 use crate::{Error, Result};
 
-/// A family of encoders with post-LayerNorm layers: attention and MLP, each added to its input and normalised.
+/// A family of encoders.
 ///
-/// They compute the same but for the embeddings of a token ([`Positions`](crate::Positions), segments) and MPNet's relative
-/// attention. Their weights are named here as BERT's, whatever a checkpoint calls them.
+/// What they compute is described by their [`EncoderConfig`](crate::EncoderConfig); a family is how files name settings and
+/// weights. The weights of all have the same names here, whatever a checkpoint calls them: BERT's, and names of our own for what
+/// BERT lacks (see [`Parameters`](crate::Parameters)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Family {
@@ -22,94 +24,35 @@ pub enum Family {
     XlmRoberta,
     /// Song et al., 2020, <https://arxiv.org/abs/2004.09297>.
     Mpnet,
+    /// Warner et al., 2024, <https://arxiv.org/abs/2412.13663>.
+    ModernBert,
+    /// Nussbaum et al., 2024, <https://arxiv.org/abs/2402.01613>.
+    NomicBert,
+    /// Zhang et al., 2024, <https://arxiv.org/abs/2407.19669>, as transformers has it.
+    Gte,
+    /// The same as code of the checkpoint's own: `model_type` new.
+    New,
+    /// Yang et al., 2025, <https://arxiv.org/abs/2505.09388>; as an encoder, Zhang et al., 2025, <https://arxiv.org/abs/2506.05176>.
+    Qwen3,
+    /// Gemma Team, 2025, <https://arxiv.org/abs/2503.19786>; as an encoder, Schechter Vera et al., 2025,
+    /// <https://arxiv.org/abs/2509.20354>.
+    Gemma3,
 }
-
-/// How a family's files name things.
-struct Names {
-    /// `model_type` in `config.json`.
-    model_type: &'static str,
-    encoder: &'static str,
-    /// Keys of `config.json` that have another name than BERT's, and whether transformers takes BERT's, too.
-    keys: &'static [(&'static str, &'static str, bool)],
-    /// Before the names of the encoder's weights in a model with a head.
-    prefix: &'static str,
-    /// Before the number of a layer.
-    layers: &'static str,
-    /// Parts of a layer that have another name than BERT's.
-    parts: &'static [(&'static str, &'static str)],
-    /// Heads for pre-training and tasks, which do not affect a text's vector, and buffers of older releases.
-    heads: &'static [&'static str],
-}
-
-const BUFFERS: [&str; 2] = ["embeddings.position_ids", "embeddings.token_type_ids"];
-const LAYERS: &str = "encoder.layer.";
-
-const BERT: Names = Names {
-    model_type: "bert",
-    encoder: "a BERT encoder",
-    keys: &[],
-    prefix: "bert.",
-    layers: LAYERS,
-    parts: &[],
-    heads: &["pooler.", "cls.", "classifier.", "qa_outputs.", "lm_head."],
-};
-
-const ROBERTA: Names = Names {
-    model_type: "roberta",
-    encoder: "a RoBERTa encoder",
-    prefix: "roberta.",
-    heads: &["pooler.", "classifier.", "qa_outputs.", "lm_head."],
-    ..BERT
-};
-
-const DISTILBERT: Names = Names {
-    model_type: "distilbert",
-    encoder: "a DistilBERT encoder",
-    keys: &[
-        ("hidden_size", "dim", true),
-        ("num_hidden_layers", "n_layers", true),
-        ("num_attention_heads", "n_heads", true),
-        ("intermediate_size", "hidden_dim", false),
-        ("hidden_act", "activation", false),
-    ],
-    prefix: "distilbert.",
-    layers: "transformer.layer.",
-    parts: &[
-        ("attention.self.query", "attention.q_lin"),
-        ("attention.self.key", "attention.k_lin"),
-        ("attention.self.value", "attention.v_lin"),
-        ("attention.output.dense", "attention.out_lin"),
-        ("attention.output.LayerNorm", "sa_layer_norm"),
-        ("intermediate.dense", "ffn.lin1"),
-        ("output.dense", "ffn.lin2"),
-        ("output.LayerNorm", "output_layer_norm"),
-    ],
-    heads: &[
-        "vocab_transform.",
-        "vocab_layer_norm.",
-        "vocab_projector.",
-        "pre_classifier.",
-        "classifier.",
-        "qa_outputs.",
-    ],
-};
-
-const MPNET: Names = Names {
-    model_type: "mpnet",
-    encoder: "an MPNet encoder",
-    prefix: "mpnet.",
-    parts: &[
-        ("attention.self.query", "attention.attn.q"),
-        ("attention.self.key", "attention.attn.k"),
-        ("attention.self.value", "attention.attn.v"),
-        ("attention.output.dense", "attention.attn.o"),
-        ("attention.output.LayerNorm", "attention.LayerNorm"),
-    ],
-    ..ROBERTA
-};
 
 impl Family {
-    const ALL: [Self; 5] = [Self::Bert, Self::DistilBert, Self::Roberta, Self::XlmRoberta, Self::Mpnet];
+    const ALL: [Self; 11] = [
+        Self::Bert,
+        Self::DistilBert,
+        Self::Roberta,
+        Self::XlmRoberta,
+        Self::Mpnet,
+        Self::ModernBert,
+        Self::NomicBert,
+        Self::Gte,
+        Self::New,
+        Self::Qwen3,
+        Self::Gemma3,
+    ];
 
     /// The family of a `model_type`.
     pub(crate) fn of(model_type: &str) -> Option<Self> {
@@ -121,21 +64,10 @@ impl Family {
         Self::ALL.map(|family| family.names().model_type).join(", ")
     }
 
-    fn names(self) -> Names {
-        match self {
-            Self::Bert => BERT,
-            Self::DistilBert => DISTILBERT,
-            Self::Roberta => ROBERTA,
-            Self::XlmRoberta => {
-                Names { model_type: "xlm-roberta", encoder: "an XLM-RoBERTa encoder", ..ROBERTA }
-            }
-            Self::Mpnet => MPNET,
-        }
-    }
-
     /// Whether a token's embedding includes that of its segment.
     pub(crate) fn has_segments(self) -> bool {
-        !matches!(self, Self::DistilBert | Self::Mpnet)
+        use Family::{Bert, Gte, New, NomicBert, Roberta, XlmRoberta};
+        matches!(self, Bert | Roberta | XlmRoberta | NomicBert | Gte | New)
     }
 
     /// The family's key for a setting of BERT's `config.json`; BERT's where transformers takes that and the file has no other.
@@ -156,10 +88,13 @@ impl Family {
     pub(crate) fn own_name(self, name: &str) -> String {
         let names = self.names();
         let layer = name.strip_prefix(LAYERS).and_then(|rest| rest.split_once('.'));
-        let Some((number, part)) = layer else { return name.to_owned() };
+        let (number, part) = layer.map_or((None, name), |(number, part)| (Some(number), part));
         let (part, end) = part.rsplit_once('.').unwrap_or((part, ""));
-        let own = names.parts.iter().find(|(bert, _)| *bert == part).map_or(part, |(_, own)| own);
-        format!("{}{number}.{own}.{end}", names.layers)
+        let own = names.parts.iter().find(|(ours, _)| *ours == part).map_or(part, |(_, own)| own);
+        match number {
+            Some(number) => format!("{}{number}.{own}.{end}", names.layers),
+            None => format!("{own}.{end}"),
+        }
     }
 
     /// Before the names of the encoder's weights in a model with a head.
@@ -175,6 +110,11 @@ impl Family {
             || layer().is_some_and(|layer| layer >= layers)
     }
 
+    /// The class of an encoder that is code of its checkpoint's own, and is computed here nevertheless.
+    pub(crate) fn own_class(self) -> Option<&'static str> {
+        self.names().own_class
+    }
+
     /// Its encoder, with an article.
     pub(crate) fn describe(self) -> &'static str {
         self.names().encoder
@@ -187,7 +127,7 @@ mod tests {
 
     #[test]
     fn weights_have_the_names_of_each_family() {
-        let names = |name: &str| Family::ALL.map(|family| family.own_name(name));
+        let names = |name: &str| [0, 1, 2, 3, 4].map(|place| Family::ALL[place].own_name(name));
         let query = "encoder.layer.3.attention.self.query.weight";
         let q_lin = "transformer.layer.3.attention.q_lin.weight";
         assert_eq!(names(query), [query, q_lin, query, query, "encoder.layer.3.attention.attn.q.weight"]);
@@ -195,6 +135,19 @@ mod tests {
         assert_eq!(names(norm), [norm, "transformer.layer.3.output_layer_norm.bias", norm, norm, norm]);
         let words = "embeddings.word_embeddings.weight";
         assert_eq!(names(words), [words; 5]);
+        for (family, ours, own) in [
+            (Family::ModernBert, words, "embeddings.tok_embeddings.weight"),
+            (Family::ModernBert, "encoder.layer.3.intermediate.dense.bias", "layers.3.mlp.Wi.bias"),
+            (Family::NomicBert, norm, "encoder.layers.3.norm2.bias"),
+            (
+                Family::Qwen3,
+                "encoder.layer.3.attention.self.key.LayerNorm.weight",
+                "layers.3.self_attn.k_norm.weight",
+            ),
+            (Family::Gemma3, "encoder.LayerNorm.weight", "norm.weight"),
+        ] {
+            assert_eq!(family.own_name(ours), own);
+        }
     }
 
     #[test]

@@ -1,9 +1,15 @@
 //! Reads the JSON files of a checkpoint.
 
+mod architecture;
+mod architecture_file;
 mod encoder;
+mod encoder_file;
 mod family;
+mod keys;
 mod modules;
+mod names;
 mod pooling;
+mod rotary;
 mod sentence;
 mod step;
 
@@ -11,13 +17,18 @@ use std::path::{Path, PathBuf};
 
 use ragbias_core::Similarity;
 
+pub use self::architecture::{
+    Architecture, Attention, Gate, Local, Matrices, Mlp, NormKind, NormOrder, Norms, Reach, Rotary,
+    RotaryScaling,
+};
 pub use self::encoder::{Activation, EncoderConfig, Positions};
 pub use self::family::Family;
 pub use self::pooling::{Pooling, PoolingMode};
 pub use self::sentence::Prefixes;
 pub use self::step::{DenseConfig, Function, StepConfig};
 
-pub(crate) use self::encoder::{ConfigFile, RELATIVE_BUCKETS, Rounding};
+pub(crate) use self::encoder::RELATIVE_BUCKETS;
+pub(crate) use self::encoder_file::{ConfigFile, Rounding};
 pub(crate) use self::modules::{Module, Modules};
 pub(crate) use self::sentence::{SentenceFile, TransformerFile};
 pub(crate) use self::step::{DenseFile, IDENTITY};
@@ -73,6 +84,13 @@ impl CheckpointConfig {
     /// Dimensions of a pooled vector.
     pub fn pooled_dim(&self) -> usize {
         self.pooling.dim(self.encoder.hidden_size)
+    }
+
+    /// Whether a text's vector does not depend on padding before it: rotary positions count from any, and in sentence-transformers
+    /// these modes leave padding out.
+    pub(crate) fn pads_anywhere(&self) -> bool {
+        let counts = |mode: &PoolingMode| matches!(mode, PoolingMode::Cls | PoolingMode::WeightedMean);
+        self.encoder.positions == Positions::Rotary && !self.pooling.modes().iter().any(counts)
     }
 
     /// The settings that determine vectors, in the format used for ids since the first version: settings at their default are

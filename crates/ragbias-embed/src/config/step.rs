@@ -21,6 +21,16 @@ pub enum StepConfig {
     Normalize,
 }
 
+impl StepConfig {
+    /// Whether it is x·Wᵀ and nothing else.
+    pub fn is_linear_map(&self) -> bool {
+        matches!(
+            self,
+            Self::Dense(DenseConfig { bias: false, function: Function::Identity, residual: false, .. })
+        )
+    }
+}
+
 /// A linear layer followed by a function.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DenseConfig {

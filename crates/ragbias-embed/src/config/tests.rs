@@ -184,7 +184,8 @@ fn another_architecture_is_refused_by_name() {
     let error = refusal(&[bert_with("model_type", json!("llama"))]);
     assert!(
         error.ends_with(
-            "config.json: model_type is `llama`, expected bert, distilbert, roberta, xlm-roberta, mpnet"
+            "config.json: model_type is `llama`, expected bert, distilbert, roberta, xlm-roberta, mpnet, \
+             modernbert, nomic_bert, gte, new, qwen3, gemma3_text"
         ),
         "{error}"
     );
@@ -197,12 +198,13 @@ fn missing_keys_are_the_defaults_of_transformers() {
     assert_eq!((bert.vocab_size, bert.hidden_size, bert.layer_norm_eps), (30522, 768, 1e-12));
 }
 
+fn read(config: Value) -> std::result::Result<EncoderConfig, String> {
+    let folder = folder(&[("config.json", config)]);
+    CheckpointConfig::read(folder.path()).map(|config| config.encoder).map_err(|error| error.to_string())
+}
+
 #[test]
 fn each_family_has_its_own_keys_and_defaults() {
-    let read = |config: serde_json::Value| {
-        let folder = folder(&[("config.json", config)]);
-        CheckpointConfig::read(folder.path()).map(|config| config.encoder).map_err(|error| error.to_string())
-    };
     let distilbert =
         read(json!({"model_type": "distilbert", "dim": 12, "n_layers": 2, "num_attention_heads": 3,
         "hidden_dim": 24, "intermediate_size": 99, "layer_norm_eps": 0.5, "activation": "relu"}))
@@ -231,6 +233,150 @@ fn each_family_has_its_own_keys_and_defaults() {
 }
 
 #[test]
+fn families_with_rotary_positions_have_the_defaults_of_transformers() {
+    for (model_type, family) in [
+        ("modernbert", Family::ModernBert),
+        ("nomic_bert", Family::NomicBert),
+        ("gte", Family::Gte),
+        ("new", Family::New),
+        ("gemma3_text", Family::Gemma3),
+    ] {
+        let config = read(json!({"model_type": model_type})).unwrap();
+        assert_eq!(config, EncoderConfig::of(family), "{model_type}");
+    }
+    // It has a window in no layer.
+    assert_eq!(read(json!({"model_type": "qwen3"})).unwrap(), EncoderConfig::of(Family::Qwen3));
+}
+
+#[test]
+fn a_nomic_bert_with_the_names_of_its_own_code_must_give_what_its_code_has_other_defaults_for() {
+    let own = json!({"model_type": "nomic_bert", "n_embd": 16, "n_head": 2, "n_layer": 1, "n_inner": 24,
+        "n_positions": 64, "layer_norm_epsilon": 1e-5, "rotary_emb_base": 500, "rotary_emb_fraction": 1.0,
+        "qkv_proj_bias": false, "mlp_fc1_bias": false, "mlp_fc2_bias": false, "activation_function": "geglu",
+        "auto_map": {"AutoModel": "nomic-ai/nomic-bert-2048--modeling_hf_nomic_bert.NomicBertModel"}});
+    let config = read(own.clone()).unwrap();
+    assert_eq!((config.hidden_size, config.intermediate_size, config.layer_norm_eps), (16, 24, 1e-5));
+    assert_eq!((config.hidden_act, config.longest_text()), (Activation::Gelu, 64));
+    assert_eq!(config.architecture.attention.rotary, Some(Rotary::of(500.0)));
+    for key in ["n_layer", "rotary_emb_fraction", "qkv_proj_bias", "rotary_emb_base"] {
+        let mut file = own.clone();
+        file.as_object_mut().unwrap().shift_remove(key);
+        let error = read(file).unwrap_err();
+        assert!(error.contains(&format!("{key} is `missing`")), "{error}");
+    }
+    for (key, value) in [
+        ("rotary_emb_fraction", json!(0.5)),
+        ("qkv_proj_bias", json!(true)),
+        ("mlp_fc1_bias", json!(true)),
+        ("rotary_emb_interleaved", json!(true)),
+        ("rotary_emb_scale_base", json!(512)),
+        ("rotary_scaling_factor", json!(2.0)),
+        ("prenorm", json!(true)),
+        ("parallel_block", json!(true)),
+        ("use_rms_norm", json!(true)),
+        ("causal", json!(true)),
+        ("num_experts", json!(8)),
+        ("scale_attn_weights", json!(false)),
+        ("activation_function", json!("glu")),
+        ("hidden_size", json!(32)),
+    ] {
+        let mut file = own.clone();
+        file[key] = value;
+        let error = read(file).unwrap_err();
+        assert!(error.contains(&format!("config.json: {key} is `")), "{error}");
+    }
+}
+
+#[test]
+fn an_encoder_of_its_own_code_is_read_if_its_class_is_known() {
+    let file = |class: &str| {
+        json!({"model_type": "new", "rope_theta": 20000, "rope_scaling": {"type": "ntk", "factor": 8.0},
+            "position_embedding_type": "rope", "pack_qkv": true, "type_vocab_size": 0,
+            "auto_map": {"AutoModel": class}})
+    };
+    let config = read(file("Alibaba-NLP/new-impl--modeling.NewModel")).unwrap();
+    let scaled = Rotary { theta: 20000.0, scaling: RotaryScaling::Ntk(8.0) };
+    assert_eq!((config.architecture.attention.rotary, config.type_vocab_size), (Some(scaled), 0));
+    let error = read(file("modeling.OtherModel")).unwrap_err();
+    assert!(
+        error.contains("auto_map is `\"modeling.OtherModel\"`, expected code whose class is NewModel"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_a_family_with_rotary_positions_does_not_compute_is_refused_by_name() {
+    let scaling = |scaling: Value| json!({ "rope_scaling": scaling });
+    for (model_type, change) in [
+        ("new", json!({"position_embedding_type": "absolute"})),
+        ("new", json!({"pack_qkv": false})),
+        ("new", json!({"logn_attention_scale": true})),
+        ("new", json!({"layer_norm_type": "rms_norm"})),
+        ("new", scaling(json!({"type": "ntk", "factor": 8.0, "mixed_b": 0.6}))),
+        ("gte", scaling(json!({"type": "ntk", "factor": 8.0}))),
+        ("nomic_bert", scaling(json!({"rope_type": "dynamic", "factor": 2.0}))),
+        ("nomic_bert", json!({"partial_rotary_factor": 0.5})),
+        ("nomic_bert", json!({"head_dim": 15})),
+        ("modernbert", json!({"head_dim": 32})),
+        ("modernbert", json!({"local_attention": 0})),
+        ("modernbert", json!({"layer_types": ["full_attention"]})),
+        ("modernbert", json!({"layer_types": ["chunked_attention"], "num_hidden_layers": 1})),
+        ("modernbert", json!({"rope_parameters": {"rope_theta": 10.0}})),
+        ("modernbert", scaling(json!({"type": "linear", "factor": 2.0}))),
+        ("modernbert", json!({"global_rope_theta": -1.0})),
+        ("qwen3", scaling(json!({"rope_type": "yarn", "factor": 4.0}))),
+        ("qwen3", json!({"rope_parameters": {"rope_theta": 0.0}})),
+        ("qwen3", json!({"num_key_value_heads": 5})),
+        ("qwen3", json!({"layer_types": ["sliding_attention"], "num_hidden_layers": 1})),
+        ("qwen3", json!({"head_dim": 127})),
+        ("gemma3_text", json!({"sliding_window": null})),
+        ("gemma3_text", json!({"is_causal": false})),
+        ("gemma3_text", json!({"query_pre_attn_scalar": 0})),
+        ("gemma3_text", json!({"hidden_activation": "quick_gelu"})),
+    ] {
+        let mut file = json!({ "model_type": model_type });
+        file.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let key = change.as_object().unwrap().keys().next().unwrap();
+        let error = read(file).unwrap_err();
+        // `rope_scaling` may be refused as what is in it.
+        let names = [
+            format!("config.json: {key} is `"),
+            "config.json: a key is `".into(),
+            "sliding_window is".into(),
+        ];
+        assert!(names.iter().any(|name| error.contains(name)), "{model_type} {change}: {error}");
+    }
+}
+
+#[test]
+fn a_decoder_is_described_by_the_tokens_that_it_attends_to() {
+    let attention = |file: Value| read(file).unwrap().architecture.attention;
+    let small = |model_type: &str, more: Value| {
+        let mut file = json!({"model_type": model_type, "num_hidden_layers": 3});
+        file.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        attention(file)
+    };
+    let both = small("qwen3", json!({"is_causal": false}));
+    assert_eq!((both.reach, both.local), (Reach::ALL, None));
+    let window = json!({"use_sliding_window": true, "sliding_window": 8, "max_window_layers": 2});
+    let local = small("qwen3", window).local.unwrap();
+    assert_eq!(
+        (local.layers, local.reach),
+        (vec![false, false, true], Reach { before: Some(7), after: Some(0) })
+    );
+    let embedder =
+        json!({"use_bidirectional_attention": true, "sliding_window": 512, "sliding_window_pattern": 2});
+    let gemma = small("gemma3_text", embedder);
+    let local = gemma.local.unwrap();
+    assert_eq!((gemma.reach, local.reach), (Reach::ALL, Reach::within(256)));
+    assert_eq!(local.layers, [true, false, true]);
+    // The factor of embeddings is rounded like the weights.
+    let rounded =
+        read(json!({"model_type": "gemma3_text", "hidden_size": 640, "dtype": "bfloat16"})).unwrap();
+    assert_eq!(rounded.architecture.embedding_scale, 25.25);
+}
+
+#[test]
 fn a_plain_checkpoint_is_described_as_it_always_was() {
     let folder = folder(&[("config.json", bert())]);
     let config = CheckpointConfig::read(folder.path()).unwrap();
@@ -240,6 +386,12 @@ fn a_plain_checkpoint_is_described_as_it_always_was() {
          num_attention_heads: 2, intermediate_size: 16, hidden_act: Gelu, max_position_embeddings: 64, \
          type_vocab_size: 2, layer_norm_eps: 1e-12 }, pooling: Mean, max_tokens: 256, prefixes: Prefixes { \
          question: \"\", document: \"\" } }"
+    );
+    assert_eq!(
+        EncoderConfig::of(Family::Mpnet).describe(),
+        "encoder: EncoderConfig { family: Mpnet, vocab_size: 30527, hidden_size: 768, num_hidden_layers: 12, \
+         num_attention_heads: 12, intermediate_size: 3072, hidden_act: Gelu, max_position_embeddings: 512, \
+         type_vocab_size: 0, layer_norm_eps: 1e-12, positions: AfterPadding(1), relative_buckets: 32 }"
     );
 }
 

@@ -27,6 +27,12 @@ fn tanh(u: f32) -> f32 {
     1.0 - 2.0 / (exp(2.0 * u) + 1.0)
 }
 
+/// 1/(1 + e^(−x)).
+#[inline(always)]
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
 /// √(2/π).
 const TANH_SCALE: f32 = 0.797_884_6;
 const TANH_CUBE: f32 = 0.044_715;
@@ -41,6 +47,7 @@ impl Activation {
                 each(values, |x| 0.5 * x * (1.0 + tanh(TANH_SCALE * TANH_CUBE.mul_add(x * x * x, x))));
             }
             Self::Relu => each(values, |x| x.max(0.0)),
+            Self::Silu => each(values, |x| x * sigmoid(x)),
         }
     }
 
@@ -62,6 +69,10 @@ impl Activation {
             Self::Relu => {
                 each_with_slope(values, slopes, |x| (x.max(0.0), if x > 0.0 { 1.0 } else { 0.0 }));
             }
+            Self::Silu => each_with_slope(values, slopes, |x| {
+                let s = sigmoid(x);
+                (x * s, (x * s).mul_add(1.0 - s, s))
+            }),
         }
     }
 }
@@ -104,7 +115,7 @@ mod tests {
 
     #[test]
     fn slopes_are_those_of_the_values() {
-        for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Relu] {
+        for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu] {
             for i in -60..60 {
                 let x = 0.1 * i as f32 + 0.05;
                 let at = |x: f32| {

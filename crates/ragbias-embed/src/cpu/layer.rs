@@ -1,202 +1,73 @@
-//! One transformer layer over some packed sequences, forward and backward.
+//! One transformer layer over some packed sequences.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-
-use candle_core::{Tensor, TensorId};
-use ragbias_kernels::{Into, Matrix, product, widest};
+use ragbias_kernels::widest;
+use rayon::prelude::*;
 
 use super::attention::{Heads, area};
-use super::layer_gradients::{LayerGradients, Side};
+use super::layer_norm::{Around, KeptNorm};
+use super::linear::Linear;
 use super::lines::Lines;
-use super::norm::{Norm, Normed};
-use super::panels::Panels;
 use super::pool::Pool;
 use super::relative::Relative;
-use super::weight::Weight;
+use super::rotation::Angles;
 use crate::Result;
-use crate::config::{Activation, EncoderConfig};
+use crate::config::{Activation, EncoderConfig, Rotary};
 use crate::parameters::Parameters;
-
-/// y = x·Wᵀ + b, W `(out, in)`.
-#[derive(Clone)]
-struct Linear {
-    /// W; in an encoder for inference alone, only until its panels are made.
-    weight: Arc<Mutex<Option<Weight>>>,
-    /// Whether the backward pass needs W.
-    is_trainable: bool,
-    /// The shape of W.
-    shape: [usize; 2],
-    bias: Weight,
-    /// Weight and bias in the layout of the products, created by the first one.
-    panels: Arc<OnceLock<Panels>>,
-    /// The tensors they were made from.
-    parts: Vec<TensorId>,
-}
-
-impl Linear {
-    /// One linear layer, or several with the same input, stacked; reuses that of another encoder with the same weights.
-    fn stacked(parameters: &Parameters, names: &[String], other: Option<&Self>) -> Result<Self> {
-        let tensors = |part: &str| -> Result<Vec<&Tensor>> {
-            names.iter().map(|name| parameters.get(&format!("{name}.{part}"))).collect()
-        };
-        let (weights, biases) = (tensors("weight")?, tensors("bias")?);
-        let parts: Vec<TensorId> = weights.iter().chain(&biases).map(|tensor| tensor.id()).collect();
-        if let Some(other) = other.filter(|other| other.parts == parts && other.is_trainable) {
-            return Ok(other.clone());
-        }
-        let stacked = |tensors: &[&Tensor]| -> Result<Weight> {
-            if let [one] = tensors { Weight::new(one) } else { Weight::new(&Tensor::cat(tensors, 0)?) }
-        };
-        let weight = stacked(&weights)?;
-        let shape = [weight.shape()[0], weight.shape()[1]];
-        Ok(Self {
-            weight: Arc::new(Mutex::new(Some(weight))),
-            is_trainable: true,
-            shape,
-            bias: stacked(&biases)?,
-            panels: Arc::default(),
-            parts,
-        })
-    }
-
-    fn outputs(&self) -> usize {
-        self.shape[0]
-    }
-
-    fn inputs(&self) -> usize {
-        self.shape[1]
-    }
-
-    /// f(x·Wᵀ + b), `(rows, out)`, with f = `then` or the identity; if `spread`, over all threads.
-    fn forward(&self, x: &[f32], then: Option<Activation>, pool: &mut Pool, spread: bool) -> Lines {
-        let mut out = pool.take(x.len() / self.inputs() * self.outputs());
-        let panels = self.panels();
-        let x = Matrix::new(x, x.len() / self.inputs(), self.inputs());
-        panels.product(x, then, &mut out, self.outputs(), spread);
-        out
-    }
-
-    fn panels(&self) -> &Panels {
-        self.panels.get_or_init(|| {
-            let weight = self.weight();
-            let panels = Panels::new(
-                Matrix::new(&weight.values(), self.outputs(), self.inputs()),
-                &self.bias.values(),
-            );
-            if !self.is_trainable {
-                *self.weight.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            }
-            panels
-        })
-    }
-
-    fn weight(&self) -> Weight {
-        let weight = self.weight.lock().unwrap_or_else(PoisonError::into_inner);
-        weight.clone().expect("a weight is kept until its panels are made, and for gradients; this is a bug")
-    }
-
-    /// out ← gradient·W, or out += gradient·W.
-    fn gradient_of_input(&self, gradient: &[f32], out: &mut [f32], into: Into) {
-        let (rows, weight) = (gradient.len() / self.outputs(), self.weight());
-        let gradient = Matrix::new(gradient, rows, self.outputs());
-        let weight = weight.values();
-        let weight = Matrix::new(&weight, self.outputs(), self.inputs());
-        product(out, self.inputs(), into, 1.0, gradient, weight);
-    }
-}
-
-/// The weights of a LayerNorm.
-#[derive(Clone)]
-pub(super) struct LayerNorm {
-    weight: Weight,
-    bias: Weight,
-    eps: f32,
-}
-
-impl LayerNorm {
-    pub(super) fn new(parameters: &Parameters, name: &str, config: &EncoderConfig) -> Result<Self> {
-        let part = |part: &str| Weight::named(parameters, &format!("{name}.{part}"));
-        Ok(Self { weight: part("weight")?, bias: part("bias")?, eps: config.layer_norm_eps as f32 })
-    }
-
-    /// Runs work on many rows with the norm, its loops compiled for the widest registers.
-    pub(super) fn with<R>(&self, work: impl FnOnce(Norm<'_>) -> R) -> R {
-        let (weight, bias) = (self.weight.values(), self.bias.values());
-        widest(|| work(Norm { weight: &weight, bias: &bias, eps: self.eps }))
-    }
-
-    /// Replaces the gradient of its output by that of its input; adds those of its weights to their sums.
-    pub(super) fn backward(&self, gradient: &mut [f32], kept: &KeptNorm, sums: &mut [Option<Vec<f32>>]) {
-        let (weight, bias) = sums.split_at_mut(1);
-        self.with(|norm| {
-            norm.backward(
-                gradient,
-                &kept.centred,
-                &kept.scales,
-                weight[0].as_deref_mut(),
-                bias[0].as_deref_mut(),
-            );
-        });
-    }
-}
-
-/// The state that a LayerNorm keeps for its backward pass.
-pub(super) struct KeptNorm {
-    pub(super) centred: Lines,
-    pub(super) scales: Lines,
-}
-
-impl KeptNorm {
-    pub(super) fn new(rows: usize, width: usize, pool: &mut Pool) -> Self {
-        Self { centred: pool.take(rows * width), scales: pool.take(rows) }
-    }
-
-    pub(super) fn normed(&mut self) -> Normed<'_> {
-        Normed { centred: &mut self.centred, scales: &mut self.scales }
-    }
-}
+use crate::parts::{MapPlace, NormPlace};
 
 /// The state that the MLP of a layer keeps for its backward pass.
 pub(super) struct KeptMlp {
     /// `(tokens, hidden)`.
-    input: Lines,
+    pub(super) input: Lines,
     /// Between the two linear layers, after the activation, `(tokens, inner)`.
-    inner: Lines,
+    pub(super) inner: Lines,
     /// The derivative of the activation there.
-    slopes: Lines,
-    norm: KeptNorm,
+    pub(super) slopes: Lines,
+    pub(super) norm: KeptNorm,
 }
 
 /// The state that the attention of a layer keeps for its backward pass.
 pub(super) struct KeptAttention {
     /// `(tokens, hidden)`.
-    input: Lines,
+    pub(super) input: Lines,
     /// Query, key and value, `(tokens, 3·hidden)`.
-    rows: Lines,
+    pub(super) rows: Lines,
     /// For each sequence, as left by [`Heads::forward`].
-    weights: Lines,
+    pub(super) weights: Lines,
     /// `(tokens, hidden)`.
-    contexts: Lines,
-    norm: KeptNorm,
+    pub(super) contexts: Lines,
+    pub(super) norm: KeptNorm,
+}
+
+/// The texts of some rows, and what their layers share.
+#[derive(Clone, Copy)]
+pub(super) struct Texts<'t> {
+    pub(super) lengths: &'t [usize],
+    pub(super) angles: &'t Angles,
+    /// Whether the work is spread over all threads.
+    pub(super) spread: bool,
 }
 
 /// The weights of one layer.
 #[derive(Clone)]
 pub(super) struct Layer {
-    query_key_value: Linear,
-    attention_output: Linear,
-    attention_norm: LayerNorm,
-    up: Linear,
-    down: Linear,
-    output_norm: LayerNorm,
+    /// Width of a hidden state.
+    pub(super) hidden: usize,
+    pub(super) query_key_value: Linear,
+    pub(super) heads: Heads,
+    pub(super) attention_output: Linear,
+    pub(super) attention_norms: Around,
+    pub(super) up: Linear,
+    pub(super) down: Linear,
+    pub(super) mlp_norms: Around,
     activation: Activation,
-    heads: Heads,
-    /// Shared by all layers.
-    relative: Option<Relative>,
+    /// Whether the gate comes before the map up in what they give; `None` without a gate.
+    gate_is_first: Option<bool>,
 }
 
 impl Layer {
-    /// The linear layers and norms whose weight and bias are trained together, attention first; the first is three stacked layers.
+    /// The linear layers and norms of BERT whose weight and bias are trained together, attention first; the first is three stacked
+    /// layers.
     pub(super) const PARTS: [&[&str]; 6] = [
         &["attention.self.query", "attention.self.key", "attention.self.value"],
         &["attention.output.dense"],
@@ -206,7 +77,8 @@ impl Layer {
         &["output.LayerNorm"],
     ];
 
-    /// The names of a layer's parameters, in the order of [`LayerGradients`]: weight and bias of each part.
+    /// The names of a layer's parameters, in the order of [`LayerGradients`](super::layer_gradients::LayerGradients): weight and bias
+    /// of each part.
     pub(super) fn names(number: usize) -> [Vec<String>; 12] {
         std::array::from_fn(|place| {
             let end = ["weight", "bias"][place % 2];
@@ -216,8 +88,8 @@ impl Layer {
 
     /// Their shapes; stacked layers have one.
     pub(super) fn shapes(&self) -> [&[usize]; 12] {
-        let (q, o, n) = (&self.query_key_value, &self.attention_output, &self.attention_norm);
-        let (u, d, m) = (&self.up, &self.down, &self.output_norm);
+        let (q, o, n) = (&self.query_key_value, &self.attention_output, self.attention_norms.trained());
+        let (u, d, m) = (&self.up, &self.down, self.mlp_norms.trained());
         [
             &q.shape,
             q.bias.shape(),
@@ -247,26 +119,27 @@ impl Layer {
         relative: Option<&Relative>,
         other: Option<&Self>,
     ) -> Result<Self> {
-        let at = |part: &str| format!("encoder.layer.{number}.{part}");
-        let linear = |parts: &[&str], of: fn(&Self) -> &Linear| {
-            let names: Vec<String> = parts.iter().map(|part| at(part)).collect();
-            Linear::stacked(parameters, &names, other.map(of))
+        let linear = |place: MapPlace, of: fn(&Self) -> &Linear| {
+            Linear::new(parameters, &config.map(number, place), other.map(of))
         };
-        let heads = Heads {
-            count: config.num_attention_heads,
-            width: config.hidden_size / config.num_attention_heads,
-        };
+        let around = |places: [NormPlace; 2]| Around::new(parameters, config, number, places);
         Ok(Self {
-            query_key_value: linear(Self::PARTS[0], |layer| &layer.query_key_value)?,
-            attention_output: linear(Self::PARTS[1], |layer| &layer.attention_output)?,
-            attention_norm: LayerNorm::new(parameters, &at("attention.output.LayerNorm"), config)?,
-            up: linear(Self::PARTS[3], |layer| &layer.up)?,
-            down: linear(Self::PARTS[4], |layer| &layer.down)?,
-            output_norm: LayerNorm::new(parameters, &at("output.LayerNorm"), config)?,
+            hidden: config.hidden_size,
+            query_key_value: linear(MapPlace::QueryKeyValue, |layer| &layer.query_key_value)?,
+            heads: Heads::new(config, number, parameters, relative)?,
+            attention_output: linear(MapPlace::AttentionOutput, |layer| &layer.attention_output)?,
+            attention_norms: around([NormPlace::AttentionInput, NormPlace::AttentionOutput])?,
+            up: linear(MapPlace::Up, |layer| &layer.up)?,
+            down: linear(MapPlace::Down, |layer| &layer.down)?,
+            mlp_norms: around([NormPlace::MlpInput, NormPlace::MlpOutput])?,
             activation: config.hidden_act,
-            heads,
-            relative: relative.cloned(),
+            gate_is_first: config.gate_is_first(),
         })
+    }
+
+    /// Its rotary positions.
+    pub(super) fn rotary(&self) -> Option<Rotary> {
+        self.heads.rotary
     }
 
     /// Lays out the matrices for their products, unless they are.
@@ -284,39 +157,43 @@ impl Layer {
         self
     }
 
-    /// states ← LayerNorm(attention(states) + states); keeps the state for the backward pass if `keep` is given.
+    /// Adds the attention to the states, with the norms around it; keeps the state for the backward pass if `keep` is given.
     pub(super) fn attend(
         &self,
         states: &mut [f32],
-        lengths: &[usize],
+        texts: Texts<'_>,
         keep: bool,
         pool: &mut Pool,
-        spread: bool,
     ) -> Option<KeptAttention> {
-        let hidden = self.heads.hidden();
-        let tokens = states.len() / hidden;
-        let rows = self.query_key_value.forward(states, None, pool, spread);
-        let areas = || lengths.iter().map(|&length| area(length));
-        let room = if keep { self.heads.count * areas().sum::<usize>() } else { areas().max().unwrap_or(0) };
-        let (mut weights, mut contexts) = (pool.take(room), pool.take(tokens * hidden));
+        let Texts { lengths, angles, spread } = texts;
+        let (tokens, row, width) = (states.len() / self.hidden, self.heads.row(), self.heads.output());
+        let normed = self.attention_norms.input(states, pool);
+        let mut rows = self.query_key_value.forward(normed.as_deref().unwrap_or(states), None, pool, spread);
+        pool.give_some(normed);
+        self.heads.place(&mut rows, lengths, angles);
+        let room = if keep {
+            self.heads.count * lengths.iter().map(|&length| area(length)).sum::<usize>()
+        } else {
+            lengths.iter().map(|&length| self.heads.scratch(length, spread)).max().unwrap_or(0)
+        };
+        let (mut weights, mut contexts) = (pool.take(room), pool.take(tokens * width));
         let (mut token, mut used) = (0, 0);
         for &length in lengths {
-            let area = area(length) * if keep { self.heads.count } else { 1 };
-            self.heads.forward(
-                &rows[token * 3 * hidden..(token + length) * 3 * hidden],
-                self.relative.as_ref(),
-                &mut contexts[token * hidden..(token + length) * hidden],
-                &mut weights[used..used + area],
-                spread,
-            );
+            let rows = &rows[token * row..(token + length) * row];
+            let contexts = &mut contexts[token * width..(token + length) * width];
             token += length;
-            used += if keep { area } else { 0 };
+            if keep {
+                let area = self.heads.count * area(length);
+                self.heads.forward_kept(rows, contexts, &mut weights[used..used + area]);
+                used += area;
+            } else {
+                self.heads.forward(rows, contexts, &mut weights, spread);
+            }
         }
-        let attended = self.attention_output.forward(&contexts, None, pool, spread);
-        let mut kept = keep.then(|| (pool.copy(states), KeptNorm::new(tokens, hidden, pool)));
-        self.attention_norm.with(|norm| {
-            norm.residual(states, &attended, kept.as_mut().map(|(_, norm)| norm.normed()));
-        });
+        let mut attended = self.attention_output.forward(&contexts, None, pool, spread);
+        let mut kept = keep.then(|| (pool.copy(states), KeptNorm::new(tokens, self.hidden, pool)));
+        let normed = kept.as_mut().map(|(_, norm)| norm.normed());
+        self.attention_norms.add(states, &mut attended, normed);
         pool.give([attended]);
         if let Some((input, norm)) = kept {
             return Some(KeptAttention { input, rows, weights, contexts, norm });
@@ -325,7 +202,7 @@ impl Layer {
         None
     }
 
-    /// states ← LayerNorm(MLP(states) + states); keeps the state for the backward pass if `keep` is given.
+    /// Adds the MLP to the states, with the norms around it; keeps the state for the backward pass if `keep` is given.
     pub(super) fn transform(
         &self,
         states: &mut [f32],
@@ -333,20 +210,23 @@ impl Layer {
         pool: &mut Pool,
         spread: bool,
     ) -> Option<KeptMlp> {
-        let hidden = self.heads.hidden();
-        let tokens = states.len() / hidden;
-        let then = (!keep).then_some(self.activation);
-        let mut inner = self.up.forward(states, then, pool, spread);
+        let tokens = states.len() / self.hidden;
+        let then = (!keep && self.gate_is_first.is_none()).then_some(self.activation);
+        let normed = self.mlp_norms.input(states, pool);
+        let mut inner = self.up.forward(normed.as_deref().unwrap_or(states), then, pool, spread);
+        pool.give_some(normed);
+        if let Some(is_first) = self.gate_is_first {
+            let gated = self.gated(&mut inner, is_first, pool, spread);
+            pool.give([std::mem::replace(&mut inner, gated)]);
+        }
         let slopes = keep.then(|| {
             let mut slopes = pool.take(inner.len());
             widest(|| self.activation.apply_with_slopes(&mut inner, &mut slopes));
             slopes
         });
-        let out = self.down.forward(&inner, None, pool, spread);
-        let mut kept = keep.then(|| (pool.copy(states), KeptNorm::new(tokens, hidden, pool)));
-        self.output_norm.with(|norm| {
-            norm.residual(states, &out, kept.as_mut().map(|(_, norm)| norm.normed()));
-        });
+        let mut out = self.down.forward(&inner, None, pool, spread);
+        let mut kept = keep.then(|| (pool.copy(states), KeptNorm::new(tokens, self.hidden, pool)));
+        self.mlp_norms.add(states, &mut out, kept.as_mut().map(|(_, norm)| norm.normed()));
         pool.give([out]);
         if let (Some((input, norm)), Some(slopes)) = (kept, slopes) {
             return Some(KeptMlp { input, inner, slopes, norm });
@@ -355,76 +235,25 @@ impl Layer {
         None
     }
 
-    /// Replaces the gradient of the layer's output by that of the MLP's input, if `below` asks for it; the gradients of the weights
-    /// are added to `gradients`.
-    pub(super) fn transform_backward(
-        &self,
-        gradient: &mut [f32],
-        kept: KeptMlp,
-        gradients: &mut LayerGradients,
-        below: bool,
-        pool: &mut Pool,
-    ) {
-        self.output_norm.backward(gradient, &kept.norm, &mut gradients.sums[10..12]);
-        gradients.map(8, Side::Borrowed(gradient), kept.inner, pool);
-        if below || gradients.wants(6) {
-            let mut inner = kept.slopes;
-            let mut of_inner = pool.take(inner.len());
-            self.down.gradient_of_input(gradient, &mut of_inner, Into::Set);
-            inner.iter_mut().zip(&*of_inner).for_each(|(slope, g)| *slope *= g);
-            pool.give([of_inner]);
-            if below {
-                self.up.gradient_of_input(&inner, gradient, Into::Add);
-            }
-            gradients.map(6, Side::Owned(inner), kept.input, pool);
+    /// f(gate)·up of each row of both, `(tokens, inner)`.
+    fn gated(&self, both: &mut [f32], gate_is_first: bool, pool: &mut Pool, spread: bool) -> Lines {
+        let inner = self.up.shape[0] / 2;
+        let mut out = pool.take(both.len() / 2);
+        let row = |(both, out): (&mut [f32], &mut [f32])| {
+            let (first, last) = both.split_at_mut(inner);
+            let (gate, up) = if gate_is_first { (first, last) } else { (last, first) };
+            widest(|| {
+                self.activation.apply_to(gate);
+                for ((out, gate), up) in out.iter_mut().zip(&*gate).zip(&*up) {
+                    *out = gate * up;
+                }
+            });
+        };
+        if spread {
+            both.par_chunks_mut(2 * inner).zip(out.par_chunks_mut(inner)).for_each(row);
         } else {
-            pool.give([kept.input, kept.slopes]);
+            both.chunks_mut(2 * inner).zip(out.chunks_mut(inner)).for_each(row);
         }
-        pool.give([kept.norm.centred, kept.norm.scales]);
-    }
-
-    /// The same for the attention: replaces the gradient of the MLP's input by that of the layer's input.
-    pub(super) fn attend_backward(
-        &self,
-        gradient: &mut [f32],
-        lengths: &[usize],
-        kept: KeptAttention,
-        gradients: &mut LayerGradients,
-        below: bool,
-        pool: &mut Pool,
-    ) {
-        let hidden = self.heads.hidden();
-        self.attention_norm.backward(gradient, &kept.norm, &mut gradients.sums[4..6]);
-        gradients.map(2, Side::Borrowed(gradient), kept.contexts, pool);
-        if below || gradients.wants(0) || gradients.relative.is_some() {
-            let mut contexts = pool.take(gradient.len());
-            self.attention_output.gradient_of_input(gradient, &mut contexts, Into::Set);
-            let mut rows = pool.take(kept.rows.len());
-            let longest = lengths.iter().copied().max().unwrap_or(0);
-            let mut scratch = pool.take(area(longest));
-            let (mut token, mut used) = (0, 0);
-            for &length in lengths {
-                let area = self.heads.count * area(length);
-                let of = |width: usize| token * width..(token + length) * width;
-                self.heads.backward(
-                    &kept.rows[of(3 * hidden)],
-                    self.relative.as_ref().zip(gradients.relative.as_deref_mut()),
-                    &kept.weights[used..used + area],
-                    &contexts[of(hidden)],
-                    &mut rows[of(3 * hidden)],
-                    &mut scratch,
-                );
-                token += length;
-                used += area;
-            }
-            pool.give([contexts, scratch]);
-            if below {
-                self.query_key_value.gradient_of_input(&rows, gradient, Into::Add);
-            }
-            gradients.map(0, Side::Owned(rows), kept.input, pool);
-        } else {
-            pool.give([kept.input]);
-        }
-        pool.give([kept.rows, kept.weights, kept.norm.centred, kept.norm.scales]);
+        out
     }
 }

@@ -9,17 +9,21 @@
 #![allow(clippy::inline_always, reason = "loops become vector code only where what they call is inlined")]
 
 mod attention;
+mod backward;
 mod chunk;
 mod function;
 mod gradients;
 mod layer;
 mod layer_gradients;
+mod layer_norm;
+mod linear;
 mod lines;
 mod norm;
 mod panels;
 mod pool;
 mod pooling;
 mod relative;
+mod rotation;
 mod tape;
 mod tile;
 mod weight;
@@ -27,15 +31,18 @@ mod weight;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use ragbias_kernels::row::add;
 use rayon::prelude::*;
 
 pub(crate) use self::tape::CpuTape;
 
 use self::chunk::{Chunk, is_spread, passing, with_threads_awake};
-use self::layer::{KeptNorm, Layer, LayerNorm};
+use self::layer::{Layer, Texts};
+use self::layer_norm::{KeptNorm, LayerNorm};
 use self::lines::Lines;
 use self::pool::{Pool, Pools};
 use self::relative::Relative;
+use self::rotation::Angles;
 use self::weight::Weight;
 use crate::config::{EncoderConfig, Pooling, Positions};
 use crate::input::{Boundary, Input};
@@ -49,14 +56,22 @@ pub(crate) struct CpuEncoder {
     pooling: Pooling,
     /// `(vocabulary, hidden)`.
     words: Weight,
-    /// The embeddings of positions, `(positions, hidden)`.
-    places: Weight,
+    /// Their factor.
+    word_scale: f32,
+    /// The embeddings of positions, `(positions, hidden)`, unless they are rotary.
+    places: Option<Weight>,
     positions: Positions,
     /// Embeddings of all segments, of which texts use the first.
     segments: Option<Weight>,
-    norm: LayerNorm,
+    norm: Option<LayerNorm>,
     relative: Option<Relative>,
     layers: Vec<Layer>,
+    /// After the last layer.
+    last_norm: Option<LayerNorm>,
+    /// Width of an attention head.
+    width: usize,
+    /// Tokens of the longest text.
+    longest: usize,
     /// Whether weights are kept in the layout of the backward pass, too.
     is_trainable: bool,
     pools: Arc<Pools>,
@@ -82,7 +97,7 @@ impl CpuEncoder {
         let layers = (0..config.num_hidden_layers)
             .map(|number| {
                 let layer = Layer::new(config, number, &parameters, relative.as_ref(), None)?;
-                Layer::names(number).iter().flatten().for_each(|name| parameters.remove(name));
+                parameters.remove_layer(number);
                 Ok(layer.for_inference())
             })
             .collect::<Result<Vec<_>>>()?;
@@ -121,22 +136,28 @@ impl CpuEncoder {
         pools: Arc<Pools>,
     ) -> Result<Self> {
         let has_segments = config.type_vocab_size > 0;
+        let has_places = config.positions != Positions::Rotary;
+        let norm = |name| LayerNorm::if_named(parameters, name, config);
         Ok(Self {
             hidden: config.hidden_size,
             pooling: pooling.clone(),
             words: Weight::named(parameters, WORDS)?,
-            places: Weight::named(parameters, POSITIONS)?,
+            word_scale: config.architecture.embedding_scale,
+            places: has_places.then(|| Weight::named(parameters, POSITIONS)).transpose()?,
             positions: config.positions,
             segments: has_segments.then(|| Weight::named(parameters, SEGMENTS)).transpose()?,
-            norm: LayerNorm::new(parameters, NORM, config)?,
+            norm: norm(config.embedding_norm())?,
             relative,
             layers,
+            last_norm: norm(config.last_norm())?,
+            width: config.head_width(),
+            longest: config.most_tokens(),
             is_trainable: true,
             pools,
         })
     }
 
-    /// Hidden states at a boundary, `(tokens, hidden)`, in batch order.
+    /// Hidden states at a boundary, `(tokens, hidden)`, in batch order; after the last layer without the norm that follows it.
     pub(crate) fn states(&self, input: Input<'_>, at: Boundary) -> Result<Vec<f32>> {
         self.check(input)?;
         let mut all = vec![0.0; input.lengths().iter().sum::<usize>() * self.hidden];
@@ -157,7 +178,12 @@ impl CpuEncoder {
         if let Some(row) = input.lengths().iter().position(|&length| length <= skipped) {
             return Err(Error::OnlyPrompt { row });
         }
-        let pooled = self.each_chunk(input, self.halves(), |chunk, states| self.pool(chunk, states, skipped));
+        let pooled = self.each_chunk(input, self.halves(), |chunk, states| {
+            if let Some(norm) = &self.last_norm {
+                norm.with(|norm| norm.plain(states, None));
+            }
+            self.pool(chunk, states, skipped)
+        });
         self.in_order(input, pooled.iter().map(|(chunk, rows)| (chunk, rows.as_slice())))
     }
 
@@ -171,7 +197,7 @@ impl CpuEncoder {
         &self,
         input: Input<'_>,
         until: usize,
-        work: impl Fn(&Chunk, &[f32]) -> R + Sync,
+        work: impl Fn(&Chunk, &mut [f32]) -> R + Sync,
     ) -> Vec<(Chunk, R)> {
         if !self.is_trainable {
             // On one thread, whose allocator can use the memory of one weight for the next; afterwards this does nothing.
@@ -183,7 +209,7 @@ impl CpuEncoder {
             self.pools.lend(|pool| {
                 let mut states = self.enter(input, &chunk, None, pool);
                 self.run(&mut states, &chunk, input.half()..until, pool, spread);
-                let result = work(&chunk, &states);
+                let result = work(&chunk, &mut states);
                 pool.give([states]);
                 (chunk, result)
             })
@@ -208,25 +234,26 @@ impl CpuEncoder {
             }
             rest = after;
         }
-        if let Input::Tokens(_) = input {
-            self.norm.with(|norm| norm.plain(&mut states, kept.map(KeptNorm::normed)));
+        if let (Input::Tokens(_), Some(norm)) = (input, &self.norm) {
+            norm.with(|norm| norm.plain(&mut states, kept.map(KeptNorm::normed)));
         }
         states
     }
 
     /// The sum of the word, position and segment embeddings of each token of a text.
     fn look_up(&self, ids: &[u32], rows: &mut [f32]) {
-        let (words, places) = (self.words.values(), self.places.values());
+        let words = self.words.values();
+        let places = self.places.as_ref().map(Weight::values);
         let segments = self.segments.as_ref().map(Weight::values);
         for ((row, &id), position) in rows.chunks_exact_mut(self.hidden).zip(ids).zip(self.positions.of(ids))
         {
             let word = &words[id as usize * self.hidden..][..self.hidden];
-            let place = &places[position * self.hidden..][..self.hidden];
-            for ((x, w), p) in row.iter_mut().zip(word).zip(place) {
-                *x = w + p;
+            row.iter_mut().zip(word).for_each(|(x, w)| *x = w * self.word_scale);
+            if let Some(places) = &places {
+                add(row, &places[position * self.hidden..][..self.hidden]);
             }
             if let Some(segments) = &segments {
-                row.iter_mut().zip(&**segments).for_each(|(x, s)| *x += s);
+                add(row, segments);
             }
         }
     }
@@ -240,14 +267,22 @@ impl CpuEncoder {
         pool: &mut Pool,
         spread: bool,
     ) {
+        let angles = self.angles(chunk);
+        let texts = Texts { lengths: &chunk.lengths, angles: &angles, spread };
         for half in halves {
             let layer = &self.layers[half / 2];
             if half % 2 == 0 {
-                layer.attend(states, &chunk.lengths, false, pool, spread);
+                layer.attend(states, texts, false, pool);
             } else {
                 layer.transform(states, false, pool, spread);
             }
         }
+    }
+
+    /// The angles of rotary positions for the texts of a chunk.
+    fn angles(&self, chunk: &Chunk) -> Angles {
+        let longest = chunk.lengths.iter().copied().max().unwrap_or(0);
+        Angles::new(self.layers.iter().filter_map(Layer::rotary), self.width, longest)
     }
 
     /// One vector per text, from the states after the last layer.
@@ -289,7 +324,7 @@ impl CpuEncoder {
         match input {
             Input::Tokens(batch) => {
                 let vocabulary = self.words.shape()[0];
-                let longest = self.places.shape()[0].saturating_sub(self.positions.skipped());
+                let longest = self.longest;
                 if batch.ids.len() != tokens {
                     return refused("tokens in a batch", tokens, batch.ids.len());
                 }

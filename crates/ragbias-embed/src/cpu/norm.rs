@@ -1,14 +1,16 @@
-//! LayerNorm over rows, fused with the residual addition before it; and its backward pass.
+//! LayerNorm and RMSNorm over rows, fused with the residual addition before it; and its backward pass.
 
 use ragbias_kernels::dot;
 use ragbias_kernels::row::{add, sum};
 
-/// Weight, bias and ε of a LayerNorm.
+/// Weight, bias and ε of a LayerNorm, or of an RMSNorm: one that does not centre.
 #[derive(Clone, Copy)]
 pub(super) struct Norm<'a> {
     pub(super) weight: &'a [f32],
     pub(super) bias: &'a [f32],
     pub(super) eps: f32,
+    /// Whether the mean is subtracted first.
+    pub(super) centres: bool,
 }
 
 /// The state of a LayerNorm's forward pass that its backward pass needs.
@@ -20,7 +22,7 @@ pub(super) struct Normed<'t> {
 }
 
 impl Norm<'_> {
-    /// states ← LayerNorm(added + states), `(rows, width)` both.
+    /// states ← norm(added + states), `(rows, width)` both.
     #[inline(always)]
     pub(super) fn residual(&self, states: &mut [f32], added: &[f32], mut kept: Option<Normed<'_>>) {
         let width = self.weight.len();
@@ -36,7 +38,7 @@ impl Norm<'_> {
         }
     }
 
-    /// states ← LayerNorm(states).
+    /// states ← norm(states).
     #[inline(always)]
     pub(super) fn plain(&self, states: &mut [f32], mut kept: Option<Normed<'_>>) {
         let width = self.weight.len();
@@ -50,11 +52,11 @@ impl Norm<'_> {
         }
     }
 
-    /// Centres a row and scales it to standard deviation 1; returns the scale.
+    /// Centres a row, unless it is not to be, and scales it to mean square 1; returns the scale.
     #[inline(always)]
     fn row(&self, row: &mut [f32]) -> f32 {
         let n = row.len() as f32;
-        let mean = sum(row, |x| x) / n;
+        let mean = if self.centres { sum(row, |x| x) / n } else { 0.0 };
         let variance = sum(row, |x| (x - mean) * (x - mean)) / n;
         let scale = 1.0 / (variance + self.eps).sqrt();
         for x in row {

@@ -30,6 +30,11 @@ impl Pool {
     pub(super) fn give<const N: usize>(&mut self, buffers: [Lines; N]) {
         self.0.extend(buffers);
     }
+
+    /// Returns a buffer if there is one.
+    pub(super) fn give_some(&mut self, buffer: Option<Lines>) {
+        self.0.extend(buffer);
+    }
 }
 
 /// The pools of idle workers.

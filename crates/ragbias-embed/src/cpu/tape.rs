@@ -8,7 +8,8 @@ use rayon::prelude::*;
 
 use super::chunk::{Chunk, recorded};
 use super::gradients::{ChunkGradients, Wanted, added_up};
-use super::layer::{KeptAttention, KeptMlp, KeptNorm, Layer};
+use super::layer::{KeptAttention, KeptMlp, Layer, Texts};
+use super::layer_norm::KeptNorm;
 use super::lines::Lines;
 use super::pool::Pool;
 use super::{CpuEncoder, POSITIONS, SEGMENTS, WORDS};
@@ -65,10 +66,12 @@ impl CpuEncoder {
                     wanted.embeddings.then(|| KeptNorm::new(chunk.tokens(), self.hidden, pool));
                 let mut states = self.enter(input, &chunk, embeddings.as_mut(), pool);
                 self.run(&mut states, &chunk, input.half()..wanted.lowest, pool, false);
+                let angles = self.angles(&chunk);
+                let texts = Texts { lengths: &chunk.lengths, angles: &angles, spread: false };
                 let halves = (wanted.lowest..self.halves()).map(|half| {
                     let layer = &self.layers[half / 2];
                     if half % 2 == 0 {
-                        let kept = layer.attend(&mut states, &chunk.lengths, true, pool, false);
+                        let kept = layer.attend(&mut states, texts, true, pool);
                         Half::Attention(kept.expect("kept where it is asked for; this is a bug"))
                     } else {
                         let kept = layer.transform(&mut states, true, pool, false);
@@ -191,7 +194,8 @@ impl Kept {
             }
         }
         if let Some(kept) = self.embeddings {
-            encoder.norm.backward(&mut gradient, &kept, &mut chunk_gradients.norm);
+            let norm = encoder.norm.as_ref().expect("kept for this norm; this is a bug");
+            norm.backward(&mut gradient, &kept, &mut chunk_gradients.norm);
             pool.give([kept.centred, kept.scales]);
             return (chunk_gradients, TableRows { ids: self.ids, lengths: self.chunk.lengths, gradient });
         }
@@ -209,8 +213,11 @@ impl CpuEncoder {
         gradients: &mut BTreeMap<String, Tensor>,
     ) -> Result<()> {
         let hidden = self.hidden;
-        let tables =
-            [(WORDS, Some(&self.words)), (POSITIONS, Some(&self.places)), (SEGMENTS, self.segments.as_ref())];
+        let tables = [
+            (WORDS, Some(&self.words)),
+            (POSITIONS, self.places.as_ref()),
+            (SEGMENTS, self.segments.as_ref()),
+        ];
         for (name, weight) in tables {
             let Some(weight) = weight else { continue };
             if !wanted.parameters.contains(name) {

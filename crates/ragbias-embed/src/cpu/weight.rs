@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use candle_core::{Storage, Tensor};
+use candle_core::{DType, Device, Storage, Tensor};
 
 use crate::Result;
 use crate::parameters::Parameters;
@@ -13,7 +13,12 @@ pub(super) struct Weight(Tensor);
 
 impl Weight {
     pub(super) fn new(tensor: &Tensor) -> Result<Self> {
-        Ok(Self(tensor.to_dtype(candle_core::DType::F32)?.contiguous()?.detach()))
+        Ok(Self(tensor.to_dtype(DType::F32)?.contiguous()?.detach()))
+    }
+
+    /// A vector of zeros.
+    pub(super) fn zeros(length: usize) -> Result<Self> {
+        Self::new(&Tensor::zeros(length, DType::F32, &Device::Cpu)?)
     }
 
     pub(super) fn named(parameters: &Parameters, name: &str) -> Result<Self> {

@@ -18,28 +18,39 @@ pub(super) enum Class {
     Roberta,
     /// `XLMRobertaTokenizer`: Unigram.
     XlmRoberta,
+    /// `Qwen2Tokenizer`: byte-level BPE.
+    Qwen2,
+    /// `GemmaTokenizer`: BPE of pieces.
+    Gemma,
     /// No class of its own: `tokenizer.json` unchanged.
     File,
 }
 
 /// Classes by their names, without `Fast`.
-const CLASSES: [(&str, Class); 7] = [
+const CLASSES: [(&str, Class); 9] = [
     ("BertTokenizer", Class::Bert),
     ("DistilBertTokenizer", Class::Bert),
     ("MPNetTokenizer", Class::Mpnet),
     ("RobertaTokenizer", Class::Roberta),
     ("XLMRobertaTokenizer", Class::XlmRoberta),
+    ("Qwen2Tokenizer", Class::Qwen2),
+    ("GemmaTokenizer", Class::Gemma),
     ("PreTrainedTokenizer", Class::File),
     ("TokenizersBackend", Class::File),
 ];
 
 /// Classes of models whose files name none, by the `model_type` of `config.json`.
-const OF_MODELS: [(&str, Class); 5] = [
+const OF_MODELS: [(&str, Class); 10] = [
     ("bert", Class::Bert),
     ("distilbert", Class::Bert),
     ("mpnet", Class::Mpnet),
     ("roberta", Class::Roberta),
     ("xlm-roberta", Class::XlmRoberta),
+    ("modernbert", Class::File),
+    ("nomic_bert", Class::Bert),
+    ("gte", Class::XlmRoberta),
+    ("qwen3", Class::Qwen2),
+    ("gemma3_text", Class::Gemma),
 ];
 
 /// Keys of special tokens, in the order in which transformers adds them.
@@ -77,6 +88,8 @@ impl Class {
             Self::Mpnet => "MPNetTokenizer",
             Self::Roberta => "RobertaTokenizer",
             Self::XlmRoberta => "XLMRobertaTokenizer",
+            Self::Qwen2 => "Qwen2Tokenizer",
+            Self::Gemma => "GemmaTokenizer",
             Self::File => "PreTrainedTokenizerFast",
         }
     }
@@ -84,7 +97,12 @@ impl Class {
     /// The text of a special token that no file gives.
     pub(super) fn default_token(self, key: &str) -> Option<&'static str> {
         match (self, key) {
-            (Self::File, _) | (Self::Bert, "bos_token" | "eos_token") => None,
+            (Self::Qwen2, "unk_token" | "eos_token" | "pad_token") => Some("<|endoftext|>"),
+            (Self::Gemma, "bos_token") => Some("<bos>"),
+            (Self::Gemma, "eos_token") => Some("<eos>"),
+            (Self::File | Self::Qwen2, _)
+            | (Self::Bert, "bos_token" | "eos_token")
+            | (Self::Gemma, "cls_token" | "sep_token") => None,
             (Self::Bert | Self::Mpnet, "unk_token") => Some("[UNK]"),
             (Self::Bert, "sep_token") => Some("[SEP]"),
             (Self::Bert, "pad_token") => Some("[PAD]"),
@@ -97,6 +115,11 @@ impl Class {
             (_, "mask_token") => Some("<mask>"),
             _ => None,
         }
+    }
+
+    /// Whether batches are filled up on the left, unless a file says otherwise.
+    pub(super) fn pads_left(self) -> bool {
+        self == Self::Gemma
     }
 
     /// A special token of which only the text is known.

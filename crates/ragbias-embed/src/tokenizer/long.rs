@@ -1,7 +1,8 @@
 //! Long texts: only as much is tokenised as determines the tokens up to the truncation.
 
 use tokenizers::{
-    Encoding, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, Tokenizer, TruncationDirection,
+    Encoding, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
+    Tokenizer, TruncationDirection,
 };
 
 use crate::{Error, Result};
@@ -16,8 +17,12 @@ const BEYOND: usize = 1 << 10;
 
 /// Whether words are tokenised separately, so that text after white space changes nothing before it.
 pub(super) fn splits_words(tokenizer: &Tokenizer) -> bool {
+    let mut text = NormalizedString::from("a b");
+    if tokenizer.get_normalizer().is_some_and(|own| own.normalize(&mut text).is_err()) {
+        return false;
+    }
+    let mut text = PreTokenizedString::from(text);
     tokenizer.get_pre_tokenizer().is_some_and(|own| {
-        let mut text = PreTokenizedString::from("a b");
         own.pre_tokenize(&mut text).is_ok()
             && text.get_splits(OffsetReferential::Original, OffsetType::Byte).len() > 1
     })

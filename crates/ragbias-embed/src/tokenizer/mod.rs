@@ -3,12 +3,14 @@
 //! The class named in `tokenizer_config.json` determines which file is used. A `BertTokenizer` or `MPNetTokenizer` takes
 //! only the vocabulary from `tokenizer.json` (or `vocab.txt`), and lower-casing and accents from `tokenizer_config.json`;
 //! a `RobertaTokenizer` takes vocabulary and merges (or `vocab.json` and `merges.txt`), an `XLMRobertaTokenizer`
-//! vocabulary and character map; a tokenizer without its own class uses `tokenizer.json` unchanged. If no file names a
+//! vocabulary and character map; a `Qwen2Tokenizer` or `GemmaTokenizer` vocabulary, merges and the special tokens around a text;
+//! a tokenizer without its own class uses `tokenizer.json` unchanged. If no file names a
 //! class, that of the `model_type` in `config.json` is used.
 
 mod added;
 mod between;
 mod byte_level;
+mod byte_pairs;
 mod class;
 mod json;
 mod long;
@@ -63,7 +65,12 @@ pub(crate) struct Wanted<'a> {
     pub(crate) max_seq_length: Option<usize>,
     /// From `sentence_bert_config.json` too.
     pub(crate) do_lower_case: bool,
+    /// Tokens of the longest text that the encoder can compute.
     pub(crate) positions: usize,
+    /// Those of the longest text if no file gives them.
+    pub(crate) usual_length: usize,
+    /// Whether a text's vector does not depend on padding before it.
+    pub(crate) pads_anywhere: bool,
 }
 
 impl<'f> Wanted<'f> {
@@ -73,7 +80,9 @@ impl<'f> Wanted<'f> {
             class: files.tokenizer_class.as_deref(),
             max_seq_length: files.max_seq_length,
             do_lower_case: files.do_lower_case,
-            positions: files.config.encoder.longest_text(),
+            positions: files.config.encoder.most_tokens(),
+            usual_length: files.config.encoder.longest_text(),
+            pads_anywhere: files.config.pads_anywhere(),
         }
     }
 }
@@ -89,10 +98,13 @@ impl TextTokenizer {
     }
 
     fn read_here(folder: &Path, wanted: &Wanted<'_>) -> Result<(Self, Source)> {
-        let settings = Settings::read(folder, wanted.class)?;
+        let settings = Settings::read(folder, wanted)?;
         let path = folder.join("tokenizer.json");
         let vocabulary = Vocabulary::read(folder, settings.class)?;
         let loaded = vocabulary.whole();
+        if let Some(loaded) = loaded.filter(|_| !wanted.pads_anywhere) {
+            settings::refuse_left_padding(&path, loaded)?;
+        }
         let added = Added::read(folder, &settings, loaded)?;
         let mut tokenizer = build(&vocabulary, &settings, &added)?;
         if wanted.do_lower_case {
@@ -107,7 +119,8 @@ impl TextTokenizer {
             changes += "; cut at the start";
         }
         let special = added.special_ids(&tokenizer);
-        let max_tokens = wanted.max_seq_length.unwrap_or_else(|| settings.max_length.min(wanted.positions));
+        let max_tokens =
+            wanted.max_seq_length.unwrap_or_else(|| settings.max_length.min(wanted.usual_length));
         let splits_words = long::splits_words(&tokenizer);
         let mut text_tokenizer = Self {
             tokenizer,
@@ -232,8 +245,17 @@ fn build(vocabulary: &Vocabulary, settings: &Settings, added: &Added) -> Result<
         }
         Class::Roberta => byte_level::build(vocabulary, settings, added),
         Class::XlmRoberta => unigram::build(vocabulary, settings, added),
+        Class::Qwen2 => {
+            refuse_other_ends(vocabulary, settings)?;
+            byte_pairs::qwen2(vocabulary, settings, added)
+        }
+        Class::Gemma => {
+            refuse_other_ends(vocabulary, settings)?;
+            byte_pairs::gemma(vocabulary, added)
+        }
         Class::File => {
             refuse_dropout(vocabulary)?;
+            refuse_other_ends(vocabulary, settings)?;
             let whole =
                 vocabulary.whole().expect("without a class, only tokenizer.json is read; this is a bug");
             let mut tokenizer = whole.clone();
@@ -241,6 +263,20 @@ fn build(vocabulary: &Vocabulary, settings: &Settings, added: &Added) -> Result<
             Ok(tokenizer)
         }
     }
+}
+
+/// Where `tokenizer.json` has no special tokens around a text, and only there, transformers adds them by these settings.
+fn refuse_other_ends(vocabulary: &Vocabulary, settings: &Settings) -> Result<()> {
+    if vocabulary.whole().is_some_and(|whole| whole.get_post_processor().is_some()) {
+        return Ok(());
+    }
+    for key in ["add_bos_token", "add_eos_token"] {
+        if settings.flag_or_null(key)? {
+            let expected = "false, or a post_processor in tokenizer.json";
+            return Err(Error::unsupported(&settings.path, key, expected, "true"));
+        }
+    }
+    Ok(())
 }
 
 /// With dropout, a text has other tokens every time.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tokenizers::{PaddingDirection, Tokenizer, TruncationDirection};
 
+use super::Wanted;
 use super::class::Class;
 use crate::files::{Object, get, read_optional_json};
 use crate::{Error, Result};
@@ -29,16 +30,15 @@ pub(super) struct Settings {
 const NO_LIMIT: f64 = 1e20;
 
 impl Settings {
-    /// `class` is the tokenizer's class according to `config.json`.
-    pub(super) fn read(folder: &Path, class: Option<&str>) -> Result<Self> {
+    pub(super) fn read(folder: &Path, wanted: &Wanted<'_>) -> Result<Self> {
         let path = folder.join("tokenizer_config.json");
         let mut file: Object = read_optional_json(&path)?;
         let named: Option<String> = get(&path, &file, "tokenizer_class")?;
-        let class = match named.as_deref().or(class) {
+        let class = match named.as_deref().or(wanted.class) {
             Some(name) => Class::named(&path, name)?,
             None => Class::of_model(folder)?,
         };
-        refuse(&path, &file)?;
+        refuse(&path, &file, class, wanted.pads_anywhere)?;
         rename_extra(&mut file);
         let mut extra_by_name = take_by_name(&mut file);
         let is_older = !file.contains_key("added_tokens_decoder");
@@ -77,6 +77,11 @@ impl Settings {
             Some(Value::Bool(flag)) => Ok(*flag),
             Some(other) => Err(Error::unsupported(&self.path, key, "true or false", other.to_string())),
         }
+    }
+
+    /// A setting that is false where it is missing or null.
+    pub(super) fn flag_or_null(&self, key: &'static str) -> Result<bool> {
+        Ok(get(&self.path, &self.file, key)?.unwrap_or(false))
     }
 }
 
@@ -132,11 +137,13 @@ const OTHERS: [&str; 8] = [
 ];
 
 /// Keys that would change tokens and are not supported.
-fn refuse(path: &Path, file: &Object) -> Result<()> {
+fn refuse(path: &Path, file: &Object, class: Class, pads_anywhere: bool) -> Result<()> {
     if get::<bool>(path, file, "split_special_tokens")?.unwrap_or(false) {
         return Err(Error::unsupported(path, "split_special_tokens", "false", "true"));
     }
-    if let Some(side) = get::<String>(path, file, "padding_side")?.filter(|side| side != "right") {
+    let usual = if class.pads_left() { "left" } else { "right" };
+    let side = get::<String>(path, file, "padding_side")?.unwrap_or_else(|| usual.into());
+    if !(side == "right" || (side == "left" && pads_anywhere)) {
         let expected = "right: on the left, a text's positions depend on its batch";
         return Err(Error::unsupported(path, "padding_side", expected, side));
     }
@@ -150,7 +157,7 @@ fn refuse(path: &Path, file: &Object) -> Result<()> {
 }
 
 /// The padding of `tokenizer.json` is not used, except its side.
-pub(super) fn check_padding(path: &Path, tokenizer: &Tokenizer) -> Result<()> {
+pub(super) fn refuse_left_padding(path: &Path, tokenizer: &Tokenizer) -> Result<()> {
     match tokenizer.get_padding() {
         Some(padding) if matches!(padding.direction, PaddingDirection::Left) => {
             let expected = "Right: on the left, a text's positions depend on its batch";

@@ -38,11 +38,14 @@ struct Variant {
 }
 
 /// Folders that transformers reads, and that are refused here, with the error.
-const REFUSED: [(&str, &str); 13] = [
+const REFUSED: [(&str, &str); 17] = [
     // transformers takes a vocabulary of its special tokens alone, without a word.
     ("DistilBertTokenizer/no-tokenizer-json", "no tokenizer.json in this folder"),
     ("RobertaTokenizer/no-tokenizer-json", "no tokenizer.json in this folder"),
     ("XLMRobertaTokenizer/no-tokenizer-json", "no tokenizer.json in this folder"),
+    ("Qwen2Tokenizer/no-tokenizer-json", "no tokenizer.json in this folder"),
+    ("GemmaTokenizer/no-tokenizer-json", "no tokenizer.json in this folder"),
+    ("Qwen2Tokenizer/split-special-tokens", "split_special_tokens is `true`, expected false"),
     ("DistilBertTokenizer/split-special-tokens", "split_special_tokens is `true`, expected false"),
     ("MPNetTokenizer/split-special-tokens", "split_special_tokens is `true`, expected false"),
     ("RobertaTokenizer/split-special-tokens", "split_special_tokens is `true`, expected false"),
@@ -50,6 +53,7 @@ const REFUSED: [(&str, &str); 13] = [
     // transformers takes the vocabulary of a model of another kind as if it were its own.
     ("DistilBertTokenizer/byte-pairs", "the tokenizer's model is `BPE`, expected WordPiece"),
     ("MPNetTokenizer/byte-pairs", "the tokenizer's model is `BPE`, expected WordPiece"),
+    ("Qwen2Tokenizer/word-pieces", "the tokenizer's model is `WordPiece`, expected BPE"),
     ("RobertaTokenizer/word-pieces", "the tokenizer's model is `WordPiece`, expected BPE"),
     ("XLMRobertaTokenizer/other-unknown-id", "unk_id is `Some(0)`, expected 3"),
     // Merges with a prefix that is not in the vocabulary.
@@ -77,7 +81,14 @@ fn load(folder: &Path) -> Result<(TextTokenizer, Source)> {
 fn load_with(folder: &Path, max_seq_length: Option<usize>) -> Result<(TextTokenizer, Source)> {
     let config: Value = read_json(&folder.join("config.json"))?;
     let class = config["tokenizer_class"].as_str();
-    let wanted = Wanted { class, max_seq_length, do_lower_case: false, positions: 1000 };
+    let wanted = Wanted {
+        class,
+        max_seq_length,
+        do_lower_case: false,
+        positions: 1000,
+        usual_length: 1000,
+        pads_anywhere: true,
+    };
     TextTokenizer::read(folder, &wanted)
 }
 
@@ -166,6 +177,15 @@ fn settings_that_replace_parts_of_a_tokenizer_are_refused_by_name() {
     ]);
     let error = load(folders.make(&dropout).path()).err().unwrap().to_string();
     assert!(error.contains("tokenizer.json: dropout is `0.1`"), "{error}");
+    for class in ["Qwen2Tokenizer", "PreTrainedTokenizerFast"] {
+        let own = json!({"$merge": {"tokenizer_class": class, "add_eos_token": true}});
+        let ends = Files::from([
+            ("tokenizer.json".to_owned(), json!({"$merge": {"post_processor": null}})),
+            ("tokenizer_config.json".to_owned(), own),
+        ]);
+        let error = load(folders.make(&ends).path()).err().expect(class).to_string();
+        assert!(error.contains("tokenizer_config.json: add_eos_token is `true`"), "{error}");
+    }
     let unknown = Files::from([
         ("config.json".to_owned(), json!({"model_type": "roformer"})),
         ("tokenizer_config.json".to_owned(), Value::Null),
@@ -178,8 +198,11 @@ fn settings_that_replace_parts_of_a_tokenizer_are_refused_by_name() {
 fn a_saved_tokenizer_json_has_the_same_ids_when_it_is_read_alone() {
     let fixture = fixture();
     for (class, folders) in &fixture.classes {
-        for name in ["space-first", "no-listed-tokens", "other-ends", "extra-tokens"] {
-            let folder = folders.make(&folders.variants[name].files);
+        for name in
+            ["space-first", "no-listed-tokens", "other-ends", "extra-tokens", "other-start", "no-template"]
+        {
+            let Some(variant) = folders.variants.get(name) else { continue };
+            let folder = folders.make(&variant.files);
             let (tokenizer, _) = load(folder.path()).unwrap();
             let saved = tokenizer.to_json(folder.path()).unwrap();
             let alone = Tokenizer::from_bytes(saved).unwrap();
@@ -243,7 +266,8 @@ fn of_a_long_text_the_tokens_are_those_of_the_whole() {
             let side = json!({"$merge": {"truncation_side": side}});
             let folder = folders.make(&Files::from([("tokenizer_config.json".to_owned(), side.clone())]));
             let (tokenizer, _) = load_with(folder.path(), Some(64)).unwrap();
-            assert!(tokenizer.splits_words, "{class}");
+            // Gemma's spaces are part of words.
+            assert_eq!(tokenizer.splits_words, class != "GemmaTokenizer");
             for text in [words(20), words(3000), spaces(90_000), spaces(90_001), spaces(200_000)] {
                 let ours = tokenizer.ids(0, " note ", &text).unwrap();
                 let whole = long::whole(&tokenizer.tokenizer, 0, " note ", &text).unwrap();

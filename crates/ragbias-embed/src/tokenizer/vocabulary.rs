@@ -7,7 +7,7 @@ use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::{ModelWrapper, Tokenizer};
 
 use super::class::Class;
-use super::{json, settings};
+use super::json;
 use crate::files::read;
 use crate::{Error, Result};
 
@@ -47,7 +47,6 @@ impl Vocabulary {
         json::check(&path, &bytes)?;
         let tokenizer = Tokenizer::from_bytes(&bytes)
             .map_err(|reason| Error::Tokenizer { path: path.clone(), reason })?;
-        settings::check_padding(&path, &tokenizer)?;
         Ok(Self { path, bytes, from: From::Whole(Box::new(tokenizer)) })
     }
 

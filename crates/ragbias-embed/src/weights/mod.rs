@@ -128,10 +128,10 @@ impl Weights {
         let mut values = floats(file, place)?;
         // A model's memory is that of its tensors; the file's pages are not kept beside them.
         file.release();
-        match rounding {
-            None => {}
-            Some(Rounding::F16) => values.iter_mut().for_each(|x| *x = half::f16::from_f32(*x).to_f32()),
-            Some(Rounding::Bf16) => values.iter_mut().for_each(|x| *x = half::bf16::from_f32(*x).to_f32()),
+        if let Some(rounding) = rounding {
+            for x in &mut values {
+                *x = rounding.round(*x);
+            }
         }
         if let Some(position) = values.iter().position(|value| !value.is_finite()) {
             return Err(Error::NotFinite { path, name, position, value: values[position] });

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::files::{Files, write, write_files};
 
-/// `variants.json`, or a family of `families.json`.
+/// `variants.json`, or a family of `families.json` or `families-next.json`.
 #[derive(Deserialize)]
 pub(crate) struct Variants {
     pub(crate) texts: Vec<String>,
@@ -38,14 +38,14 @@ pub(crate) struct Variant {
     pub(crate) refused: Option<String>,
 }
 
-/// The families of `families.json`, by `model_type`.
+/// The families of `families.json` and `families-next.json`, by `model_type`.
 pub(crate) fn families() -> BTreeMap<String, Variants> {
     #[derive(Deserialize)]
     struct File {
         families: BTreeMap<String, Variants>,
     }
-    let file: File = serde_json::from_slice(&fs_err::read(fixture("families.json")).unwrap()).unwrap();
-    file.families
+    let read = |name| -> File { serde_json::from_slice(&fs_err::read(fixture(name)).unwrap()).unwrap() };
+    ["families.json", "families-next.json"].into_iter().flat_map(|name| read(name).families).collect()
 }
 
 #[derive(Deserialize)]
@@ -55,8 +55,10 @@ struct Weights {
     tensors: BTreeMap<String, Vec<usize>>,
 }
 
+/// Also from the tests of another crate.
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints").join(name)
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    crates.join("ragbias-embed/tests/fixtures/checkpoints").join(name)
 }
 
 impl Variants {

@@ -4,7 +4,7 @@ use ragbias_core::{Embedder, Role};
 use ragbias_embed::{Checkpoint, TextEmbedder, TextEmbedderConfig};
 use serde_json::json;
 
-use crate::folder::Variants;
+use crate::folder::{Variants, families};
 use crate::load;
 
 /// The files that text-embeddings-inference requires.
@@ -44,9 +44,16 @@ const BASES: [&str; 20] = [
 
 #[test]
 fn a_saved_checkpoint_has_the_vectors_of_its_base_and_every_file_that_servers_ask_for() {
-    let variants = Variants::read();
-    let texts = variants.texts();
-    for name in BASES {
+    let (variants, families) = (Variants::read(), families());
+    let of_families = ["modernbert", "nomic_bert", "gte", "new", "qwen3", "gemma3_text"];
+    let of_families = of_families.into_iter().flat_map(|family| {
+        let heads = ["base", "with-head", "without-prefix", "biases", "cut-at-the-start"];
+        let all: Vec<&str> = families[family].iter().map(|(name, _)| name).collect();
+        heads.into_iter().filter(move |name| all.contains(name)).map(move |name| (family, name))
+    });
+    let of_families = of_families.map(|(family, name)| (&families[family], name));
+    for (variants, name) in BASES.into_iter().map(|name| (&variants, name)).chain(of_families) {
+        let texts = variants.texts();
         let base = variants.make(name);
         let settings = TextEmbedderConfig::default();
         let (embedder, parameters) = TextEmbedder::load_with_parameters(base.path(), &settings).unwrap();

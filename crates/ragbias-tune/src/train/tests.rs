@@ -97,7 +97,7 @@ fn first_gradients(config: &TrainConfig) -> (f64, Values, usize) {
     let folder = tempfile::tempdir().unwrap();
     let texts = texts(config.scope, folder.path());
     let training = training(config, &texts);
-    let trainable = Trainable::new(&MINILM.parameters, MINILM.shape(), config).unwrap();
+    let trainable = Trainable::new(&MINILM, config).unwrap();
     let placed = training.place(&EXAMPLES).unwrap();
     let run = Run {
         training: &training,
@@ -161,7 +161,7 @@ fn the_gradient_is_the_slope_of_the_loss() {
     let folder = tempfile::tempdir().unwrap();
     let texts = texts(config.scope, folder.path());
     let training = training(&config, &texts);
-    let trainable = Trainable::new(&MINILM.parameters, MINILM.shape(), &config).unwrap();
+    let trainable = Trainable::new(&MINILM, &config).unwrap();
     let placed = training.place(&EXAMPLES).unwrap();
     let batch: Vec<&Placed> = placed.iter().collect();
     let optimiser = AdamW::new(trainable.values(), 0.0).unwrap();
