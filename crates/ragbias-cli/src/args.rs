@@ -44,7 +44,7 @@ pub(crate) struct Args {
     #[arg(long, global = true, env = "RAGBIAS_DEVICE", default_value = "cpu", value_name = "DEVICE")]
     pub(crate) device: Processor,
 
-    /// Precision of products on a GPU: f32 or bf16
+    /// Precision of an embedder's products: f32; bf16 on a GPU; int8 on the CPU, to embed with a checkpoint
     #[arg(long, global = true, env = "RAGBIAS_PRECISION", default_value = "f32", value_name = "PRECISION")]
     pub(crate) precision: Precision,
 }

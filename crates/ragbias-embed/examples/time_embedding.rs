@@ -1,7 +1,7 @@
 //! Documents embedded per second; `benches/peers/embedding.py` runs it, and compares sentence-transformers and ONNX Runtime.
 //!
 //! ```text
-//! cargo run --release -p ragbias-embed --example time_embedding -- MODEL_FOLDER TEXTS.json N|together|maps|products
+//! cargo run --release -p ragbias-embed --example time_embedding -- MODEL_FOLDER TEXTS.json N|together|maps|products [int8]
 //! ```
 //!
 //! A number embeds this many texts per call, `together` all of them; `products` computes only the matrix products for the
@@ -19,10 +19,11 @@ use rayon::prelude::*;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [model, texts, how] = arguments.as_slice() else {
-        return Err("expected MODEL_FOLDER TEXTS.json N|together|maps|products".into());
+    let [model, texts, how, precision @ ..] = arguments.as_slice() else {
+        return Err("expected MODEL_FOLDER TEXTS.json N|together|maps|products [int8]".into());
     };
-    let embedder = TextEmbedder::load(Path::new(model), &TextEmbedderConfig::default())?;
+    let precision = precision.first().map(|precision| precision.parse()).transpose()?.unwrap_or_default();
+    let embedder = TextEmbedder::load(Path::new(model), &TextEmbedderConfig::default().precision(precision))?;
     let texts: Vec<String> = serde_json::from_str(&fs_err::read_to_string(texts)?)?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let work = || -> Result<(), Box<dyn Error>> {

@@ -36,14 +36,17 @@ enum On {
     },
 }
 
-/// The precision of products on a GPU; weights and gradients are always f32, and so is everything on the CPU.
+/// The precision of products; weights and gradients are always f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// 32 bits.
     #[default]
     F32,
-    /// bfloat16: 16 bits with the exponent range of f32 and two to three digits.
+    /// bfloat16, on a GPU: 16 bits with the exponent range of f32 and two to three digits. The CPU computes in f32 instead.
     Bf16,
+    /// 8-bit integers in the linear layers, on the CPU, for embedding alone: weights with a scale per output, activations with
+    /// a scale and a zero point per token.
+    Int8,
 }
 
 impl std::str::FromStr for Precision {
@@ -53,41 +56,45 @@ impl std::str::FromStr for Precision {
         match text {
             "f32" => Ok(Self::F32),
             "bf16" => Ok(Self::Bf16),
+            "int8" => Ok(Self::Int8),
             _ => Err(Error::Processor {
                 name: text.into(),
-                reason: "expected the precision f32 or bf16".into(),
+                reason: "expected the precision f32, bf16 or int8".into(),
             }),
         }
     }
 }
 
 impl Precision {
-    fn dtype(self) -> DType {
+    /// The type of a trainable encoder on a device.
+    fn dtype(self) -> Result<DType> {
         match self {
-            Self::F32 => DType::F32,
-            Self::Bf16 => DType::BF16,
+            Self::F32 => Ok(DType::F32),
+            Self::Bf16 => Ok(DType::BF16),
+            Self::Int8 => Err(Error::NotInInt8),
         }
     }
 }
 
 impl Encoder {
-    /// The encoder with these weights, on their device; on the CPU the precision is always f32.
+    /// The encoder with these weights, on their device; on the CPU it computes in f32.
     ///
     /// # Errors
-    /// A missing weight.
+    /// A missing weight, [`Error::NotInInt8`].
     pub fn new(
         config: &EncoderConfig,
         pooling: &Pooling,
         parameters: &Parameters,
         precision: Precision,
     ) -> Result<Self> {
+        let dtype = precision.dtype()?;
         let on = match parameters.device() {
             Device::Cpu => On::Cpu {
                 encoder: CpuEncoder::new(config, pooling, parameters)?,
                 parameters: Some(parameters.clone()),
             },
             _ => On::Device {
-                encoder: DeviceEncoder::new(config, parameters, precision.dtype())?,
+                encoder: DeviceEncoder::new(config, parameters, dtype)?,
                 parameters: parameters.clone(),
             },
         };
@@ -97,7 +104,7 @@ impl Encoder {
     /// The encoder for inference alone: on the CPU it keeps each matrix once, and has no gradients.
     ///
     /// # Errors
-    /// A missing weight.
+    /// A missing weight, [`Error::NotInInt8`] on a device other than the CPU.
     pub fn for_inference(
         config: &EncoderConfig,
         pooling: &Pooling,
@@ -107,7 +114,7 @@ impl Encoder {
         if !parameters.device().is_cpu() {
             return Self::new(config, pooling, &parameters, precision);
         }
-        let encoder = CpuEncoder::for_inference(config, pooling, parameters)?;
+        let encoder = CpuEncoder::for_inference(config, pooling, parameters, precision)?;
         let on = On::Cpu { encoder, parameters: None };
         Ok(Self { config: config.clone(), pooling: pooling.clone(), precision, on })
     }
@@ -118,7 +125,7 @@ impl Encoder {
     /// Those of [`Encoder::new`].
     pub fn with(&self, parameters: &Parameters) -> Result<Self> {
         match &self.on {
-            On::Cpu { encoder, .. } if parameters.device().is_cpu() => {
+            On::Cpu { encoder, .. } if parameters.device().is_cpu() && self.precision != Precision::Int8 => {
                 let encoder = encoder.with(&self.config, parameters)?;
                 Ok(Self { on: On::Cpu { encoder, parameters: Some(parameters.clone()) }, ..self.clone() })
             }
@@ -187,7 +194,7 @@ impl Encoder {
             variables.insert(name.clone(), variable);
         }
         let precision = if all.device().is_cpu() { Precision::F32 } else { self.precision };
-        let encoder = DeviceEncoder::new(&self.config, &all, precision.dtype())?;
+        let encoder = DeviceEncoder::new(&self.config, &all, precision.dtype()?)?;
         let vectors = encoder.vectors(input, &self.pooling, 0)?;
         Ok((vectors.detach(), Tape(Recorded::Device { vectors, variables })))
     }

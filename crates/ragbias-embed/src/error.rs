@@ -92,6 +92,12 @@ pub enum Error {
     /// Gradients from an encoder that has none.
     #[error("the encoder was loaded for inference alone, without the weights that gradients need")]
     ForInference,
+    /// 8-bit products where there are none.
+    #[error(
+        "the precision int8 is for embedding with a checkpoint on the CPU; expected f32, or on a GPU bf16, for training, for the \
+         members of a family, and for other devices"
+    )]
+    NotInInt8,
     /// A pooling that cannot be trained.
     #[error("expected pooling that is trained through, mean or cls, received {received}")]
     NotTrained {

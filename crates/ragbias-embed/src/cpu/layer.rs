@@ -12,6 +12,7 @@ use super::relative::Relative;
 use super::rotation::Angles;
 use crate::Result;
 use crate::config::{Activation, EncoderConfig, Rotary};
+use crate::encoder::Precision;
 use crate::parameters::Parameters;
 use crate::parts::{MapPlace, NormPlace};
 
@@ -145,14 +146,15 @@ impl Layer {
     /// Lays out the matrices for their products, unless they are.
     pub(super) fn lay_out(&self) {
         for linear in [&self.query_key_value, &self.attention_output, &self.up, &self.down] {
-            linear.panels();
+            linear.lay_out();
         }
     }
 
     /// The layer for inference alone: once a matrix is laid out for its products, it is kept in that layout only.
-    pub(super) fn for_inference(mut self) -> Self {
+    pub(super) fn for_inference(mut self, precision: Precision) -> Self {
         for linear in [&mut self.query_key_value, &mut self.attention_output, &mut self.up, &mut self.down] {
             linear.is_trainable = false;
+            linear.is_int8 = precision == Precision::Int8;
         }
         self
     }

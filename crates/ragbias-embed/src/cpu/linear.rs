@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use candle_core::{Tensor, TensorId};
 use ragbias_kernels::{Into, Matrix, product};
 
+use super::int8::Int8Panels;
 use super::lines::Lines;
 use super::panels::Panels;
 use super::pool::Pool;
@@ -25,10 +26,18 @@ pub(super) struct Linear {
     pub(super) shape: [usize; 2],
     /// Zeros without a bias.
     pub(super) bias: Weight,
+    /// Whether its products are of 8 bits.
+    pub(super) is_int8: bool,
     /// Weight and bias in the layout of the products, created by the first one.
-    panels: Arc<OnceLock<Panels>>,
+    panels: Arc<OnceLock<LaidOut>>,
     /// The tensors they were made from.
     parts: Vec<TensorId>,
+}
+
+/// Weight and bias in the layout of the products.
+enum LaidOut {
+    F32(Panels),
+    Int8(Int8Panels),
 }
 
 impl Linear {
@@ -52,6 +61,7 @@ impl Linear {
         Ok(Self {
             weight: Arc::new(Mutex::new(Some(weight))),
             is_trainable: true,
+            is_int8: false,
             shape,
             bias,
             panels: Arc::default(),
@@ -76,19 +86,29 @@ impl Linear {
         spread: bool,
     ) -> Lines {
         let mut out = pool.take(x.len() / self.inputs() * self.outputs());
-        let panels = self.panels();
         let x = Matrix::new(x, x.len() / self.inputs(), self.inputs());
-        panels.product(x, then, &mut out, self.outputs(), spread);
+        match self.laid_out() {
+            LaidOut::F32(panels) => panels.product(x, then, &mut out, self.outputs(), spread),
+            LaidOut::Int8(panels) => panels.product(x, then, &mut out, spread),
+        }
         out
     }
 
-    pub(super) fn panels(&self) -> &Panels {
+    /// Lays out the matrix for its products, unless it is.
+    pub(super) fn lay_out(&self) {
+        self.laid_out();
+    }
+
+    fn laid_out(&self) -> &LaidOut {
         self.panels.get_or_init(|| {
             let weight = self.weight();
-            let panels = Panels::new(
-                Matrix::new(&weight.values(), self.outputs(), self.inputs()),
-                &self.bias.values(),
-            );
+            let (values, bias) = (weight.values(), self.bias.values());
+            let matrix = Matrix::new(&values, self.outputs(), self.inputs());
+            let panels = if self.is_int8 {
+                LaidOut::Int8(Int8Panels::new(matrix, &bias))
+            } else {
+                LaidOut::F32(Panels::new(matrix, &bias))
+            };
             if !self.is_trainable {
                 *self.weight.lock().unwrap_or_else(PoisonError::into_inner) = None;
             }

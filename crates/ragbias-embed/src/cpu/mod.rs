@@ -13,6 +13,7 @@ mod backward;
 mod chunk;
 mod function;
 mod gradients;
+mod int8;
 mod layer;
 mod layer_gradients;
 mod layer_norm;
@@ -45,6 +46,7 @@ use self::relative::Relative;
 use self::rotation::Angles;
 use self::weight::Weight;
 use crate::config::{EncoderConfig, Pooling, Positions};
+use crate::encoder::Precision;
 use crate::input::{Boundary, Input};
 use crate::parameters::Parameters;
 use crate::{Error, Result};
@@ -92,13 +94,14 @@ impl CpuEncoder {
         config: &EncoderConfig,
         pooling: &Pooling,
         mut parameters: Parameters,
+        precision: Precision,
     ) -> Result<Self> {
         let relative = Relative::new(config, &parameters)?;
         let layers = (0..config.num_hidden_layers)
             .map(|number| {
                 let layer = Layer::new(config, number, &parameters, relative.as_ref(), None)?;
                 parameters.remove_layer(number);
-                Ok(layer.for_inference())
+                Ok(layer.for_inference(precision))
             })
             .collect::<Result<Vec<_>>>()?;
         let encoder = Self::of_layers(config, pooling, &parameters, relative, layers, Arc::default())?;

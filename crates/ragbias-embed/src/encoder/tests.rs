@@ -187,6 +187,36 @@ fn an_encoder_for_inference_gives_the_same_bits_and_no_gradients() {
 }
 
 #[test]
+fn eight_bits_give_nearly_the_same_vectors_whatever_the_batch_and_no_gradients() {
+    for family in FAMILIES {
+        let [kernels, operators] = of_family(family, PoolingMode::Mean, Activation::Gelu);
+        let On::Device { parameters, .. } = operators.on else { unreachable!() };
+        let Encoder { config, pooling, .. } = &kernels;
+        let encoder = Encoder::for_inference(config, pooling, parameters.clone(), Precision::Int8).unwrap();
+        let batch = batch();
+        let vectors = |encoder: &Encoder, batch: &Packed| -> Vec<Vec<f32>> {
+            encoder.vectors(Input::Tokens(batch)).unwrap().to_vec2().unwrap()
+        };
+        let (ours, exact) = (vectors(&encoder, &batch), vectors(&kernels, &batch));
+        assert_ne!(ours, exact);
+        for (a, b) in ours.iter().zip(&exact) {
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+            let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
+            assert!(cosine > 0.999, "{family:?}: {cosine}");
+        }
+        let alone = Packed { ids: batch.ids[5..22].to_vec(), lengths: vec![17] };
+        assert_eq!(vectors(&encoder, &alone)[0], ours[1]);
+        for refused in [
+            encoder.record(Input::Tokens(&batch), &BTreeSet::new()).err(),
+            encoder.with(&parameters).err(),
+            Encoder::new(config, pooling, &parameters, Precision::Int8).err(),
+        ] {
+            assert!(matches!(refused, Some(Error::NotInInt8 | Error::ForInference)), "{refused:?}");
+        }
+    }
+}
+
+#[test]
 fn kernels_give_the_gradients_of_candles_operators() {
     let families = FAMILIES.map(|family| (family, PoolingMode::Mean, Activation::Gelu));
     for (family, pooling, activation) in
