@@ -129,6 +129,10 @@ fn check(keys: &Keys<'_>, config: &EncoderConfig) -> Result<()> {
         let expected = format!("a divisor of num_attention_heads {}", config.num_attention_heads);
         return Err(keys.refused("num_key_value_heads", expected, config.key_value_heads().to_string()));
     }
+    if config.num_attention_heads.checked_mul(config.head_width()).is_none_or(|width| width > MOST) {
+        let expected = format!("a width of all heads of at most {MOST}");
+        return Err(keys.refused("head_dim", expected, config.head_width().to_string()));
+    }
     if attention.rotary.is_some() && !config.head_width().is_multiple_of(2) {
         let received = config.head_width().to_string();
         return Err(keys.refused(

@@ -329,6 +329,7 @@ fn what_a_family_with_rotary_positions_does_not_compute_is_refused_by_name() {
         ("qwen3", json!({"num_key_value_heads": 5})),
         ("qwen3", json!({"layer_types": ["sliding_attention"], "num_hidden_layers": 1})),
         ("qwen3", json!({"head_dim": 127})),
+        ("qwen3", json!({"head_dim": 4_000_000_000_u32, "num_attention_heads": 4_000_000_000_u32})),
         ("gemma3_text", json!({"sliding_window": null})),
         ("gemma3_text", json!({"is_causal": false})),
         ("gemma3_text", json!({"query_pre_attn_scalar": 0})),

@@ -107,3 +107,26 @@ fn padding_before_a_text_is_refused_where_its_vector_would_depend_on_it() {
         assert!(error.contains("tokenizer_config.json: padding_side is `left`, expected right"), "{error}");
     }
 }
+
+#[test]
+fn no_changed_byte_of_a_config_ends_in_a_panic() {
+    for (family, variants) in families() {
+        let folder = variants.make("base");
+        let path = folder.path().join("config.json");
+        let whole = fs_err::read(&path).unwrap();
+        let mut refused = 0;
+        for at in (0..whole.len()).step_by(3) {
+            for byte in [b'9', b'0', b'-', b'"', b'}'] {
+                let mut changed = whole.clone();
+                changed[at] = byte;
+                fs_err::write(&path, &changed).unwrap();
+                if let Err(error) = load(folder.path()) {
+                    let error = error.to_string();
+                    assert!(error.contains(folder.path().to_str().unwrap()), "{family}, byte {at}: {error}");
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused > 100, "{family}: {refused}");
+    }
+}
