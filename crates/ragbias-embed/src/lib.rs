@@ -1,4 +1,4 @@
-//! Text embedders on candle: encoders of the families of BERT, DistilBERT, RoBERTa, XLM-RoBERTa and MPNet.
+//! Text embedders: encoders of the families of BERT, RoBERTa, MPNet, ModernBERT, NomicBERT, GTE, Qwen3 and Gemma 3.
 //!
 //! [`TextEmbedder`] loads a checkpoint folder (`modules.json` and what it names, or a transformer alone) and gives the vectors
 //! that sentence-transformers gives for it.

@@ -93,6 +93,32 @@ fn every_scope_lowers_the_loss_and_is_saved_as_it_was_trained() {
 }
 
 #[test]
+fn weights_are_the_same_to_the_bit_whatever_the_number_of_threads() {
+    for (family, scope) in
+        [("modernbert", Scope::Full), ("nomic_bert", Scope::LayersTop(2)), ("gte", Scope::MlpTop(1))]
+    {
+        let (_folder, base) = base(family);
+        let cache = tempfile::tempdir().unwrap();
+        let saved = |threads: usize| {
+            let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let folder = cache.path().join(threads.current_num_threads().to_string());
+            threads.install(|| {
+                let texts = texts(&base, scope, &folder).unwrap();
+                let trained = trained(&base, &texts, scope).unwrap();
+                trained.weights.save(&base, &folder.join("member"), serde_json::json!({})).unwrap();
+            });
+            fs_err::read(folder.join("member/model.safetensors")).unwrap()
+        };
+        fs_err::create_dir(cache.path().join("1")).unwrap();
+        let one = saved(1);
+        for threads in [2, 3] {
+            fs_err::create_dir(cache.path().join(threads.to_string())).unwrap();
+            assert!(saved(threads) == one, "{family} {scope}: {threads} threads");
+        }
+    }
+}
+
+#[test]
 fn a_scope_that_a_family_is_not_trained_in_is_refused_by_name() {
     let cache = tempfile::tempdir().unwrap();
     let refused = |family: &str, scope: Scope| {
