@@ -225,7 +225,7 @@ impl EightRuns {
 
     #[inline(always)]
     fn of(&self, packed: Packed, run: usize) -> Run {
-        Run::Integers(packed, [Scale::of(&self.scales[run]); 2], Some(Scale::of(&self.offsets[run])))
+        Run::Integers(packed, [Scale::of(self.scales[run]); 2], Some(Scale::of(self.offsets[run])))
     }
 }
 
@@ -280,7 +280,7 @@ impl Format for Q6K {
         let (part, run) = (run / 4, run % 4);
         let low = Packed::load(bytes(block, part * 64 + run % 2 * RUN)).bits(run / 2 * 4, 15);
         let packed = low.with_high(Packed::load(bytes(block, 128 + part * RUN)).bits(run * 2, 3));
-        let scale = |half: usize| Scale::of(&scales[part][run * 2 + half]);
+        let scale = |half: usize| Scale::of(scales[part][run * 2 + half]);
         Run::Integers(packed.minus(32), [scale(0), scale(1)], None)
     }
 }

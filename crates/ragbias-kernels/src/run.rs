@@ -127,7 +127,7 @@ mod tests {
                 let mut sum = Sum::zero();
                 sum.add(packed.scaled(scales), &Numbers::new(&numbers(seed + 1)));
                 sum.add_packed(packed, scales, &Numbers::new(&numbers(seed + 2)));
-                sum.add_offset(Scale::of(&numbers::<1>(seed)[0]), &numbers(seed + 3));
+                sum.add_offset(Scale::of(numbers::<1>(seed)[0]), &numbers(seed + 3));
                 sum.add_in_order(packed.scaled(ones), &numbers(seed + 4));
                 let all = [
                     packed.scaled(scales),

@@ -43,8 +43,8 @@ impl Scale {
 
     /// A number.
     #[inline(always)]
-    pub fn of(number: &f32) -> Self {
-        Self(unsafe { _mm256_broadcast_ss(number) })
+    pub fn of(number: f32) -> Self {
+        Self(unsafe { _mm256_set1_ps(number) })
     }
 
     /// Times eight signed bytes.

@@ -33,8 +33,8 @@ impl Scale {
 
     /// A number.
     #[inline]
-    pub fn of(number: &f32) -> Self {
-        Self(*number)
+    pub fn of(number: f32) -> Self {
+        Self(number)
     }
 
     /// Times eight signed bytes.
