@@ -122,7 +122,7 @@ impl Heads {
     pub(super) fn scratch(&self, length: usize, spread: bool) -> usize {
         let keys = match self.reach {
             Reach { before: Some(before), after: Some(after) } => {
-                length.min(GROUP.saturating_add(before).saturating_add(after))
+                length.min((GROUP + LANES).saturating_add(before).saturating_add(after))
             }
             _ => length,
         };
@@ -158,6 +158,8 @@ impl Heads {
             for start in (0..tokens).step_by(group.max(1)) {
                 let queries = first + start..first + tokens.min(start + group);
                 let keys = self.reach.of_all(queries.clone(), length);
+                // A key has the same lane in every sum, wherever the group begins: sums are rounded alike.
+                let keys = keys.start - keys.start % LANES..keys.end;
                 let [key, value] =
                     [1, 2].map(|part| self.view(rows, length, part, shared).part(keys.clone(), 0));
                 let panels = [Panels::of(key).filled_up(), Panels::of(value.t())];
