@@ -109,9 +109,9 @@ fn a_texts_vector_is_the_same_to_the_bit_alone_in_a_batch_and_on_any_number_of_t
         let [kernels, _] = of_family(family, PoolingMode::Mean, Activation::Gelu);
         // The families with position embeddings have 40.
         let most = if OTHERS.contains(&family) { 301 } else { 39 };
-        let lengths = [most, 7, 25, most - 20, 1];
+        let lengths: [u32; 5] = [most, 7, 25, most - 20, 1];
         let texts: Vec<Vec<u32>> =
-            lengths.iter().map(|&length| (0..length as u32).map(|i| i * 31 % 47).collect()).collect();
+            lengths.iter().map(|&length| (0..length).map(|i| i * 31 % 47).collect()).collect();
         let bits = |texts: &[Vec<u32>], threads: usize| -> Vec<Vec<u32>> {
             let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let batch = Packed::new(texts);
