@@ -13,8 +13,8 @@ use crate::{Error, Result};
 
 /// An encoder with its pooling: a function of [`Parameters`] from texts to vectors, with gradients.
 ///
-/// On the CPU it uses its own kernels, on other devices candle's operators. A text's vector does not depend on
-/// its batch.
+/// On the CPU it uses its own kernels, on other devices candle's operators; gradients of layers that are not of BERT's kind are
+/// those of the operators everywhere. A text's vector does not depend on its batch.
 #[derive(Clone)]
 pub struct Encoder {
     config: EncoderConfig,
@@ -169,8 +169,8 @@ impl Encoder {
     /// The vectors of [`Encoder::vectors`], and a tape for the gradients of the named parameters.
     ///
     /// # Errors
-    /// Those of [`Encoder::states`]; on the CPU, pooling other than the mean or the first token, and
-    /// [`Error::ForInference`].
+    /// Those of [`Encoder::states`]; on the CPU [`Error::ForInference`], and for layers of BERT's kind, pooling other than the
+    /// mean or the first token.
     pub fn record(&self, input: Input<'_>, parameters: &BTreeSet<String>) -> Result<(Tensor, Tape)> {
         let all = match &self.on {
             On::Cpu { encoder, .. } if has_kernel_gradients(&self.config) => {

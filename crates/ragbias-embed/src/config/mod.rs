@@ -12,6 +12,7 @@ mod pooling;
 mod rotary;
 mod sentence;
 mod step;
+mod usual;
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! The encoder on the CPU: forward and backward on slices, in chunks of whole sequences.
+//! The encoder on the CPU: forward, and for layers of BERT's kind backward, on slices, in chunks of whole sequences.
 //!
 //! A batch is divided into chunks, each small enough for its states to stay in the cache from one operation to the next. A chunk
 //! goes through all layers on one thread, so that threads synchronise once per batch; a single text is one chunk, whose

@@ -103,6 +103,33 @@ fn texts_longer_than_any_block_have_the_vectors_of_candles_operators() {
     }
 }
 
+#[test]
+fn a_texts_vector_is_the_same_to_the_bit_alone_in_a_batch_and_on_any_number_of_threads() {
+    for family in FAMILIES.into_iter().chain(OTHERS) {
+        let [kernels, _] = of_family(family, PoolingMode::Mean, Activation::Gelu);
+        // The families with position embeddings have 40.
+        let most = if OTHERS.contains(&family) { 301 } else { 39 };
+        let lengths: [u32; 5] = [most, 7, 25, most - 20, 1];
+        let texts: Vec<Vec<u32>> =
+            lengths.iter().map(|&length| (0..length).map(|i| i * 31 % 47).collect()).collect();
+        let bits = |texts: &[Vec<u32>], threads: usize| -> Vec<Vec<u32>> {
+            let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let batch = Packed::new(texts);
+            let vectors = threads.install(|| kernels.vectors(Input::Tokens(&batch)).unwrap());
+            let rows = vectors.to_vec2::<f32>().unwrap();
+            rows.into_iter().map(|row| row.into_iter().map(f32::to_bits).collect()).collect()
+        };
+        let together = bits(&texts, 1);
+        for threads in [1, 2, 3] {
+            assert!(bits(&texts, threads) == together, "{family:?}, {threads} threads");
+            for (text, vector) in texts.iter().zip(&together) {
+                let alone = bits(std::slice::from_ref(text), threads);
+                assert!(alone[0] == *vector, "{family:?}, {threads} threads, {} tokens", text.len());
+            }
+        }
+    }
+}
+
 /// The kernels have no backward pass of these; the vectors of the slope are theirs, the gradients those of candle's operators.
 #[test]
 fn the_gradient_of_every_parameter_of_other_families_is_the_slope_of_the_kernels_vectors() {
