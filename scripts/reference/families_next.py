@@ -129,6 +129,13 @@ QWEN_VARIANTS = SHARED | {
     "plain-transformers": variant({"modules.json": None}), "cut-at-the-start": variant({"tokenizer_config.json": {"$merge": {"truncation_side": "left"}}, **text(max_seq_length=20)}),
 }
 
+# As Qwen3-Embedding's larger ones are saved: bf16, in parts; computed in f32, as `dtype` asks for.
+QWEN_TENSORS = saved("Qwen3Model", QWEN)
+PARTS = {f"model-0000{part + 1}-of-00002.safetensors": {name: shape for i, (name, shape) in enumerate(QWEN_TENSORS.items()) if i % 2 == part} for part in (0, 1)}
+QWEN_VARIANTS["bf16-in-parts"] = variant(
+    {"config.json": {"$merge": {"dtype": "float32"}}, "model.safetensors.index.json": {"metadata": {}, "weight_map": {name: part for part, names in PARTS.items() for name in names}}},
+    {"model.safetensors": None} | {part: {"type": "BF16", "tensors": tensors} for part, tensors in PARTS.items()})
+
 # EmbeddingGemma: Gemma 3 that sees both ways, two Dense modules.
 GEMMA = {"model_type": "gemma3_text", "architectures": ["Gemma3TextModel"], **SIZES, "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 8, "hidden_activation": "gelu_pytorch_tanh",
          "rms_norm_eps": 1e-6, "query_pre_attn_scalar": 12, "sliding_window": 16, "_sliding_window_pattern": 2, "layer_types": ["sliding_attention", "full_attention"] * 2, "rope_theta": 1000000.0,

@@ -6,9 +6,10 @@ use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Role, Similar
 
 use crate::Result;
 use crate::config::{CheckpointConfig, CheckpointFiles, Prefixes};
-use crate::encoder::{Encoder, Precision};
+use crate::encoder::Encoder;
 use crate::input::{Input, Packed};
 use crate::parameters::Parameters;
+use crate::precision::Precision;
 use crate::processor::Processor;
 use crate::steps::Step;
 use crate::tokenizer::{TextTokenizer, Wanted};

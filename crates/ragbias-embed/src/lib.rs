@@ -29,6 +29,7 @@ mod input;
 mod operators;
 mod parameters;
 mod parts;
+mod precision;
 mod processor;
 mod projection;
 mod relative;
@@ -44,10 +45,11 @@ pub use config::{
     Rotary, RotaryScaling, StepConfig,
 };
 pub use embedder::{TextEmbedder, TextEmbedderConfig};
-pub use encoder::{Encoder, Precision, Tape};
+pub use encoder::{Encoder, Tape};
 pub use error::{Error, Result};
 pub use input::{Boundary, Input, Packed};
 pub use parameters::Parameters;
+pub use precision::Precision;
 pub use processor::Processor;
 pub use projection::Projected;
 pub use steps::read_head;

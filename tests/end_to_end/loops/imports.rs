@@ -150,7 +150,8 @@ impl Source {
                         at = after_item(&tokens, at);
                         continue;
                     }
-                    if word == "use" {
+                    // `use<…>` says what an opaque type captures.
+                    if word == "use" && !tokens.get(at + 1).is_some_and(|token| is(token, '<')) {
                         let end = (at..tokens.len()).find(|&i| is(&tokens[i], ';')).unwrap();
                         let public = before(&tokens, at).is_some_and(|token| token.to_string() == "pub");
                         self.import(id, &tokens[at + 1..end], &[], public);

@@ -4,9 +4,8 @@ use serde_json::{Value, json};
 
 use super::architecture::{Architecture, Attention, Local, Mlp, NormKind, Norms, Reach, Rotary};
 use super::encoder::EncoderConfig;
-use super::encoder_file::MOST;
 use super::family::Family;
-use super::keys::Keys;
+use super::keys::{Keys, MOST};
 use super::rotary::{self, KINDS};
 use crate::Result;
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::architecture_file::architecture;
 use super::encoder::{Activation, EncoderConfig, PADDING, Positions, RELATIVE_BUCKETS};
 use super::family::Family;
-use super::keys::Keys;
+use super::keys::{Keys, MOST};
 use crate::files::{Object, get, read_json};
 use crate::{Error, Result};
 
@@ -29,9 +29,6 @@ impl Rounding {
 
 /// Larger numbers of layers are an error.
 const MOST_LAYERS: usize = 1024;
-
-/// The largest size of anything else.
-pub(super) const MOST: usize = u32::MAX as usize;
 
 /// The content of `config.json`.
 pub(crate) struct ConfigFile {

@@ -9,6 +9,9 @@ use super::family::Family;
 use crate::files::{Object, get};
 use crate::{Error, Result};
 
+/// The largest size of anything else.
+pub(super) const MOST: usize = u32::MAX as usize;
+
 /// The keys of a family's `config.json`, under BERT's names.
 #[derive(Clone, Copy)]
 pub(super) struct Keys<'f> {

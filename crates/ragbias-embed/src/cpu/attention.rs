@@ -148,7 +148,8 @@ impl Heads {
         self.of_tokens(rows, 0, contexts, weights, true);
     }
 
-    /// The contexts of some tokens of a sequence, from token `first`. If `keeps`, weights of all heads and queries follow one another;
+    /// The contexts of some tokens of a sequence, from token `first`; they do not depend on where a group begins: keys 16 apart share
+    /// a lane of a sum, and lanes are added in pairs, so that a shift of all keys changes no sum. If `keeps`, weights of all heads and queries follow one another;
     /// else each block of queries overwrites the previous one's.
     fn of_tokens(&self, rows: &[f32], first: usize, contexts: &mut [f32], weights: &mut [f32], keeps: bool) {
         let (length, tokens) = (rows.len() / self.row(), contexts.len() / self.output());

@@ -12,9 +12,9 @@ use super::relative::Relative;
 use super::rotation::Angles;
 use crate::Result;
 use crate::config::{Activation, EncoderConfig, Rotary};
-use crate::encoder::Precision;
 use crate::parameters::Parameters;
 use crate::parts::{MapPlace, NormPlace};
+use crate::precision::Precision;
 
 /// The state that the MLP of a layer keeps for its backward pass.
 pub(super) struct KeptMlp {

@@ -46,9 +46,9 @@ use self::relative::Relative;
 use self::rotation::Angles;
 use self::weight::Weight;
 use crate::config::{EncoderConfig, Pooling, Positions};
-use crate::encoder::Precision;
 use crate::input::{Boundary, Input};
 use crate::parameters::Parameters;
+use crate::precision::Precision;
 use crate::{Error, Result};
 
 /// An encoder with its pooling.

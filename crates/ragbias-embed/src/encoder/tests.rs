@@ -1,3 +1,5 @@
+use candle_core::DType;
+
 use super::*;
 use crate::Packed;
 use crate::config::{Activation, Attention, Family, Local, PoolingMode, Positions, Reach};

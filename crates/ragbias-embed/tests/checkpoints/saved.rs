@@ -47,7 +47,7 @@ fn a_saved_checkpoint_has_the_vectors_of_its_base_and_every_file_that_servers_as
     let (variants, families) = (Variants::read(), families());
     let of_families = ["modernbert", "nomic_bert", "gte", "new", "qwen3", "gemma3_text"];
     let of_families = of_families.into_iter().flat_map(|family| {
-        let heads = ["base", "with-head", "without-prefix", "biases", "cut-at-the-start"];
+        let heads = ["base", "with-head", "without-prefix", "biases", "cut-at-the-start", "bf16-in-parts"];
         let all: Vec<&str> = families[family].iter().map(|(name, _)| name).collect();
         heads.into_iter().filter(move |name| all.contains(name)).map(move |name| (family, name))
     });
