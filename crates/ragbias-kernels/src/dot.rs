@@ -10,7 +10,7 @@
 )]
 
 use crate::row::{self, across};
-use crate::run::{RUN, Sum, Sums, Weights};
+use crate::run::{RUN, Sum, SumsOf, Weights};
 
 /// Lanes of the sum: four AVX2 registers, enough that no multiply-add waits for the previous one.
 const LANES: usize = 32;

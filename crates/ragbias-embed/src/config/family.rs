@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::names::{BUFFERS, LAYERS};
+use super::names::{
+    BERT, BUFFERS, DISTILBERT, GEMMA3, GTE, LAYERS, MODERNBERT, MPNET, NOMIC_BERT, Names, QWEN3, ROBERTA,
+};
 use crate::files::Object;
 use crate::{Error, Result};
 
@@ -68,6 +70,24 @@ impl Family {
     pub(crate) fn has_segments(self) -> bool {
         use Family::{Bert, Gte, New, NomicBert, Roberta, XlmRoberta};
         matches!(self, Bert | Roberta | XlmRoberta | NomicBert | Gte | New)
+    }
+
+    fn names(self) -> Names {
+        match self {
+            Self::Bert => BERT,
+            Self::DistilBert => DISTILBERT,
+            Self::Roberta => ROBERTA,
+            Self::XlmRoberta => {
+                Names { model_type: "xlm-roberta", encoder: "an XLM-RoBERTa encoder", ..ROBERTA }
+            }
+            Self::Mpnet => MPNET,
+            Self::ModernBert => MODERNBERT,
+            Self::NomicBert => NOMIC_BERT,
+            Self::Gte => GTE,
+            Self::New => Names { model_type: "new", prefix: "new.", own_class: Some("NewModel"), ..GTE },
+            Self::Qwen3 => QWEN3,
+            Self::Gemma3 => GEMMA3,
+        }
     }
 
     /// The family's key for a setting of BERT's `config.json`; BERT's where transformers takes that and the file has no other.

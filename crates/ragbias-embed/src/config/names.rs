@@ -1,7 +1,5 @@
 //! How the files of each family name settings and weights.
 
-use super::family::Family;
-
 /// How a family's files name things.
 pub(super) struct Names {
     /// `model_type` in `config.json`.
@@ -24,7 +22,7 @@ pub(super) struct Names {
 pub(super) const BUFFERS: [&str; 2] = ["embeddings.position_ids", "embeddings.token_type_ids"];
 pub(super) const LAYERS: &str = "encoder.layer.";
 
-const BERT: Names = Names {
+pub(super) const BERT: Names = Names {
     model_type: "bert",
     encoder: "a BERT encoder",
     keys: &[],
@@ -35,7 +33,7 @@ const BERT: Names = Names {
     own_class: None,
 };
 
-const ROBERTA: Names = Names {
+pub(super) const ROBERTA: Names = Names {
     model_type: "roberta",
     encoder: "a RoBERTa encoder",
     prefix: "roberta.",
@@ -43,7 +41,7 @@ const ROBERTA: Names = Names {
     ..BERT
 };
 
-const DISTILBERT: Names = Names {
+pub(super) const DISTILBERT: Names = Names {
     model_type: "distilbert",
     encoder: "a DistilBERT encoder",
     keys: &[
@@ -76,7 +74,7 @@ const DISTILBERT: Names = Names {
     ..BERT
 };
 
-const MPNET: Names = Names {
+pub(super) const MPNET: Names = Names {
     model_type: "mpnet",
     encoder: "an MPNet encoder",
     prefix: "mpnet.",
@@ -90,7 +88,7 @@ const MPNET: Names = Names {
     ..ROBERTA
 };
 
-const MODERNBERT: Names = Names {
+pub(super) const MODERNBERT: Names = Names {
     model_type: "modernbert",
     encoder: "a ModernBERT encoder",
     keys: &[("hidden_act", "hidden_activation", false), ("layer_norm_eps", "norm_eps", false)],
@@ -111,7 +109,7 @@ const MODERNBERT: Names = Names {
     ..BERT
 };
 
-const NOMIC_BERT: Names = Names {
+pub(super) const NOMIC_BERT: Names = Names {
     model_type: "nomic_bert",
     encoder: "a NomicBERT encoder",
     keys: &[
@@ -139,7 +137,7 @@ const NOMIC_BERT: Names = Names {
     ..BERT
 };
 
-const GTE: Names = Names {
+pub(super) const GTE: Names = Names {
     model_type: "gte",
     encoder: "a GTE encoder",
     prefix: "gte.",
@@ -155,7 +153,7 @@ const GTE: Names = Names {
     ..BERT
 };
 
-const QWEN3: Names = Names {
+pub(super) const QWEN3: Names = Names {
     model_type: "qwen3",
     encoder: "a Qwen3 encoder",
     keys: &[("layer_norm_eps", "rms_norm_eps", false)],
@@ -180,7 +178,7 @@ const QWEN3: Names = Names {
     ..BERT
 };
 
-const GEMMA3: Names = Names {
+pub(super) const GEMMA3: Names = Names {
     model_type: "gemma3_text",
     encoder: "a Gemma 3 encoder",
     keys: &[("hidden_act", "hidden_activation", false), ("layer_norm_eps", "rms_norm_eps", false)],
@@ -203,23 +201,3 @@ const GEMMA3: Names = Names {
     ],
     ..QWEN3
 };
-
-impl Family {
-    pub(super) fn names(self) -> Names {
-        match self {
-            Self::Bert => BERT,
-            Self::DistilBert => DISTILBERT,
-            Self::Roberta => ROBERTA,
-            Self::XlmRoberta => {
-                Names { model_type: "xlm-roberta", encoder: "an XLM-RoBERTa encoder", ..ROBERTA }
-            }
-            Self::Mpnet => MPNET,
-            Self::ModernBert => MODERNBERT,
-            Self::NomicBert => NOMIC_BERT,
-            Self::Gte => GTE,
-            Self::New => Names { model_type: "new", prefix: "new.", own_class: Some("NewModel"), ..GTE },
-            Self::Qwen3 => QWEN3,
-            Self::Gemma3 => GEMMA3,
-        }
-    }
-}

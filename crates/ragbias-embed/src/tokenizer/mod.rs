@@ -17,6 +17,7 @@ mod long;
 mod settings;
 mod unigram;
 mod vocabulary;
+mod wanted;
 mod wordpiece;
 
 use std::collections::HashSet;
@@ -32,8 +33,9 @@ use self::between::Ends;
 use self::class::Class;
 use self::settings::Settings;
 use self::vocabulary::Vocabulary;
-use crate::config::CheckpointFiles;
 use crate::{Error, Result};
+
+pub(crate) use self::wanted::Wanted;
 
 /// A checkpoint's tokenizer.
 #[derive(Clone)]
@@ -55,36 +57,6 @@ pub(crate) struct Source {
     pub(crate) bytes: Vec<u8>,
     /// Parts of the tokenizer that are not from that file, as text; empty if there are none.
     pub(crate) changes: String,
-}
-
-/// Settings of a tokenizer from other files.
-pub(crate) struct Wanted<'a> {
-    /// From `config.json`.
-    pub(crate) class: Option<&'a str>,
-    /// From `sentence_bert_config.json`.
-    pub(crate) max_seq_length: Option<usize>,
-    /// From `sentence_bert_config.json` too.
-    pub(crate) do_lower_case: bool,
-    /// Tokens of the longest text that the encoder can compute.
-    pub(crate) positions: usize,
-    /// Those of the longest text if no file gives them.
-    pub(crate) usual_length: usize,
-    /// Whether a text's vector does not depend on padding before it.
-    pub(crate) pads_anywhere: bool,
-}
-
-impl<'f> Wanted<'f> {
-    /// According to a checkpoint's files.
-    pub(crate) fn of(files: &'f CheckpointFiles) -> Self {
-        Self {
-            class: files.tokenizer_class.as_deref(),
-            max_seq_length: files.max_seq_length,
-            do_lower_case: files.do_lower_case,
-            positions: files.config.encoder.most_tokens(),
-            usual_length: files.config.encoder.longest_text(),
-            pads_anywhere: files.config.pads_anywhere(),
-        }
-    }
 }
 
 /// Runs `work`; panics of the tokenizers crate are errors of the file.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tokenizers::{PaddingDirection, Tokenizer, TruncationDirection};
 
-use super::Wanted;
 use super::class::Class;
+use super::wanted::Wanted;
 use crate::files::{Object, get, read_optional_json};
 use crate::{Error, Result};
 

@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Numbers, RUN, Sums};
+use super::sums::{Numbers, RUN, SumsOf, total};
 
 /// 32 f32.
 #[derive(Debug, Clone, Copy)]
@@ -147,7 +147,7 @@ impl Sum {
     }
 }
 
-impl Sums for Sum {
+impl SumsOf<Packed, Scale, Weights> for Sum {
     #[inline(always)]
     fn zero() -> Self {
         Self(unsafe { [_mm256_setzero_ps(); 2] })
@@ -186,7 +186,7 @@ impl Sums for Sum {
         for (half, eight) in parts.chunks_exact_mut(8).zip(self.0) {
             unsafe { _mm256_storeu_ps(half.as_mut_ptr(), eight) };
         }
-        super::total(&parts)
+        total(&parts)
     }
 }
 

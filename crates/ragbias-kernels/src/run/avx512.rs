@@ -6,9 +6,9 @@
 use std::arch::x86_64::*;
 
 use super::avx2::{Packed, Scale, Weights};
-use super::{Numbers, Sums};
+use super::sums::{Numbers, SumsOf, total};
 
-/// Partial sums of products: the two registers of [`Sum`](super::Sum) side by side.
+/// Partial sums of products: the two registers of `Sum` side by side.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct WideSum(__m512);
@@ -34,7 +34,7 @@ fn sixteen(numbers: &Numbers, half: usize) -> __m512 {
     unsafe { _mm512_load_ps(numbers.0.as_ptr().add(16 * half)) }
 }
 
-impl Sums for WideSum {
+impl SumsOf<Packed, Scale, Weights> for WideSum {
     #[inline(always)]
     fn zero() -> Self {
         Self(unsafe { _mm512_setzero_ps() })
@@ -73,6 +73,6 @@ impl Sums for WideSum {
     fn total(self) -> f32 {
         let mut parts = [0.0; 16];
         unsafe { _mm512_storeu_ps(parts.as_mut_ptr(), self.0) };
-        super::total(&parts)
+        total(&parts)
     }
 }

@@ -2,7 +2,7 @@
 #![cfg_attr(test, allow(unreachable_pub, reason = "where there is AVX2, it is there to test by alone"))]
 #![allow(clippy::needless_range_loop, reason = "an index goes through several arrays")]
 
-use super::{Numbers, RUN, Sums};
+use super::sums::{Numbers, RUN, SumsOf, total};
 
 /// 32 f32.
 #[derive(Debug, Clone, Copy)]
@@ -127,7 +127,7 @@ impl Sum {
     }
 }
 
-impl Sums<Packed, Scale, Weights> for Sum {
+impl SumsOf<Packed, Scale, Weights> for Sum {
     #[inline]
     fn zero() -> Self {
         Self([[0.0; 8]; 2])
@@ -160,6 +160,6 @@ impl Sums<Packed, Scale, Weights> for Sum {
     fn total(self) -> f32 {
         let mut parts = [0.0; 16];
         parts.copy_from_slice(self.0.as_flattened());
-        super::total(&parts)
+        total(&parts)
     }
 }

@@ -7,8 +7,8 @@
 
 use std::ops::Range;
 
+use super::layout::{LINES, OUTPUTS, Quads, Scaling};
 use super::rows::Rows;
-use super::{LINES, OUTPUTS, Quads, Scaling};
 use crate::config::Activation;
 
 /// Rows of the tallest tile.

@@ -14,6 +14,7 @@
 )]
 
 mod kernels;
+mod layout;
 mod rows;
 
 use std::ops::Range;
@@ -22,34 +23,12 @@ use ragbias_kernels::Matrix;
 use rayon::prelude::*;
 
 use self::kernels::{Kernel, Tile};
+use self::layout::{LINES, OUTPUTS, QUAD, Quads, Scaling};
 use self::rows::Rows;
 use crate::config::Activation;
 
-/// Inputs that are multiplied and summed by one instruction, for each of 16 outputs.
-const QUAD: usize = 4;
-
 /// The largest weight.
 const MOST_WEIGHT: f32 = 127.0;
-
-/// Lines of 16 outputs in a panel.
-const LINES: usize = 3;
-
-/// Outputs of a panel.
-const OUTPUTS: usize = 16 * LINES;
-
-/// The weights of 16 outputs for four inputs: those of an output beside one another.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Quads([[i8; QUAD]; 16]);
-
-/// What becomes of the sums of a panel's outputs.
-#[derive(Clone, Copy)]
-struct Scaling {
-    scales: [f32; OUTPUTS],
-    bias: [f32; OUTPUTS],
-    /// Σ q.
-    sums: [i32; OUTPUTS],
-}
 
 /// A weight matrix `(outputs, inputs)` and a bias in panels of 48 outputs, the last padded with zeros.
 pub(super) struct Int8Panels {

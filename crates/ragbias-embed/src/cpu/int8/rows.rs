@@ -3,7 +3,7 @@
 
 use ragbias_kernels::{Matrix, widest};
 
-use super::QUAD;
+use super::layout::QUAD;
 
 /// The largest activation.
 const MOST_ACTIVATION: f32 = 255.0;
