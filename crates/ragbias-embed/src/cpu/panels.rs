@@ -98,13 +98,7 @@ impl Panels {
             "a product beyond its slice; this is a bug"
         );
         let out = Out { start: out.as_mut_ptr(), stride };
-        let panel = |number: usize| self.panel(kernel, number, x, then, out);
-        let panels = 0..self.bias.len() / self.width;
-        if spread {
-            panels.into_par_iter().for_each(panel);
-        } else {
-            panels.for_each(panel);
-        }
+        each_panel(self.bias.len() / self.width, spread, |number| self.panel(kernel, number, x, then, out));
     }
 
     /// The outputs of one panel for all rows.
@@ -166,14 +160,25 @@ fn lay_out<'l>(weights: Matrix<'_>, outputs: Range<usize>, lines: impl Iterator<
     }
 }
 
-/// The output of all panels, each of which writes its own columns.
-#[derive(Clone, Copy)]
-struct Out {
-    start: *mut f32,
-    stride: usize,
+/// Works on each of some panels by its number; if `spread`, over all threads.
+pub(super) fn each_panel(panels: usize, spread: bool, work: impl Fn(usize) + Sync + Send) {
+    if spread {
+        (0..panels).into_par_iter().for_each(work);
+    } else {
+        (0..panels).for_each(work);
+    }
 }
 
-// SAFETY: see `Panels::panel`: no two threads write to one place, and none reads what another writes.
+/// The output of all panels, each of which writes its own columns.
+#[derive(Clone, Copy)]
+pub(super) struct Out {
+    pub(super) start: *mut f32,
+    /// Values from a row to the next.
+    pub(super) stride: usize,
+}
+
+// SAFETY: whoever writes through it promises that no two threads write to one place, and none reads what another writes: each
+// panel is worked on by one thread, and has columns of its own.
 unsafe impl Sync for Out {}
 // SAFETY: as above.
 unsafe impl Send for Out {}

@@ -19,13 +19,12 @@ mod rows;
 
 use std::ops::Range;
 
-use ragbias_kernels::Matrix;
-use rayon::prelude::*;
-
 use self::kernels::{Kernel, Tile};
 use self::layout::{LINES, OUTPUTS, QUAD, Quads, Scaling};
 use self::rows::Rows;
+use super::panels::{Out, each_panel};
 use crate::config::Activation;
+use ragbias_kernels::Matrix;
 
 /// The largest weight.
 const MOST_WEIGHT: f32 = 127.0;
@@ -88,19 +87,13 @@ impl Int8Panels {
             "a product that does not fit; this is a bug"
         );
         let x = Rows::quantised(x);
-        let out = Out(out.as_mut_ptr());
-        let panel = |number: usize| {
+        let out = Out { start: out.as_mut_ptr(), stride: self.outputs };
+        each_panel(self.scaling.len(), spread, |number| {
             for row in (0..rows).step_by(kernel.rows()) {
                 // SAFETY: each panel writes its own columns, and all rows lie within `out`, whose length was checked.
                 unsafe { self.tile(kernel, number, &x, row..rows.min(row + kernel.rows()), then, out) };
             }
-        };
-        let panels = 0..self.scaling.len();
-        if spread {
-            panels.into_par_iter().for_each(panel);
-        } else {
-            panels.for_each(panel);
-        }
+        });
     }
 
     /// The outputs of a panel for some rows.
@@ -123,21 +116,12 @@ impl Int8Panels {
             scaling: &self.scaling[panel],
             then,
             columns: OUTPUTS.min(self.outputs - panel * OUTPUTS),
-            stride: self.outputs,
+            stride: out.stride,
         };
         // SAFETY: as promised by the caller.
-        unsafe { tile.write(kernel, rows.clone(), out.0.add(rows.start * self.outputs + panel * OUTPUTS)) };
+        unsafe { tile.write(kernel, rows.clone(), out.start.add(rows.start * out.stride + panel * OUTPUTS)) };
     }
 }
-
-/// The output of all panels, each of which writes its own columns.
-#[derive(Clone, Copy)]
-struct Out(*mut f32);
-
-// SAFETY: see `Int8Panels::product_by`: no two threads write to one place, and none reads what another writes.
-unsafe impl Sync for Out {}
-// SAFETY: as above.
-unsafe impl Send for Out {}
 
 #[cfg(test)]
 mod tests {
