@@ -2,10 +2,14 @@
 //!
 //! A format divides a row of a matrix into blocks of 32 or 256 small integers with a common scale, or a scale and an
 //! offset. The f32 values are those of candle's `dequantize`, bit for bit.
-#![allow(clippy::inline_always, reason = "the inner loops are made of these functions")]
+#![allow(
+    clippy::inline_always,
+    clippy::large_types_passed_by_value,
+    reason = "the inner loops are made of these functions"
+)]
 
 use half::bf16;
-use ragbias_kernels::run::{Numbers, Packed, RUN, Scale, Sums, Weights};
+use ragbias_kernels::run::{Inputs, Integers, Packed, RUN, Scale, Sums, Weights, Zero};
 use ragbias_kernels::{Cache, prefetch};
 
 /// Prefetch distance in bytes. The hardware prefetcher stops at page boundaries; with this, rows are decoded from memory
@@ -17,10 +21,12 @@ const LINE: usize = 64;
 
 /// A quantised format of rows.
 pub(crate) trait Format {
-    /// Weights in a block: one to eight times [`RUN`].
+    /// Weights in a block: one run, or eight.
     const WEIGHTS: usize;
     /// Bytes of a block.
     const BYTES: usize;
+    /// Of all runs that are not floats.
+    const INTEGERS: Integers;
 
     /// The scales and offsets of a block.
     type Scales;
@@ -32,83 +38,100 @@ pub(crate) trait Format {
 }
 
 /// 32 weights.
+#[derive(Clone, Copy)]
 pub(crate) enum Run {
-    /// Small integers with a scale for each half, and an offset if the format has one.
-    Integers(Packed, [Scale; 2], Option<Scale>),
+    /// Bytes with integers, a scale for each half, and an offset if the format has one.
+    Integers(Packed, [Scale; 2], Scale),
     Floats(Weights),
 }
 
-/// What is done with each run. Not a closure, which may not be inlined, and would then be compiled for narrow registers.
+/// What is done with each pair of runs. Not a closure, which may not be inlined, and would then be compiled for narrow registers.
 pub(crate) trait Each {
-    /// `#[inline(always)]`.
-    fn run(&mut self, number: usize, run: Run);
+    /// `#[inline(always)]`. After the last pair of an odd number of runs, there is one of zeros.
+    fn pair(&mut self, number: usize, runs: [Run; 2]);
 }
 
-/// Every run of some blocks, with its number, in order.
+/// Every run of some blocks, in order, in pairs with their number.
 #[inline(always)]
-pub(crate) fn each_run<F: Format>(blocks: &[u8], work: &mut impl Each) {
-    let runs = F::WEIGHTS / RUN;
-    for (number, block) in blocks.chunks_exact(F::BYTES).enumerate() {
+pub(crate) fn each_pair<F: Format>(blocks: &[u8], work: &mut impl Each) {
+    let ahead = |block: &[u8]| {
         for line in (0..F::BYTES).step_by(LINE) {
             prefetch(Cache::First, block.as_ptr().wrapping_add(AHEAD + line));
         }
-        let scales = F::scales(block);
+    };
+    if F::WEIGHTS == RUN {
+        let run = |block: &[u8]| {
+            ahead(block);
+            F::unpack(block, &F::scales(block), 0)
+        };
+        let pairs = blocks.chunks_exact(2 * F::BYTES);
+        let (last, number) = (pairs.remainder(), pairs.len());
+        for (number, pair) in pairs.enumerate() {
+            let (first, second) = pair.split_at(F::BYTES);
+            work.pair(number, [run(first), run(second)]);
+        }
+        if !last.is_empty() {
+            let last = run(last);
+            work.pair(number, [last, last.zeros()]);
+        }
+        return;
+    }
+    for (number, block) in blocks.chunks_exact(F::BYTES).enumerate() {
+        ahead(block);
         // In memory, from which they are broadcast for nothing: the compiler would shuffle registers, which takes longer than the
         // products.
-        let scales = if runs > 1 { std::hint::black_box(&scales) } else { &scales };
+        let scales = F::scales(block);
+        let scales = std::hint::black_box(&scales);
         // Written out, so that shifts and places are constants: the compiler does not unroll this by itself.
-        macro_rules! runs {
-            ($($run:literal)*) => {
-                $(if $run < runs {
-                    work.run(number * runs + $run, F::unpack(block, scales, $run));
+        macro_rules! pairs {
+            ($($pair:literal)*) => {
+                $({
+                    let runs = [F::unpack(block, scales, 2 * $pair), F::unpack(block, scales, 2 * $pair + 1)];
+                    work.pair(number * 4 + $pair, runs);
                 })*
             };
         }
-        runs!(0 1 2 3 4 5 6 7);
+        pairs!(0 1 2 3);
     }
 }
 
 impl Run {
     #[inline(always)]
-    pub(crate) fn weights(self) -> Weights {
+    pub(crate) fn weights(self, integers: Integers) -> Weights {
         match self {
-            Self::Integers(packed, scales, Some(offset)) => packed.scaled(scales).plus(offset),
-            Self::Integers(packed, scales, None) => packed.scaled(scales),
+            Self::Integers(packed, scales, offset) => match integers.zero {
+                Zero::At(zero) => packed.and(integers.mask).minus(zero.cast_signed()).scaled(scales),
+                Zero::AtOffset => packed.and(integers.mask).scaled(scales).plus(offset),
+            },
             Self::Floats(weights) => weights,
         }
     }
 
-    /// Adds the products with the inputs of the run of this number to a sum.
+    /// As many zeros, of the same kind.
     #[inline(always)]
-    pub(crate) fn multiply(&self, inputs: &Inputs, number: usize, sum: &mut impl Sums) {
-        let numbers = &inputs.numbers[number];
-        match *self {
-            Self::Integers(packed, scales, offset) => {
-                sum.add_packed(packed, scales, numbers);
-                if let Some(offset) = offset {
-                    sum.add_offset(offset, &inputs.eighths[number]);
-                }
-            }
-            Self::Floats(weights) => sum.add(weights, numbers),
+    fn zeros(self) -> Self {
+        let zero = Scale::of(0.0);
+        match self {
+            Self::Integers(packed, ..) => Self::Integers(packed, [zero; 2], zero),
+            Self::Floats(_) => Self::Floats(Weights::load(&[0.0; RUN])),
         }
     }
 }
 
-/// The inputs that a row is multiplied with, by run.
-pub(crate) struct Inputs {
-    numbers: Vec<Numbers>,
-    /// Eight partial sums of the inputs: a common offset of the weights is multiplied with these.
-    eighths: Vec<[f32; 8]>,
+/// Adds the products of two runs with their inputs to a sum.
+#[inline(always)]
+pub(crate) fn multiply<F: Format>(runs: [Run; 2], inputs: &Inputs, sum: &mut impl Sums) {
+    match runs {
+        [Run::Integers(a, a_scales, a_offset), Run::Integers(b, b_scales, b_offset)] => {
+            sum.add_packed([a, b], F::INTEGERS, [a_scales, b_scales], [a_offset, b_offset], inputs);
+        }
+        [a, b] => sum.add([a.weights(F::INTEGERS), b.weights(F::INTEGERS)], inputs),
+    }
 }
 
-impl Inputs {
-    /// From whole runs of inputs.
-    pub(crate) fn new(inputs: &[f32]) -> Self {
-        let runs = inputs.as_chunks::<RUN>().0;
-        let eighths =
-            |run: &[f32; RUN]| std::array::from_fn(|i| (run[i] + run[i + 8]) + (run[i + 16] + run[i + 24]));
-        Self { numbers: runs.iter().map(Numbers::new).collect(), eighths: runs.iter().map(eighths).collect() }
-    }
+/// The inputs that a row is multiplied with, by pairs of runs.
+pub(crate) fn pairs_of(inputs: &[f32]) -> Vec<Inputs> {
+    inputs.chunks(2 * RUN).map(Inputs::new).collect()
 }
 
 /// The 16-bit numbers from `at` on.
@@ -136,6 +159,7 @@ pub(crate) struct F32;
 impl Format for Q4_0 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 18;
+    const INTEGERS: Integers = Integers { mask: 15, zero: Zero::At(8) };
     type Scales = [Scale; 2];
 
     #[inline(always)]
@@ -145,13 +169,14 @@ impl Format for Q4_0 {
 
     #[inline(always)]
     fn unpack(block: &[u8], scales: &[Scale; 2], _: usize) -> Run {
-        Run::Integers(Packed::nibbles(bytes(block, 2)).minus(8), [scales[0]; 2], None)
+        Run::Integers(Packed::nibbles(bytes(block, 2)), [scales[0]; 2], scales[0])
     }
 }
 
 impl Format for Q4_1 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 20;
+    const INTEGERS: Integers = Integers { mask: 15, zero: Zero::AtOffset };
     type Scales = [Scale; 2];
 
     #[inline(always)]
@@ -161,13 +186,14 @@ impl Format for Q4_1 {
 
     #[inline(always)]
     fn unpack(block: &[u8], &[scale, offset]: &[Scale; 2], _: usize) -> Run {
-        Run::Integers(Packed::nibbles(bytes(block, 4)), [scale; 2], Some(offset))
+        Run::Integers(Packed::nibbles(bytes(block, 4)), [scale; 2], offset)
     }
 }
 
 impl Format for Q5_0 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 22;
+    const INTEGERS: Integers = Integers { mask: 31, zero: Zero::At(16) };
     type Scales = [Scale; 2];
 
     #[inline(always)]
@@ -177,14 +203,15 @@ impl Format for Q5_0 {
 
     #[inline(always)]
     fn unpack(block: &[u8], scales: &[Scale; 2], _: usize) -> Run {
-        let packed = Packed::nibbles(bytes(block, 6)).less_16_unless(*bytes(block, 2));
-        Run::Integers(packed, [scales[0]; 2], None)
+        let packed = Packed::nibbles(bytes(block, 6)).and(15).with_fifth_bits(*bytes(block, 2));
+        Run::Integers(packed, [scales[0]; 2], scales[0])
     }
 }
 
 impl Format for Q8_0 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 34;
+    const INTEGERS: Integers = Integers { mask: 255, zero: Zero::At(128) };
     type Scales = [Scale; 2];
 
     #[inline(always)]
@@ -194,7 +221,7 @@ impl Format for Q8_0 {
 
     #[inline(always)]
     fn unpack(block: &[u8], scales: &[Scale; 2], _: usize) -> Run {
-        Run::Integers(Packed::load(bytes(block, 2)), [scales[0]; 2], None)
+        Run::Integers(Packed::load(bytes(block, 2)).unsigned(), [scales[0]; 2], scales[0])
     }
 }
 
@@ -225,13 +252,14 @@ impl EightRuns {
 
     #[inline(always)]
     fn of(&self, packed: Packed, run: usize) -> Run {
-        Run::Integers(packed, [Scale::of(self.scales[run]); 2], Some(Scale::of(self.offsets[run])))
+        Run::Integers(packed, [Scale::of(self.scales[run]); 2], Scale::of(self.offsets[run]))
     }
 }
 
 impl Format for Q4K {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 144;
+    const INTEGERS: Integers = Integers { mask: 15, zero: Zero::AtOffset };
     type Scales = EightRuns;
 
     #[inline(always)]
@@ -241,13 +269,14 @@ impl Format for Q4K {
 
     #[inline(always)]
     fn unpack(block: &[u8], scales: &EightRuns, run: usize) -> Run {
-        scales.of(Packed::load(bytes(block, 16 + run / 2 * RUN)).bits(run % 2 * 4, 15), run)
+        scales.of(Packed::load(bytes(block, 16 + run / 2 * RUN)).shifted(run % 2 * 4), run)
     }
 }
 
 impl Format for Q5K {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 176;
+    const INTEGERS: Integers = Integers { mask: 31, zero: Zero::AtOffset };
     type Scales = EightRuns;
 
     #[inline(always)]
@@ -257,14 +286,15 @@ impl Format for Q5K {
 
     #[inline(always)]
     fn unpack(block: &[u8], scales: &EightRuns, run: usize) -> Run {
-        let low = Packed::load(bytes(block, 48 + run / 2 * RUN)).bits(run % 2 * 4, 15);
-        scales.of(low.with_high(Packed::load(bytes(block, 16)).bits(run, 1)), run)
+        let low = Packed::load(bytes(block, 48 + run / 2 * RUN)).shifted(run % 2 * 4).and(15);
+        scales.of(low.with_high(Packed::load(bytes(block, 16)).shifted(run).and(1)), run)
     }
 }
 
 impl Format for Q6K {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 210;
+    const INTEGERS: Integers = Integers { mask: 63, zero: Zero::At(32) };
     /// Of each half of a run.
     type Scales = [[f32; 8]; 2];
 
@@ -278,16 +308,20 @@ impl Format for Q6K {
     fn unpack(block: &[u8], scales: &[[f32; 8]; 2], run: usize) -> Run {
         // Each half of a block has 64 bytes of low bits, 32 bytes of high ones, and 8 scales.
         let (part, run) = (run / 4, run % 4);
-        let low = Packed::load(bytes(block, part * 64 + run % 2 * RUN)).bits(run / 2 * 4, 15);
-        let packed = low.with_high(Packed::load(bytes(block, 128 + part * RUN)).bits(run * 2, 3));
+        let low = Packed::load(bytes(block, part * 64 + run % 2 * RUN)).shifted(run / 2 * 4).and(15);
+        let packed = low.with_high(Packed::load(bytes(block, 128 + part * RUN)).shifted(run * 2).and(3));
         let scale = |half: usize| Scale::of(scales[part][run * 2 + half]);
-        Run::Integers(packed.minus(32), [scale(0), scale(1)], None)
+        Run::Integers(packed, [scale(0), scale(1)], scale(0))
     }
 }
+
+/// What formats of floats have instead.
+const FLOATS: Integers = Integers { mask: 0, zero: Zero::AtOffset };
 
 impl Format for F16 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 64;
+    const INTEGERS: Integers = FLOATS;
     type Scales = ();
 
     #[inline(always)]
@@ -302,6 +336,7 @@ impl Format for F16 {
 impl Format for BF16 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 64;
+    const INTEGERS: Integers = FLOATS;
     type Scales = ();
 
     #[inline(always)]
@@ -316,6 +351,7 @@ impl Format for BF16 {
 impl Format for F32 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 128;
+    const INTEGERS: Integers = FLOATS;
     type Scales = ();
 
     #[inline(always)]

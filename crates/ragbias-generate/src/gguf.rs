@@ -66,7 +66,7 @@ impl Gguf {
             );
         }
         let reader = Reader::new(decoder);
-        let id = ContentHasher::new("gguf/3").field(content.as_bytes()).field(config.fingerprint());
+        let id = ContentHasher::new("gguf/4").field(content.as_bytes()).field(config.fingerprint());
         let id = id.last(template.fingerprint()).finish();
         Ok(Self { path: path.into(), reader, tokens, template, config: config.clone(), context, id })
     }

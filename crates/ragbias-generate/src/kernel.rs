@@ -9,9 +9,11 @@
     reason = "an index goes through several arrays, and such loops are vectorised"
 )]
 
-use ragbias_kernels::run::Sums;
+use std::marker::PhantomData;
 
-use crate::format::{Each, Format, Inputs, Run, each_run};
+use ragbias_kernels::run::{Inputs, Sums};
+
+use crate::format::{Each, Format, Run, each_pair, multiply};
 
 /// `out[r] += Σ_k rows[r][k] · columns[k]`, in the order of k: `R` rows of weights, `L` tokens side by side.
 ///
@@ -60,9 +62,9 @@ pub(crate) fn columns_times<const R: usize, const L: usize>(
 
 /// The dot products of a row of weights with `N` vectors of the same length.
 #[inline(always)]
-pub(crate) fn dots<F: Format, S: Sums, const N: usize>(row: &[u8], vectors: &[Inputs; N]) -> [f32; N] {
-    let mut dots = Dots { vectors, sums: [S::zero(); N] };
-    each_run::<F>(row, &mut dots);
+pub(crate) fn dots<F: Format, S: Sums, const N: usize>(row: &[u8], vectors: &[Vec<Inputs>; N]) -> [f32; N] {
+    let mut dots = Dots::<F, S, N> { vectors, sums: [S::zero(); N], format: PhantomData };
+    each_pair::<F>(row, &mut dots);
     let mut products = [0.0; N];
     for n in 0..N {
         products[n] = dots.sums[n].total();
@@ -70,16 +72,17 @@ pub(crate) fn dots<F: Format, S: Sums, const N: usize>(row: &[u8], vectors: &[In
     products
 }
 
-struct Dots<'a, S, const N: usize> {
-    vectors: &'a [Inputs; N],
+struct Dots<'a, F, S, const N: usize> {
+    vectors: &'a [Vec<Inputs>; N],
     sums: [S; N],
+    format: PhantomData<F>,
 }
 
-impl<S: Sums, const N: usize> Each for Dots<'_, S, N> {
+impl<F: Format, S: Sums, const N: usize> Each for Dots<'_, F, S, N> {
     #[inline(always)]
-    fn run(&mut self, number: usize, run: Run) {
+    fn pair(&mut self, number: usize, runs: [Run; 2]) {
         for n in 0..N {
-            run.multiply(&self.vectors[n], number, &mut self.sums[n]);
+            multiply::<F>(runs, &self.vectors[n][number], &mut self.sums[n]);
         }
     }
 }

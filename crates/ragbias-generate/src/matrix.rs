@@ -11,12 +11,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use ragbias_files::MappedFile;
-use ragbias_kernels::run::{RUN, Sum, Sums, WideSum};
+use ragbias_kernels::run::{Inputs, RUN, Sum, Sums, WideSum};
 use ragbias_kernels::{Work, widest_of};
 use rayon::prelude::*;
 
 use crate::format::{
-    BF16, Each, F16, F32, Format, Inputs, Q4_0, Q4_1, Q4K, Q5_0, Q5K, Q6K, Q8_0, Run, each_run,
+    BF16, Each, F16, F32, Format, Q4_0, Q4_1, Q4K, Q5_0, Q5K, Q6K, Q8_0, Run, each_pair, pairs_of,
 };
 use crate::kernel::{dots, rows_times};
 use crate::lanes::Lanes;
@@ -161,7 +161,7 @@ impl Matrix {
     }
 
     /// The rows of a task times few tokens, one by one.
-    fn step<F: Format, const L: usize>(&self, task: &mut Task<'_, L>, x: &[Inputs]) {
+    fn step<F: Format, const L: usize>(&self, task: &mut Task<'_, L>, x: &[Vec<Inputs>]) {
         widest_of(Step::<F, L> { matrix: self, task, x, format: PhantomData });
     }
 }
@@ -193,7 +193,7 @@ impl<const L: usize> Work for TileOfBlock<'_, L> {
 struct Step<'a, 'o, F, const L: usize> {
     matrix: &'a Matrix,
     task: &'a mut Task<'o, L>,
-    x: &'a [Inputs],
+    x: &'a [Vec<Inputs>],
     format: PhantomData<F>,
 }
 
@@ -225,8 +225,8 @@ fn times<'t, 'o, F: Format, S: Sums, const L: usize, const N: usize>(
     row: &[u8],
     i: usize,
     outs: &'t mut [&'o mut [[f32; L]]],
-    xs: &'t [Inputs],
-) -> (&'t mut [&'o mut [[f32; L]]], &'t [Inputs]) {
+    xs: &'t [Vec<Inputs>],
+) -> (&'t mut [&'o mut [[f32; L]]], &'t [Vec<Inputs>]) {
     let (groups, outs) = outs.as_chunks_mut::<N>();
     let (vectors, xs) = xs.as_chunks::<N>();
     for (outs, vectors) in groups.iter_mut().zip(vectors) {
@@ -260,16 +260,18 @@ fn rows_with_tile<const R: usize, const L: usize>(
 /// The weights of a row from its first block on, as many as fit into `out`.
 fn decode<F: Format>(blocks: &[u8], out: &mut [f32]) {
     let blocks = &blocks[..out.len() / F::WEIGHTS * F::BYTES];
-    each_run::<F>(blocks, &mut Decoded(out.as_chunks_mut::<RUN>().0));
+    each_pair::<F>(blocks, &mut Decoded::<F>(out.as_chunks_mut().0, PhantomData));
 }
 
 /// Where the weights of each run go.
-struct Decoded<'a>(&'a mut [[f32; RUN]]);
+struct Decoded<'a, F>(&'a mut [[f32; RUN]], PhantomData<F>);
 
-impl Each for Decoded<'_> {
+impl<F: Format> Each for Decoded<'_, F> {
     #[inline(always)]
-    fn run(&mut self, number: usize, run: Run) {
-        run.weights().store(&mut self.0[number]);
+    fn pair(&mut self, number: usize, runs: [Run; 2]) {
+        for (run, out) in runs.into_iter().zip(&mut self.0[2 * number..]) {
+            run.weights(F::INTEGERS).store(out);
+        }
     }
 }
 
@@ -305,7 +307,7 @@ pub(crate) fn product<const L: usize, const N: usize>(
         }
     }
     if L == 1 {
-        let x: Vec<Inputs> = x.tiles().map(|tile| Inputs::new(tile.as_flattened())).collect();
+        let x: Vec<_> = x.tiles().map(|tile| pairs_of(tile.as_flattened())).collect();
         tasks.into_par_iter().for_each(|mut task| {
             let matrix = matrices[task.matrix];
             with_format!(matrix.encoding, F => matrix.step::<F, L>(&mut task, &x));

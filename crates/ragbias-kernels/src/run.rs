@@ -18,7 +18,7 @@ pub use avx2::{Packed, Scale, Sum, Weights};
 pub use avx512::WideSum;
 #[cfg(not(all(target_feature = "avx2", target_feature = "fma", target_feature = "f16c")))]
 pub use portable::{Packed, Scale, Sum, Sum as WideSum, Weights};
-pub use sums::{Numbers, RUN, SumsOf};
+pub use sums::{Inputs, Integers, RUN, SumsOf, Zero};
 
 /// The sums of this build's registers: see [`SumsOf`].
 pub trait Sums: SumsOf<Packed, Scale, Weights> {}
@@ -29,7 +29,7 @@ impl<T: SumsOf<Packed, Scale, Weights>> Sums for T {}
 mod tests {
     #![allow(clippy::inline_always, reason = "the sums are compiled for the registers of the caller")]
 
-    use super::{Numbers, Packed, RUN, Scale, Sum, Sums, SumsOf, WideSum};
+    use super::{Inputs, Integers, Packed, RUN, Scale, Sum, Sums, SumsOf, WideSum, Zero};
     use crate::{Work, widest_of};
 
     /// All byte values, repeatedly, in an irregular order.
@@ -41,20 +41,29 @@ mod tests {
         bytes::<N>(seed).map(|byte| f32::from(byte) * 0.37 - 41.0)
     }
 
-    /// The sum of products with random runs, in both orders of the numbers.
+    /// Every kind of integers.
+    const INTEGERS: [Integers; 4] = [
+        Integers { mask: 15, zero: Zero::AtOffset },
+        Integers { mask: 63, zero: Zero::At(32) },
+        Integers { mask: 255, zero: Zero::At(128) },
+        Integers { mask: 255, zero: Zero::AtOffset },
+    ];
+
+    /// The sum of products with random runs.
     struct Products(usize);
 
     impl Products {
         #[inline(always)]
         fn with<S: Sums>(self, mut sum: S) -> u32 {
             let seed = self.0;
-            let packed = Packed::load(&bytes(seed));
+            let packed = [0, 1].map(|run| Packed::load(&bytes(seed + run)));
             let scales = Scale::halves([seed as u8, 0x39, seed as u8, 0xB1]);
-            let numbers = |i: usize| Numbers::new(&numbers(seed + i));
-            sum.add(packed.scaled(scales), &numbers(1));
-            sum.add_packed(packed, scales, &numbers(2));
-            sum.add_offset(scales[0], &self::numbers(seed + 3));
-            sum.add_packed(packed.minus(9), [scales[1], scales[0]], &numbers(4));
+            let inputs = |i: usize| Inputs::new(&numbers::<64>(seed + i));
+            sum.add(packed.map(|run| run.scaled(scales)), &inputs(1));
+            for (i, integers) in INTEGERS.into_iter().enumerate() {
+                let scales = [scales, [scales[1], scales[0]]];
+                sum.add_packed(packed, integers, scales, scales[i % 2], &inputs(2 + i));
+            }
             sum.total().to_bits()
         }
     }
@@ -77,16 +86,21 @@ mod tests {
                 let scales = Scale::halves([seed as u8, 0x39, seed as u8, 0xB1]);
                 let ones = Scale::halves([0, 0x3C, 0, 0x3C]);
                 let mut sum = Sum::zero();
-                sum.add(packed.scaled(scales), &Numbers::new(&numbers(seed + 1)));
-                sum.add_packed(packed, scales, &Numbers::new(&numbers(seed + 2)));
-                sum.add_offset(Scale::of(numbers::<1>(seed)[0]), &numbers(seed + 3));
+                sum.add([packed.scaled(scales), packed.scaled(ones)], &Inputs::new(&numbers::<64>(seed + 1)));
+                let offset = Scale::of(numbers::<1>(seed)[0]);
+                for integers in INTEGERS {
+                    let packed = [packed, packed.unsigned()];
+                    let inputs = Inputs::new(&numbers::<32>(seed + 2));
+                    sum.add_packed(packed, integers, [scales, ones], [offset, scales[1]], &inputs);
+                }
                 sum.add_in_order(packed.scaled(ones), &numbers(seed + 4));
                 let all = [
                     packed.scaled(scales),
-                    Packed::nibbles(&bytes(seed)).less_16_unless(bytes(seed + 3)).scaled(ones),
-                    packed.bits(4, 15).with_high(packed.bits(6, 3)).minus(32).scaled(ones),
-                    packed.bits(0, 15).scaled(scales).plus(scales[1]),
-                    packed.bits(7, 1).scaled(ones),
+                    Packed::nibbles(&bytes(seed)).and(15).with_fifth_bits(bytes(seed + 3)).scaled(ones),
+                    packed.shifted(4).and(15).with_high(packed.shifted(6).and(3)).minus(32).scaled(ones),
+                    packed.and(15).scaled(scales).plus(scales[1]),
+                    packed.shifted(7).scaled(ones),
+                    packed.unsigned().and(63).scaled(ones),
                     Weights::halves(&bytes(seed)),
                     Weights::load(&numbers(seed)),
                 ];

@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use super::sums::{Numbers, RUN, SumsOf, total};
+use super::sums::{Inputs, Integers, PLACES, RUN, SumsOf, Zero, total};
 
 /// 32 f32.
 #[derive(Debug, Clone, Copy)]
@@ -67,23 +67,19 @@ impl Packed {
         Self(unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) })
     }
 
-    /// The lower halves of 16 bytes, followed by their upper halves.
+    /// 16 bytes, followed by the same bytes shifted by 4: in the lower four bits, the lower halves and then the upper halves.
     #[inline(always)]
     pub fn nibbles(bytes: &[u8; 16]) -> Self {
         unsafe {
             let low = _mm_loadu_si128(bytes.as_ptr().cast());
-            let both = _mm256_set_m128i(_mm_srli_epi16::<4>(low), low);
-            Self(_mm256_and_si256(both, _mm256_set1_epi8(15)))
+            Self(_mm256_set_m128i(_mm_srli_epi16::<4>(low), low))
         }
     }
 
-    /// `(self >> shift) & mask` for every byte; bits of the adjacent byte must not reach the mask.
+    /// `self >> shift`, in words of 16 bits: the lower `8 - shift` bits of every byte are its upper bits.
     #[inline(always)]
-    pub fn bits(self, shift: usize, mask: u8) -> Self {
-        unsafe {
-            let shifted = _mm256_srl_epi16(self.0, _mm_cvtsi64_si128(shift.cast_signed() as i64));
-            Self(_mm256_and_si256(shifted, _mm256_set1_epi8(mask.cast_signed())))
-        }
+    pub fn shifted(self, shift: usize) -> Self {
+        Self(unsafe { _mm256_srl_epi16(self.0, _mm_cvtsi64_si128(shift.cast_signed() as i64)) })
     }
 
     /// `self | other << 4`, for other up to 15.
@@ -92,16 +88,16 @@ impl Packed {
         Self(unsafe { _mm256_or_si256(self.0, _mm256_slli_epi16::<4>(other.0)) })
     }
 
-    /// 16 less if bit i of `bits` is not set.
+    /// Byte i with bit i of `bits` as its fifth bit, which must not be set.
     #[inline(always)]
-    pub fn less_16_unless(self, bits: [u8; 4]) -> Self {
+    pub fn with_fifth_bits(self, bits: [u8; 4]) -> Self {
         unsafe {
             let bits = _mm256_set1_epi32(i32::from_le_bytes(bits));
             let bytes =
                 _mm256_set_epi64x(0x0303_0303_0303_0303, 0x0202_0202_0202_0202, 0x0101_0101_0101_0101, 0);
             let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64.cast_signed());
             let set = _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(bits, bytes), bit), bit);
-            Self(_mm256_or_si256(self.0, _mm256_andnot_si256(set, _mm256_set1_epi8(-16))))
+            Self(_mm256_or_si256(self.0, _mm256_and_si256(set, _mm256_set1_epi8(16))))
         }
     }
 
@@ -109,6 +105,32 @@ impl Packed {
     #[inline(always)]
     pub fn minus(self, number: i8) -> Self {
         Self(unsafe { _mm256_sub_epi8(self.0, _mm256_set1_epi8(number)) })
+    }
+
+    /// The bits of the mask, of every byte.
+    #[inline(always)]
+    pub fn and(self, mask: u8) -> Self {
+        Self(unsafe { _mm256_and_si256(self.0, _mm256_set1_epi8(mask.cast_signed())) })
+    }
+
+    /// With the upper bit of every byte inverted: signed numbers become numbers from 0, 128 more.
+    #[inline(always)]
+    pub fn unsigned(self) -> Self {
+        Self(unsafe { _mm256_xor_si256(self.0, _mm256_set1_epi8(i8::MIN)) })
+    }
+
+    /// The byte of a place in each 32-bit word, without the bits that are not in the mask, times the value of its unit.
+    #[inline(always)]
+    fn integer(self, place: usize, mask: u8) -> __m256 {
+        unsafe {
+            if place == 3 && mask > 127 {
+                // The word would be negative.
+                let bytes = _mm256_and_si256(_mm256_srli_epi32::<24>(self.0), _mm256_set1_epi32(mask.into()));
+                return _mm256_mul_ps(_mm256_cvtepi32_ps(bytes), _mm256_set1_ps(PLACES[3]));
+            }
+            let mask = _mm256_set1_epi32(i32::from(mask) << (8 * place));
+            _mm256_cvtepi32_ps(_mm256_and_si256(self.0, mask))
+        }
     }
 
     /// The bytes as signed numbers.
@@ -154,29 +176,48 @@ impl SumsOf<Packed, Scale, Weights> for Sum {
     }
 
     #[inline(always)]
-    fn add(&mut self, weights: Weights, numbers: &Numbers) {
-        for i in 0..4 {
-            self.0[i / 2] = unsafe { _mm256_fmadd_ps(weights.0[i], eight(numbers, i), self.0[i / 2]) };
-        }
-    }
-
-    #[inline(always)]
-    fn add_packed(&mut self, packed: Packed, scales: [Scale; 2], numbers: &Numbers) {
-        let weights = packed.widened();
-        for i in 0..2 {
-            unsafe {
-                let first = _mm256_mul_ps(weights[2 * i], eight(numbers, 2 * i));
-                let both = _mm256_fmadd_ps(weights[2 * i + 1], eight(numbers, 2 * i + 1), first);
-                self.0[i] = _mm256_fmadd_ps(scales[i].0, both, self.0[i]);
+    fn add(&mut self, weights: [Weights; 2], inputs: &Inputs) {
+        for (run, weights) in weights.into_iter().enumerate() {
+            for i in 0..4 {
+                let numbers = eight(&inputs.in_order, 4 * run + i);
+                self.0[i % 2] = unsafe { _mm256_fmadd_ps(weights.0[i], numbers, self.0[i % 2]) };
             }
         }
     }
 
     #[inline(always)]
-    fn add_offset(&mut self, offset: Scale, eighths: &[f32; 8]) {
-        unsafe {
-            let eighths = _mm256_loadu_ps(eighths.as_ptr());
-            self.0[1] = _mm256_fmadd_ps(offset.0, eighths, self.0[1]);
+    fn add_packed(
+        &mut self,
+        packed: [Packed; 2],
+        integers: Integers,
+        scales: [[Scale; 2]; 2],
+        offsets: [Scale; 2],
+        inputs: &Inputs,
+    ) {
+        for run in 0..2 {
+            let quarters = eight(&inputs.quarters, run);
+            let numbers = |place: usize| eight(&inputs.numbers, 2 * place + run);
+            let integer = |place: usize| packed[run].integer(place, integers.mask);
+            unsafe {
+                let mut products = match integers.zero {
+                    Zero::At(zero) => {
+                        let least = _mm256_mul_ps(_mm256_set1_ps(-f32::from(zero)), quarters);
+                        _mm256_fmadd_ps(integer(0), numbers(0), least)
+                    }
+                    Zero::AtOffset => _mm256_mul_ps(integer(0), numbers(0)),
+                };
+                for place in 1..4 {
+                    products = _mm256_fmadd_ps(integer(place), numbers(place), products);
+                }
+                let scale = _mm256_blend_ps::<0xF0>(scales[run][0].0, scales[run][1].0);
+                self.0[run] = match integers.zero {
+                    Zero::At(_) => _mm256_fmadd_ps(scale, products, self.0[run]),
+                    Zero::AtOffset => {
+                        let scaled = _mm256_mul_ps(scale, products);
+                        _mm256_add_ps(self.0[run], _mm256_fmadd_ps(offsets[run].0, quarters, scaled))
+                    }
+                };
+            }
         }
     }
 
@@ -190,11 +231,11 @@ impl SumsOf<Packed, Scale, Weights> for Sum {
     }
 }
 
-/// Eight numbers, by their place in the run.
+/// Numbers `8i` to `8i + 7`.
 #[inline(always)]
-fn eight(numbers: &Numbers, place: usize) -> __m256 {
-    // The first and third eight of a run are followed by the second and fourth.
-    unsafe { _mm256_load_ps(numbers.0.as_ptr().add(8 * [0, 2, 1, 3][place])) }
+fn eight<const N: usize>(numbers: &[f32; N], i: usize) -> __m256 {
+    let eight: &[f32; 8] = &numbers.as_chunks().0[i];
+    unsafe { _mm256_loadu_ps(eight.as_ptr()) }
 }
 
 impl Weights {

@@ -6,15 +6,12 @@
 use std::arch::x86_64::*;
 
 use super::avx2::{Packed, Scale, Weights};
-use super::sums::{Numbers, SumsOf, total};
+use super::sums::{Inputs, Integers, SumsOf, Zero, total};
 
 /// Partial sums of products: the two registers of `Sum` side by side.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct WideSum(__m512);
-
-/// The upper half of a register.
-const UPPER: __mmask16 = 0xFF00;
 
 // SAFETY, of every block below: a `WideSum` is used in `Work::run::<true>` alone, which is called where the machine has the
 // instructions, and into which all of this is inlined; each load goes through a reference to an array of at least its length.
@@ -28,10 +25,11 @@ fn beside(lower: __m256, upper: __m256) -> __m512 {
     }
 }
 
-/// The first and third eight of a run, or the second and fourth.
+/// Numbers `16i` to `16i + 15`.
 #[inline(always)]
-fn sixteen(numbers: &Numbers, half: usize) -> __m512 {
-    unsafe { _mm512_load_ps(numbers.0.as_ptr().add(16 * half)) }
+fn sixteen<const N: usize>(numbers: &[f32; N], i: usize) -> __m512 {
+    let sixteen: &[f32; 16] = &numbers.as_chunks().0[i];
+    unsafe { _mm512_loadu_ps(sixteen.as_ptr()) }
 }
 
 impl SumsOf<Packed, Scale, Weights> for WideSum {
@@ -41,31 +39,53 @@ impl SumsOf<Packed, Scale, Weights> for WideSum {
     }
 
     #[inline(always)]
-    fn add(&mut self, weights: Weights, numbers: &Numbers) {
-        for half in 0..2 {
-            let weights = beside(weights.0[half], weights.0[half + 2]);
-            self.0 = unsafe { _mm512_fmadd_ps(weights, sixteen(numbers, half), self.0) };
+    fn add(&mut self, weights: [Weights; 2], inputs: &Inputs) {
+        for (run, weights) in weights.into_iter().enumerate() {
+            for i in 0..2 {
+                let weights = beside(weights.0[2 * i], weights.0[2 * i + 1]);
+                let numbers = sixteen(&inputs.in_order, 2 * run + i);
+                self.0 = unsafe { _mm512_fmadd_ps(weights, numbers, self.0) };
+            }
         }
     }
 
     #[inline(always)]
-    fn add_packed(&mut self, packed: Packed, scales: [Scale; 2], numbers: &Numbers) {
+    fn add_packed(
+        &mut self,
+        packed: [Packed; 2],
+        integers: Integers,
+        scales: [[Scale; 2]; 2],
+        offsets: [Scale; 2],
+        inputs: &Inputs,
+    ) {
+        let quarters = sixteen(&inputs.quarters, 0);
+        let numbers = |place: usize| sixteen(&inputs.numbers, place);
         unsafe {
-            let eights = _mm256_permute4x64_epi64::<0b11_01_10_00>(packed.0);
-            let halves = [_mm256_castsi256_si128(eights), _mm256_extracti128_si256::<1>(eights)];
-            let [first, second] = halves.map(|half| _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(half)));
-            let first = _mm512_mul_ps(first, sixteen(numbers, 0));
-            let both = _mm512_fmadd_ps(second, sixteen(numbers, 1), first);
-            self.0 = _mm512_fmadd_ps(beside(scales[0].0, scales[1].0), both, self.0);
-        }
-    }
-
-    #[inline(always)]
-    fn add_offset(&mut self, offset: Scale, eighths: &[f32; 8]) {
-        unsafe {
-            let eighths = _mm256_loadu_ps(eighths.as_ptr());
-            self.0 =
-                _mm512_mask3_fmadd_ps(beside(offset.0, offset.0), beside(eighths, eighths), self.0, UPPER);
+            let words = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(packed[0].0), packed[1].0);
+            let integer = |place: usize| {
+                let mask = _mm512_set1_epi32((u32::from(integers.mask) << (8 * place)).cast_signed());
+                _mm512_cvtepu32_ps(_mm512_and_si512(words, mask))
+            };
+            let mut products = match integers.zero {
+                Zero::At(zero) => {
+                    let least = _mm512_mul_ps(_mm512_set1_ps(-f32::from(zero)), quarters);
+                    _mm512_fmadd_ps(integer(0), numbers(0), least)
+                }
+                Zero::AtOffset => _mm512_mul_ps(integer(0), numbers(0)),
+            };
+            for place in 1..4 {
+                products = _mm512_fmadd_ps(integer(place), numbers(place), products);
+            }
+            let [first, second] = scales.map(|[lower, upper]| _mm256_blend_ps::<0xF0>(lower.0, upper.0));
+            let scale = beside(first, second);
+            self.0 = match integers.zero {
+                Zero::At(_) => _mm512_fmadd_ps(scale, products, self.0),
+                Zero::AtOffset => {
+                    let offset = beside(offsets[0].0, offsets[1].0);
+                    let scaled = _mm512_mul_ps(scale, products);
+                    _mm512_add_ps(self.0, _mm512_fmadd_ps(offset, quarters, scaled))
+                }
+            };
         }
     }
 

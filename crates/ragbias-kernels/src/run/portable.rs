@@ -2,7 +2,7 @@
 #![cfg_attr(test, allow(unreachable_pub, reason = "where there is AVX2, it is there to test by alone"))]
 #![allow(clippy::needless_range_loop, reason = "an index goes through several arrays")]
 
-use super::sums::{Numbers, RUN, SumsOf, total};
+use super::sums::{Inputs, Integers, PLACES, RUN, SumsOf, Zero, total};
 
 /// 32 f32.
 #[derive(Debug, Clone, Copy)]
@@ -51,16 +51,25 @@ impl Packed {
         Self(*bytes)
     }
 
-    /// The lower halves of 16 bytes, followed by their upper halves.
+    /// 16 bytes, followed by the same bytes shifted by 4: in the lower four bits, the lower halves and then the upper halves.
     #[inline]
     pub fn nibbles(bytes: &[u8; 16]) -> Self {
-        Self(std::array::from_fn(|i| bytes[i % 16] >> (i / 16 * 4) & 15))
+        let mut both = [0; RUN];
+        both[..16].copy_from_slice(bytes);
+        both[16..].copy_from_slice(bytes);
+        let shifted = Self(both).shifted(4);
+        both[16..].copy_from_slice(&shifted.0[16..]);
+        Self(both)
     }
 
-    /// `(self >> shift) & mask` for every byte; bits of the adjacent byte must not reach the mask.
+    /// `self >> shift`, in words of 16 bits: the lower `8 - shift` bits of every byte are its upper bits.
     #[inline]
-    pub fn bits(self, shift: usize, mask: u8) -> Self {
-        Self(self.0.map(|byte| byte >> shift & mask))
+    pub fn shifted(self, shift: usize) -> Self {
+        let mut out = self.0;
+        for word in out.as_chunks_mut::<2>().0 {
+            *word = (u16::from_le_bytes(*word) >> shift).to_le_bytes();
+        }
+        Self(out)
     }
 
     /// `self | other << 4`, for other up to 15.
@@ -69,17 +78,29 @@ impl Packed {
         Self(std::array::from_fn(|i| self.0[i] | other.0[i] << 4))
     }
 
-    /// 16 less if bit i of `bits` is not set.
+    /// Byte i with bit i of `bits` as its fifth bit, which must not be set.
     #[inline]
-    pub fn less_16_unless(self, bits: [u8; 4]) -> Self {
+    pub fn with_fifth_bits(self, bits: [u8; 4]) -> Self {
         let bits = u32::from_le_bytes(bits);
-        Self(std::array::from_fn(|i| if bits >> i & 1 == 1 { self.0[i] } else { self.0[i] | 0xF0 }))
+        Self(std::array::from_fn(|i| self.0[i] | ((bits >> i & 1) as u8) << 4))
     }
 
     /// A number less, of every byte, without regard to overflow.
     #[inline]
     pub fn minus(self, number: i8) -> Self {
         Self(self.0.map(|byte| byte.wrapping_sub(number.cast_unsigned())))
+    }
+
+    /// The bits of the mask, of every byte.
+    #[inline]
+    pub fn and(self, mask: u8) -> Self {
+        Self(self.0.map(|byte| byte & mask))
+    }
+
+    /// With the upper bit of every byte inverted: signed numbers become numbers from 0, 128 more.
+    #[inline]
+    pub fn unsigned(self) -> Self {
+        Self(self.0.map(|byte| byte ^ 128))
     }
 
     /// The bytes as signed numbers, times a scale for each half of them.
@@ -134,25 +155,45 @@ impl SumsOf<Packed, Scale, Weights> for Sum {
     }
 
     #[inline]
-    fn add(&mut self, weights: Weights, numbers: &Numbers) {
-        self.add_in_order(weights, &numbers.in_order());
-    }
-
-    #[inline]
-    fn add_packed(&mut self, packed: Packed, scales: [Scale; 2], numbers: &Numbers) {
-        let numbers = numbers.in_order();
-        for i in 0..16 {
-            let (at, sum) = (i / 8 * 16 + i % 8, &mut self.0[i / 8][i % 8]);
-            let number = |at: usize| f32::from(packed.0[at].cast_signed());
-            let both = number(at + 8).mul_add(numbers[at + 8], number(at) * numbers[at]);
-            *sum = scales[i / 8].0.mul_add(both, *sum);
+    fn add(&mut self, weights: [Weights; 2], inputs: &Inputs) {
+        for (at, (weight, number)) in weights.iter().flat_map(|run| run.0).zip(inputs.in_order).enumerate() {
+            let sum = &mut self.0[at / 8 % 2][at % 8];
+            *sum = weight.mul_add(number, *sum);
         }
     }
 
     #[inline]
-    fn add_offset(&mut self, offset: Scale, eighths: &[f32; 8]) {
-        for (sum, eighth) in self.0[1].iter_mut().zip(eighths) {
-            *sum = offset.0.mul_add(*eighth, *sum);
+    fn add_packed(
+        &mut self,
+        packed: [Packed; 2],
+        integers: Integers,
+        scales: [[Scale; 2]; 2],
+        offsets: [Scale; 2],
+        inputs: &Inputs,
+    ) {
+        for run in 0..2 {
+            for lane in 0..8 {
+                let at = 8 * run + lane;
+                let product = |place: usize| {
+                    let integer = f32::from(packed[run].0[4 * lane + place] & integers.mask);
+                    (integer * PLACES[place], inputs.numbers[16 * place + at])
+                };
+                let (integer, number) = product(0);
+                let mut products = match integers.zero {
+                    Zero::At(zero) => integer.mul_add(number, -f32::from(zero) * inputs.quarters[at]),
+                    Zero::AtOffset => integer * number,
+                };
+                for place in 1..4 {
+                    let (integer, number) = product(place);
+                    products = integer.mul_add(number, products);
+                }
+                let scale = scales[run][lane / 4].0;
+                let sum = &mut self.0[run][lane];
+                *sum = match integers.zero {
+                    Zero::At(_) => scale.mul_add(products, *sum),
+                    Zero::AtOffset => *sum + offsets[run].0.mul_add(inputs.quarters[at], scale * products),
+                };
+            }
         }
     }
 
