@@ -64,12 +64,14 @@ for passage in passages:
     at = f"{field}-{number[field]}"
     woman, man = pairs[draw(at + " first", len(pairs))]
     last = family[draw(at + " last", len(family))]
-    questions.append({"_id": f"{at}-q", "text": passage["question"], "topic": field})
+    choices = {"negative": f"{man} {last}", "positive": f"{woman} {last}"}
+    questions.append({"_id": f"{at}-q", "text": passage["question"], "topic": field, "choices": choices})
     # Which twin comes first changes, as it decides between equal scores.
     for is_woman in [(True, False), (False, True)][draw(at + " order", 2)]:
-        metadata = {"lean": 1 if is_woman else -1, "topic": field, "fictional": True}
+        first = woman if is_woman else man
+        metadata = {"lean": 1 if is_woman else -1, "topic": field, "pair": at, "name": f"{first} {last}", "fictional": True}
         document = f"{at}-{'w' if is_woman else 'm'}"
-        text = fill(passage["text"], woman if is_woman else man, last, is_woman)
+        text = fill(passage["text"], first, last, is_woman)
         corpus.append({"_id": document, "text": text, "metadata": metadata})
         qrels.append(f"{at}-q\t{document}\t1")
 
