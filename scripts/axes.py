@@ -7,7 +7,8 @@ usage: python scripts/axes.py RAGBIAS EMBEDDER [FAMILY]
 needs: numpy, safetensors
 
 Every text is embedded once, by `ragbias embed`. A head is a linear map of the base's vectors, so that a member's are computed from
-them. Rankings and intervals (percentile bootstrap over topics, 4000 draws) are made here, independently of the program's.
+them. Rankings and intervals (percentile bootstrap over topics, 4000 draws; of a change, over the same questions' differences) are
+made here, independently of the program's.
 """
 import json
 import pathlib
@@ -61,7 +62,8 @@ def mean_over_topics(leans, topics):
 
 
 def main(program, embedder, family=None):
-    print("| set | member | n | E_b | 95% interval | own passage first |\n| --- | --- | ---: | ---: | --- | ---: |")
+    print("| set | member | n | E_b | 95% interval | change from the base | own passage first |")
+    print("| --- | --- | ---: | ---: | --- | --- | ---: |")
     for name in SETS:
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
@@ -78,11 +80,13 @@ def main(program, embedder, family=None):
         kept = np.full(len(topics), True)
         if family and any(f" split of {name};" in data for data in trained_on(family)):
             kept = np.isin(topics, list(test))
-        for member, weights in heads(family).items():
+        for member, weights in heads(family).items():  # The base comes first.
             first = (mapped(asked[kept], weights) @ mapped(documents, weights).T).argmax(axis=1)
-            value, low, high = mean_over_topics(leans[first], topics[kept])
+            base = leans[first] if weights is None else base
+            level, change = (mean_over_topics(lean, topics[kept]) for lean in (leans[first], leans[first] - base))
             found = f"{(passages[first] == own[kept]).mean():.2f}" if "pair" in corpus[0]["metadata"] else ""
-            print(f"| {name} | {member} | {kept.sum()} | {value:+.2f} | [{low:+.2f}, {high:+.2f}] | {found} |")
+            print("| {} | {} | {} | {:+.3f} | [{:+.2f}, {:+.2f}] | {:+.2f} [{:+.2f}, {:+.2f}] | {} |".format(
+                name, member, kept.sum(), *level, *change, found))
 
 
 main(*sys.argv[1:])

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use ragbias_core::{Axis, ContentId, Corpus, Progress, Question, QuestionSet};
@@ -157,15 +158,15 @@ impl Dataset {
     /// # Errors
     /// Failures of the file system.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        let judged = |(question, judged): (&String, &BTreeMap<String, i64>)| -> String {
-            judged.iter().map(|(document, grade)| format!("{question}\t{document}\t{grade}\n")).collect()
-        };
-        let qrels: String = self.qrels.iter().map(judged).collect();
+        let judged = self.qrels.iter().flat_map(|(question, documents)| {
+            documents.iter().map(move |(document, grade)| format!("{question}\t{document}\t{grade}\n"))
+        });
+        let qrels = iter::once("query-id\tcorpus-id\tscore\n".to_owned()).chain(judged).collect();
         let files = [
             ("manifest.toml", toml::to_string_pretty(&self.info).expect("texts alone; this is a bug")),
             ("corpus.jsonl", json_lines(self.corpus.documents())),
             ("questions.jsonl", json_lines(self.questions.questions())),
-            ("qrels.tsv", format!("query-id\tcorpus-id\tscore\n{qrels}")),
+            ("qrels.tsv", qrels),
         ];
         for (file, text) in files {
             crate::write_file(&folder.join(file), text)?;

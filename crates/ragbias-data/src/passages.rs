@@ -209,11 +209,13 @@ impl Filler<'_> {
     }
 
     fn template(&self, slot: &str) -> Option<&str> {
-        let text = |filling: &'_ Filling| draw(&self.passage.id, slot, filling.texts().len());
-        let filling = self.tables.iter().find_map(|table| table.get(slot));
-        match filling {
-            Some(filling) => Some(&filling.texts()[text(filling)]),
-            None => self.passage.texts.get(slot).map(String::as_str),
+        let passage = self.passage;
+        match self.tables.iter().find_map(|table| table.get(slot)) {
+            Some(filling) => {
+                let texts = filling.texts();
+                Some(&texts[draw(&passage.id, slot, texts.len())])
+            }
+            None => passage.texts.get(slot).map(String::as_str),
         }
     }
 }
