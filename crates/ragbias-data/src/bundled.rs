@@ -59,9 +59,20 @@ macro_rules! passages {
     };
 }
 
-const BUNDLED: [Bundle; 9] = [
+const BUNDLED: [Bundle; 10] = [
     written!("gender"),
     written!("politics"),
+    // The files of `politics`, continued.
+    Bundle {
+        name: "politics-wide",
+        card: file!("politics-wide/README.md"),
+        texts: Texts::Written {
+            manifest: file!("politics-wide/manifest.toml"),
+            corpus: concat!(file!("politics/corpus.jsonl"), file!("politics-wide/corpus.jsonl")),
+            questions: concat!(file!("politics/questions.jsonl"), file!("politics-wide/questions.jsonl")),
+            qrels: concat!(file!("politics/qrels.tsv"), file!("politics-wide/qrels.tsv")),
+        },
+    },
     passages!("gender-twins", "gender-twins", "twins.toml"),
     passages!("religion-twins", "religion-twins", "twins.toml"),
     passages!("nationality-twins", "nationality-twins", "twins.toml"),

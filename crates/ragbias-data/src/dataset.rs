@@ -241,7 +241,7 @@ mod tests {
     use crate::load_axis;
 
     /// The sets whose documents are written for a pole; `tests/twins.rs` checks those made of passages.
-    const WRITTEN: [&str; 2] = ["gender", "politics"];
+    const WRITTEN: [&str; 3] = ["gender", "politics", "politics-wide"];
 
     #[test]
     fn the_written_sets_are_balanced_within_every_question() {
@@ -272,6 +272,18 @@ mod tests {
             assert!(topics[0].is_disjoint(&topics[1]) && topics[0].is_disjoint(&topics[2]));
             assert!(topics[1].is_disjoint(&topics[2]));
         }
+    }
+
+    #[test]
+    fn a_topic_of_politics_is_in_the_same_split_of_politics_wide() {
+        let (own, wide) = (Dataset::bundled("politics").unwrap(), Dataset::bundled("politics-wide").unwrap());
+        for split in [Split::Train, Split::Validation, Split::Test] {
+            let wide = wide.split(split).unwrap();
+            for question in own.split(split).unwrap().questions() {
+                assert!(wide.questions().contains(question), "{}: {}", split.name(), question.id);
+            }
+        }
+        assert!(wide.questions.len() >= 300);
     }
 
     #[test]
