@@ -50,8 +50,8 @@ fn files_that_are_not_there_or_malformed_are_named_with_their_line() {
 #[test]
 fn an_unknown_axis_scorer_or_model_is_answered_with_the_known_ones() {
     let scratch = Scratch::new();
-    let done = scratch.run(&["score", "--axis", "age", "--input", "a.jsonl"]);
-    assert_refused(&done, &["`age`", "gender, politics"]);
+    let done = scratch.run(&["score", "--axis", "height", "--input", "a.jsonl"]);
+    assert_refused(&done, &["`height`", "gender, politics"]);
     assert_refused(&measure(&scratch, "gender", "gender", &["--scorer", "classifier"]), &["lexicon, gold"]);
     assert_refused(
         &measure(&scratch, "gender", "gender", &["--embedder", "minilm-l6"]),

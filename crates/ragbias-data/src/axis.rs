@@ -5,9 +5,15 @@ use ragbias_core::Axis;
 use crate::{Error, Result};
 
 /// Axes bundled with ragbias: `corpora/axes/*.toml`, compiled in.
-const BUNDLED: [(&str, &str); 2] = [
+const BUNDLED: [(&str, &str); 8] = [
     ("gender", include_str!("../../../corpora/axes/gender.toml")),
     ("politics", include_str!("../../../corpora/axes/politics.toml")),
+    ("religion", include_str!("../../../corpora/axes/religion.toml")),
+    ("nationality", include_str!("../../../corpora/axes/nationality.toml")),
+    ("age", include_str!("../../../corpora/axes/age.toml")),
+    ("brevity", include_str!("../../../corpora/axes/brevity.toml")),
+    ("position", include_str!("../../../corpora/axes/position.toml")),
+    ("wording", include_str!("../../../corpora/axes/wording.toml")),
 ];
 
 /// The names of the bundled axes.
@@ -66,8 +72,8 @@ mod tests {
 
     #[test]
     fn an_unknown_axis_is_answered_with_the_bundled_ones() {
-        let error = load_axis("age").unwrap_err().to_string();
-        assert!(error.starts_with("`age` is neither a bundled axis nor a file"), "{error}");
+        let error = load_axis("height").unwrap_err().to_string();
+        assert!(error.starts_with("`height` is neither a bundled axis nor a file"), "{error}");
         assert!(error.contains("gender, politics"), "{error}");
     }
 

@@ -5,35 +5,8 @@ use ragbias_core::{Axis, ContentId, Corpus, Progress, Question, QuestionSet};
 use serde::{Deserialize, Serialize};
 
 use crate::axis::check_labels;
-use crate::corpus::parse_corpus;
-use crate::qrels::{Qrels, parse_qrels};
-use crate::questions::parse_questions;
+use crate::qrels::Qrels;
 use crate::{Error, Result, read_corpus, read_qrels, read_questions, read_text};
-
-/// One bundled data set, with the files from the repository.
-struct Bundle {
-    name: &'static str,
-    manifest: &'static str,
-    corpus: &'static str,
-    questions: &'static str,
-    qrels: &'static str,
-    card: &'static str,
-}
-
-macro_rules! bundle {
-    ($name:literal) => {
-        Bundle {
-            name: $name,
-            manifest: include_str!(concat!("../../../corpora/", $name, "/manifest.toml")),
-            corpus: include_str!(concat!("../../../corpora/", $name, "/corpus.jsonl")),
-            questions: include_str!(concat!("../../../corpora/", $name, "/questions.jsonl")),
-            qrels: include_str!(concat!("../../../corpora/", $name, "/qrels.tsv")),
-            card: include_str!(concat!("../../../corpora/", $name, "/README.md")),
-        }
-    };
-}
-
-const BUNDLED: [Bundle; 2] = [bundle!("gender"), bundle!("politics")];
 
 /// A corpus with its questions, its relevance judgements, and a split by topic.
 ///
@@ -115,29 +88,6 @@ impl std::str::FromStr for Split {
 }
 
 impl Dataset {
-    /// The names of the bundled data sets.
-    pub fn bundled_names() -> impl Iterator<Item = &'static str> {
-        BUNDLED.iter().map(|bundle| bundle.name)
-    }
-
-    /// A data set bundled with ragbias.
-    ///
-    /// # Errors
-    /// [`Error::Unknown`] with the names of the bundled ones.
-    pub fn bundled(name: &str) -> Result<Self> {
-        let bundle = find(name)?;
-        let at = |file: &str| PathBuf::from(format!("bundled {name}/{file}"));
-        let (manifest, qrels) = (at("manifest.toml"), at("qrels.tsv"));
-        let dataset = Self {
-            info: info(&manifest, bundle.manifest)?,
-            corpus: parse_corpus(&at("corpus.jsonl"), bundle.corpus)?,
-            questions: parse_questions(&at("questions.jsonl"), bundle.questions)?,
-            qrels: parse_qrels(&qrels, bundle.qrels)?,
-        };
-        dataset.check_links(&qrels, &manifest)?;
-        Ok(dataset)
-    }
-
     /// A data set in a folder, or a published set with questions and documents in one `.csv` or `.parquet` file.
     ///
     /// A published set has no split of its own: its topics, ordered by hash, are divided 60 : 15 : 25
@@ -201,18 +151,21 @@ impl Dataset {
         check_labels(&PathBuf::from(format!("bundled {}", self.info.name)), &self.info.axis, axis)
     }
 
-    /// Writes the files of a bundled data set into `folder`, which is created if it does not exist.
+    /// Writes its files into `folder`, which is created if it does not exist: `manifest.toml`, `corpus.jsonl`, `questions.jsonl` and
+    /// `qrels.tsv`, which [`Dataset::read`] reads.
     ///
     /// # Errors
-    /// [`Error::Unknown`], or failures of the file system.
-    pub fn export_bundled(name: &str, folder: &Path) -> Result<()> {
-        let bundle = find(name)?;
+    /// Failures of the file system.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let judged = |(question, judged): (&String, &BTreeMap<String, i64>)| -> String {
+            judged.iter().map(|(document, grade)| format!("{question}\t{document}\t{grade}\n")).collect()
+        };
+        let qrels: String = self.qrels.iter().map(judged).collect();
         let files = [
-            ("manifest.toml", bundle.manifest),
-            ("corpus.jsonl", bundle.corpus),
-            ("questions.jsonl", bundle.questions),
-            ("qrels.tsv", bundle.qrels),
-            ("README.md", bundle.card),
+            ("manifest.toml", toml::to_string_pretty(&self.info).expect("texts alone; this is a bug")),
+            ("corpus.jsonl", json_lines(self.corpus.documents())),
+            ("questions.jsonl", json_lines(self.questions.questions())),
+            ("qrels.tsv", format!("query-id\tcorpus-id\tscore\n{qrels}")),
         ];
         for (file, text) in files {
             crate::write_file(&folder.join(file), text)?;
@@ -221,7 +174,7 @@ impl Dataset {
     }
 
     /// Checks that every question has a document, every judged document exists, and every topic of the split has a question.
-    fn check_links(&self, qrels_path: &Path, manifest_path: &Path) -> Result<()> {
+    pub(crate) fn check_links(&self, qrels_path: &Path, manifest_path: &Path) -> Result<()> {
         let wrong = |path: &Path, reason: String| Err(Error::File { path: path.into(), reason });
         for question in self.questions.questions() {
             let Some(judged) = self.qrels.get(&question.id) else {
@@ -268,16 +221,13 @@ impl Dataset {
     }
 }
 
-fn info(path: &Path, manifest: &str) -> Result<DatasetInfo> {
+pub(crate) fn info(path: &Path, manifest: &str) -> Result<DatasetInfo> {
     toml::from_str(manifest).map_err(|source| Error::Toml { path: path.into(), source: Box::new(source) })
 }
 
-fn find(name: &str) -> Result<&'static Bundle> {
-    BUNDLED.iter().find(|bundle| bundle.name == name).ok_or_else(|| Error::Unknown {
-        what: "data set",
-        name: name.into(),
-        known: Dataset::bundled_names().map(str::to_owned).collect(),
-    })
+fn json_lines(records: &[impl Serialize]) -> String {
+    let line = |record| serde_json::to_string(record).expect("texts and numbers alone; this is a bug") + "\n";
+    records.iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -289,9 +239,12 @@ mod tests {
     use super::*;
     use crate::load_axis;
 
+    /// The sets whose documents are written for a pole; `tests/twins.rs` checks those made of passages.
+    const WRITTEN: [&str; 2] = ["gender", "politics"];
+
     #[test]
-    fn the_bundled_sets_are_balanced_within_every_question() {
-        for name in Dataset::bundled_names() {
+    fn the_written_sets_are_balanced_within_every_question() {
+        for name in WRITTEN {
             let set = Dataset::bundled(name).unwrap();
             assert!(set.questions.len() >= 120, "{name}: {} questions", set.questions.len());
             for (question, judged) in &set.qrels {
@@ -322,7 +275,7 @@ mod tests {
 
     #[test]
     fn passages_of_both_poles_are_equally_long_on_average() {
-        for name in Dataset::bundled_names() {
+        for name in WRITTEN {
             let set = Dataset::bundled(name).unwrap();
             let mut words = HashMap::new();
             for document in set.corpus.documents() {

@@ -21,6 +21,7 @@
 //! ```
 
 mod axis;
+mod bundled;
 mod check;
 mod columns;
 mod corpus;
@@ -40,6 +41,7 @@ mod number;
 mod open;
 mod parquet_pages;
 mod parquet_read;
+mod passages;
 mod qrels;
 mod questions;
 mod sample;

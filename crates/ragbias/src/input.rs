@@ -43,9 +43,7 @@ impl Inputs {
 /// A bundled data set, or one from a folder with a manifest or a published file.
 pub(crate) fn load_dataset(name_or_path: &str, axis: &Axis, progress: &dyn Progress) -> Result<Dataset> {
     if is_bundled(name_or_path) {
-        let set = Dataset::bundled(name_or_path)?;
-        set.check_axis(axis)?;
-        return Ok(set);
+        return Ok(Dataset::bundled_on(name_or_path, axis)?);
     }
     Ok(Dataset::read(Path::new(name_or_path), Some(axis), progress)?)
 }
