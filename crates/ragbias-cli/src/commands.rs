@@ -249,7 +249,8 @@ impl Session<'_> {
         let axis = load_axis(&command.axis)?;
         let progress = self.progress.as_ref();
         let corpus = CorpusFile::open(&command.input, Some(&axis), progress)?;
-        let scorer = scorer::by_name(&axis, command.scorer.as_deref(), &self.models_here()?, progress)?;
+        let workspace = self.workspace_here()?;
+        let scorer = scorer::by_name(&axis, command.scorer.as_deref(), &workspace)?;
         let step = self.progress.begin("scoring", corpus.len() as u64, Unit::Items);
         let (mut scored, mut labelled) = (Vec::with_capacity(corpus.len()), Vec::new());
         corpus.each_batch(64, |documents| {
@@ -312,8 +313,11 @@ impl Session<'_> {
         if let Some(projection) = &command.project {
             embedder = Models::projected(embedder, projection)?;
         }
+        let judge = scorer::judge_by_name(&axis, command.scorer.as_deref(), &workspace)?;
         let mut system = System::on(axis).embedder(embedder).measured_as(config).workspace(&workspace);
-        if let Some(scorer) = &command.scorer {
+        if let Some(judge) = judge {
+            system = system.document_scorer(Arc::clone(&judge)).answer_scorer(judge);
+        } else if let Some(scorer) = &command.scorer {
             system = system.document_scorer(scorer.as_str());
         }
         if let Some(llm) = llm.as_ref().filter(|_| !command.retrieve_only) {

@@ -10,7 +10,7 @@ use crate::llm::LlmName;
 use crate::measure::MeasureConfig;
 use crate::prompt::{Prompter, read_prompts};
 use crate::recipe::Recipe;
-use crate::{Error, Result};
+use crate::{Error, Result, scorer};
 
 /// A study in one file: what is measured, with what, on what.
 ///
@@ -78,7 +78,8 @@ pub struct Part {
     /// Names, `.gguf` files or addresses of LLMs; with none, only retrieval is measured.
     #[serde(default)]
     pub llms: Vec<LlmName>,
-    /// Scorer of documents; by default gold labels if all documents have one, else the axis's own.
+    /// Scorer of documents; by default gold labels if all documents have one, else the axis's own. `judge:LLM` also scores
+    /// answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scorer: Option<String>,
 }
@@ -157,7 +158,11 @@ impl Experiment {
             if part.limit == Some(0) {
                 return wrong("limit", "at least 1", "0".into());
             }
-            Prompter::new(&self.axis(part)?).map_err(|error| match &self.prompt {
+            let axis = self.axis(part)?;
+            if let Some(scorer) = &part.scorer {
+                scorer::check_of_file(&axis, scorer)?;
+            }
+            Prompter::new(&axis).map_err(|error| match &self.prompt {
                 Some(path) => error.in_file(path),
                 None => error,
             })?;

@@ -240,7 +240,9 @@ impl SystemBuilder {
         Self { llm: Some(llm.into()), ..self }
     }
 
-    /// Sets the scorer of documents. By default gold labels if every document has one, else the axis's own scorer.
+    /// Sets the scorer of documents. By default gold labels if every document has one, else the axis's own scorer. A judge given
+    /// by name, `judge:LLM`, also scores answers unless they have another scorer; a key is sent to its address only if the models
+    /// [allow](Models::allowing) it.
     pub fn document_scorer(self, scorer: impl Into<Component<dyn BiasScorer>>) -> Self {
         Self { documents: Some(scorer.into()), ..self }
     }
@@ -309,7 +311,7 @@ impl SystemBuilder {
         let scorer = |part: Component<dyn BiasScorer>| -> Result<Arc<dyn BiasScorer>> {
             let scorer = match part {
                 Component::Given(scorer) => scorer,
-                Component::Named(name) => scorer::by_name(&axis, Some(&name), models, progress)?,
+                Component::Named(name) => scorer::by_name_of_file(&axis, &name, &workspace)?,
             };
             if scorer.axis() != axis.name {
                 let (expected, received) = (axis.name.clone(), scorer.axis().into());
@@ -317,7 +319,13 @@ impl SystemBuilder {
             }
             Ok(workspace.scorer(scorer))
         };
+        let mut answers = self.answers;
         let documents = match self.documents {
+            Some(Component::Named(name)) if scorer::is_judge(&name) => {
+                let judge = scorer(Component::Named(name))?;
+                answers = answers.or_else(|| Some(Component::Given(Arc::clone(&judge))));
+                DocumentScorer::Given(judge)
+            }
             Some(Component::Named(name)) => {
                 scorer::check_name(&axis, &name)?;
                 DocumentScorer::Named(Some(name))
@@ -333,11 +341,11 @@ impl SystemBuilder {
         let llm = match self.llm {
             None => None,
             Some(part) => {
-                let scorer = match (axis.answering, self.answers) {
+                let scorer = match (axis.answering, answers) {
                     (Answering::Choice, _) => None,
                     (Answering::Name | Answering::Text, Some(part)) => Some(scorer(part)?),
                     (Answering::Name | Answering::Text, None) => {
-                        Some(scorer(Component::Given(scorer::of_answers(&axis, models, progress)?))?)
+                        Some(scorer(Component::Given(scorer::of_answers(&axis, &workspace)?))?)
                     }
                 };
                 let generator = match part {
