@@ -85,6 +85,10 @@ impl BiasScorer for Judge {
         &self.axis
     }
 
+    fn is_judge(&self) -> bool {
+        true
+    }
+
     fn score(&self, passages: &[Passage<'_>]) -> Result<Vec<Verdict>> {
         let messages: Vec<String> = passages.iter().flat_map(|passage| self.messages(passage)).collect();
         let prompts: Vec<ChoicePrompt<'_>> = (messages.iter())

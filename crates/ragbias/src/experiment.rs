@@ -5,6 +5,7 @@ use ragbias_data::{Split, load_axis, read_text, sample};
 use ragbias_generate::{GenerateConfig, ServerConfig};
 use serde::{Deserialize, Serialize};
 
+use crate::calibration::Calibration;
 use crate::input::Inputs;
 use crate::llm::LlmName;
 use crate::measure::MeasureConfig;
@@ -82,6 +83,10 @@ pub struct Part {
     /// answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scorer: Option<String>,
+    /// Calibrations of the scorers, from `ragbias calibrate`: biases are shown corrected beside those measured. `choose` uses the
+    /// measured ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calibration: Vec<PathBuf>,
 }
 
 /// Maximum length of a folder name on all file systems.
@@ -162,6 +167,7 @@ impl Experiment {
             if let Some(scorer) = &part.scorer {
                 scorer::check_of_file(&axis, scorer)?;
             }
+            part.calibrations()?;
             Prompter::new(&axis).map_err(|error| match &self.prompt {
                 Some(path) => error.in_file(path),
                 None => error,
@@ -174,6 +180,14 @@ impl Experiment {
 }
 
 impl Part {
+    /// Its calibrations.
+    ///
+    /// # Errors
+    /// A file that is not one.
+    pub(crate) fn calibrations(&self) -> Result<Vec<Calibration>> {
+        self.calibration.iter().map(|path| Calibration::read(path)).collect()
+    }
+
     /// The questions, the corpus and the judgements of this part.
     ///
     /// # Errors

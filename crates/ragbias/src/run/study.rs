@@ -48,13 +48,17 @@ impl<'a> Study<'a> {
             (format!("axis {}", part.axis), axis.content_id()),
         ]);
         inputs.extend(data.ids(&part.data, part.split));
+        for path in &part.calibration {
+            inputs.insert(format!("calibration {}", path.display()), ContentId::of(&fs_err::read(path)?));
+        }
+        let calibrations = part.calibrations()?;
         let system = || {
             let system = System::on(axis.clone()).document_scorer(Arc::clone(&documents));
             let system = match &part.scorer {
                 Some(name) if scorer::is_judge(name) => system.answer_scorer(Arc::clone(&documents)),
                 _ => system,
             };
-            system.measured_as(experiment.measure).workspace(workspace)
+            system.calibrated_by(calibrations.clone()).measured_as(experiment.measure).workspace(workspace)
         };
         let mut systems = Vec::new();
         for name in &part.llms {

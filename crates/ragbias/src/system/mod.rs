@@ -13,6 +13,7 @@ use ragbias_data::{Qrels, load_axis};
 use ragbias_generate::{GenerateConfig, ServerConfig};
 use ragbias_index::Exact;
 
+use crate::calibration::{Calibration, Calibrations};
 use crate::measure::MeasureConfig;
 use crate::measured::Measured;
 use crate::prompt::Prompter;
@@ -20,6 +21,7 @@ use crate::ranking::{Ranking, StochasticRanking};
 use crate::{Error, Models, Result, Workspace, scorer};
 
 mod component;
+mod corrections;
 mod embedded;
 mod indexed;
 mod judged;
@@ -93,6 +95,7 @@ impl System {
             seed: 0,
             generate: GenerateConfig::default(),
             server: ServerConfig::default(),
+            calibrations: Vec::new(),
             workspace: None,
         }
     }
@@ -126,7 +129,7 @@ impl System {
     /// Scores every document: C_b, which does not depend on the embedder.
     ///
     /// # Errors
-    /// A failure of the scorer, or a corpus in which it can score nothing.
+    /// A failure of the scorer, a corpus in which it can score nothing, or calibrations of other scorers.
     pub fn judge(&self, corpus: &Corpus) -> Result<Judged> {
         let scorer = match &self.documents {
             DocumentScorer::Given(scorer) => Arc::clone(scorer),
@@ -134,6 +137,9 @@ impl System {
                 scorer::of_documents(self.axis(), corpus, name.as_deref(), &self.setting.workspace)?
             }
         };
+        let answers = self.answer_scorer().map(AsRef::as_ref);
+        let Setting { calibrations, workspace, .. } = &self.setting;
+        calibrations.check(&self.axis().name, scorer.as_ref(), answers, workspace.progress())?;
         Judged::new(corpus, scorer.as_ref(), self.setting.bootstrap())
     }
 
@@ -219,6 +225,7 @@ pub struct SystemBuilder {
     seed: u64,
     generate: GenerateConfig,
     server: ServerConfig,
+    calibrations: Vec<Calibration>,
     workspace: Option<Workspace>,
 }
 
@@ -282,6 +289,11 @@ impl SystemBuilder {
     /// Sets how an LLM given by address is asked.
     pub fn server(self, config: ServerConfig) -> Self {
         Self { server: config, ..self }
+    }
+
+    /// Corrects biases for the errors of their scorers: see [`Correction`](crate::Correction).
+    pub fn calibrated_by(self, calibrations: Vec<Calibration>) -> Self {
+        Self { calibrations, ..self }
     }
 
     /// Sets models, store and progress. By default, models are those of [`Models::from_env`], nothing is stored and no
@@ -358,7 +370,9 @@ impl SystemBuilder {
             }
         };
         let prompter = Arc::new(Prompter::new(&axis)?);
-        let setting = Setting { axis, prompter, top_k: self.top_k, seed: self.seed, llm, workspace };
+        let calibrations = Calibrations::new(self.calibrations);
+        let setting =
+            Setting { axis, prompter, top_k: self.top_k, seed: self.seed, llm, calibrations, workspace };
         Ok(System { setting, embedder, backend: self.backend, ranking: self.ranking, documents })
     }
 }
