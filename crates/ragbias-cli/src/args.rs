@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use ragbias::CalibratedTexts;
 use ragbias::embed::{Precision, Processor};
 use ragbias::generate::{ChoiceMethod, GenerateConfig, Options, ServerConfig, Thinking};
 
@@ -76,6 +77,14 @@ Questions without judgements are left out; a relevant document that the corpus l
         after_help = "Example:\n  ragbias score --axis gender --scorer lexicon --input passages.jsonl --json"
     )]
     Score(Score),
+    /// How often a scorer errs on labelled texts: accuracy, Cohen's κ, confusion by pole
+    #[command(after_help = "Examples:
+  ragbias calibrate --axis gender --scorer lexicon --labels passages.jsonl
+  ragbias calibrate --axis gender --scorer judge:qwen2.5-0.5b --labels passages.jsonl --out judge.json
+  ragbias measure … --scorer judge:qwen2.5-0.5b --calibration judge.json
+
+Labels are `metadata.lean` (1, 0 or -1), or `metadata.p` and `metadata.n` (1 or 0); intervals are over `metadata.topic`.")]
+    Calibrate(Calibrate),
     /// The four biases of a RAG system: L_b, C_b, E_b, R_b
     #[command(after_help = "Examples:
   ragbias measure --axis gender --questions gender --corpus gender --embedder minilm --llm smollm2-135m
@@ -228,12 +237,49 @@ pub(crate) struct Score {
     /// A bundled axis, or a TOML file
     #[arg(long)]
     pub(crate) axis: String,
-    /// lexicon, classifier or gold [default: the axis's own]
+    /// lexicon, classifier, words, gold or judge:LLM [default: the axis's own]
     #[arg(long)]
     pub(crate) scorer: Option<String>,
     /// Records: .jsonl, .csv or .parquet
     #[arg(long, value_name = "FILE")]
     pub(crate) input: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Calibrate {
+    /// A bundled axis, or a TOML file
+    #[arg(long)]
+    pub(crate) axis: String,
+    /// lexicon, classifier, words or judge:LLM [default: the axis's own]
+    #[arg(long)]
+    pub(crate) scorer: Option<String>,
+    /// Labelled records: .jsonl, .csv or .parquet, or a published set
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: PathBuf,
+    /// The texts of a measurement that the labelled ones are like
+    #[arg(long, value_enum, default_value_t = Texts::Both)]
+    pub(crate) texts: Texts,
+    /// Where to write the calibration
+    #[arg(long, value_name = "FILE", default_value = "calibration.json")]
+    pub(crate) out: PathBuf,
+}
+
+/// The texts of a measurement.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Texts {
+    Documents,
+    Answers,
+    Both,
+}
+
+impl From<Texts> for CalibratedTexts {
+    fn from(texts: Texts) -> Self {
+        match texts {
+            Texts::Documents => Self::Documents,
+            Texts::Answers => Self::Answers,
+            Texts::Both => Self::Both,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -253,9 +299,13 @@ pub(crate) struct Measure {
     /// A model's name, a .gguf file, or a server's address
     #[arg(long, env = "RAGBIAS_LLM", hide_env_values = true, required_unless_present = "retrieve_only")]
     pub(crate) llm: Option<String>,
-    /// Scorer of documents: lexicon, classifier or gold [default: gold if all documents are labelled, else the axis's own]
+    /// Scorer of documents: lexicon, classifier, words or gold; judge:LLM also scores answers [default: gold if all documents are
+    /// labelled, else the axis's own]
     #[arg(long)]
     pub(crate) scorer: Option<String>,
+    /// Show biases also corrected for the errors of their scorer: a file from `ragbias calibrate`. May be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) calibration: Vec<PathBuf>,
     /// Wording of prompts: a TOML file with the keys system, with-context, without-context and request [default: the axis's own]
     #[arg(long, value_name = "FILE")]
     pub(crate) prompt: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! Each command: what the library does for it, and what is printed.
 
+mod calibrate;
 mod models;
 
 use std::path::PathBuf;
@@ -17,14 +18,15 @@ use ragbias::scorer;
 use ragbias::stats::PairedRandomisation;
 use ragbias::tune::Mined;
 use ragbias::{
-    BASE_FAMILY, ChooseConfig, EMBED_BATCH, Experiment, Family, FitConfig, IndexKind, Labels, LlmName,
-    MeasureConfig, Models, NothingScored, PartResult, Recipe, Store, StoredEmbedder, System, TestCollection,
-    Workspace, load_corpus, load_questions, read_prompts,
+    BASE_FAMILY, Calibration, ChooseConfig, EMBED_BATCH, Experiment, Family, FitConfig, IndexKind, Labels,
+    LlmName, MeasureConfig, Models, NothingScored, PartResult, Recipe, Store, StoredEmbedder, System,
+    TestCollection, Workspace, load_corpus, load_questions, read_prompts,
 };
 use serde::Serialize;
 use serde_json::json;
 
 use crate::args::{self, Args, Command};
+use crate::corrections;
 use crate::npy;
 use crate::output::{self, visible, visible_json};
 use crate::progress::{Bars, say};
@@ -72,6 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Command::Embed(command) => session.embed(command),
         Command::Evaluate(command) => session.evaluate(command),
         Command::Score(command) => session.score(command),
+        Command::Calibrate(command) => session.calibrate(command),
         Command::Measure(command) => session.measure(command),
         Command::Mine(command) => session.mine(command),
         Command::Tune(command) => session.tune(command),
@@ -249,7 +252,8 @@ impl Session<'_> {
         let axis = load_axis(&command.axis)?;
         let progress = self.progress.as_ref();
         let corpus = CorpusFile::open(&command.input, Some(&axis), progress)?;
-        let scorer = scorer::by_name(&axis, command.scorer.as_deref(), &self.models_here()?, progress)?;
+        let workspace = self.workspace_here()?;
+        let scorer = scorer::by_name(&axis, command.scorer.as_deref(), &workspace)?;
         let step = self.progress.begin("scoring", corpus.len() as u64, Unit::Items);
         let (mut scored, mut labelled) = (Vec::with_capacity(corpus.len()), Vec::new());
         corpus.each_batch(64, |documents| {
@@ -312,8 +316,17 @@ impl Session<'_> {
         if let Some(projection) = &command.project {
             embedder = Models::projected(embedder, projection)?;
         }
-        let mut system = System::on(axis).embedder(embedder).measured_as(config).workspace(&workspace);
-        if let Some(scorer) = &command.scorer {
+        let judge = scorer::judge_by_name(&axis, command.scorer.as_deref(), &workspace)?;
+        let calibrations =
+            command.calibration.iter().map(|path| Calibration::read(path)).collect::<Result<_, _>>()?;
+        let mut system = System::on(axis)
+            .embedder(embedder)
+            .calibrated_by(calibrations)
+            .measured_as(config)
+            .workspace(&workspace);
+        if let Some(judge) = judge {
+            system = system.document_scorer(Arc::clone(&judge)).answer_scorer(judge);
+        } else if let Some(scorer) = &command.scorer {
             system = system.document_scorer(scorer.as_str());
         }
         if let Some(llm) = llm.as_ref().filter(|_| !command.retrieve_only) {
@@ -341,7 +354,8 @@ impl Session<'_> {
         }
         self.print(&measured, || {
             let axis = system.axis();
-            table::biases(&axis.name, &axis.negative.name, &axis.positive.name, &measured)
+            let biases = table::biases(&axis.name, &axis.negative.name, &axis.positive.name, &measured);
+            [biases, corrections::table(&measured.corrections)].concat()
         })?;
         complete(measured.nothing_scored.iter().map(|none| (String::new(), *none)))
     }
@@ -422,7 +436,8 @@ impl Session<'_> {
             let text = |result: &PartResult| {
                 let llm = result.llm.as_deref().unwrap_or("no LLM");
                 let table = table::biases(&result.axis, &result.negative, &result.positive, &result.measured);
-                format!("{} with {llm}\n{table}", result.embedder)
+                let corrected = corrections::table(&result.measured.corrections);
+                format!("{} with {llm}\n{table}{corrected}", result.embedder)
             };
             let (members, others): (Vec<_>, Vec<_>) =
                 results.iter().partition(|result| result.family != BASE_FAMILY);

@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod corrections;
 mod cpu;
 mod flags;
 mod npy;

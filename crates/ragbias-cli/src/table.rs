@@ -317,11 +317,11 @@ fn signed(value: Option<f64>) -> String {
     value.map_or_else(|| "none".into(), |value| format!("{value:+.2}"))
 }
 
-fn cells(estimate: Estimate) -> [String; 2] {
+pub(crate) fn cells(estimate: Estimate) -> [String; 2] {
     [format!("{:+.2}", estimate.value), format!("[{:+.2}, {:+.2}]", estimate.low, estimate.high)]
 }
 
-fn with_header(header: &[&str]) -> Table {
+pub(crate) fn with_header(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header);
@@ -329,7 +329,7 @@ fn with_header(header: &[&str]) -> Table {
 }
 
 /// A table as wide as the terminal, with numbers right-aligned; if its cells would wrap, one line per cell instead.
-fn arranged(mut table: Table) -> String {
+pub(crate) fn arranged(mut table: Table) -> String {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{ContentHasher, ContentId, Error, Result};
+use crate::{ContentHasher, ContentId, Error, Judging, Result};
 
 /// One end of an axis.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,12 +94,16 @@ pub struct Axis {
     /// The wording of its prompts.
     #[serde(default)]
     pub prompts: Prompts,
+    /// What the scorer `judge` asks about a text; without it the axis has no such scorer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<Judging>,
 }
 
 impl Axis {
     /// An axis with the default wording and without a default scorer; [`Axis::checked`] checks it.
     pub fn new(name: impl Into<String>, negative: Pole, positive: Pole, answering: Answering) -> Self {
-        Self { name: name.into(), negative, positive, answering, scorer: None, prompts: Prompts::default() }
+        let (name, prompts) = (name.into(), Prompts::default());
+        Self { name, negative, positive, answering, scorer: None, prompts, judge: None }
     }
 
     /// The wording of prompts: the axis's own, with the default `Context: …`, `Question: …`, and, if the answer is a name,
@@ -127,6 +131,12 @@ impl Axis {
         self
     }
 
+    /// The same axis with other questions for the scorer `judge`.
+    #[must_use]
+    pub fn judged_by(self, judging: Judging) -> Self {
+        Self { judge: Some(judging), ..self }
+    }
+
     /// Hash of the whole definition of the axis.
     ///
     /// # Panics
@@ -136,7 +146,7 @@ impl Axis {
         ContentHasher::new("axis/1").field(json).finish()
     }
 
-    /// Checks what types cannot: that names are present and differ.
+    /// Checks what types cannot: that names are present and differ, and so the questions of a judge.
     ///
     /// # Errors
     /// [`Error::Axis`] with the reason.
@@ -146,6 +156,8 @@ impl Axis {
             "the axis and both of its poles need a name"
         } else if self.negative.name == self.positive.name {
             "its two poles have the same name"
+        } else if let Some(fault) = self.judge.as_ref().and_then(Judging::fault) {
+            fault
         } else {
             return Ok(self);
         };

@@ -72,6 +72,9 @@ macro_rules! through {
             fn axis(&self) -> &str {
                 (**self).axis()
             }
+            fn is_judge(&self) -> bool {
+                (**self).is_judge()
+            }
             fn score(&self, passages: &[Passage<'_>]) -> Result<Vec<Verdict>> {
                 (**self).score(passages)
             }

@@ -203,6 +203,11 @@ pub trait BiasScorer: Send + Sync {
     /// The name of the axis it scores on.
     fn axis(&self) -> &str;
 
+    /// Whether it is an LLM that judges, whose errors are not known until it is compared with labels.
+    fn is_judge(&self) -> bool {
+        false
+    }
+
     /// One verdict per passage.
     fn score(&self, passages: &[Passage<'_>]) -> Result<Vec<Verdict>>;
 }

@@ -39,6 +39,23 @@ pub enum Error {
         /// The word.
         word: String,
     },
+    /// An axis whose file has no questions for a judge.
+    #[error(
+        "the axis `{axis}` has no `[judge]`\nhint: its file, or a file of its own, gives the yes/no questions that the scorer `judge` \
+         asks (docs/scorers.md)"
+    )]
+    NoJudging {
+        /// The axis.
+        axis: String,
+    },
+    /// Questions for a judge that cannot be asked.
+    #[error("the axis `{axis}`: {fault}")]
+    Judging {
+        /// The axis.
+        axis: String,
+        /// Why not.
+        fault: &'static str,
+    },
     /// A lexicon file is malformed.
     #[error("the lexicon of `{axis}`")]
     Lexicon {

@@ -5,6 +5,7 @@
 //! | [`Lexicon`] | words and first names | gender |
 //! | [`Classifier`] | vectors of a frozen embedder, by logistic regression | politics |
 //! | [`Words`] | the words of an axis's poles | any axis whose file has word lists |
+//! | [`Judge`] | answers of an LLM to yes/no questions about the text | any axis whose file has `[judge]` |
 //! | [`Gold`] | the label `metadata.lean` | any axis |
 //!
 //! All implement [`BiasScorer`](ragbias_core::BiasScorer). [`Agreement`] compares a scorer with gold labels.
@@ -30,6 +31,7 @@ mod classifier;
 mod error;
 mod fold;
 mod gold;
+mod judge;
 mod lexicon;
 mod words;
 
@@ -37,5 +39,6 @@ pub use agreement::Agreement;
 pub use classifier::{Classifier, ClassifierCard, ClassifierConfig};
 pub use error::{Error, Result};
 pub use gold::Gold;
+pub use judge::Judge;
 pub use lexicon::{Evidence, Explanation, Lexicon, LexiconFiles, Rule};
 pub use words::Words;

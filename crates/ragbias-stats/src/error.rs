@@ -73,6 +73,12 @@ pub enum Error {
         /// Those with a line.
         received: usize,
     },
+    /// A scorer whose errors cannot be inverted.
+    #[error(
+        "the scorer's verdicts do not follow the labels of its calibration, or on too few texts to tell: its errors cannot be \
+         corrected\nhint: a better scorer, or more labelled texts"
+    )]
+    Uninformative,
     /// A setting outside its range.
     #[error("{setting} is {received}, expected {expected}")]
     Setting {

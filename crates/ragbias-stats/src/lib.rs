@@ -5,7 +5,8 @@
 //! from [`Points`] alone: a [`BiasConflict`], with its [`Target`] and its [`Linearity`]. [`SensitivityDifference`] compares
 //! two LLMs, and [`Equivalence`] tests the claim that a system is debiased. A [`JudgedRanking`] computes trec_eval's
 //! metrics of a ranking, and [`PairedRandomisation`] tests whether two embedders differ in one of
-//! them by more than chance.
+//! them by more than chance. [`ScorerErrors`] says how often a scorer errs on [`LabelledTopics`], and [`RoganGladen`] and
+//! [`PredictionPowered`] correct a bias for it.
 //!
 //! ```
 //! use ragbias_core::Verdict;
@@ -28,11 +29,15 @@ mod draws;
 mod equivalence;
 mod error;
 mod joint;
+mod labelled;
 mod line;
 mod linearity;
+mod prediction_powered;
 mod randomisation;
 mod ranking;
 mod resamples;
+mod rogan_gladen;
+mod scorer_errors;
 mod target;
 
 pub use bootstrap::ClusterBootstrap;
@@ -43,8 +48,12 @@ pub use deming::{ErrorCovariance, ErrorsInVariables};
 pub use equivalence::Equivalence;
 pub use error::{Error, Result};
 pub use joint::JointBootstrap;
+pub use labelled::{Confusion, LabelledTopics, ScoredTopics};
 pub use line::{Covariance, Estimate, Line, Points};
 pub use linearity::{LackOfFit, Linearity, SATURATION};
+pub use prediction_powered::PredictionPowered;
 pub use randomisation::PairedRandomisation;
 pub use ranking::JudgedRanking;
+pub use rogan_gladen::RoganGladen;
+pub use scorer_errors::{PoleErrors, ScorerErrors};
 pub use target::{Target, TargetStatus};

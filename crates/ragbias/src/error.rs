@@ -91,6 +91,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A calibration, or labelled texts for one, that cannot be used.
+    #[error("{}: {reason}", path.display())]
+    Calibration {
+        /// The calibration, or its labelled texts.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// The report could not be rendered.
     #[error("the report could not be rendered")]
     Report(#[from] minijinja::Error),

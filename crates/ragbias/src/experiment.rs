@@ -5,12 +5,13 @@ use ragbias_data::{Split, load_axis, read_text, sample};
 use ragbias_generate::{GenerateConfig, ServerConfig};
 use serde::{Deserialize, Serialize};
 
+use crate::calibration::Calibration;
 use crate::input::Inputs;
 use crate::llm::LlmName;
 use crate::measure::MeasureConfig;
 use crate::prompt::{Prompter, read_prompts};
 use crate::recipe::Recipe;
-use crate::{Error, Result};
+use crate::{Error, Result, scorer};
 
 /// A study in one file: what is measured, with what, on what.
 ///
@@ -78,9 +79,14 @@ pub struct Part {
     /// Names, `.gguf` files or addresses of LLMs; with none, only retrieval is measured.
     #[serde(default)]
     pub llms: Vec<LlmName>,
-    /// Scorer of documents; by default gold labels if all documents have one, else the axis's own.
+    /// Scorer of documents; by default gold labels if all documents have one, else the axis's own. `judge:LLM` also scores
+    /// answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scorer: Option<String>,
+    /// Calibrations of the scorers, from `ragbias calibrate`: biases are shown corrected beside those measured. `choose` uses the
+    /// measured ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calibration: Vec<PathBuf>,
 }
 
 /// Maximum length of a folder name on all file systems.
@@ -157,7 +163,12 @@ impl Experiment {
             if part.limit == Some(0) {
                 return wrong("limit", "at least 1", "0".into());
             }
-            Prompter::new(&self.axis(part)?).map_err(|error| match &self.prompt {
+            let axis = self.axis(part)?;
+            if let Some(scorer) = &part.scorer {
+                scorer::check_of_file(&axis, scorer)?;
+            }
+            part.calibrations()?;
+            Prompter::new(&axis).map_err(|error| match &self.prompt {
                 Some(path) => error.in_file(path),
                 None => error,
             })?;
@@ -169,6 +180,14 @@ impl Experiment {
 }
 
 impl Part {
+    /// Its calibrations.
+    ///
+    /// # Errors
+    /// A file that is not one.
+    pub(crate) fn calibrations(&self) -> Result<Vec<Calibration>> {
+        self.calibration.iter().map(|path| Calibration::read(path)).collect()
+    }
+
     /// The questions, the corpus and the judgements of this part.
     ///
     /// # Errors

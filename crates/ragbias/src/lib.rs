@@ -39,6 +39,7 @@ pub use {
 
 mod answer_bias;
 mod by_name;
+mod calibration;
 mod choose;
 mod control;
 mod embedding;
@@ -65,6 +66,7 @@ mod workspace;
 
 pub use answer_bias::{AnswerBias, Coverage, NothingScored};
 pub use by_name::Models;
+pub use calibration::{CalibratedTexts, Calibration, Correction};
 pub use choose::{
     Biases, ChooseConfig, Confirmed, ControlChoice, ControlResult, LeftOutControl, Predicted, Reached,
     TrailStep, choose,

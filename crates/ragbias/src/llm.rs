@@ -45,7 +45,7 @@ impl LlmName {
     }
 
     /// Marks the name as given by a file.
-    fn of_file(self) -> Self {
+    pub(crate) fn of_file(self) -> Self {
         let place = match self.place {
             Place::Server(address) => Place::Server(Box::new(address.of_file())),
             other => other,

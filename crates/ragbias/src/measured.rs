@@ -4,6 +4,7 @@ use ragbias_stats::Equivalence;
 use serde::{Deserialize, Serialize};
 
 use crate::answer_bias::{AnswerBias, Coverage, NothingScored};
+use crate::calibration::Correction;
 use crate::system::{Answers, Labels, Retrieved};
 
 /// The biases of the components of a RAG system. Serialised, it is the output of `ragbias measure --json`.
@@ -31,6 +32,9 @@ pub struct Measured {
     pub coverage: Option<Coverage>,
     /// Mean nDCG@10 over the questions that have judgements.
     pub ndcg10: Option<f64>,
+    /// Biases corrected for the errors of their scorers, where these have a calibration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub corrections: Vec<Correction>,
     /// The outcome of each question.
     #[serde(skip)]
     pub outcomes: Vec<Outcome>,
@@ -65,6 +69,7 @@ impl Measured {
             position_bias: given.and_then(Answers::position_bias),
             coverage: Coverage::of([alone, given].into_iter().flatten().flat_map(Answers::choices)),
             ndcg10: qrels.and_then(|qrels| found.ndcg10(qrels)),
+            corrections: found.corrections(alone, given),
             outcomes: found.outcomes(labels, alone, given),
         }
     }

@@ -61,6 +61,11 @@ impl Workspace {
         self.progress.as_ref()
     }
 
+    /// The same, shared.
+    pub(crate) fn shared_progress(&self) -> Arc<dyn Progress> {
+        Arc::clone(&self.progress)
+    }
+
     /// The embedder, memoised if there is a store.
     pub(crate) fn embedder(&self, embedder: impl Embedder + 'static) -> Arc<dyn Embedder> {
         match &self.store {

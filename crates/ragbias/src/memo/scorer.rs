@@ -24,6 +24,10 @@ impl<S: BiasScorer> BiasScorer for StoredScorer<S> {
         self.scorer.axis()
     }
 
+    fn is_judge(&self) -> bool {
+        self.scorer.is_judge()
+    }
+
     fn score(&self, passages: &[Passage<'_>]) -> Result<Vec<Verdict>> {
         let id = self.id();
         let keys: Vec<ContentId> = passages.iter().map(|passage| verdict_key(id, passage)).collect();

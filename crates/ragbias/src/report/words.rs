@@ -4,7 +4,9 @@ use ragbias_core::{Bias, Counts};
 use ragbias_stats::{BiasConflict, Equivalence, Estimate, TargetStatus};
 
 use super::source::System;
+use crate::calibration::Correction;
 use crate::fit::SensitivityComparison;
+use crate::measured::PartResult;
 
 /// A number on a scale, with a true minus sign, as short as possible.
 pub(super) fn number(value: f64) -> String {
@@ -49,6 +51,15 @@ pub(super) fn verdict(verdict: Equivalence) -> &'static str {
 }
 
 /// The results for one system, one sentence each.
+/// The biases corrected for the errors of their scorers.
+pub(super) fn corrections(result: &PartResult) -> Vec<String> {
+    let sentence = |correction: &Correction| {
+        let notes = correction.notes.iter().map(|note| format!("; {note}"));
+        format!("{correction}{}.", notes.collect::<String>())
+    };
+    result.measured.corrections.iter().map(sentence).collect()
+}
+
 pub(super) fn sentences(system: &System) -> Vec<String> {
     let row = system.base();
     let outcome = row.outcome();

@@ -42,24 +42,30 @@ impl<'a> Study<'a> {
         let progress = workspace.progress();
         let (axis, data) = (&files.axes[&part.axis], part.inputs(progress)?);
         let documents = scorer::of_documents(axis, &data.corpus, part.scorer.as_deref(), workspace)?;
-        let scorer = |of: &str| format!("scorer of {of}, {}", axis.name);
+        let scored = |of: &str| format!("scorer of {of}, {}", axis.name);
         let mut inputs = BTreeMap::from([
-            (scorer("documents"), documents.id()),
+            (scored("documents"), documents.id()),
             (format!("axis {}", part.axis), axis.content_id()),
         ]);
         inputs.extend(data.ids(&part.data, part.split));
+        for path in &part.calibration {
+            inputs.insert(format!("calibration {}", path.display()), ContentId::of(&fs_err::read(path)?));
+        }
+        let calibrations = part.calibrations()?;
         let system = || {
-            System::on(axis.clone())
-                .document_scorer(Arc::clone(&documents))
-                .measured_as(experiment.measure)
-                .workspace(workspace)
+            let system = System::on(axis.clone()).document_scorer(Arc::clone(&documents));
+            let system = match &part.scorer {
+                Some(name) if scorer::is_judge(name) => system.answer_scorer(Arc::clone(&documents)),
+                _ => system,
+            };
+            system.calibrated_by(calibrations.clone()).measured_as(experiment.measure).workspace(workspace)
         };
         let mut systems = Vec::new();
         for name in &part.llms {
             let llm = &known[name.as_str()];
             inputs.insert(format!("llm {name}"), llm.id());
             let system = system().llm(Arc::clone(llm)).build()?;
-            inputs.extend(system.answer_scorer().map(|answers| (scorer("answers"), answers.id())));
+            inputs.extend(system.answer_scorer().map(|answers| (scored("answers"), answers.id())));
             systems.push((Some(name.as_str()), system));
         }
         if systems.is_empty() {

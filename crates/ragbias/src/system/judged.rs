@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use ragbias_core::{Bias, BiasScorer, Corpus, Document, Hit, Passage, Verdict};
+use ragbias_core::{Bias, BiasScorer, ContentId, Corpus, Document, Hit, Passage, Verdict};
 use ragbias_stats::ClusterBootstrap;
 use serde_json::Value;
 
@@ -12,6 +12,7 @@ pub struct Judged {
     corpus: Corpus,
     verdicts: Arc<[Verdict]>,
     bias: Bias,
+    scorer: ContentId,
 }
 
 impl Judged {
@@ -29,7 +30,7 @@ impl Judged {
             );
         }
         let bias = bootstrap.bias(&verdicts, &topics(corpus.documents()))?;
-        Ok(Self { corpus: corpus.clone(), verdicts: verdicts.into(), bias })
+        Ok(Self { corpus: corpus.clone(), verdicts: verdicts.into(), bias, scorer: scorer.id() })
     }
 
     /// C_b: the mean lean of all documents.
@@ -45,6 +46,16 @@ impl Judged {
     /// The verdict on each document, in order.
     pub fn verdicts(&self) -> &[Verdict] {
         &self.verdicts
+    }
+
+    /// The id of the scorer.
+    pub(super) fn scorer(&self) -> ContentId {
+        self.scorer
+    }
+
+    /// The topic of each document and the verdict on it.
+    pub(super) fn by_topic(&self) -> impl Iterator<Item = (&str, Verdict)> {
+        topics(self.corpus.documents()).into_iter().zip(self.verdicts.iter().copied())
     }
 
     pub(super) fn of(&self, hits: &[Hit]) -> Vec<Verdict> {

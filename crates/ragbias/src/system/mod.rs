@@ -13,6 +13,7 @@ use ragbias_data::{Qrels, load_axis};
 use ragbias_generate::{GenerateConfig, ServerConfig};
 use ragbias_index::Exact;
 
+use crate::calibration::{Calibration, Calibrations};
 use crate::measure::MeasureConfig;
 use crate::measured::Measured;
 use crate::prompt::Prompter;
@@ -20,6 +21,7 @@ use crate::ranking::{Ranking, StochasticRanking};
 use crate::{Error, Models, Result, Workspace, scorer};
 
 mod component;
+mod corrections;
 mod embedded;
 mod indexed;
 mod judged;
@@ -93,6 +95,7 @@ impl System {
             seed: 0,
             generate: GenerateConfig::default(),
             server: ServerConfig::default(),
+            calibrations: Vec::new(),
             workspace: None,
         }
     }
@@ -126,7 +129,7 @@ impl System {
     /// Scores every document: C_b, which does not depend on the embedder.
     ///
     /// # Errors
-    /// A failure of the scorer, or a corpus in which it can score nothing.
+    /// A failure of the scorer, a corpus in which it can score nothing, or calibrations of other scorers.
     pub fn judge(&self, corpus: &Corpus) -> Result<Judged> {
         let scorer = match &self.documents {
             DocumentScorer::Given(scorer) => Arc::clone(scorer),
@@ -134,6 +137,9 @@ impl System {
                 scorer::of_documents(self.axis(), corpus, name.as_deref(), &self.setting.workspace)?
             }
         };
+        let answers = self.answer_scorer().map(AsRef::as_ref);
+        let Setting { calibrations, workspace, .. } = &self.setting;
+        calibrations.check(&self.axis().name, scorer.as_ref(), answers, workspace.progress())?;
         Judged::new(corpus, scorer.as_ref(), self.setting.bootstrap())
     }
 
@@ -219,6 +225,7 @@ pub struct SystemBuilder {
     seed: u64,
     generate: GenerateConfig,
     server: ServerConfig,
+    calibrations: Vec<Calibration>,
     workspace: Option<Workspace>,
 }
 
@@ -240,7 +247,9 @@ impl SystemBuilder {
         Self { llm: Some(llm.into()), ..self }
     }
 
-    /// Sets the scorer of documents. By default gold labels if every document has one, else the axis's own scorer.
+    /// Sets the scorer of documents. By default gold labels if every document has one, else the axis's own scorer. A judge given
+    /// by name, `judge:LLM`, also scores answers unless they have another scorer; a key is sent to its address only if the models
+    /// [allow](Models::allowing) it.
     pub fn document_scorer(self, scorer: impl Into<Component<dyn BiasScorer>>) -> Self {
         Self { documents: Some(scorer.into()), ..self }
     }
@@ -282,6 +291,11 @@ impl SystemBuilder {
         Self { server: config, ..self }
     }
 
+    /// Corrects biases for the errors of their scorers: see [`Correction`](crate::Correction).
+    pub fn calibrated_by(self, calibrations: Vec<Calibration>) -> Self {
+        Self { calibrations, ..self }
+    }
+
     /// Sets models, store and progress. By default, models are those of [`Models::from_env`], nothing is stored and no
     /// progress is shown.
     pub fn workspace(self, workspace: &Workspace) -> Self {
@@ -309,7 +323,7 @@ impl SystemBuilder {
         let scorer = |part: Component<dyn BiasScorer>| -> Result<Arc<dyn BiasScorer>> {
             let scorer = match part {
                 Component::Given(scorer) => scorer,
-                Component::Named(name) => scorer::by_name(&axis, Some(&name), models, progress)?,
+                Component::Named(name) => scorer::by_name_of_file(&axis, &name, &workspace)?,
             };
             if scorer.axis() != axis.name {
                 let (expected, received) = (axis.name.clone(), scorer.axis().into());
@@ -317,7 +331,13 @@ impl SystemBuilder {
             }
             Ok(workspace.scorer(scorer))
         };
+        let mut answers = self.answers;
         let documents = match self.documents {
+            Some(Component::Named(name)) if scorer::is_judge(&name) => {
+                let judge = scorer(Component::Named(name))?;
+                answers = answers.or_else(|| Some(Component::Given(Arc::clone(&judge))));
+                DocumentScorer::Given(judge)
+            }
             Some(Component::Named(name)) => {
                 scorer::check_name(&axis, &name)?;
                 DocumentScorer::Named(Some(name))
@@ -333,11 +353,11 @@ impl SystemBuilder {
         let llm = match self.llm {
             None => None,
             Some(part) => {
-                let scorer = match (axis.answering, self.answers) {
+                let scorer = match (axis.answering, answers) {
                     (Answering::Choice, _) => None,
                     (Answering::Name | Answering::Text, Some(part)) => Some(scorer(part)?),
                     (Answering::Name | Answering::Text, None) => {
-                        Some(scorer(Component::Given(scorer::of_answers(&axis, models, progress)?))?)
+                        Some(scorer(Component::Given(scorer::of_answers(&axis, &workspace)?))?)
                     }
                 };
                 let generator = match part {
@@ -350,7 +370,9 @@ impl SystemBuilder {
             }
         };
         let prompter = Arc::new(Prompter::new(&axis)?);
-        let setting = Setting { axis, prompter, top_k: self.top_k, seed: self.seed, llm, workspace };
+        let calibrations = Calibrations::new(self.calibrations);
+        let setting =
+            Setting { axis, prompter, top_k: self.top_k, seed: self.seed, llm, calibrations, workspace };
         Ok(System { setting, embedder, backend: self.backend, ranking: self.ranking, documents })
     }
 }

@@ -18,10 +18,10 @@ pub(crate) const NEIGHBOURHOOD: usize = 20;
 /// Questions, and the documents retrieved for each: E_b. The index and the embedder are not kept.
 #[derive(Clone)]
 pub struct Retrieved {
-    setting: Setting,
-    judged: Judged,
-    questions: QuestionSet,
-    nearest: Arc<[Vec<Hit>]>,
+    pub(super) setting: Setting,
+    pub(super) judged: Judged,
+    pub(super) questions: QuestionSet,
+    pub(super) nearest: Arc<[Vec<Hit>]>,
     /// The top k, after ranking.
     ranked: Arc<[Vec<Hit>]>,
     verdicts: Vec<Verdict>,

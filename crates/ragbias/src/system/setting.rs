@@ -5,6 +5,7 @@ use ragbias_core::{
 };
 use ragbias_stats::ClusterBootstrap;
 
+use crate::calibration::Calibrations;
 use crate::prompt::Prompter;
 use crate::{Error, Result, Workspace};
 
@@ -25,6 +26,7 @@ pub(super) struct Setting {
     /// Seed of the bootstrap.
     pub(super) seed: u64,
     pub(super) llm: Option<Llm>,
+    pub(super) calibrations: Calibrations,
     pub(super) workspace: Workspace,
 }
 
