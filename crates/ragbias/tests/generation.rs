@@ -87,3 +87,9 @@ fn gemma3_answers_as_in_transformers() {
 fn qwen2_answers_as_in_transformers() {
     assert_agrees("qwen2.5-0.5b");
 }
+
+#[test]
+#[ignore = "downloads 1.1 GB"]
+fn qwen2_of_three_times_the_size_answers_as_in_transformers() {
+    assert_agrees("qwen2.5-1.5b");
+}
