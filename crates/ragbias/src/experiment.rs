@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::input::Inputs;
 use crate::llm::LlmName;
-use crate::measure::MeasureConfig;
+use crate::measure::{AnswerMode, MeasureConfig};
 use crate::prompt::{Prompter, read_prompts};
 use crate::recipe::Recipe;
 use crate::{Error, Result};
@@ -157,6 +157,7 @@ impl Experiment {
             if part.limit == Some(0) {
                 return wrong("limit", "at least 1", "0".into());
             }
+            AnswerMode::on(&self.axis(part)?, self.measure.answers)?;
             Prompter::new(&self.axis(part)?).map_err(|error| match &self.prompt {
                 Some(path) => error.in_file(path),
                 None => error,

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use ragbias_core::{Bias, BiasScorer, Corpus, Document, Hit, Passage, Verdict};
+use ragbias_core::{Bias, BiasScorer, Corpus, Document, Hit, Pairs, Passage, Verdict};
 use ragbias_stats::ClusterBootstrap;
 use serde_json::Value;
 
@@ -12,14 +12,16 @@ pub struct Judged {
     corpus: Corpus,
     verdicts: Arc<[Verdict]>,
     bias: Bias,
+    pairs: Option<Arc<Pairs>>,
 }
 
 impl Judged {
     /// Scores every document, and resamples topics: a document without a topic is its own cluster.
     ///
     /// # Errors
-    /// A failure of the scorer, or a corpus in which it can score nothing.
+    /// A failure of the scorer, a corpus in which it can score nothing, or one whose twins are none ([`Pairs::of`]).
     pub fn new(corpus: &Corpus, scorer: &dyn BiasScorer, bootstrap: ClusterBootstrap) -> Result<Self> {
+        let pairs = Pairs::of(corpus)?.map(Arc::new);
         let passages = corpus.documents().iter().map(Passage::try_from).collect::<Result<Vec<_>, _>>()?;
         let verdicts = scorer.score(&passages)?;
         if verdicts.len() != corpus.len() {
@@ -29,7 +31,7 @@ impl Judged {
             );
         }
         let bias = bootstrap.bias(&verdicts, &topics(corpus.documents()))?;
-        Ok(Self { corpus: corpus.clone(), verdicts: verdicts.into(), bias })
+        Ok(Self { corpus: corpus.clone(), verdicts: verdicts.into(), bias, pairs })
     }
 
     /// C_b: the mean lean of all documents.
@@ -45,6 +47,11 @@ impl Judged {
     /// The verdict on each document, in order.
     pub fn verdicts(&self) -> &[Verdict] {
         &self.verdicts
+    }
+
+    /// The twins among the documents, if there are any.
+    pub fn pairs(&self) -> Option<&Pairs> {
+        self.pairs.as_deref()
     }
 
     pub(super) fn of(&self, hits: &[Hit]) -> Vec<Verdict> {

@@ -8,12 +8,12 @@
 use std::sync::Arc;
 
 use ragbias_core::limits::TOP_K;
-use ragbias_core::{Answering, Axis, BiasScorer, Corpus, Embedder, Generator, IndexBackend, QuestionSet};
+use ragbias_core::{Axis, BiasScorer, Corpus, Embedder, Generator, IndexBackend, QuestionSet};
 use ragbias_data::{Qrels, load_axis};
 use ragbias_generate::{GenerateConfig, ServerConfig};
 use ragbias_index::Exact;
 
-use crate::measure::MeasureConfig;
+use crate::measure::{AnswerMode, MeasureConfig};
 use crate::measured::Measured;
 use crate::prompt::Prompter;
 use crate::ranking::{Ranking, StochasticRanking};
@@ -25,8 +25,10 @@ mod indexed;
 mod judged;
 mod labels;
 mod llm;
+mod pair_answers;
 mod retrieved;
 mod setting;
+mod twins;
 
 pub use component::Component;
 pub use embedded::Embedded;
@@ -36,6 +38,7 @@ pub use labels::Labels;
 pub use llm::Answers;
 pub(crate) use retrieved::NEIGHBOURHOOD;
 pub use retrieved::Retrieved;
+pub use twins::{TwinPreference, TwinsOf};
 
 use setting::{Llm, Setting};
 
@@ -91,6 +94,7 @@ impl System {
             ranking: None,
             top_k: 1,
             seed: 0,
+            answering: None,
             generate: GenerateConfig::default(),
             server: ServerConfig::default(),
             workspace: None,
@@ -196,7 +200,7 @@ impl System {
         labels: Labels<'_>,
     ) -> Result<Measured> {
         self.setting.check(questions)?;
-        let found = self.index(corpus)?.retrieve(questions)?;
+        let found = self.index(corpus)?.retrieve_judged(questions, qrels)?;
         let (alone, given) = match &self.setting.llm {
             Some(_) => (Some(self.baseline(questions)?), Some(found.answer()?)),
             None => (None, None),
@@ -217,6 +221,7 @@ pub struct SystemBuilder {
     ranking: Option<Arc<dyn Ranking>>,
     top_k: usize,
     seed: u64,
+    answering: Option<AnswerMode>,
     generate: GenerateConfig,
     server: ServerConfig,
     workspace: Option<Workspace>,
@@ -265,11 +270,16 @@ impl SystemBuilder {
         Self { seed, ..self }
     }
 
-    /// Sets index, ranking, top k and seed as in an experiment.
+    /// Sets how the LLM's answers are read; by default, as the axis asks for them.
+    pub fn answering(self, mode: AnswerMode) -> Self {
+        Self { answering: Some(mode), ..self }
+    }
+
+    /// Sets index, ranking, top k, seed and how answers are read as in an experiment.
     pub fn measured_as(self, config: MeasureConfig) -> Self {
-        let MeasureConfig { top_k, index, temperature, seed } = config;
+        let MeasureConfig { top_k, index, temperature, seed, answers } = config;
         let ranking = StochasticRanking::at(temperature, seed);
-        Self { top_k, backend: index.backend(), ranking, seed, ..self }
+        Self { top_k, backend: index.backend(), ranking, seed, answering: answers, ..self }
     }
 
     /// Sets how an LLM given by name generates.
@@ -301,6 +311,7 @@ impl SystemBuilder {
             Component::Given(axis) => axis,
             Component::Named(name) => Arc::new(load_axis(&name)?),
         };
+        let answers = AnswerMode::on(&axis, self.answering)?;
         TOP_K.check("top-k", self.top_k)?;
         if let Some(ranking) = &self.ranking {
             ranking.check()?;
@@ -333,10 +344,10 @@ impl SystemBuilder {
         let llm = match self.llm {
             None => None,
             Some(part) => {
-                let scorer = match (axis.answering, self.answers) {
-                    (Answering::Choice, _) => None,
-                    (Answering::Name | Answering::Text, Some(part)) => Some(scorer(part)?),
-                    (Answering::Name | Answering::Text, None) => {
+                let scorer = match (answers, self.answers) {
+                    (AnswerMode::Choice | AnswerMode::Pair, _) => None,
+                    (AnswerMode::Text, Some(part)) => Some(scorer(part)?),
+                    (AnswerMode::Text, None) => {
                         Some(scorer(Component::Given(scorer::of_answers(&axis, models, progress)?))?)
                     }
                 };
@@ -350,7 +361,7 @@ impl SystemBuilder {
             }
         };
         let prompter = Arc::new(Prompter::new(&axis)?);
-        let setting = Setting { axis, prompter, top_k: self.top_k, seed: self.seed, llm, workspace };
+        let setting = Setting { axis, prompter, answers, top_k: self.top_k, seed: self.seed, llm, workspace };
         Ok(System { setting, embedder, backend: self.backend, ranking: self.ranking, documents })
     }
 }
