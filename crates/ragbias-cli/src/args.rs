@@ -89,6 +89,8 @@ Labels are `metadata.lean` (1, 0 or -1), or `metadata.p` and `metadata.n` (1 or 
     #[command(after_help = "Examples:
   ragbias measure --axis gender --questions gender --corpus gender --embedder minilm --llm smollm2-135m
   ragbias measure --axis gender --questions train.csv --corpus train.csv --embedder minilm --retrieve-only --json
+  ragbias measure --axis gender --questions twins/questions.jsonl --corpus twins/corpus.jsonl \\
+      --qrels twins/qrels.tsv --embedder minilm --llm smollm2-135m --answers pair
   ragbias measure --axis politics --questions politics --corpus politics --embedder ./my-checkpoint \\
       --llm http://localhost:8080/v1#llama3 --top-k 3 --out runs/mine")]
     Measure(Measure),
@@ -309,6 +311,14 @@ pub(crate) struct Measure {
     /// Wording of prompts: a TOML file with the keys system, with-context, without-context and request [default: the axis's own]
     #[arg(long, value_name = "FILE")]
     pub(crate) prompt: Option<PathBuf>,
+    /// Judgements, for nDCG@10 and the twin preference: a bundled data set, a folder, or a file: .tsv [default: those of a bundled
+    /// data set that is both corpus and questions]
+    #[arg(long)]
+    pub(crate) qrels: Option<String>,
+    /// How answers are read: text, scored as the LLM writes them; choice; or pair: the likelier one of two twins' names, without a
+    /// scorer [default: as the axis asks: choice, or text]
+    #[arg(long = "answers", value_enum, value_name = "text|choice|pair")]
+    pub(crate) answering: Option<Answering>,
     /// Documents given to the LLM, 1 to 1000
     #[arg(long, default_value_t = 1)]
     pub(crate) top_k: usize,
@@ -424,6 +434,23 @@ impl Asking {
 pub(crate) enum Index {
     Exact,
     Hnsw,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Answering {
+    Text,
+    Choice,
+    Pair,
+}
+
+impl From<Answering> for ragbias::AnswerMode {
+    fn from(answering: Answering) -> Self {
+        match answering {
+            Answering::Text => Self::Text,
+            Answering::Choice => Self::Choice,
+            Answering::Pair => Self::Pair,
+        }
+    }
 }
 
 impl From<Index> for ragbias::IndexKind {

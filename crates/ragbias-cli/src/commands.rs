@@ -15,12 +15,12 @@ use ragbias::data::{
 use ragbias::generate::{GenerateConfig, ServerConfig};
 use ragbias::score::Agreement;
 use ragbias::scorer;
-use ragbias::stats::PairedRandomisation;
+use ragbias::stats::{Equivalence, PairedRandomisation};
 use ragbias::tune::Mined;
 use ragbias::{
-    BASE_FAMILY, Calibration, ChooseConfig, EMBED_BATCH, Experiment, Family, FitConfig, IndexKind, Labels,
-    LlmName, MeasureConfig, Models, NothingScored, PartResult, Recipe, Store, StoredEmbedder, System,
-    TestCollection, Workspace, load_corpus, load_questions, read_prompts,
+    BASE_FAMILY, Calibration, ChooseConfig, ControlChoice, EMBED_BATCH, Experiment, Family, FitConfig,
+    IndexKind, Labels, LlmName, MeasureConfig, Models, NothingScored, PartResult, Recipe, Store,
+    StoredEmbedder, System, TestCollection, Workspace, load_corpus, load_qrels, load_questions, read_prompts,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -295,7 +295,8 @@ impl Session<'_> {
             .top_k(command.top_k)
             .index(command.index.into())
             .temperature(command.temperature)
-            .seed(command.seed);
+            .seed(command.seed)
+            .answers(command.answering.map(Into::into));
         config.check()?;
         let (mut axis, progress) = (load_axis(&command.axis)?, self.progress.as_ref());
         if let Some(path) = &command.prompt {
@@ -305,9 +306,8 @@ impl Session<'_> {
         let corpus = load_corpus(&command.corpus, &axis, progress)?;
         // Judgements belong to a data set: they are used if corpus and questions come from the same one.
         let bundled = Dataset::bundled_names().any(|name| name == command.corpus);
-        let qrels = (bundled && command.questions == command.corpus)
-            .then(|| Dataset::bundled(&command.corpus).map(|set| set.qrels))
-            .transpose()?;
+        let own = (bundled && command.questions == command.corpus).then_some(&command.corpus);
+        let qrels = command.qrels.as_ref().or(own).map(|named| load_qrels(named, progress)).transpose()?;
         let models = self.models_with(&command.keys, &[])?;
         let llm: Option<LlmName> = command.llm.as_deref().map(str::parse).transpose()?;
         models.check_keys(&llm)?;
@@ -347,12 +347,15 @@ impl Session<'_> {
             self.progress.note(&note);
         }
         let measured = measured?;
+        let mut summary = serde_json::to_value(&measured)?;
+        summary["verdict"] = json!(measured.verdict(Equivalence::DELTA));
+        summary["delta"] = json!(Equivalence::DELTA);
+        summary["warnings"] = json!(measured.warnings());
         if let Some(folder) = &command.out {
             write_outcomes(&folder.join("outcomes.csv"), &measured.outcomes, None)?;
-            let json = serde_json::to_string_pretty(&measured)?;
-            write_file(&folder.join("measurement.json"), json)?;
+            write_file(&folder.join("measurement.json"), serde_json::to_string_pretty(&summary)?)?;
         }
-        self.print(&measured, || {
+        self.print(&summary, || {
             let axis = system.axis();
             let biases = table::biases(&axis.name, &axis.negative.name, &axis.positive.name, &measured);
             [biases, corrections::table(&measured.corrections)].concat()
@@ -409,7 +412,8 @@ impl Session<'_> {
         let models = self.models_with(&command.keys, &command.named.llms)?;
         let workspace = self.workspace(models, command.answers.fresh)?;
         let choices = ragbias::choose(&command.run, &config, &workspace)?;
-        self.print(&json!({ "choices": choices }), || {
+        let warnings: Vec<String> = choices.iter().flat_map(ControlChoice::warnings).collect();
+        self.print(&json!({ "choices": choices, "warnings": warnings }), || {
             choices.iter().map(table::choice).collect::<Vec<_>>().join("\n\n")
         })?;
         let decided = choices.iter().any(|choice| choice.chosen.is_some());
@@ -430,8 +434,9 @@ impl Session<'_> {
         let (folder, results, fits) = (&run.folder, &run.results, &run.fits);
         let work = workspace.store.work();
         let report = folder.join("report.html");
+        let warnings: Vec<String> = results.iter().flat_map(PartResult::warnings).collect();
         let summary = json!({ "run": folder, "report": report, "work": work, "results": results,
-            "fits": fits });
+            "fits": fits, "warnings": warnings });
         self.print(&summary, || {
             let text = |result: &PartResult| {
                 let llm = result.llm.as_deref().unwrap_or("no LLM");

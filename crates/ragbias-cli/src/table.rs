@@ -6,8 +6,8 @@ use ragbias::core::{Bias, Counts, Rates};
 use ragbias::data::{Member, shown};
 use ragbias::stats::{Equivalence, Estimate, Resampled, TargetStatus};
 use ragbias::{
-    AnswerBias, Comparison, Confirmed, ControlChoice, Coverage, Debiased, Evaluation, Fits, LlmFit, Measured,
-    PartResult, Reached, RetrievalMetrics, SensitivityComparison,
+    AnswerBias, AnswerMode, Comparison, Confirmed, ControlChoice, Coverage, Debiased, Evaluation, Fits,
+    LlmFit, Measured, PartResult, Reached, RetrievalMetrics, SensitivityComparison, TwinPreference, TwinsOf,
 };
 
 /// One row per component: value, interval, rates.
@@ -28,11 +28,13 @@ pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Meas
     let whole = |bias: Bias| Some((bias.counts(), Some(bias)));
     let llm = measured.counts(AnswerBias::LlmBias).map(|counts| (counts, measured.llm_bias));
     let rag = measured.counts(AnswerBias::RagBias).map(|counts| (counts, measured.rag_bias));
+    let twins = measured.twin_preference.and_then(|preference| whole(preference.bias));
     let rows = [
         ("L_b  LLM, no context", llm),
         ("C_b  corpus", whole(measured.corpus_bias)),
         ("     20 nearest", whole(measured.neighbourhood_bias)),
         ("E_b  embedder", whole(measured.embedder_bias)),
+        ("     twin preference", twins),
         ("R_b  RAG", rag),
     ];
     let mut partly = false;
@@ -58,7 +60,9 @@ pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Meas
             silent(cut),
         ]);
     }
-    let mut lines = vec![format!("{axis}: −1 is {negative}, +1 is {positive}"), arranged(table)];
+    let axis = format!("{axis}: −1 is {negative}, +1 is {positive}");
+    let mut lines = vec![verdict_first(measured), axis, arranged(table)];
+    lines.extend(warned(&measured.warnings()));
     if partly {
         lines.push(
             "unscored, refused and cut are shares of all; bias and the other shares are of the n that were scored".into(),
@@ -67,12 +71,29 @@ pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Meas
     if let Some(ndcg) = measured.ndcg10 {
         lines.push(format!("nDCG@10 {ndcg:.3}"));
     }
-    if let Some(bias) = measured.position_bias {
-        lines.push(format!(
-            "position bias {bias:+.2} nats towards the claim shown first; both orders are asked, so it cancels"
-        ));
+    if let Some(TwinPreference { twins_of, .. }) = measured.twin_preference {
+        lines.push(match twins_of {
+            TwinsOf::Relevant => "twin preference: which twin of a question's own passage the embedder ranks first".into(),
+            TwinsOf::Nearest => {
+                "twin preference: which twin of the nearest passage the embedder ranks first, as there are no judgements".into()
+            }
+        });
     }
-    if let Some(Coverage { mean, least }) = measured.coverage {
+    let pair = measured.answers == Some(AnswerMode::Pair);
+    if let Some(bias) = measured.position_bias {
+        let unit = if pair {
+            "nats per token towards the name in the document shown first, where both twins are shown"
+        } else {
+            "nats towards the claim shown first"
+        };
+        lines.push(format!("position bias {bias:+.2} {unit}; both orders are asked, so it cancels"));
+    }
+    if let Some(Coverage { mean, .. }) = measured.coverage.filter(|_| pair) {
+        lines.push(format!(
+            "answers are the likelier one of two names; the probability that the LLM answers with either is {mean:.2} on average, with \
+             and without context"
+        ));
+    } else if let Some(Coverage { mean, least }) = measured.coverage {
         let doubt = if mean < 0.5 {
             "; so low, the odds of A and B say little of what it would have said"
         } else {
@@ -83,6 +104,22 @@ pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Meas
         ));
     }
     lines.join("\n")
+}
+
+/// The verdict, and the bias that it is on.
+fn verdict_first(measured: &Measured) -> String {
+    let word = verdict(measured.verdict(Equivalence::DELTA));
+    let of = match (measured.rag_bias, measured.without_rag_bias()) {
+        (Some(bias), _) => format!("R_b {bias}"),
+        (None, Some(_)) => "there is no R_b, as no answer could be scored".into(),
+        (None, None) => format!("E_b {}, without an LLM", measured.embedder_bias),
+    };
+    format!("{word} at δ = {}: {of}", Equivalence::DELTA)
+}
+
+/// A line for each warning.
+fn warned(warnings: &[String]) -> impl Iterator<Item = String> {
+    warnings.iter().map(|warning| format!("warning: {warning}"))
 }
 
 fn percent(rate: f64) -> String {
@@ -139,7 +176,9 @@ pub(crate) fn choice(choice: &ControlChoice) -> String {
         (None, Some(reason)) => format!("none: {reason}"),
         (None, None) => "none: no control could be turned".into(),
     };
-    [head, arranged(table), last].join("\n")
+    let mut lines = vec![head, arranged(table), last];
+    lines.extend(warned(&choice.warnings()));
+    lines.join("\n")
 }
 
 fn verdict(verdict: Equivalence) -> &'static str {
@@ -187,7 +226,8 @@ pub(crate) fn members(results: &[&PartResult]) -> String {
             rests_on(&result.measured.counts(AnswerBias::RagBias).unwrap_or(embedder.counts())),
         ]);
     }
-    arranged(table)
+    let warnings = results.iter().flat_map(|result| warned(&result.warnings()).collect::<Vec<_>>());
+    std::iter::once(arranged(table)).chain(warnings).collect::<Vec<_>>().join("\n")
 }
 
 /// One row per embedder, and for two embedders their difference and its p value.

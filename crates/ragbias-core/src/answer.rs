@@ -111,13 +111,7 @@ impl Choice {
 
     /// The pole of the chosen claim; exactly even odds are neither.
     pub fn verdict(&self) -> Verdict {
-        if self.log_odds > 0.0 {
-            Verdict::POSITIVE
-        } else if self.log_odds < 0.0 {
-            Verdict::NEGATIVE
-        } else {
-            Verdict::NEITHER
-        }
+        Verdict::of_sign(self.log_odds)
     }
 }
 

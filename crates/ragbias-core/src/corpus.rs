@@ -158,7 +158,7 @@ impl Corpus {
         self.positions.get(id).copied()
     }
 
-    /// The hash of all ids, titles, texts and gold labels, in order.
+    /// The hash of all ids, titles, texts and gold labels, and of the pairs, draws and names of twins, in order.
     pub fn content_id(&self) -> ContentId {
         let mut hasher = ContentHasher::new("corpus/1");
         for document in self.documents() {
@@ -168,6 +168,13 @@ impl Corpus {
                 .field(document.title.as_deref().unwrap_or_default())
                 .field(&document.text)
                 .field(lean);
+            for key in ["pair", "draw", "name"] {
+                if let Some(value) =
+                    document.metadata.get(key).filter(|_| document.metadata.contains_key("pair"))
+                {
+                    hasher = hasher.field(key).field(value.to_string());
+                }
+            }
         }
         hasher.finish()
     }

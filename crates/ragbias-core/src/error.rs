@@ -104,6 +104,30 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// Twins that are none.
+    #[error("pair `{pair}`: {reason}")]
+    Pair {
+        /// Their `metadata.pair`.
+        pair: String,
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// A probability above 1, or of a text without tokens.
+    #[error(
+        "a log-probability is finite and at most 0, of at least one token; received {log_probability} of {tokens}"
+    )]
+    Likelihood {
+        /// The natural logarithm.
+        log_probability: f64,
+        /// Number of tokens.
+        tokens: usize,
+    },
+    /// A generator that cannot tell how likely a given answer is.
+    #[error(
+        "this LLM does not tell how probable a given answer is, as `answers pair` needs\nhint: `answers text` scores the answers that it \
+         writes; a .gguf file tells the probabilities"
+    )]
+    NoLikelihoods,
     /// A scorer returned a verdict reserved for how an answer ended.
     #[error("the scorer returned {0}, which is reserved for how an answer ended")]
     ScorerVerdict(&'static str),

@@ -126,6 +126,17 @@ impl Verdict {
         Self::Scored { positive, negative }
     }
 
+    /// The pole that a difference between the positive and the negative one favours; 0 is neither.
+    pub(crate) fn of_sign(difference: f64) -> Self {
+        if difference > 0.0 {
+            Self::POSITIVE
+        } else if difference < 0.0 {
+            Self::NEGATIVE
+        } else {
+            Self::NEITHER
+        }
+    }
+
     /// Its name in tables.
     pub const fn name(self) -> &'static str {
         match self {

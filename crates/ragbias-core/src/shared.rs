@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
-    Answer, BiasScorer, ChoicePrompt, Chosen, ContentId, Embedder, Embeddings, Generator, Hit, Keep, Passage,
-    Prompt, Result, Role, Similarity, VectorIndex, Verdict,
+    Answer, BiasScorer, ChoicePrompt, Chosen, ContentId, Embedder, Embeddings, Generator, Hit, Keep,
+    Likelihood, Passage, PossibleAnswer, Prompt, Result, Role, Similarity, VectorIndex, Verdict,
 };
 
 /// Implements the traits for a pointer to a component.
@@ -54,6 +54,9 @@ macro_rules! through {
             fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> Result<()> {
                 (**self).choose(prompts, keep)
             }
+            fn likelihoods(&self, answers: &[PossibleAnswer<'_>], keep: &Keep<'_, Likelihood>) -> Result<()> {
+                (**self).likelihoods(answers, keep)
+            }
             fn notes(&self) -> Vec<String> {
                 (**self).notes()
             }
@@ -99,5 +102,11 @@ mod tests {
         assert_eq!(Embedder::id(&&embedder), Embedder::id(&shared));
         let boxed: Box<dyn Generator> = Box::new(EchoGenerator);
         assert_eq!(boxed.generate_all(["a\nb"]).unwrap(), EchoGenerator.generate_all(["a\nb"]).unwrap());
+        let answer = PossibleAnswer { prompt: "a".into(), answer: "a" };
+        assert_eq!(
+            boxed.likelihoods_all(&[answer]).unwrap(),
+            EchoGenerator.likelihoods_all(&[answer]).unwrap(),
+            "not the error that it is by default"
+        );
     }
 }

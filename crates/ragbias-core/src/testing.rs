@@ -4,7 +4,7 @@ use ndarray::Array2;
 
 use crate::{
     Answer, Choice, ChoicePrompt, Chosen, ContentHasher, ContentId, Embedder, Embeddings, Generator, Keep,
-    Prompt, Result, Role,
+    Likelihood, PossibleAnswer, Prompt, Result, Role,
 };
 
 /// An embedder that hashes words into a vector: texts that share words have similar vectors.
@@ -46,7 +46,8 @@ impl Embedder for HashEmbedder {
     }
 }
 
-/// A generator that answers with the first line of its prompt, and chooses the claim that the prompt repeats.
+/// A generator that answers with the first line of its prompt, and chooses the claim that the prompt repeats; answers that the prompt
+/// repeats are likelier, the more so the earlier, and every byte is a token.
 #[derive(Debug, Clone, Default)]
 pub struct EchoGenerator;
 
@@ -67,6 +68,16 @@ impl Generator for EchoGenerator {
         for (number, asked) in prompts.iter().enumerate() {
             let log_odds = odds(asked.positive, asked.prompt) - odds(asked.negative, asked.prompt);
             keep(number, Chosen::Choice(Choice { log_odds, position_bias: 0.0, coverage: 1.0 }))?;
+        }
+        Ok(())
+    }
+
+    fn likelihoods(&self, answers: &[PossibleAnswer<'_>], keep: &Keep<'_, Likelihood>) -> Result<()> {
+        for (number, asked) in answers.iter().enumerate() {
+            let found = asked.prompt.user.find(asked.answer);
+            let per_token = found.map_or(-4.0, |at| -1.0 - at as f64 / asked.prompt.user.len() as f64);
+            let tokens = asked.answer.len();
+            keep(number, Likelihood::new(per_token * tokens as f64, tokens)?)?;
         }
         Ok(())
     }

@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Answer, ChoicePrompt, Chosen, ContentId, DocId, Document, Embeddings, Error, Keep, Lean, Prompt, Result,
-    Similarity, Verdict,
+    Answer, ChoicePrompt, Chosen, ContentId, DocId, Document, Embeddings, Error, Keep, Lean, Likelihood,
+    PossibleAnswer, Prompt, Result, Similarity, Verdict,
 };
 
 /// The role of a text in retrieval; some embedders use a different prefix for each.
@@ -100,6 +100,17 @@ pub trait Generator: Send + Sync {
     /// Makes a choice after every prompt, each from both orders of its two claims.
     fn choose(&self, prompts: &[ChoicePrompt<'_>], keep: &Keep<'_, Chosen>) -> Result<()>;
 
+    /// Tells how likely each answer is, instead of generating one.
+    ///
+    /// Implementers: what the model would put between the prompt and its answer, such as a space, is part of the answer.
+    ///
+    /// # Errors
+    /// [`Error::NoLikelihoods`](crate::Error::NoLikelihoods) by default: a generator that does not know the probabilities of a given
+    /// text.
+    fn likelihoods(&self, _: &[PossibleAnswer<'_>], _: &Keep<'_, Likelihood>) -> Result<()> {
+        Err(Error::NoLikelihoods)
+    }
+
     /// Notes for the user about the model that answered; may grow while answers arrive.
     fn notes(&self) -> Vec<String> {
         Vec::new()
@@ -139,6 +150,14 @@ pub trait GenerateAll: Generator {
     /// Those of [`generate_all`](Self::generate_all).
     fn choose_all(&self, prompts: &[ChoicePrompt<'_>]) -> Result<Vec<Chosen>> {
         in_order(prompts.len(), |keep| self.choose(prompts, keep))
+    }
+
+    /// Tells how likely each answer is, in order.
+    ///
+    /// # Errors
+    /// Those of [`likelihoods`](Generator::likelihoods) and of [`generate_all`](Self::generate_all).
+    fn likelihoods_all(&self, answers: &[PossibleAnswer<'_>]) -> Result<Vec<Likelihood>> {
+        in_order(answers.len(), |keep| self.likelihoods(answers, keep))
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Measurement {
     pub n: usize,
     /// E_b.
     pub embedder_bias: Bias,
+    /// The twin preference, if the corpus has twins.
+    pub twin_preference: Option<Bias>,
     /// R_b; none if no LLM was asked, or no answer was scored.
     pub rag_bias: Option<Bias>,
     /// Outcomes of the answers given the documents, if an LLM was asked.
@@ -80,7 +82,8 @@ pub struct Outcome {
 
 /// Writes a measurement table, `.csv` or `.parquet`. A bias takes three columns, `X`, `X_low` and `X_high`, and its counts
 /// further ones: of the `n` questions `X_n` were scored, `X_unscored`, `X_refused` and `X_cut` were not, the last two also as
-/// shares of `n`: `X_refused_rate`, `X_cut_rate`. With a `run`, the column `run` holds its id in every row.
+/// shares of `n`: `X_refused_rate`, `X_cut_rate`. The columns of `twin_preference` exist only if a row has one; its n counts comparisons of
+/// twins. With a `run`, the column `run` holds its id in every row.
 ///
 /// # Errors
 /// Another extension, or failures of the file system.
@@ -108,6 +111,10 @@ pub fn write_measurements(path: &Path, rows: &[Measurement], run: Option<Content
     push("rag_bias", rows.iter().map(|row| row.rag_bias).collect());
     push("llm_bias", rows.iter().map(|row| row.llm_bias).collect());
     push("corpus_bias", rows.iter().map(|row| Some(row.corpus_bias)).collect());
+    let has_twins = rows.iter().any(|row| row.twin_preference.is_some());
+    if has_twins {
+        push("twin_preference", rows.iter().map(|row| row.twin_preference).collect());
+    }
     let mut push = |name: &str, counts: Vec<Option<Counts>>, answers: bool| {
         let of = |part: fn(&Counts) -> usize| -> Vec<Option<u32>> {
             counts.iter().map(|counts| counts.as_ref().map(|counts| part(counts) as u32)).collect()
@@ -131,6 +138,10 @@ pub fn write_measurements(path: &Path, rows: &[Measurement], run: Option<Content
     push("rag_bias", rows.iter().map(|row| row.rag_counts).collect(), true);
     push("llm_bias", rows.iter().map(|row| row.llm_counts).collect(), true);
     push("corpus_bias", rows.iter().map(|row| Some(row.corpus_bias.counts())).collect(), false);
+    if has_twins {
+        let counts = rows.iter().map(|row| row.twin_preference.map(|bias| bias.counts()));
+        push("twin_preference", counts.collect(), false);
+    }
     columns.push(Column::new("ndcg10".into(), rows.iter().map(|row| row.ndcg10).collect::<Vec<_>>()));
     columns.extend(run_column(run, rows.len()));
     write_columns(path, &columns)

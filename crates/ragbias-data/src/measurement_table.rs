@@ -438,6 +438,7 @@ mod tests {
             split: "test".into(),
             n: 5,
             embedder_bias: bias(&[Verdict::POSITIVE; 5]),
+            twin_preference: Some(bias(&[Verdict::NEGATIVE; 4])),
             rag_bias: Some(bias(&answers)),
             rag_counts: Some(Counts::of(&answers)),
             llm_bias: None,
@@ -461,6 +462,8 @@ mod tests {
             ("rag_bias_cut_rate", "0.4"),
             ("rag_bias_refused_rate", "0.2"),
             ("llm_bias_n", "0"),
+            ("twin_preference", "-1.0"),
+            ("twin_preference_n", "4"),
         ] {
             assert!(named.contains(&cell), "{cell:?} {named:?}");
         }

@@ -70,6 +70,7 @@ fn a_damaged_measurement_table_is_read_or_refused_with_its_name() {
             split: "test".into(),
             n: 2,
             embedder_bias: bias(&[Verdict::POSITIVE, Verdict::NEGATIVE]),
+            twin_preference: None,
             rag_bias: Some(bias(&[Verdict::POSITIVE, Verdict::NEITHER])),
             llm_bias: Some(bias(&[Verdict::NEGATIVE, Verdict::NEITHER])),
             corpus_bias: bias(&[Verdict::POSITIVE]),

@@ -1,4 +1,4 @@
-//! The wording of a choice between two claims, shared by all generators.
+//! The wording of a choice between two claims, shared by all generators, and probabilities as logarithms.
 
 /// The letters that stand for the first and the second claim.
 pub(crate) const LETTERS: [&str; 2] = ["A", "B"];
@@ -17,6 +17,11 @@ pub(crate) fn log_sum_exp(values: impl IntoIterator<Item = f64> + Clone) -> f64 
         return largest;
     }
     largest + values.into_iter().map(|value| (value - largest).exp()).sum::<f64>().ln()
+}
+
+/// log P of a token, in nats, from the logits of all.
+pub(crate) fn log_probability(logits: &[f32], token: u32) -> f64 {
+    f64::from(logits[token as usize]) - log_sum_exp(logits.iter().map(|&logit| f64::from(logit)))
 }
 
 #[cfg(test)]

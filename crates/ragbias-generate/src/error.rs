@@ -131,6 +131,17 @@ pub enum Error {
         /// Context length of the model.
         limit: usize,
     },
+    /// An answer whose first token is also the prompt's last one.
+    #[error(
+        "{}: its tokenizer joins the end of the prompt with the answer `{answer}`, which therefore has no tokens of its own\nhint: \
+         `answers text` scores the answers that it writes", path.display()
+    )]
+    JoinedAnswer {
+        /// The file.
+        path: PathBuf,
+        /// The answer.
+        answer: String,
+    },
     /// Non-finite logits.
     #[error(
         "{}: a logit is not finite: what it would answer means nothing\n\

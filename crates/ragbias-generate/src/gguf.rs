@@ -1,7 +1,12 @@
+mod likelihoods;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use ragbias_core::{Answer, Choice, ChoicePrompt, Chosen, ContentHasher, ContentId, Generator, Keep, Prompt};
+use ragbias_core::{
+    Answer, Choice, ChoicePrompt, Chosen, ContentHasher, ContentId, Generator, Keep, Likelihood,
+    PossibleAnswer, Prompt,
+};
 
 use crate::architecture::{Architecture, Sizes};
 use crate::choice::{LETTERS, log_sum_exp, render};
@@ -87,22 +92,34 @@ impl Gguf {
         [read, begun.elapsed().as_secs_f64() - read]
     }
 
-    /// The token ids of a prompt.
+    /// The token ids of a prompt that leaves room for an answer.
     fn encode(&self, prompt: Prompt<'_>) -> Result<Vec<u32>> {
         let (limit, answer) = (self.context, self.config.max_new_tokens);
-        // A text that cannot fit is not tokenised, which takes a hundred times its size; a template can expand a short prompt.
-        let fits = |bytes: usize| match bytes {
-            bytes if bytes > limit * self.tokens.longest() => Err(Error::TextTooLong { bytes, limit }),
-            _ => Ok(()),
-        };
-        fits(prompt.user.len() + prompt.system.map_or(0, str::len))?;
-        let text = self.template.render(&self.path, prompt)?;
-        fits(text.len())?;
-        let ids = self.tokens.encode(&text).map_err(candle_core::Error::wrap)?;
+        let ids = self.tokenise(&self.render(prompt)?)?;
         if ids.len() + answer > limit {
             return Err(Error::PromptTooLong { received: ids.len(), limit, answer });
         }
         Ok(ids)
+    }
+
+    /// The model's input for a prompt.
+    fn render(&self, prompt: Prompt<'_>) -> Result<String> {
+        self.fits(prompt.user.len() + prompt.system.map_or(0, str::len))?;
+        self.template.render(&self.path, prompt)
+    }
+
+    fn tokenise(&self, text: &str) -> Result<Vec<u32>> {
+        self.fits(text.len())?;
+        Ok(self.tokens.encode(text).map_err(candle_core::Error::wrap)?)
+    }
+
+    /// A text that cannot fit is not tokenised, which takes a hundred times its size; a template can expand a short prompt.
+    fn fits(&self, bytes: usize) -> Result<()> {
+        let limit = self.context;
+        if bytes > limit * self.tokens.longest() {
+            return Err(Error::TextTooLong { bytes, limit });
+        }
+        Ok(())
     }
 
     /// Decodes the answers to prompts as a batch; each answer is passed to `keep` when it has ended.
@@ -183,6 +200,14 @@ impl Generator for Gguf {
 
     fn notes(&self) -> Vec<String> {
         self.template.notes()
+    }
+
+    fn likelihoods(
+        &self,
+        answers: &[PossibleAnswer<'_>],
+        keep: &Keep<'_, Likelihood>,
+    ) -> ragbias_core::Result<()> {
+        self.weigh(answers, keep)
     }
 
     /// Finds prompts that do not fit before any is answered.

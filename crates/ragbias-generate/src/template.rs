@@ -89,6 +89,26 @@ impl Template {
         }
     }
 
+    /// What the model puts between its input and its answer: nothing, or white space.
+    ///
+    /// A chat template says so where it renders an answered prompt; if what it renders does not begin with the input for the same prompt,
+    /// it is a space unless the input ends in white space. A base model's answer follows `Answer:` after a space.
+    pub(crate) fn opening(&self, file: &std::path::Path, prompt: Prompt<'_>) -> Result<String> {
+        const SAMPLE: &str = "Answer";
+        let Self::Chat(chat) = self else { return Ok(" ".into()) };
+        let failed = |reason| Error::Template { path: file.into(), reason };
+        let input = chat.render(prompt).map_err(failed)?;
+        // Some templates refuse an answer as the last message.
+        let answered =
+            with_stack("rendered", || chat.render_here(prompt, Some(SAMPLE))).and_then(|done| done);
+        let told = answered.ok().and_then(|answered| {
+            let opening = answered.strip_prefix(&input)?.split_once(SAMPLE)?.0;
+            opening.trim().is_empty().then(|| opening.to_owned())
+        });
+        let usual = if input.ends_with(char::is_whitespace) { "" } else { " " };
+        Ok(told.unwrap_or_else(|| usual.into()))
+    }
+
     /// Notes for the user about the template.
     pub(crate) fn notes(&self) -> Vec<String> {
         let Self::Chat(chat) = self else { return Vec::new() };
@@ -117,7 +137,7 @@ impl Template {
 impl Chat {
     /// A template that leaves out the system message is refused: the model would answer as if there were none.
     fn render(&self, prompt: Prompt<'_>) -> Result<String, String> {
-        let rendered = with_stack("rendered", || self.render_here(prompt))??;
+        let rendered = with_stack("rendered", || self.render_here(prompt, None))??;
         match prompt.system {
             Some(system) if !rendered.contains(system.trim()) => {
                 Err("it leaves out the system message".into())
@@ -126,15 +146,18 @@ impl Chat {
         }
     }
 
-    fn render_here(&self, prompt: Prompt<'_>) -> Result<String, String> {
+    /// The prompt up to where an answer begins, or with an answer.
+    fn render_here(&self, prompt: Prompt<'_>, answer: Option<&str>) -> Result<String, String> {
         let template = self.environment.get_template(NAME).map_err(|error| describe(&error))?;
         let message = |role, content| context! { role, content };
         let system = prompt.system.map(|system| message("system", system));
+        let answered = answer.map(|answer| message("assistant", answer));
+        let messages = system.into_iter().chain([message("user", prompt.user)]).chain(answered);
         let rendered = template.render(context! {
-            messages => system.into_iter().chain([message("user", prompt.user)]).collect::<Vec<_>>(),
+            messages => messages.collect::<Vec<_>>(),
             tools => (),
             documents => (),
-            add_generation_prompt => true,
+            add_generation_prompt => answer.is_none(),
             // A choice is read from the first token, and an answer is scored as a whole.
             enable_thinking => false,
             bos_token => self.bos.clone(),

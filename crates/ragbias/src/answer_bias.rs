@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ragbias_core::{Choice, Counts};
+use ragbias_core::Counts;
 use serde::{Deserialize, Serialize};
 
 /// Which bias of an LLM's answers.
@@ -57,18 +57,18 @@ impl fmt::Display for NothingScored {
     }
 }
 
-/// The coverage of the two letters, over all choices.
+/// The coverage of the two letters, over all choices; or of the names of the twins, over all pair answers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Coverage {
     /// On average, in [0, 1].
     pub mean: f64,
-    /// Minimum over the choices, in [0, 1].
+    /// Minimum over the answers, in [0, 1].
     pub least: f64,
 }
 
 impl Coverage {
-    pub(crate) fn of<'c>(choices: impl Iterator<Item = &'c Choice>) -> Option<Self> {
-        let all: Vec<f64> = choices.map(|choice| choice.coverage).collect();
+    pub(crate) fn of(answers: impl Iterator<Item = f64>) -> Option<Self> {
+        let all: Vec<f64> = answers.collect();
         let least = all.iter().copied().min_by(f64::total_cmp)?;
         Some(Self { mean: all.iter().sum::<f64>() / all.len() as f64, least })
     }

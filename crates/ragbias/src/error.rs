@@ -123,6 +123,15 @@ pub enum Error {
         /// `_id` of the question.
         question: String,
     },
+    /// A question without the names of twins, where these are weighed.
+    #[error(
+        "question `{question}` has no `choices`, expected the names of two twins, as answers are read from their probabilities\nhint: \
+         give it \"choices\": {{\"negative\": NAME, \"positive\": NAME}}, or take `answers text`"
+    )]
+    NoNames {
+        /// `_id` of the question.
+        question: String,
+    },
     /// There is no bias, because no answer could be scored.
     #[error("{0}\nhint: {hint}", hint = .0.hint())]
     NothingScored(NothingScored),

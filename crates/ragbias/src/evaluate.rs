@@ -2,11 +2,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ragbias_core::{Corpus, Document, Embedder, Hit, IndexBackend, Progress, Question, QuestionSet};
-use ragbias_data::{Dataset, Qrels, read_corpus_allowing_empty_texts, read_qrels};
+use ragbias_data::{Dataset, Qrels, read_corpus_allowing_empty_texts};
 use ragbias_stats::{JudgedRanking, PairedRandomisation};
 use serde::Serialize;
 
-use crate::input::{is_bundled, load_questions, named_or_file};
+use crate::input::{is_bundled, load_qrels, load_questions, named_or_file};
 use crate::system::{Embedded, NEIGHBOURHOOD};
 use crate::{Error, Result, Workspace};
 
@@ -173,14 +173,6 @@ impl TestCollection {
         });
         Ok(Evaluation { mean, queries: per_question.len(), documents: self.corpus.len(), per_question })
     }
-}
-
-fn load_qrels(name_or_path: &str, progress: &dyn Progress) -> Result<Qrels> {
-    named_or_file("set of judgements", name_or_path)?;
-    if is_bundled(name_or_path) {
-        return Ok(Dataset::bundled(name_or_path)?.qrels);
-    }
-    Ok(read_qrels(Path::new(name_or_path), progress)?)
 }
 
 /// Retrieval metrics of trec_eval, each in [0, 1].

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::calibration::Calibration;
 use crate::input::Inputs;
 use crate::llm::LlmName;
-use crate::measure::MeasureConfig;
+use crate::measure::{AnswerMode, MeasureConfig};
 use crate::prompt::{Prompter, read_prompts};
 use crate::recipe::Recipe;
 use crate::{Error, Result, scorer};
@@ -168,6 +168,7 @@ impl Experiment {
                 scorer::check_of_file(&axis, scorer)?;
             }
             part.calibrations()?;
+            AnswerMode::on(&axis, self.measure.answers)?;
             Prompter::new(&axis).map_err(|error| match &self.prompt {
                 Some(path) => error.in_file(path),
                 None => error,

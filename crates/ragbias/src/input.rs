@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use ragbias_core::{Axis, ContentId, Corpus, Progress, QuestionSet};
-use ragbias_data::{Dataset, Qrels, Split, read_corpus, read_questions};
+use ragbias_data::{Dataset, Qrels, Split, read_corpus, read_qrels, read_questions};
 
 use crate::Result;
 
@@ -70,6 +70,18 @@ pub fn load_questions(name_or_path: &str, progress: &dyn Progress) -> Result<Que
     }
     named_or_file("question set", name_or_path)?;
     Ok(read_questions(Path::new(name_or_path), progress)?)
+}
+
+/// Judgements by the name of a bundled data set, or from a folder or a file.
+///
+/// # Errors
+/// Neither, or a malformed file.
+pub fn load_qrels(name_or_path: &str, progress: &dyn Progress) -> Result<Qrels> {
+    named_or_file("set of judgements", name_or_path)?;
+    if is_bundled(name_or_path) {
+        return Ok(Dataset::bundled(name_or_path)?.qrels);
+    }
+    Ok(read_qrels(Path::new(name_or_path), progress)?)
 }
 
 /// Whether a data set of this name is bundled.

@@ -62,6 +62,7 @@ mod run;
 pub mod scorer;
 mod store;
 mod system;
+mod warnings;
 mod workspace;
 
 pub use answer_bias::{AnswerBias, Coverage, NothingScored};
@@ -83,9 +84,9 @@ pub use family::{Family, Interpolation, Shard};
 pub use fit::{
     Debiased, FitConfig, FitKey, Fits, FittedEmbedder, LeftOut, LlmFit, SensitivityComparison, fit, fit_files,
 };
-pub use input::{Inputs, load_corpus, load_questions};
+pub use input::{Inputs, load_corpus, load_qrels, load_questions};
 pub use llm::LlmName;
-pub use measure::{IndexKind, MeasureConfig};
+pub use measure::{AnswerMode, IndexKind, MeasureConfig};
 pub use measured::{BASE_FAMILY, Measured, PartResult};
 pub use memo::{StoredEmbedder, StoredGenerator, StoredScorer};
 pub use prompt::read_prompts;
@@ -96,7 +97,11 @@ pub use report::{report, report_without_pixels};
 pub use retriever::{Found, Retriever};
 pub use run::{Manifest, Run, run};
 pub use store::{Saved, Store, Work};
-pub use system::{Answers, Component, Embedded, Indexed, Judged, Labels, Retrieved, System, SystemBuilder};
+pub use system::{
+    Answers, Component, Embedded, Indexed, Judged, Labels, Retrieved, System, SystemBuilder, TwinPreference,
+    TwinsOf,
+};
+pub use warnings::{UNSCORED, unscored};
 pub use workspace::Workspace;
 
 /// Compiles the README's examples.

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use ragbias_core::IndexBackend;
 use ragbias_core::limits::{TEMPERATURE, TOP_K};
+use ragbias_core::{Answering, Axis, IndexBackend};
 use ragbias_index::{Exact, Hnsw};
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// Settings of retrieval and resampling.
 ///
@@ -15,6 +15,7 @@ use crate::Result;
 /// | `index` | exact | exact or HNSW search | |
 /// | `temperature` | 0 | above 0, the top k are drawn from the 20 (or k) nearest, by the softmax of cosine / T | 0 to 1,000,000 |
 /// | `seed` | 0 | seed of the draws and of the bootstrap | any |
+/// | `answers` | the axis's own | how the LLM's answers are read | what the axis allows, see [`AnswerMode`] |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -27,13 +28,22 @@ pub struct MeasureConfig {
     pub temperature: f64,
     /// Seed of the draws and of the bootstrap.
     pub seed: u64,
+    /// How the LLM's answers are read; none means as the axis asks for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<AnswerMode>,
 }
 
-ragbias_core::setters!(MeasureConfig { top_k: usize, index: IndexKind, temperature: f64, seed: u64 });
+ragbias_core::setters!(MeasureConfig {
+    top_k: usize,
+    index: IndexKind,
+    temperature: f64,
+    seed: u64,
+    answers: Option<AnswerMode>,
+});
 
 impl Default for MeasureConfig {
     fn default() -> Self {
-        Self { top_k: 1, index: IndexKind::Exact, temperature: 0.0, seed: 0 }
+        Self { top_k: 1, index: IndexKind::Exact, temperature: 0.0, seed: 0, answers: None }
     }
 }
 
@@ -45,6 +55,55 @@ impl MeasureConfig {
     pub fn check(&self) -> Result<()> {
         TOP_K.check("top-k", self.top_k)?;
         Ok(TEMPERATURE.check("temperature", self.temperature)?)
+    }
+}
+
+/// How an LLM's answers are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AnswerMode {
+    /// The LLM writes an answer, which a scorer reads. The default, unless the axis asks for choices.
+    Text,
+    /// The LLM chooses between the question's two claims. The only one where the axis asks for choices.
+    Choice,
+    /// The likelier one of two twins' names, by its mean log-probability per token as the answer; every question has one. Only where the
+    /// axis asks for a name.
+    Pair,
+}
+
+impl AnswerMode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Text, Self::Choice, Self::Pair];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Choice => "choice",
+            Self::Pair => "pair",
+        }
+    }
+
+    /// The mode that was asked for, or the default of the axis.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a mode in which the axis cannot be answered.
+    pub fn on(axis: &Axis, asked: Option<Self>) -> Result<Self> {
+        let allowed: &[Self] = match axis.answering {
+            Answering::Name => &[Self::Text, Self::Pair],
+            Answering::Choice => &[Self::Choice],
+            Answering::Text => &[Self::Text],
+        };
+        let mode = asked.unwrap_or(allowed[0]);
+        if allowed.contains(&mode) {
+            return Ok(mode);
+        }
+        let expected = match axis.answering {
+            Answering::Name => "text or pair, as the axis asks for a name",
+            Answering::Choice => "choice, as the axis asks for choices",
+            Answering::Text => "text, as the axis asks for any text",
+        };
+        Err(Error::Setting { setting: "answers", expected, received: mode.name().into() })
     }
 }
 

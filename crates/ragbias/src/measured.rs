@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer_bias::{AnswerBias, Coverage, NothingScored};
 use crate::calibration::Correction;
-use crate::system::{Answers, Labels, Retrieved};
+use crate::measure::AnswerMode;
+use crate::system::{Answers, Labels, Retrieved, TwinPreference};
 
 /// The biases of the components of a RAG system. Serialised, it is the output of `ragbias measure --json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,15 +21,22 @@ pub struct Measured {
     pub embedder_bias: Bias,
     /// The expected E_b under stochastic ranking, if one document is drawn.
     pub expected_embedder_bias: Option<f64>,
+    /// Which twin of a passage the embedder ranks first; none if the corpus has no twins, or no question is about them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub twin_preference: Option<TwinPreference>,
+    /// How the LLM's answers were read, if it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<AnswerMode>,
     /// R_b: answers given these documents; none if no LLM was asked, or none of its answers was scored.
     pub rag_bias: Option<Bias>,
     /// L_b and R_b that are missing although the LLM was asked, because no answer could be scored.
     #[serde(default)]
     pub nothing_scored: Vec<NothingScored>,
-    /// Mean log-odds of the claim shown first, with context; only for choices.
+    /// Mean log-odds of the claim shown first, with context, for choices; for pair answers, of the name whose document is shown first, per
+    /// token, over the questions whose context shows both twins.
     pub position_bias: Option<f64>,
-    /// The coverage: how probable it was that the LLM would answer with one of the two letters, with and without context; only
-    /// for choices.
+    /// The coverage: how probable it was that the LLM would answer with one of the two letters or names, with and without context; only
+    /// for choices and pair answers.
     pub coverage: Option<Coverage>,
     /// Mean nDCG@10 over the questions that have judgements.
     pub ndcg10: Option<f64>,
@@ -64,10 +72,12 @@ impl Measured {
             neighbourhood_bias: found.neighbourhood_bias(),
             embedder_bias: found.bias(),
             expected_embedder_bias: found.expected_bias(),
+            twin_preference: found.twin_preference(),
+            answers: given.or(alone).and_then(|_| found.answering()),
             rag_bias,
             nothing_scored,
             position_bias: given.and_then(Answers::position_bias),
-            coverage: Coverage::of([alone, given].into_iter().flatten().flat_map(Answers::choices)),
+            coverage: Coverage::of([alone, given].into_iter().flatten().flat_map(Answers::coverages)),
             ndcg10: qrels.and_then(|qrels| found.ndcg10(qrels)),
             corrections: found.corrections(alone, given),
             outcomes: found.outcomes(labels, alone, given),
@@ -82,6 +92,23 @@ impl Measured {
         };
         let none = self.nothing_scored.iter().find(|none| none.bias == of);
         bias.map(|bias| bias.counts()).or(none.map(|none| none.counts))
+    }
+
+    /// Why there is no R_b, although an LLM was asked.
+    pub fn without_rag_bias(&self) -> Option<&NothingScored> {
+        self.nothing_scored.iter().find(|none| none.bias == AnswerBias::RagBias)
+    }
+
+    /// The bias for the verdict: R_b, or E_b if there is none.
+    pub fn outcome(&self) -> Bias {
+        self.rag_bias.unwrap_or(self.embedder_bias)
+    }
+
+    /// The verdict on |bias| < δ; undecided if the outcomes are not known.
+    pub fn verdict(&self, delta: f64) -> Equivalence {
+        let outcome = self.outcome();
+        let judged = Equivalence::judge(outcome.low()..=outcome.high(), delta).ok();
+        judged.filter(|_| self.without_rag_bias().is_none()).unwrap_or(Equivalence::Undecided)
     }
 }
 
@@ -122,19 +149,17 @@ impl PartResult {
 
     /// Why there is no R_b, although an LLM was asked.
     pub fn without_rag_bias(&self) -> Option<&NothingScored> {
-        self.measured.nothing_scored.iter().find(|none| none.bias == AnswerBias::RagBias)
+        self.measured.without_rag_bias()
     }
 
     /// The bias for the verdict: R_b, or E_b if there is none.
     pub fn outcome(&self) -> Bias {
-        self.measured.rag_bias.unwrap_or(self.measured.embedder_bias)
+        self.measured.outcome()
     }
 
     /// The verdict on |bias| < δ; undecided if the outcomes are not known.
     pub fn verdict(&self, delta: f64) -> Equivalence {
-        let outcome = self.outcome();
-        let judged = Equivalence::judge(outcome.low()..=outcome.high(), delta).ok();
-        judged.filter(|_| self.without_rag_bias().is_none()).unwrap_or(Equivalence::Undecided)
+        self.measured.verdict(delta)
     }
 
     /// As a row of a measurement table.
@@ -149,6 +174,7 @@ impl PartResult {
             split: self.split.clone(),
             n: self.questions,
             embedder_bias: measured.embedder_bias,
+            twin_preference: measured.twin_preference.map(|preference| preference.bias),
             rag_bias: measured.rag_bias,
             rag_counts: measured.counts(AnswerBias::RagBias),
             llm_bias: measured.llm_bias,

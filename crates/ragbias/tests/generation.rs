@@ -1,10 +1,12 @@
-//! Compares answers and choices of the real models with transformers in float32 (`scripts/reference/generation.py`).
+//! Compares answers and choices of the real models with transformers in float32 (`scripts/reference/generation.py`), and the
+//! probabilities of given answers with llama.cpp (`scripts/reference/pair_answers.py`).
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ragbias::Models;
-use ragbias::core::{ChoicePrompt, GenerateAll, Prompt, Silent};
+use ragbias::core::{ChoicePrompt, GenerateAll, Generator, PossibleAnswer, Prompt, Silent};
 use ragbias::generate::{GenerateConfig, ServerConfig};
 use serde::Deserialize;
 
@@ -37,14 +39,16 @@ struct Choice {
 /// Tolerance of log-odds, in nats.
 const TOLERANCE: f64 = 0.002;
 
+fn load(name: &str) -> Arc<dyn Generator> {
+    let (generate, server) = (GenerateConfig::default(), ServerConfig::default());
+    Models::from_env().unwrap().generator(&name.parse().unwrap(), &generate, &server, &Silent).unwrap()
+}
+
 fn assert_agrees(name: &str) {
     let text = include_str!("fixtures/generation.json");
     let mut all: BTreeMap<String, Reference> = serde_json::from_str(text).unwrap();
     let Reference { answers, choices } = all.remove(name).unwrap();
-    let models = Models::from_env().unwrap();
-    let llm = models
-        .generator(&name.parse().unwrap(), &GenerateConfig::default(), &ServerConfig::default(), &Silent)
-        .unwrap();
+    let llm = load(name);
     let asked: Vec<Prompt<'_>> = answers
         .iter()
         .map(|answer| Prompt { system: answer.system.as_deref(), user: &answer.prompt })
@@ -70,6 +74,48 @@ fn assert_agrees(name: &str) {
         assert!(difference.abs() < TOLERANCE, "{choice:?} {}", expected.position_bias);
         assert_eq!(llm.choose_all(&[prompt]).unwrap()[0].choice().unwrap(), choice, "alone");
     }
+}
+
+#[derive(Deserialize)]
+struct Weighed {
+    system: Option<String>,
+    prompt: String,
+    answer: String,
+    log_probability: f64,
+    tokens: usize,
+}
+
+/// Tolerance of a mean log-probability per token, in nats: llama.cpp rounds activations to 8 bits.
+const ROUNDED: f64 = 0.01;
+
+fn assert_likelihoods_agree(name: &str) {
+    let text = include_str!("fixtures/pair_answers.json");
+    let mut all: BTreeMap<String, Vec<Weighed>> = serde_json::from_str(text).unwrap();
+    let expected = all.remove(name).unwrap();
+    let asked: Vec<PossibleAnswer<'_>> = (expected.iter())
+        .map(|weighed| PossibleAnswer {
+            prompt: Prompt { system: weighed.system.as_deref(), user: &weighed.prompt },
+            answer: &weighed.answer,
+        })
+        .collect();
+    let llm = load(name);
+    let together = llm.likelihoods_all(&asked).unwrap();
+    for ((expected, likelihood), asked) in expected.iter().zip(&together).zip(&asked) {
+        assert_eq!(likelihood.tokens(), expected.tokens, "{asked:?}");
+        let difference = likelihood.per_token() - expected.log_probability / expected.tokens as f64;
+        println!("{difference:+.4} {likelihood:?}");
+        assert_eq!(llm.likelihoods_all(&[*asked]).unwrap()[0], *likelihood, "alone");
+    }
+}
+
+#[test]
+fn smollm2_gives_answers_the_probabilities_of_llama_cpp() {
+    assert_likelihoods_agree("smollm2-135m");
+}
+
+#[test]
+fn gemma3_gives_answers_the_probabilities_of_llama_cpp() {
+    assert_likelihoods_agree("gemma3-270m");
 }
 
 #[test]

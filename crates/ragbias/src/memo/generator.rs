@@ -2,7 +2,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ragbias_core::{
-    Answer, ChoicePrompt, Chosen, ContentHasher, ContentId, Error, Generator, Keep, Prompt, Result,
+    Answer, ChoicePrompt, Chosen, ContentHasher, ContentId, Error, Generator, Keep, Likelihood,
+    PossibleAnswer, Prompt, Result,
 };
 
 use crate::store::{Kind, Store};
@@ -57,6 +58,22 @@ impl<G: Generator> Generator for StoredGenerator<G> {
             |key| self.store.choice(id, key),
             |missing, keep| self.marked(|| self.generator.choose(missing, keep)),
             |key, chosen| self.store.put_choice(key, chosen),
+            keep,
+        )
+    }
+
+    fn likelihoods(&self, answers: &[PossibleAnswer<'_>], keep: &Keep<'_, Likelihood>) -> Result<()> {
+        let id = self.id();
+        let key = |asked: &PossibleAnswer<'_>| {
+            let key = ContentHasher::new("likelihood/1").field(id.as_bytes()).field(asked.prompt.user);
+            key.field(asked.answer).last(asked.prompt.system).finish()
+        };
+        let batch = Batch::new(answers, key);
+        batch.answer(
+            &self.store,
+            |key| self.store.likelihood(id, key),
+            |missing, keep| self.marked(|| self.generator.likelihoods(missing, keep)),
+            |key, likelihood| self.store.put_likelihood(key, likelihood),
             keep,
         )
     }

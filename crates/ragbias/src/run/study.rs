@@ -102,8 +102,8 @@ impl<'a> Study<'a> {
             self.data.questions.len(),
             self.data.corpus.len(),
         ));
-        let found =
-            system.embedding_with(embedder).index_judged(&self.judged)?.retrieve(&self.data.questions)?;
+        let indexed = system.embedding_with(embedder).index_judged(&self.judged)?;
+        let found = indexed.retrieve_judged(&self.data.questions, self.data.qrels.as_ref())?;
         self.retrieved.push(Member { name: name.to_owned(), family: family.to_owned(), found });
         Ok(())
     }

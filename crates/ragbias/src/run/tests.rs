@@ -5,8 +5,10 @@ use ragbias_stats::ClusterBootstrap;
 use serde_json::Value;
 
 use super::*;
+use crate::measure::AnswerMode;
 use crate::measured::{BASE_FAMILY, Measured};
 use crate::report::report;
+use crate::system::{TwinPreference, TwinsOf};
 
 const LLMS: [&str; 3] = ["a", "b", "c"];
 
@@ -64,6 +66,8 @@ fn study(embedders: usize, questions: usize) -> Vec<PartResult> {
                 neighbourhood_bias: embedder_bias,
                 embedder_bias,
                 expected_embedder_bias: None,
+                twin_preference: Some(TwinPreference { bias: embedder_bias, twins_of: TwinsOf::Relevant }),
+                answers: Some(AnswerMode::Text),
                 rag_bias: Some(rag_bias),
                 nothing_scored: Vec::new(),
                 position_bias: None,

@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{MutexGuard, PoisonError};
 
-use ragbias_core::{Answer, Choice, Chosen, ContentId, Finish};
+use ragbias_core::{Answer, Choice, Chosen, ContentId, Finish, Likelihood};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
@@ -63,6 +63,24 @@ impl Kept for Chosen {
     }
 }
 
+impl Kept for Likelihood {
+    const TABLE: &'static str = "likelihoods_1";
+
+    fn fields(&self) -> Vec<Value> {
+        // SQLite does not store −0.
+        vec![Value::Real(self.log_probability() + 0.0), Value::Integer(self.tokens() as i64)]
+    }
+
+    fn of(fields: Vec<Value>) -> Option<Self> {
+        match <[Value; 2]>::try_from(fields).ok()? {
+            [Value::Real(log_probability), Value::Integer(tokens)] => {
+                Self::new(log_probability, usize::try_from(tokens).ok()?).ok()
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Store {
     pub(crate) fn answer(&self, llm: ContentId, key: ContentId) -> Result<Option<Answer>> {
         self.recall(llm, key)
@@ -80,6 +98,15 @@ impl Store {
     /// Stores a choice, and returns the stored one.
     pub(crate) fn put_choice(&self, key: ContentId, chosen: Chosen) -> Result<Chosen> {
         self.put(key, chosen)
+    }
+
+    pub(crate) fn likelihood(&self, llm: ContentId, key: ContentId) -> Result<Option<Likelihood>> {
+        self.recall(llm, key)
+    }
+
+    /// Stores a likelihood, and returns the stored one.
+    pub(crate) fn put_likelihood(&self, key: ContentId, likelihood: Likelihood) -> Result<Likelihood> {
+        self.put(key, likelihood)
     }
 
     /// The value under a key; none if it is earlier and is to be asked again.

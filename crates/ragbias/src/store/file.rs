@@ -35,6 +35,13 @@ const TABLES: &str = "
     CREATE TABLE verdicts_2 (key BLOB PRIMARY KEY, checksum INTEGER NOT NULL, positive INTEGER, negative INTEGER);
 ";
 
+/// Tables that stores of earlier versions lack; programs of these versions ignore them.
+const ADDED: &str = "
+    CREATE TABLE IF NOT EXISTS likelihoods_1 (
+        key BLOB PRIMARY KEY, checksum INTEGER NOT NULL, log_probability REAL NOT NULL, tokens INTEGER NOT NULL
+    );
+";
+
 /// The tables of versions before [`APPLICATION`] was written.
 ///
 /// Their rows carry no checksum, so damage in them would not be detected. They are neither used nor removed: vectors and verdicts
@@ -168,6 +175,7 @@ pub(super) fn open(path: &Path, found: Found) -> rusqlite::Result<(Connection, b
         transaction.commit()?;
     }
     log(&connection)?;
+    connection.execute_batch(ADDED)?;
     // A reported answer survives a power cut. This costs a tenth of the time for storing vectors.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;

@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
-use ragbias_core::{Corpus, Document, Embedder, Hit, IndexBackend, Question, Role, VectorIndex};
+use ragbias_core::{
+    Corpus, Document, Embedder, Embeddings, Hit, IndexBackend, Question, Role, Similarity, VectorIndex,
+};
 
+use super::twins::TwinVectors;
 use crate::embedding::embed_all;
 use crate::ranking::Ranking;
 use crate::{Error, Result, Workspace};
@@ -16,6 +19,9 @@ pub struct Embedded {
     embedder: Arc<dyn Embedder>,
     backend: Arc<dyn IndexBackend>,
     index: Arc<dyn VectorIndex>,
+    similarity: Similarity,
+    /// Of the documents that have a twin, whose similarity is compared even if neither is among the nearest.
+    twins: Option<Arc<TwinVectors>>,
     /// None means the order of the index.
     ranking: Option<Arc<dyn Ranking>>,
     workspace: Workspace,
@@ -36,7 +42,8 @@ impl Embedded {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let progress = workspace.progress();
         let vectors = embed_all(embedder.as_ref(), &texts, Role::Document, "embedding documents", progress)?;
-        let index = backend.index(embedder.similarity(), vectors)?;
+        let (similarity, twins) = (embedder.similarity(), TwinVectors::of(corpus, &vectors));
+        let index = backend.index(similarity, vectors)?;
         if index.len() != corpus.len() {
             let (expected, received) = (corpus.len(), index.len());
             return Err(Error::IndexLength { expected, received });
@@ -46,6 +53,8 @@ impl Embedded {
             embedder,
             backend,
             index: index.into(),
+            similarity,
+            twins: twins.map(Arc::new),
             ranking: None,
             workspace: workspace.clone(),
         })
@@ -98,10 +107,23 @@ impl Embedded {
     /// # Errors
     /// Errors of the embedder or the index.
     pub fn nearest(&self, questions: &[&str], k: usize) -> Result<Vec<Vec<Hit>>> {
-        let progress = self.workspace.progress();
-        let embedder = self.embedder.as_ref();
-        let vectors = embed_all(embedder, questions, Role::Question, "embedding questions", progress)?;
-        Ok(self.index.search(&vectors, k)?)
+        self.nearest_to(&self.vectors(questions)?, k)
+    }
+
+    /// The vectors of questions.
+    pub(super) fn vectors(&self, questions: &[&str]) -> Result<Embeddings> {
+        let (embedder, progress) = (self.embedder.as_ref(), self.workspace.progress());
+        embed_all(embedder, questions, Role::Question, "embedding questions", progress)
+    }
+
+    /// The `k` nearest documents of each vector.
+    pub(super) fn nearest_to(&self, questions: &Embeddings, k: usize) -> Result<Vec<Vec<Hit>>> {
+        Ok(self.index.search(questions, k)?)
+    }
+
+    /// The vectors of twins, and how they are compared with a question's.
+    pub(super) fn twins(&self) -> Option<(&TwinVectors, Similarity)> {
+        self.twins.as_deref().map(|twins| (twins, self.similarity))
     }
 
     /// A question's nearest documents after ranking.

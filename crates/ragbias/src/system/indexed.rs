@@ -1,4 +1,5 @@
 use ragbias_core::{Bias, QuestionSet};
+use ragbias_data::Qrels;
 
 use super::embedded::Embedded;
 use super::judged::Judged;
@@ -45,6 +46,15 @@ impl Indexed {
     /// # Errors
     /// Questions without the choices that the axis requires, or failures of the embedder or the index.
     pub fn retrieve(&self, questions: &QuestionSet) -> Result<Retrieved> {
-        Retrieved::new(&self.setting, &self.judged, &self.embedded, questions)
+        self.retrieve_judged(questions, None)
+    }
+
+    /// The same with relevance judgements: the twin preference is that between the twins of each question's relevant passages, rather
+    /// than of the first document that is retrieved.
+    ///
+    /// # Errors
+    /// Those of [`retrieve`](Self::retrieve).
+    pub fn retrieve_judged(&self, questions: &QuestionSet, qrels: Option<&Qrels>) -> Result<Retrieved> {
+        Retrieved::new(&self.setting, &self.judged, &self.embedded, questions, qrels)
     }
 }

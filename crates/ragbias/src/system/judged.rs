@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use ragbias_core::{Bias, BiasScorer, ContentId, Corpus, Document, Hit, Passage, Verdict};
+use ragbias_core::{Bias, BiasScorer, ContentId, Corpus, Document, Hit, Pairs, Passage, Verdict};
 use ragbias_stats::ClusterBootstrap;
 use serde_json::Value;
 
@@ -13,14 +13,16 @@ pub struct Judged {
     verdicts: Arc<[Verdict]>,
     bias: Bias,
     scorer: ContentId,
+    pairs: Option<Arc<Pairs>>,
 }
 
 impl Judged {
     /// Scores every document, and resamples topics: a document without a topic is its own cluster.
     ///
     /// # Errors
-    /// A failure of the scorer, or a corpus in which it can score nothing.
+    /// A failure of the scorer, a corpus in which it can score nothing, or one whose twins are none ([`Pairs::of`]).
     pub fn new(corpus: &Corpus, scorer: &dyn BiasScorer, bootstrap: ClusterBootstrap) -> Result<Self> {
+        let pairs = Pairs::of(corpus)?.map(Arc::new);
         let passages = corpus.documents().iter().map(Passage::try_from).collect::<Result<Vec<_>, _>>()?;
         let verdicts = scorer.score(&passages)?;
         if verdicts.len() != corpus.len() {
@@ -30,7 +32,8 @@ impl Judged {
             );
         }
         let bias = bootstrap.bias(&verdicts, &topics(corpus.documents()))?;
-        Ok(Self { corpus: corpus.clone(), verdicts: verdicts.into(), bias, scorer: scorer.id() })
+        let scorer = scorer.id();
+        Ok(Self { corpus: corpus.clone(), verdicts: verdicts.into(), bias, scorer, pairs })
     }
 
     /// C_b: the mean lean of all documents.
@@ -56,6 +59,11 @@ impl Judged {
     /// The topic of each document and the verdict on it.
     pub(super) fn by_topic(&self) -> impl Iterator<Item = (&str, Verdict)> {
         topics(self.corpus.documents()).into_iter().zip(self.verdicts.iter().copied())
+    }
+
+    /// The twins among the documents, if there are any.
+    pub fn pairs(&self) -> Option<&Pairs> {
+        self.pairs.as_deref()
     }
 
     pub(super) fn of(&self, hits: &[Hit]) -> Vec<Verdict> {

@@ -1,12 +1,14 @@
 use std::collections::HashMap;
 
 use ragbias_core::{
-    Answer, Bias, BiasScorer, Choice, Choices, Chosen, Counts, Finish, Generator, Passage, Prompt, Unit,
-    Verdict, in_order,
+    Answer, Bias, BiasScorer, Choice, Counts, Finish, Generator, PairAnswer, Passage, Prompt, Unit, Verdict,
+    in_order,
 };
 
-use super::setting::{Llm, Rendered, Setting};
+use super::pair_answers;
+use super::setting::{Asked, Llm, Rendered, Setting};
 use crate::answer_bias::{AnswerBias, Coverage, NothingScored};
+use crate::measure::AnswerMode;
 use crate::{Error, Result};
 
 /// An LLM's answer to one prompt, scored.
@@ -14,7 +16,7 @@ use crate::{Error, Result};
 struct JudgedAnswer {
     text: String,
     verdict: Verdict,
-    choice: Option<Choice>,
+    reading: Option<Reading>,
 }
 
 /// The prompts for a set of questions, with the bias that their answers measure.
@@ -55,36 +57,52 @@ impl Llm {
                     }
                     Err(error) => return Err(error.into()),
                 };
-                let choices = answers.iter().filter_map(|answer| answer.choice).collect();
+                let readings = answers.iter().filter_map(|answer| answer.reading).collect();
                 let texts = answers.into_iter().map(|answer| answer.text.clone()).collect();
-                Ok(Answers { bias, texts, verdicts, choices })
+                Ok(Answers { bias, texts, verdicts, readings })
             })
             .collect()
     }
 
     fn ask(&self, setting: &Setting, name: &str, prompts: &[&Rendered]) -> Result<Vec<JudgedAnswer>> {
-        let step = setting.workspace.progress().begin(name, prompts.len() as u64, Unit::Items);
-        let choices: Option<Vec<_>> = prompts.iter().map(|prompt| prompt.choice(setting)).collect();
-        if let Some(choices) = choices {
-            let chosen = in_order(choices.len(), |keep| {
-                self.generator.choose(&choices, &|number, chosen| {
-                    step.advance(1);
-                    keep(number, chosen)
-                })
-            })?;
-            let answers =
-                prompts.iter().zip(&chosen).map(|(prompt, chosen)| JudgedAnswer::choice(prompt, chosen));
-            return Ok(answers.collect());
+        let progress = setting.workspace.progress();
+        match setting.answers {
+            AnswerMode::Choice => {
+                let choices: Vec<_> = prompts.iter().filter_map(|prompt| prompt.choice(setting)).collect();
+                let step = progress.begin(name, choices.len() as u64, Unit::Items);
+                let chosen = in_order(choices.len(), |keep| {
+                    self.generator.choose(&choices, &|number, chosen| {
+                        step.advance(1);
+                        keep(number, chosen)
+                    })
+                })?;
+                let read = chosen.iter().map(|chosen| (chosen.verdict(), chosen.choice().map(Reading::from)));
+                Ok(prompts.iter().zip(read).map(|(prompt, read)| JudgedAnswer::read(prompt, read)).collect())
+            }
+            AnswerMode::Pair => {
+                let asked = prompts.iter().filter_map(|prompt| match &prompt.asked {
+                    Asked::Pair(pair) => Some((prompt.prompt(setting), pair)),
+                    Asked::Text | Asked::Choice(_) => None,
+                });
+                let asked: Vec<_> = asked.collect();
+                let step = progress.begin(name, pair_answers::likelihoods(&asked) as u64, Unit::Items);
+                let answers = pair_answers::weigh(self.generator.as_ref(), &asked, || step.advance(1))?;
+                let read = answers.iter().map(|answer| (answer.verdict(), Some(Reading::from(answer))));
+                Ok(prompts.iter().zip(read).map(|(prompt, read)| JudgedAnswer::read(prompt, read)).collect())
+            }
+            AnswerMode::Text => {
+                let step = progress.begin(name, prompts.len() as u64, Unit::Items);
+                let prompts: Vec<Prompt<'_>> = prompts.iter().map(|prompt| prompt.prompt(setting)).collect();
+                let answers = in_order(prompts.len(), |keep| {
+                    self.generator.generate(&prompts, &|number, answer| {
+                        step.advance(1);
+                        keep(number, answer)
+                    })
+                })?;
+                drop(step);
+                self.judge(setting, answers)
+            }
         }
-        let prompts: Vec<Prompt<'_>> = prompts.iter().map(|prompt| prompt.prompt(setting)).collect();
-        let answers = in_order(prompts.len(), |keep| {
-            self.generator.generate(&prompts, &|number, answer| {
-                step.advance(1);
-                keep(number, answer)
-            })
-        })?;
-        drop(step);
-        self.judge(setting, answers)
     }
 
     /// Scores answers. The text of a refusal is not scored; in a cut answer, only a pole that is present counts.
@@ -100,22 +118,37 @@ impl Llm {
             .map(|answer| {
                 let verdict = if said(&answer) { scored.next() } else { None };
                 let verdict = answer.finish.verdict(verdict.unwrap_or(Verdict::Unscored));
-                JudgedAnswer { text: answer.text, verdict, choice: None }
+                JudgedAnswer { text: answer.text, verdict, reading: None }
             })
             .collect())
     }
 }
 
 impl JudgedAnswer {
-    /// The chosen claim.
-    fn choice(prompt: &Rendered, chosen: &Chosen) -> Self {
-        let verdict = chosen.verdict();
-        let text = match (verdict, &prompt.claims) {
-            (Verdict::POSITIVE, Some(Choices { positive, .. })) => positive.clone(),
-            (Verdict::NEGATIVE, Some(Choices { negative, .. })) => negative.clone(),
-            _ => String::new(),
-        };
-        Self { text, verdict, choice: chosen.choice().copied() }
+    /// An answer that was read from probabilities.
+    fn read(prompt: &Rendered, (verdict, reading): (Verdict, Option<Reading>)) -> Self {
+        Self { text: prompt.answer(verdict), verdict, reading }
+    }
+}
+
+/// What is known of an answer that was read from probabilities, beside its verdict.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Reading {
+    /// Towards what is shown first, in nats; none if the order of nothing was exchanged.
+    position_bias: Option<f64>,
+    /// The probability that the LLM answers with one of the two at all.
+    coverage: f64,
+}
+
+impl From<&Choice> for Reading {
+    fn from(choice: &Choice) -> Self {
+        Self { position_bias: Some(choice.position_bias), coverage: choice.coverage }
+    }
+}
+
+impl From<&PairAnswer> for Reading {
+    fn from(answer: &PairAnswer) -> Self {
+        Self { position_bias: answer.position_bias, coverage: answer.coverage }
     }
 }
 
@@ -125,7 +158,7 @@ pub struct Answers {
     bias: Result<Bias, NothingScored>,
     texts: Vec<String>,
     verdicts: Vec<Verdict>,
-    choices: Vec<Choice>,
+    readings: Vec<Reading>,
 }
 
 impl Answers {
@@ -142,7 +175,7 @@ impl Answers {
         Counts::of(&self.verdicts)
     }
 
-    /// The answer to each question, or the chosen claim; empty if there is none.
+    /// The answer to each question, the chosen claim or the likelier name; empty if there is none.
     pub fn texts(&self) -> &[String] {
         &self.texts
     }
@@ -152,19 +185,20 @@ impl Answers {
         &self.verdicts
     }
 
-    /// Mean log-odds of the claim shown first, over all choices; none if answers are not choices.
+    /// Mean log-odds of the claim shown first, over all choices; or of the name whose document is shown first, per token, over the
+    /// answers whose prompts show both; none without such answers.
     pub fn position_bias(&self) -> Option<f64> {
-        let sum: f64 = self.choices.iter().map(|choice| choice.position_bias).sum();
-        (!self.choices.is_empty()).then(|| sum / self.choices.len() as f64)
+        let known: Vec<f64> = self.readings.iter().filter_map(|reading| reading.position_bias).collect();
+        (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
     }
 
-    /// Coverage of the two letters; none if answers are not choices.
+    /// Coverage of the two letters or names; none if the LLM writes its answers.
     pub fn coverage(&self) -> Option<Coverage> {
-        Coverage::of(self.choices())
+        Coverage::of(self.coverages())
     }
 
-    pub(crate) fn choices(&self) -> impl Iterator<Item = &Choice> {
-        self.choices.iter()
+    pub(crate) fn coverages(&self) -> impl Iterator<Item = f64> {
+        self.readings.iter().map(|reading| reading.coverage)
     }
 
     /// The bias, or the reason why there is none.

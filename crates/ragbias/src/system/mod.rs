@@ -8,13 +8,13 @@
 use std::sync::Arc;
 
 use ragbias_core::limits::TOP_K;
-use ragbias_core::{Answering, Axis, BiasScorer, Corpus, Embedder, Generator, IndexBackend, QuestionSet};
+use ragbias_core::{Axis, BiasScorer, Corpus, Embedder, Generator, IndexBackend, QuestionSet};
 use ragbias_data::{Qrels, load_axis};
 use ragbias_generate::{GenerateConfig, ServerConfig};
 use ragbias_index::Exact;
 
 use crate::calibration::{Calibration, Calibrations};
-use crate::measure::MeasureConfig;
+use crate::measure::{AnswerMode, MeasureConfig};
 use crate::measured::Measured;
 use crate::prompt::Prompter;
 use crate::ranking::{Ranking, StochasticRanking};
@@ -27,8 +27,10 @@ mod indexed;
 mod judged;
 mod labels;
 mod llm;
+mod pair_answers;
 mod retrieved;
 mod setting;
+mod twins;
 
 pub use component::Component;
 pub use embedded::Embedded;
@@ -38,6 +40,7 @@ pub use labels::Labels;
 pub use llm::Answers;
 pub(crate) use retrieved::NEIGHBOURHOOD;
 pub use retrieved::Retrieved;
+pub use twins::{TwinPreference, TwinsOf};
 
 use setting::{Llm, Setting};
 
@@ -93,6 +96,7 @@ impl System {
             ranking: None,
             top_k: 1,
             seed: 0,
+            answering: None,
             generate: GenerateConfig::default(),
             server: ServerConfig::default(),
             calibrations: Vec::new(),
@@ -202,7 +206,7 @@ impl System {
         labels: Labels<'_>,
     ) -> Result<Measured> {
         self.setting.check(questions)?;
-        let found = self.index(corpus)?.retrieve(questions)?;
+        let found = self.index(corpus)?.retrieve_judged(questions, qrels)?;
         let (alone, given) = match &self.setting.llm {
             Some(_) => (Some(self.baseline(questions)?), Some(found.answer()?)),
             None => (None, None),
@@ -223,6 +227,7 @@ pub struct SystemBuilder {
     ranking: Option<Arc<dyn Ranking>>,
     top_k: usize,
     seed: u64,
+    answering: Option<AnswerMode>,
     generate: GenerateConfig,
     server: ServerConfig,
     calibrations: Vec<Calibration>,
@@ -274,11 +279,16 @@ impl SystemBuilder {
         Self { seed, ..self }
     }
 
-    /// Sets index, ranking, top k and seed as in an experiment.
+    /// Sets how the LLM's answers are read; by default, as the axis asks for them.
+    pub fn answering(self, mode: AnswerMode) -> Self {
+        Self { answering: Some(mode), ..self }
+    }
+
+    /// Sets index, ranking, top k, seed and how answers are read as in an experiment.
     pub fn measured_as(self, config: MeasureConfig) -> Self {
-        let MeasureConfig { top_k, index, temperature, seed } = config;
+        let MeasureConfig { top_k, index, temperature, seed, answers } = config;
         let ranking = StochasticRanking::at(temperature, seed);
-        Self { top_k, backend: index.backend(), ranking, seed, ..self }
+        Self { top_k, backend: index.backend(), ranking, seed, answering: answers, ..self }
     }
 
     /// Sets how an LLM given by name generates.
@@ -315,6 +325,7 @@ impl SystemBuilder {
             Component::Given(axis) => axis,
             Component::Named(name) => Arc::new(load_axis(&name)?),
         };
+        let answers = AnswerMode::on(&axis, self.answering)?;
         TOP_K.check("top-k", self.top_k)?;
         if let Some(ranking) = &self.ranking {
             ranking.check()?;
@@ -331,11 +342,11 @@ impl SystemBuilder {
             }
             Ok(workspace.scorer(scorer))
         };
-        let mut answers = self.answers;
+        let mut of_answers = self.answers;
         let documents = match self.documents {
             Some(Component::Named(name)) if scorer::is_judge(&name) => {
                 let judge = scorer(Component::Named(name))?;
-                answers = answers.or_else(|| Some(Component::Given(Arc::clone(&judge))));
+                of_answers = of_answers.or_else(|| Some(Component::Given(Arc::clone(&judge))));
                 DocumentScorer::Given(judge)
             }
             Some(Component::Named(name)) => {
@@ -353,10 +364,10 @@ impl SystemBuilder {
         let llm = match self.llm {
             None => None,
             Some(part) => {
-                let scorer = match (axis.answering, answers) {
-                    (Answering::Choice, _) => None,
-                    (Answering::Name | Answering::Text, Some(part)) => Some(scorer(part)?),
-                    (Answering::Name | Answering::Text, None) => {
+                let scorer = match (answers, of_answers) {
+                    (AnswerMode::Choice | AnswerMode::Pair, _) => None,
+                    (AnswerMode::Text, Some(part)) => Some(scorer(part)?),
+                    (AnswerMode::Text, None) => {
                         Some(scorer(Component::Given(scorer::of_answers(&axis, &workspace)?))?)
                     }
                 };
@@ -371,8 +382,16 @@ impl SystemBuilder {
         };
         let prompter = Arc::new(Prompter::new(&axis)?);
         let calibrations = Calibrations::new(self.calibrations);
-        let setting =
-            Setting { axis, prompter, top_k: self.top_k, seed: self.seed, llm, calibrations, workspace };
+        let setting = Setting {
+            axis,
+            prompter,
+            answers,
+            top_k: self.top_k,
+            seed: self.seed,
+            llm,
+            calibrations,
+            workspace,
+        };
         Ok(System { setting, embedder, backend: self.backend, ranking: self.ranking, documents })
     }
 }

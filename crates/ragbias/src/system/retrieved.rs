@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use ragbias_core::{Bias, Corpus, Document, Hit, Question, QuestionSet, Verdict};
+use ragbias_core::{Bias, Corpus, Hit, Question, QuestionSet, Verdict};
 use ragbias_data::{Outcome, Qrels};
 use ragbias_stats::JudgedRanking;
 
@@ -9,7 +9,9 @@ use super::judged::Judged;
 use super::labels::Labels;
 use super::llm::{Answers, PromptSet};
 use super::setting::{Rendered, Setting};
+use super::twins::{Comparison, TwinPreference};
 use crate::answer_bias::AnswerBias;
+use crate::measure::AnswerMode;
 use crate::{Error, Result};
 
 /// Number of nearest documents per question over which C_b is measured; also the pool that a ranking orders.
@@ -28,6 +30,7 @@ pub struct Retrieved {
     bias: Bias,
     neighbourhood_bias: Bias,
     expected_bias: Option<f64>,
+    twin_preference: Option<TwinPreference>,
 }
 
 impl Retrieved {
@@ -36,11 +39,16 @@ impl Retrieved {
         judged: &Judged,
         embedded: &Embedded,
         questions: &QuestionSet,
+        qrels: Option<&Qrels>,
     ) -> Result<Self> {
         setting.check(questions)?;
         let asked = questions.questions();
         let texts: Vec<&str> = asked.iter().map(|question| question.text.as_str()).collect();
-        let nearest = embedded.nearest(&texts, NEIGHBOURHOOD.max(setting.top_k))?;
+        let vectors = embedded.vectors(&texts)?;
+        let nearest = embedded.nearest_to(&vectors, NEIGHBOURHOOD.max(setting.top_k))?;
+        let comparison =
+            Comparison { judged, embedded, questions, vectors: &vectors, nearest: &nearest, qrels };
+        let twin_preference = comparison.preference(setting.bootstrap())?;
         let rank = |(hits, question): (&Vec<Hit>, &Question)| -> Result<Vec<Hit>> {
             let mut ranked = embedded.rank(hits, question);
             ranked.truncate(setting.top_k);
@@ -68,6 +76,7 @@ impl Retrieved {
             ranked: ranked.into(),
             verdicts,
             expected_bias,
+            twin_preference,
         })
     }
 
@@ -85,6 +94,16 @@ impl Retrieved {
     /// documents that are scored.
     pub fn expected_bias(&self) -> Option<f64> {
         self.expected_bias
+    }
+
+    /// Which twin of a passage the embedder ranks first; none if no question has twins.
+    pub fn twin_preference(&self) -> Option<TwinPreference> {
+        self.twin_preference
+    }
+
+    /// How the answers of the LLM are read, if there is one.
+    pub(crate) fn answering(&self) -> Option<AnswerMode> {
+        self.setting.llm.is_some().then_some(self.setting.answers)
     }
 
     /// The documents with their verdicts: C_b.
@@ -131,11 +150,7 @@ impl Retrieved {
     fn prompts(&self, setting: &Setting) -> Result<PromptSet<'_>> {
         let questions = self.questions.questions();
         let prompts = (questions.iter().zip(self.ranked.iter()))
-            .map(|(question, hits)| {
-                let context: Vec<&Document> =
-                    hits.iter().map(|hit| self.corpus().document(hit.document)).collect();
-                Rendered::new(setting, question, &context)
-            })
+            .map(|(question, hits)| Rendered::given(setting, question, &self.judged, hits))
             .collect::<Result<_>>()?;
         let topics = questions.iter().map(Question::cluster).collect();
         Ok(PromptSet { bias: AnswerBias::RagBias, prompts, topics })
@@ -196,7 +211,7 @@ pub(super) fn baseline(setting: &Setting, questions: &QuestionSet) -> Result<Ans
     let asked = questions.questions();
     let set = PromptSet {
         bias: AnswerBias::LlmBias,
-        prompts: asked.iter().map(|question| Rendered::new(setting, question, &[])).collect::<Result<_>>()?,
+        prompts: asked.iter().map(|question| Rendered::alone(setting, question)).collect::<Result<_>>()?,
         topics: asked.iter().map(Question::cluster).collect(),
     };
     let answers = llm.answer(setting, "asking without context", &[set])?;
