@@ -20,7 +20,8 @@ import tomllib
 import numpy as np
 from safetensors.numpy import load_file
 
-SETS = ["gender-twins", "gender", "politics", "religion-twins", "nationality-twins", "age-twins", "brevity", "position", "wording"]
+SETS = ["gender-twins", "gender", "politics", "politics-wide", "religion-twins", "nationality-twins", "age-twins", "brevity", "position",
+        "wording"]
 DRAWS = 4000
 
 
