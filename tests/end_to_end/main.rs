@@ -23,4 +23,5 @@ mod resume;
 mod runs;
 mod secrets;
 mod server;
+mod twins;
 mod workspace;

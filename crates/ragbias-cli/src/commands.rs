@@ -142,7 +142,7 @@ impl Session<'_> {
                     let line = |row: &serde_json::Value| {
                         let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
                         format!(
-                            "{:10} {} questions, {} documents: {} ({})",
+                            "{:17} {} questions, {} documents: {} ({})",
                             text("name"),
                             row["questions"],
                             row["documents"],
