@@ -3,7 +3,8 @@
 //! [`ClusterBootstrap`] turns verdicts and their topics into a [`Bias`](ragbias_core::Bias) with its
 //! 95% interval. A [`JointBootstrap`] fits the line of a family of embedders, from [`TopicCounts`] of their outcomes or
 //! from [`Points`] alone: a [`BiasConflict`], with its [`Target`] and its [`Linearity`]. [`SensitivityDifference`] compares
-//! two LLMs, and [`Equivalence`] tests the claim that a system is debiased. A [`JudgedRanking`] computes trec_eval's
+//! two LLMs, and [`Equivalence`] tests the claim that a system is debiased; a [`Plan`] says how many questions that takes, with [`Clusters`]
+//! for the correlation within topics. A [`JudgedRanking`] computes trec_eval's
 //! metrics of a ranking, and [`PairedRandomisation`] tests whether two embedders differ in one of
 //! them by more than chance.
 //!
@@ -20,6 +21,7 @@
 //! ```
 
 mod bootstrap;
+mod clusters;
 mod compare;
 mod conflict;
 mod counts;
@@ -30,12 +32,14 @@ mod error;
 mod joint;
 mod line;
 mod linearity;
+mod plan;
 mod randomisation;
 mod ranking;
 mod resamples;
 mod target;
 
 pub use bootstrap::ClusterBootstrap;
+pub use clusters::Clusters;
 pub use compare::{SensitivityDifference, holm};
 pub use conflict::{BandPoint, BiasConflict, ConflictFit, PlainErrors, Resampled};
 pub use counts::{QuestionOutcome, TopicCounts};
@@ -45,6 +49,7 @@ pub use error::{Error, Result};
 pub use joint::JointBootstrap;
 pub use line::{Covariance, Estimate, Line, Points};
 pub use linearity::{LackOfFit, Linearity, SATURATION};
+pub use plan::{Answering, Plan, SampleSize, further_questions};
 pub use randomisation::PairedRandomisation;
 pub use ranking::JudgedRanking;
 pub use target::{Target, TargetStatus};

@@ -52,6 +52,7 @@ mod llm;
 mod measure;
 mod measured;
 mod memo;
+mod plan;
 mod prompt;
 mod ranking;
 mod recipe;
@@ -61,13 +62,14 @@ mod run;
 pub mod scorer;
 mod store;
 mod system;
+mod undecided;
 mod workspace;
 
 pub use answer_bias::{AnswerBias, Coverage, NothingScored};
 pub use by_name::Models;
 pub use choose::{
-    Biases, ChooseConfig, Confirmed, ControlChoice, ControlResult, LeftOutControl, Predicted, Reached,
-    TrailStep, choose,
+    Biases, ChooseConfig, Confirmed, ControlChoice, ControlResult, FoldChoice, LeftOutControl, Predicted,
+    Reached, TrailStep, choose,
 };
 pub use control::{
     Control, ControlKind, ControlSpec, Draw, Merge, Projection, ProjectionSpec, RankingSpec, UnknownControl,
@@ -86,6 +88,7 @@ pub use llm::LlmName;
 pub use measure::{IndexKind, MeasureConfig};
 pub use measured::{BASE_FAMILY, Measured, PartResult};
 pub use memo::{StoredEmbedder, StoredGenerator, StoredScorer};
+pub use plan::{Pilot, PlanConfig, VerdictPlan, plan, plan_from_pilot};
 pub use prompt::read_prompts;
 pub use ragbias_data::Outcome;
 pub use ranking::{Ranking, StochasticRanking};
@@ -95,6 +98,7 @@ pub use retriever::{Found, Retriever};
 pub use run::{Manifest, Run, run};
 pub use store::{Saved, Store, Work};
 pub use system::{Answers, Component, Embedded, Indexed, Judged, Labels, Retrieved, System, SystemBuilder};
+pub use undecided::until_decided;
 pub use workspace::Workspace;
 
 /// Compiles the README's examples.
