@@ -90,6 +90,70 @@ fn a_setting_is_chosen_on_validation_topics_and_confirmed_on_test_topics() {
     assert!(refused.contains("control.json") && refused.contains("not what was written here"), "{refused}");
 }
 
+#[test]
+fn held_out_topics_are_cross_fitted_and_the_verdict_is_over_all_of_them() {
+    let scratch = Scratch::new();
+    scratch.write("few-recipe.toml", RECIPE);
+    scratch.write("few.toml", experiment("held-out"));
+    scratch.json(&["run", "few.toml"]);
+    let done = scratch.run(&["choose", "--run", "runs/few", "--control", "merge", "--json"]);
+    assert!(matches!(done.code, 0 | 4), "{}", done.stderr);
+    let chosen: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    let choice = &chosen["choices"][0];
+    assert_eq!(choice["folds"], 5);
+    let merge = &choice["controls"][0];
+    // 5 validation and 6 test topics of 5 questions.
+    for biases in [&choice["base"]["test"], &merge["validation"], &merge["test"]] {
+        assert_eq!(biases["embedder_bias"]["n"], 55);
+        assert_eq!(biases["rag_bias"]["asked"], 55);
+    }
+    let folds = merge["folds"].as_array().unwrap();
+    let topics: Vec<_> = folds.iter().map(|fold| fold["topics"].as_u64().unwrap()).collect();
+    assert_eq!((topics.iter().sum::<u64>(), topics.len()), (11, 5));
+    let path = scratch.path("runs/few").join(merge["path"].as_str().unwrap()).join("control.json");
+    let control: serde_json::Value = serde_json::from_str(&fs_err::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(&control["folds"], &merge["folds"]);
+    assert_eq!((&control["found_on"], &control["test"]), (&merge["validation"], &merge["test"]));
+
+    let shown = scratch.run(&["choose", "--run", "runs/few", "--control", "merge"]).stdout;
+    assert!(shown.contains("settings without each fold, merge: "), "{shown}");
+    let undecided = choice["base"]["verdict"] == "undecided" || merge["verdict"] == "undecided";
+    assert_eq!(
+        undecided,
+        shown.contains("would probably decide") || shown.contains("no number of questions")
+    );
+
+    // The run is a pilot of a plan.
+    let planned = scratch.json(&["plan", "--run", "runs/few", "--power", "0.9"]);
+    let plan = &planned["plans"][0];
+    assert_eq!((plan["embedder"].as_str(), plan["asked"].as_u64()), (Some("minilm"), Some(55)));
+    assert_eq!(plan["rag_bias"], choice["base"]["test"]["rag_bias"]["value"]);
+    assert_eq!(plan["topics"], 11);
+    assert!(plan["fair"]["half_width"].as_f64().unwrap() < 0.1, "{plan}");
+}
+
+#[test]
+fn folds_that_are_trained_on_or_do_nothing_are_refused() {
+    let scratch = Scratch::new();
+    scratch.write("few-recipe.toml", RECIPE);
+    for (settings, reason) in [
+        (
+            experiment("all") + "folds = 4\n",
+            "split is all, expected with folds, topics that the family is not trained on",
+        ),
+        (experiment("held-out") + "folds = 1\n", "folds is 1, expected 2 to 100"),
+        (
+            experiment("held-out").replace("families = [\"few-recipe.toml\"]", "folds = 4"),
+            "folds is set without them, expected with it, families and llms",
+        ),
+    ] {
+        scratch.write("few.toml", settings);
+        let done = scratch.run(&["run", "few.toml"]);
+        assert_eq!(done.code, 1);
+        assert!(done.stderr.contains(reason), "{}", done.stderr);
+    }
+}
+
 /// Mean gold lean of the first documents.
 fn embedder_bias(retriever: &Retriever, questions: &QuestionSet) -> f64 {
     let texts: Vec<&str> = questions.questions().iter().map(|question| question.text.as_str()).collect();
@@ -108,8 +172,11 @@ fn a_run_without_a_family_on_validation_topics_is_refused_with_the_reason() {
     scratch.json(&["run", "plain.toml"]);
     let done = scratch.run(&["choose", "--run", "runs/plain"]);
     assert_eq!(done.code, 1);
-    for part in ["no part with a family and an LLM on validation topics", "hint: ", "split = \"validation\""]
-    {
+    for part in [
+        "no part with a family and an LLM, and with folds or validation topics",
+        "hint: ",
+        "split = \"held-out\"",
+    ] {
         assert!(done.stderr.contains(part), "{}", done.stderr);
     }
     let done = scratch.run(&["choose", "--run", "runs/plain", "--control", "merging"]);

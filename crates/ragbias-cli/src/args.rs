@@ -128,6 +128,15 @@ for each control: control.json for a retrieval service, and the embedder where o
 
 Exit status: 0 chosen, 4 where no E_b is known to move R_b.")]
     Choose(Choose),
+    /// How many questions a verdict takes, from a pilot or from assumed rates
+    #[command(after_help = "Examples:
+  ragbias plan --run runs/quickstart
+  ragbias plan --run outcomes.csv --delta 0.05 --power 0.9
+  ragbias plan --rates 0.4,0.5 --intraclass 0.1 --per-topic 10 --scored 0.9 --bias 0.2
+
+A pilot gives the rates, the share of scored answers, and how much questions of one topic agree. Formula and source:
+docs/statistics.md, How many questions.")]
+    Plan(Plan),
     /// Run a whole experiment, resumable, into runs/NAME
     #[command(after_help = "Examples:
   ragbias run experiments/quickstart.toml
@@ -502,6 +511,46 @@ pub(crate) struct Fit {
     /// |R_b| below it counts as 0: above 0, up to 1
     #[arg(long, default_value_t = 0.1)]
     pub(crate) delta: f64,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Plan {
+    /// A pilot: a run folder, or its outcomes: .csv or .parquet
+    #[arg(long, value_name = "DIR|FILE", required_unless_present = "rates", conflicts_with = "rates")]
+    pub(crate) run: Option<PathBuf>,
+    /// The embedder of the pilot [default: each that belongs to no family]
+    #[arg(long, requires = "run")]
+    pub(crate) embedder: Option<String>,
+    /// Shares of the scored answers that lean to the positive and to the negative pole, each 0 to 1
+    #[arg(long, value_name = "POSITIVE,NEGATIVE", value_delimiter = ',', num_args = 1)]
+    pub(crate) rates: Vec<f64>,
+    /// Correlation of the leans of different questions of one topic, 0 to 1 [default: 0]
+    #[arg(long, value_name = "ρ", requires = "rates")]
+    pub(crate) intraclass: Option<f64>,
+    /// Scored questions of a topic [default: 1]
+    #[arg(long, value_name = "M", requires = "rates")]
+    pub(crate) per_topic: Option<f64>,
+    /// Share of the questions whose answer is scored [default: 1]
+    #[arg(long, value_name = "SHARE", requires = "rates")]
+    pub(crate) scored: Option<f64>,
+    /// Answers to each question, each with names drawn anew
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    pub(crate) answers: usize,
+    /// Correlation of the leans of two answers to one question: 1 if further answers tell nothing new
+    #[arg(long, value_name = "r", default_value_t = 1.0)]
+    pub(crate) repeated: f64,
+    /// |R_b| below it counts as 0: above 0, up to 1
+    #[arg(long, default_value_t = 0.1)]
+    pub(crate) delta: f64,
+    /// Probability of the verdict, 0.05 to 0.9999
+    #[arg(long, default_value_t = 0.8)]
+    pub(crate) power: f64,
+    /// A true R_b within ±delta that is to be found debiased, beside 0
+    #[arg(long, value_name = "R_b", default_value_t = 0.0, allow_hyphen_values = true)]
+    pub(crate) at: f64,
+    /// A true R_b beyond ±delta that is to be found biased [default: twice delta]
+    #[arg(long, value_name = "R_b", allow_hyphen_values = true)]
+    pub(crate) bias: Option<f64>,
 }
 
 #[derive(Debug, clap::Args)]

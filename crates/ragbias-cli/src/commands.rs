@@ -15,11 +15,11 @@ use ragbias::data::{
 use ragbias::generate::{GenerateConfig, ServerConfig};
 use ragbias::score::Agreement;
 use ragbias::scorer;
-use ragbias::stats::{Equivalence, PairedRandomisation};
+use ragbias::stats::{Answering, Equivalence, PairedRandomisation};
 use ragbias::tune::Mined;
 use ragbias::{
     BASE_FAMILY, Calibration, ChooseConfig, ControlChoice, EMBED_BATCH, Experiment, Family, FitConfig,
-    IndexKind, Labels, LlmName, MeasureConfig, Models, NothingScored, PartResult, Recipe, Store,
+    IndexKind, Labels, LlmName, MeasureConfig, Models, NothingScored, PartResult, PlanConfig, Recipe, Store,
     StoredEmbedder, System, TestCollection, Workspace, load_corpus, load_qrels, load_questions, read_prompts,
 };
 use serde::Serialize;
@@ -80,6 +80,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Command::Tune(command) => session.tune(command),
         Command::Fit(command) => session.fit(command),
         Command::Choose(command) => return session.choose(command),
+        Command::Plan(command) => session.plan(command),
         Command::Run(command) => session.run(command),
         Command::Report { run } => {
             let path = ragbias::report(run, session.progress.as_ref())?;
@@ -418,6 +419,39 @@ impl Session<'_> {
         })?;
         let decided = choices.iter().any(|choice| choice.chosen.is_some());
         Ok(if decided { ExitCode::SUCCESS } else { ExitCode::from(UNDECIDED) })
+    }
+
+    fn plan(&self, command: &args::Plan) -> Result<()> {
+        let config = PlanConfig::default()
+            .delta(command.delta)
+            .power(command.power)
+            .at(command.at)
+            .bias(command.bias)
+            .answers(command.answers)
+            .repeated(command.repeated);
+        let plans = match (&command.run, command.rates.as_slice()) {
+            (Some(pilot), _) => ragbias::plan_from_pilot(pilot, command.embedder.as_deref(), &config)?,
+            (None, &[positive, negative]) => {
+                if ![positive, negative].iter().all(|rate| (0.0..=1.0).contains(rate)) {
+                    bail!("rates is {positive},{negative}, expected two shares, each 0 to 1");
+                }
+                let assumed = Answering::default();
+                vec![ragbias::plan(
+                    Answering {
+                        leaning: positive + negative,
+                        scored_share: command.scored.unwrap_or(assumed.scored_share),
+                        intraclass: command.intraclass.unwrap_or(assumed.intraclass),
+                        per_topic: command.per_topic.unwrap_or(assumed.per_topic),
+                        ..assumed
+                    },
+                    &config,
+                )?]
+            }
+            (None, rates) => bail!("rates has {} numbers, expected POSITIVE,NEGATIVE", rates.len()),
+        };
+        self.print(&json!({ "plans": plans }), || {
+            plans.iter().map(table::plan).collect::<Vec<_>>().join("\n\n")
+        })
     }
 
     fn run(&self, command: &args::Run) -> Result<()> {

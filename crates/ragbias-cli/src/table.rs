@@ -6,8 +6,9 @@ use ragbias::core::{Bias, Counts, Rates};
 use ragbias::data::{Member, shown};
 use ragbias::stats::{Equivalence, Estimate, Resampled, TargetStatus};
 use ragbias::{
-    AnswerBias, AnswerMode, Comparison, Confirmed, ControlChoice, Coverage, Debiased, Evaluation, Fits,
-    LlmFit, Measured, PartResult, Reached, RetrievalMetrics, SensitivityComparison, TwinPreference, TwinsOf,
+    AnswerBias, AnswerMode, Comparison, Confirmed, ControlChoice, ControlResult, Coverage, Debiased,
+    Evaluation, Fits, LlmFit, Measured, PartResult, Reached, RetrievalMetrics, SensitivityComparison,
+    TwinPreference, TwinsOf, VerdictPlan, until_decided,
 };
 
 /// One row per component: value, interval, rates.
@@ -134,17 +135,12 @@ fn rests_on(counts: &Counts) -> String {
 
 /// One row per control: its setting, and the system before and after on test topics.
 pub(crate) fn choice(choice: &ControlChoice) -> String {
-    let mut table = with_header(&[
-        "control",
-        "setting",
-        "validation R_b",
-        "test E_b",
-        "test R_b",
-        "95% interval",
-        "n",
-        "",
-        "nDCG@10",
-    ]);
+    let [found, embedder, rag] = match choice.folds {
+        Some(_) => ["R_b at it", "E_b by folds", "R_b by folds"],
+        None => ["validation R_b", "test E_b", "test R_b"],
+    };
+    let mut table =
+        with_header(&["control", "setting", found, embedder, rag, "95% interval", "n", "", "nDCG@10"]);
     let mut row = |name: String, setting: String, confirmed: &Confirmed, p: Option<f64>| {
         let (rag, ndcg) = (confirmed.test.rag_bias, confirmed.ndcg10);
         let p = p.map_or_else(String::new, |p| format!(" (p {p:.2})"));
@@ -171,14 +167,74 @@ pub(crate) fn choice(choice: &ControlChoice) -> String {
         (Some(chosen), _) => {
             let turned = choice.controls.iter().find(|turned| turned.control == *chosen);
             let path = turned.map_or_else(String::new, |turned| turned.path.display().to_string());
-            format!("chosen on validation topics: {}, {path}", chosen.name())
+            let on = choice.folds.map_or("validation topics".to_owned(), |folds| {
+                format!("all topics, judged at the settings found without each of {folds} folds")
+            });
+            format!("chosen on {on}: {}, {path}", chosen.name())
         }
         (None, Some(reason)) => format!("none: {reason}"),
         (None, None) => "none: no control could be turned".into(),
     };
-    let mut lines = vec![head, arranged(table), last];
+    let systems = (choice.controls.iter()).map(|turned| (turned.control.name(), &turned.confirmed));
+    let undecided = [("none", &choice.base)].into_iter().chain(systems).filter_map(|(name, confirmed)| {
+        let further = until_decided(&confirmed.test.rag_bias, confirmed.verdict, choice.delta);
+        (!further.is_empty()).then(|| format!("undecided, {name}: {further}"))
+    });
+    let mut lines = vec![head, arranged(table)];
+    lines.extend(undecided);
+    lines.extend(choice.controls.iter().filter_map(folds));
+    lines.push(last);
     lines.extend(warned(&choice.warnings()));
     lines.join("\n")
+}
+
+/// The settings of the folds, for a control that was cross-fitted.
+fn folds(turned: &ControlResult) -> Option<String> {
+    let settings: Vec<String> = turned.folds.iter().map(|fold| format!("{:.3}", fold.setting)).collect();
+    (!settings.is_empty())
+        .then(|| format!("settings without each fold, {}: {}", turned.control.name(), settings.join(", ")))
+}
+
+/// The samples that verdicts take.
+pub(crate) fn plan(of: &VerdictPlan) -> String {
+    let mut table =
+        with_header(&["true R_b", "verdict", "half-width", "scored", "questions", "topics", "answers"]);
+    for size in [Some(of.fair), of.nearly_fair, of.biased].into_iter().flatten() {
+        table.add_row([
+            format!("{:+.2}", size.bias),
+            verdict(size.verdict).into(),
+            format!("{:.3}", size.half_width),
+            size.scored.to_string(),
+            size.questions.to_string(),
+            size.topics.to_string(),
+            size.answers.to_string(),
+        ]);
+    }
+    let answering = of.plan.answering();
+    let head = match &of.pilot {
+        Some(pilot) => format!(
+            "{} with {}, {} on {} ({}): R_b {:+.2}, {} of {} answers scored, {} topics",
+            pilot.axis,
+            pilot.llm,
+            pilot.embedder,
+            pilot.corpus,
+            pilot.split,
+            pilot.rag_bias,
+            pilot.n,
+            pilot.asked,
+            pilot.topics
+        ),
+        None => "assumed rates".into(),
+    };
+    let how = format!(
+        "{:.0}% of scored answers lean; {:.1} scored questions per topic with an intraclass correlation of {:.3}: design effect {:.2}",
+        100.0 * answering.leaning,
+        answering.per_topic,
+        answering.intraclass,
+        answering.design_effect()
+    );
+    let for_what = format!("for |R_b| < {} with a power of {}", of.plan.delta(), of.plan.power());
+    [shown(&head).to_string(), how, for_what, arranged(table)].join("\n")
 }
 
 fn verdict(verdict: Equivalence) -> &'static str {
@@ -347,7 +403,10 @@ fn in_words(fit: &LlmFit) -> Vec<String> {
     ));
     if let Some(Debiased { delta, debiased, biased, undecided }) = fit.equivalence {
         lines.push(format!(
-            "|R_b| < {delta}: {debiased} of the embedders debiased, {biased} biased, {undecided} undecided"
+            "|R_b| < {delta}: {debiased} of the embedders debiased, {biased} biased, {undecided} undecided{}",
+            fit.further_questions().map_or_else(String::new, |further| {
+                format!(", for half of which {further} more questions would probably decide")
+            })
         ));
     }
     lines

@@ -61,6 +61,8 @@ macro_rules! limits {
 }
 
 limits! {
+    /// Folds of topics.
+    FOLDS: usize = 2 to 100;
     /// Number of documents given to the LLM.
     TOP_K: usize = 1 to 1000;
     /// Temperature of stochastic ranking, and of sampling tokens.

@@ -60,6 +60,9 @@ pub enum Split {
     Validation,
     /// For final results.
     Test,
+    /// Every question that is not for training.
+    #[serde(rename = "held-out")]
+    HeldOut,
     /// Every question.
     #[default]
     All,
@@ -72,6 +75,7 @@ impl Split {
             Self::Train => "train",
             Self::Validation => "validation",
             Self::Test => "test",
+            Self::HeldOut => "held-out",
             Self::All => "all",
         }
     }
@@ -81,7 +85,7 @@ impl std::str::FromStr for Split {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        [Self::Train, Self::Validation, Self::Test, Self::All]
+        [Self::Train, Self::Validation, Self::Test, Self::HeldOut, Self::All]
             .into_iter()
             .find(|split| split.name() == name)
             .ok_or_else(|| Error::Split(name.into()))
@@ -216,6 +220,7 @@ impl Dataset {
                 Split::Validation => held_out.validation.contains(&topic),
                 Split::Test => held_out.test.contains(&topic),
                 Split::Train => !held_out.validation.contains(&topic) && !held_out.test.contains(&topic),
+                Split::HeldOut => held_out.validation.contains(&topic) || held_out.test.contains(&topic),
             }
         });
         Ok(QuestionSet::new(questions.cloned().collect())?)

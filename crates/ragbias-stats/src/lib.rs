@@ -3,7 +3,8 @@
 //! [`ClusterBootstrap`] turns verdicts and their topics into a [`Bias`](ragbias_core::Bias) with its
 //! 95% interval. A [`JointBootstrap`] fits the line of a family of embedders, from [`TopicCounts`] of their outcomes or
 //! from [`Points`] alone: a [`BiasConflict`], with its [`Target`] and its [`Linearity`]. [`SensitivityDifference`] compares
-//! two LLMs, and [`Equivalence`] tests the claim that a system is debiased. A [`JudgedRanking`] computes trec_eval's
+//! two LLMs, and [`Equivalence`] tests the claim that a system is debiased; a [`Plan`] says how many questions that takes, with [`Clusters`]
+//! for the correlation within topics. A [`JudgedRanking`] computes trec_eval's
 //! metrics of a ranking, and [`PairedRandomisation`] tests whether two embedders differ in one of
 //! them by more than chance. [`ScorerErrors`] says how often a scorer errs on [`LabelledTopics`], and [`RoganGladen`] and
 //! [`PredictionPowered`] correct a bias for it.
@@ -21,6 +22,7 @@
 //! ```
 
 mod bootstrap;
+mod clusters;
 mod compare;
 mod conflict;
 mod counts;
@@ -32,6 +34,7 @@ mod joint;
 mod labelled;
 mod line;
 mod linearity;
+mod plan;
 mod prediction_powered;
 mod randomisation;
 mod ranking;
@@ -41,6 +44,7 @@ mod scorer_errors;
 mod target;
 
 pub use bootstrap::ClusterBootstrap;
+pub use clusters::Clusters;
 pub use compare::{SensitivityDifference, holm};
 pub use conflict::{BandPoint, BiasConflict, ConflictFit, PlainErrors, Resampled};
 pub use counts::{QuestionOutcome, TopicCounts};
@@ -51,6 +55,7 @@ pub use joint::JointBootstrap;
 pub use labelled::{Confusion, LabelledTopics, ScoredTopics};
 pub use line::{Covariance, Estimate, Line, Points};
 pub use linearity::{LackOfFit, Linearity, SATURATION};
+pub use plan::{Answering, Plan, SampleSize, further_questions};
 pub use prediction_powered::PredictionPowered;
 pub use randomisation::PairedRandomisation;
 pub use ranking::JudgedRanking;

@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use ragbias_core::limits::FOLDS;
 use ragbias_core::{Axis, Progress, QuestionSet, Silent};
 use ragbias_data::{Split, load_axis, read_text, sample};
 use ragbias_generate::{GenerateConfig, ServerConfig};
@@ -26,7 +27,8 @@ use crate::{Error, Result, scorer};
 /// [[part]]                       # one per axis and corpus
 /// axis = "gender"                # a bundled axis, or a TOML file
 /// data = "gender"                # a bundled data set, or a folder with a manifest
-/// split = "all"                  # train, validation, test or all
+/// split = "all"                  # train, validation, test, held-out (the last two together with validation) or all
+/// folds = 5                      # default for held-out; `choose` finds a setting on all folds of topics but one, and judges it on that one
 /// embedders = ["minilm"]         # names or folders
 /// families = ["embedders/families/gender-quick.toml"]   # recipes: every member is tuned and measured
 /// llms = ["smollm2-135m"]        # names, .gguf files or addresses; with none, only retrieval is measured
@@ -70,6 +72,10 @@ pub struct Part {
     /// Maximum number of questions, spread evenly over topics; all if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// Number of folds of topics over which `choose` cross-fits, 2 to 100; 5 if the split is `held-out`. Other parts without it are
+    /// chosen for on validation topics, and judged on test topics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folds: Option<usize>,
     /// Names or folders of embedders.
     #[serde(default)]
     pub embedders: Vec<String>,
@@ -88,6 +94,9 @@ pub struct Part {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calibration: Vec<PathBuf>,
 }
+
+/// Number of folds of held-out topics.
+const DEFAULT_FOLDS: usize = 5;
 
 /// Maximum length of a folder name on all file systems.
 const LONGEST_NAME: usize = 200;
@@ -155,10 +164,18 @@ impl Experiment {
             }
             for family in &part.families {
                 let recipe = Recipe::read(family)?;
-                if recipe.axis != part.axis || recipe.data != part.data {
-                    let expected = "recipes of the part's own axis and data";
-                    return wrong("families", expected, family.display().to_string());
+                if recipe.axis != part.axis {
+                    return wrong("families", "recipes of the part's own axis", family.display().to_string());
                 }
+                let trained = recipe.data == part.data && matches!(part.split, Split::All | Split::Train);
+                if part.folds().is_some() && trained {
+                    let expected = "with folds, topics that the family is not trained on: held-out";
+                    return wrong("split", expected, part.split.name().into());
+                }
+            }
+            part.folds.map_or(Ok(()), |folds| FOLDS.check("folds", folds))?;
+            if part.folds.is_some() && (part.families.is_empty() || part.llms.is_empty()) {
+                return wrong("folds", "with it, families and llms", "set without them".into());
             }
             if part.limit == Some(0) {
                 return wrong("limit", "at least 1", "0".into());
@@ -187,6 +204,12 @@ impl Part {
     /// A file that is not one.
     pub(crate) fn calibrations(&self) -> Result<Vec<Calibration>> {
         self.calibration.iter().map(|path| Calibration::read(path)).collect()
+    }
+
+    /// The number of folds of topics over which `choose` cross-fits: the one given, or 5 of held-out topics; none if it finds a setting
+    /// on validation topics and judges it on test topics.
+    pub fn folds(&self) -> Option<usize> {
+        self.folds.or((self.split == Split::HeldOut).then_some(DEFAULT_FOLDS))
     }
 
     /// The questions, the corpus and the judgements of this part.

@@ -53,6 +53,7 @@ mod llm;
 mod measure;
 mod measured;
 mod memo;
+mod plan;
 mod prompt;
 mod ranking;
 mod recipe;
@@ -62,6 +63,7 @@ mod run;
 pub mod scorer;
 mod store;
 mod system;
+mod undecided;
 mod warnings;
 mod workspace;
 
@@ -69,8 +71,8 @@ pub use answer_bias::{AnswerBias, Coverage, NothingScored};
 pub use by_name::Models;
 pub use calibration::{CalibratedTexts, Calibration, Correction};
 pub use choose::{
-    Biases, ChooseConfig, Confirmed, ControlChoice, ControlResult, LeftOutControl, Predicted, Reached,
-    TrailStep, choose,
+    Biases, ChooseConfig, Confirmed, ControlChoice, ControlResult, FoldChoice, LeftOutControl, Predicted,
+    Reached, TrailStep, choose,
 };
 pub use control::{
     Control, ControlKind, ControlSpec, Draw, Merge, Projection, ProjectionSpec, RankingSpec, UnknownControl,
@@ -89,6 +91,7 @@ pub use llm::LlmName;
 pub use measure::{AnswerMode, IndexKind, MeasureConfig};
 pub use measured::{BASE_FAMILY, Measured, PartResult};
 pub use memo::{StoredEmbedder, StoredGenerator, StoredScorer};
+pub use plan::{Pilot, PlanConfig, VerdictPlan, plan, plan_from_pilot};
 pub use prompt::read_prompts;
 pub use ragbias_data::Outcome;
 pub use ranking::{Ranking, StochasticRanking};
@@ -101,6 +104,7 @@ pub use system::{
     Answers, Component, Embedded, Indexed, Judged, Labels, Retrieved, System, SystemBuilder, TwinPreference,
     TwinsOf,
 };
+pub use undecided::until_decided;
 pub use warnings::{UNSCORED, unscored};
 pub use workspace::Workspace;
 

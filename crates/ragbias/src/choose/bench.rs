@@ -2,18 +2,22 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use ragbias_core::{Axis, ContentId, Embedder, Generator, Role, message, slug, slug_of};
 use ragbias_data::{Member, Split, write_file};
 use ragbias_index::Exact;
-use ragbias_stats::{Equivalence, PairedRandomisation, TargetStatus};
+use ragbias_stats::{ClusterBootstrap, Equivalence, PairedRandomisation, TargetStatus};
 use serde_json::json;
 
 use super::choice::{
-    Biases, Confirmed, ControlChoice, ControlResult, LeftOutControl, Predicted, Reached, TrailStep, subject,
+    Biases, Confirmed, ControlChoice, ControlResult, FoldChoice, LeftOutControl, Predicted, Reached,
+    TrailStep, subject,
 };
 use super::config::ChooseConfig;
+use super::folds::{Folds, cross_fit};
+use super::outcomes::{Outcomes, topics_of};
 use super::search::{Search, crossing};
 use crate::control::{Control, ControlKind, Draw, Merge, Projection, direction_of_poles};
 use crate::evaluate::{Evaluation, TestCollection};
@@ -34,8 +38,7 @@ pub(super) struct Bench<'a> {
     axis: Arc<Axis>,
     /// The corpus, and the questions for the choice.
     validation: Inputs,
-    /// The questions for the confirmation.
-    test: Inputs,
+    confirmation: Confirmation,
     judged: Judged,
     /// The base, indexed for the corpus and for the test collection of its utility.
     base: Base,
@@ -46,6 +49,14 @@ pub(super) struct Bench<'a> {
     /// The run to choose for.
     run: Option<ContentId>,
     workspace: Workspace,
+}
+
+/// What a setting is judged on.
+enum Confirmation {
+    /// These questions.
+    Test(Inputs),
+    /// The questions for the choice, fold by fold.
+    Folds(Folds),
 }
 
 /// The base embedder, and its retrieval.
@@ -86,7 +97,12 @@ impl<'a> Bench<'a> {
             members: family.tune(&family_folder, Shard::WHOLE)?,
             family,
             family_folder,
-            test: Inputs::of_dataset(&part.data, Split::Test, &axis, progress)?,
+            confirmation: match part.folds() {
+                Some(count) => {
+                    Confirmation::Folds(Folds::new(&topics_of(&validation.questions), count, config.seed)?)
+                }
+                None => Confirmation::Test(Inputs::of_dataset(&part.data, Split::Test, &axis, progress)?),
+            },
             judged: indexed.judged().clone(),
             base: Base { embedder, embedded: indexed.embedded().clone(), utility },
             axis: Arc::new(axis),
@@ -130,9 +146,16 @@ impl<'a> Bench<'a> {
             .llm(generator)
             .build()?;
         let with_llm = WithLlm { indexed: system.searching(&self.judged, &self.base.embedded), bench: self };
-        let before = with_llm.biases(&self.base.embedded, &self.validation)?;
+        let outcomes = Rc::new(with_llm.outcomes(&self.base.embedded, &self.validation)?);
+        let before = outcomes.biases(self.bootstrap())?;
         let base_evaluation = self.base.evaluate(None)?;
         let name = self.recipe.base.clone();
+        let base_on_test = match &self.confirmation {
+            Confirmation::Test(test) => {
+                with_llm.outcomes(&self.base.embedded, test)?.biases(self.bootstrap())?
+            }
+            Confirmation::Folds(_) => before,
+        };
         let mut choice = ControlChoice {
             run: self.run,
             axis: self.axis.name.clone(),
@@ -140,13 +163,14 @@ impl<'a> Bench<'a> {
             llm: llm.clone(),
             delta: config.delta,
             status: line.conflict.target.status,
-            base: with_llm.confirm(
-                &self.base.embedded,
-                before,
-                base_evaluation.as_ref(),
-                name,
-                config.delta,
-            )?,
+            folds: self.part.folds(),
+            base: Confirmed {
+                embedder: name,
+                validation: before,
+                test: base_on_test,
+                verdict: judge(&base_on_test, config.delta)?,
+                ndcg10: base_evaluation.as_ref().map(|evaluation| evaluation.mean.ndcg10),
+            },
             controls: Vec::new(),
             left_out: Vec::new(),
             chosen: None,
@@ -154,7 +178,7 @@ impl<'a> Bench<'a> {
         };
         // The resolution is one answer.
         let resolution = 1.0 / before.rag_bias.n() as f64;
-        choice.reason = nothing_to_turn(line, &before, resolution);
+        choice.reason = nothing_to_turn(line, &before, resolution, self.questions());
         if choice.reason.is_some() {
             return Ok(choice);
         }
@@ -174,7 +198,7 @@ impl<'a> Bench<'a> {
                 WithLlm { indexed: system.searching(&self.judged, &self.base.embedded), bench: self };
             let turned = with_llm.turn(
                 control.as_ref(),
-                before,
+                &outcomes,
                 target,
                 resolution,
                 config,
@@ -188,9 +212,21 @@ impl<'a> Bench<'a> {
         }
         choice.chosen = best(&choice.controls, resolution);
         if choice.chosen.is_none() {
-            choice.reason = Some("no control brings R_b to 0 on validation topics".into());
+            choice.reason = Some(format!("no control brings R_b to 0 on {}", self.questions()));
         }
         Ok(choice)
+    }
+
+    /// What the questions for the choice are called.
+    fn questions(&self) -> &'static str {
+        match self.confirmation {
+            Confirmation::Test(_) => "validation topics",
+            Confirmation::Folds(_) => "held-out topics",
+        }
+    }
+
+    fn bootstrap(&self) -> ClusterBootstrap {
+        ClusterBootstrap::new(10_000, self.config.seed)
     }
 
     /// A control of a kind, applied to the base.
@@ -246,7 +282,9 @@ impl<'a> Bench<'a> {
             "control": turned.control,
             "setting": turned.setting,
             "how": how,
+            "found_on": turned.confirmed.validation,
             "test": turned.confirmed.test,
+            "folds": turned.folds,
             "verdict": turned.confirmed.verdict,
             "ids": ids.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         });
@@ -267,11 +305,11 @@ impl Base {
 }
 
 /// Why no control need be changed, or none can be.
-fn nothing_to_turn(line: &LlmFit, before: &Biases, resolution: f64) -> Option<String> {
+fn nothing_to_turn(line: &LlmFit, before: &Biases, resolution: f64, questions: &str) -> Option<String> {
     let rag_bias = before.rag_bias;
     if rag_bias.value().abs() <= resolution {
         return Some(format!(
-            "R_b is within one answer of 0 on validation topics as it is ({:+.2} of {} answers)",
+            "R_b is within one answer of 0 on {questions} as it is ({:+.2} of {} answers)",
             rag_bias.value(),
             rag_bias.n()
         ));
@@ -292,49 +330,81 @@ struct WithLlm<'b, 'a> {
 }
 
 impl WithLlm<'_, '_> {
-    /// E_b and R_b of a searchable corpus.
-    fn biases(&self, embedded: &Embedded, on: &Inputs) -> Result<Biases> {
+    /// What a searchable corpus gives for each question.
+    fn outcomes(&self, embedded: &Embedded, on: &Inputs) -> Result<Outcomes> {
         let found = self.indexed.searched_as(embedded.clone()).retrieve(&on.questions)?;
-        Ok(Biases { embedder_bias: found.bias(), rag_bias: found.answer()?.bias()? })
+        let answers = found.answer()?.verdicts().to_vec();
+        Ok(Outcomes { documents: found.verdicts().to_vec(), answers, topics: topics_of(&on.questions) })
     }
 
-    /// Sets a control to where R_b is closest to 0 on validation topics, and confirms the setting on test topics.
+    /// Sets a control to where R_b is closest to 0 on the questions for the choice, and judges it on the others, or fold by fold.
     fn turn(
         &self,
         control: &dyn Control,
-        before: Biases,
+        before: &Rc<Outcomes>,
         target: Option<f64>,
         resolution: f64,
         config: &ChooseConfig,
         base_evaluation: Option<&Evaluation>,
     ) -> Result<ControlResult> {
-        let Bench { validation, base, recipe, .. } = self.bench;
-        let kind = control.kind();
-        let step = |setting: f64, biases: &Biases| TrailStep {
-            setting,
-            embedder_bias: biases.embedder_bias.value(),
-            rag_bias: biases.rag_bias.value(),
-        };
+        let Bench { validation, base, recipe, confirmation, .. } = self.bench;
+        let (kind, bootstrap) = (control.kind(), self.bench.bootstrap());
         let predicted = target.map(|target| self.predict(control, target)).transpose()?.flatten();
-        let mut measured: HashMap<u64, Biases> = HashMap::from([(kind.neutral().to_bits(), before)]);
-        let search = Search { kind, resolution, steps: config.steps };
+        let mut measured: HashMap<u64, Rc<Outcomes>> =
+            HashMap::from([(kind.neutral().to_bits(), Rc::clone(before))]);
+        let mut measure = |setting: f64| -> Result<Rc<Outcomes>> {
+            if let Some(outcomes) = measured.get(&setting.to_bits()) {
+                return Ok(Rc::clone(outcomes));
+            }
+            let outcomes = Rc::new(self.outcomes(&control.turn(&base.embedded, setting)?, validation)?);
+            measured.insert(setting.to_bits(), Rc::clone(&outcomes));
+            Ok(outcomes)
+        };
+        let mut step = |setting: f64| -> Result<TrailStep> {
+            let Biases { embedder_bias, rag_bias } = measure(setting)?.biases(bootstrap)?;
+            Ok(TrailStep { setting, embedder_bias: embedder_bias.value(), rag_bias: rag_bias.value() })
+        };
+        let search = Search {
+            kind,
+            resolution,
+            steps: config.steps,
+            interpolate: matches!(confirmation, Confirmation::Folds(_)),
+        };
         let first = predicted.map(|predicted| predicted.setting);
-        let (setting, reached, trail) = search.close(step(kind.neutral(), &before), first, |setting| {
-            let biases = self.biases(&control.turn(&base.embedded, setting)?, validation)?;
-            measured.insert(setting.to_bits(), biases);
-            Ok(step(setting, &biases))
-        })?;
-        let embedded = control.turn(&base.embedded, setting)?;
-        let evaluation = base.evaluate(Some((control, setting)))?;
-        let name = format!("{} {} {setting:.4}", recipe.base, kind.name());
-        let confirmed =
-            self.confirm(&embedded, measured[&setting.to_bits()], evaluation.as_ref(), name, config.delta)?;
+        let (setting, reached, trail) = search.close(step(kind.neutral())?, first, step)?;
+        let (test, folds): (_, Vec<FoldChoice>) = match confirmation {
+            Confirmation::Test(test) => {
+                (self.outcomes(&control.turn(&base.embedded, setting)?, test)?, Vec::new())
+            }
+            Confirmation::Folds(folds) => {
+                let fitted = cross_fit(folds, kind, config.steps, &mut measure)?;
+                (fitted.outcomes, fitted.folds)
+            }
+        };
+        let (evaluation, test) = (base.evaluate(Some((control, setting)))?, test.biases(bootstrap)?);
+        let confirmed = Confirmed {
+            embedder: format!("{} {} {setting:.4}", recipe.base, kind.name()),
+            validation: measure(setting)?.biases(bootstrap)?,
+            test,
+            verdict: judge(&test, config.delta)?,
+            ndcg10: evaluation.as_ref().map(|evaluation| evaluation.mean.ndcg10),
+        };
         let ndcg10_p = match (&evaluation, base_evaluation) {
             (Some(new), Some(old)) => Some(new.against(old, PairedRandomisation::default())?.p.ndcg10),
             _ => None,
         };
         let path = PathBuf::new();
-        Ok(ControlResult { control: kind, setting, predicted, trail, reached, confirmed, ndcg10_p, path })
+        Ok(ControlResult {
+            control: kind,
+            setting,
+            predicted,
+            trail,
+            reached,
+            confirmed,
+            folds,
+            ndcg10_p,
+            path,
+        })
     }
 
     /// The setting at which E_b is closest to the target on validation topics; uses retrieval only, no LLM.
@@ -346,24 +416,11 @@ impl WithLlm<'_, '_> {
         })?;
         Ok(setting.map(|setting| Predicted { target, setting }))
     }
+}
 
-    fn confirm(
-        &self,
-        embedded: &Embedded,
-        validation: Biases,
-        evaluation: Option<&Evaluation>,
-        embedder: String,
-        delta: f64,
-    ) -> Result<Confirmed> {
-        let test = self.biases(embedded, &self.bench.test)?;
-        Ok(Confirmed {
-            embedder,
-            validation,
-            test,
-            verdict: Equivalence::judge(test.rag_bias.low()..=test.rag_bias.high(), delta)?,
-            ndcg10: evaluation.map(|evaluation| evaluation.mean.ndcg10),
-        })
-    }
+/// Whether |R_b| is below δ, by its interval.
+fn judge(biases: &Biases, delta: f64) -> Result<Equivalence> {
+    Ok(Equivalence::judge(biases.rag_bias.low()..=biases.rag_bias.high(), delta)?)
 }
 
 /// The member whose training comes closest to an E_b; among those, the one with the highest utility.

@@ -23,6 +23,9 @@ pub struct ControlChoice {
     pub delta: f64,
     /// The status of the target of the line on validation topics.
     pub status: TargetStatus,
+    /// The number of folds that it was cross-fitted over; none if it was found on validation topics and judged on test topics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folds: Option<usize>,
     /// The system as it was.
     pub base: Confirmed,
     /// What each control came to.
@@ -52,10 +55,28 @@ pub struct ControlResult {
     /// What it came to.
     #[serde(flatten)]
     pub confirmed: Confirmed,
+    /// What was found without each fold, and what it came to on the fold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folds: Vec<FoldChoice>,
     /// Two-sided p value of the difference in nDCG@10 from the base, by a paired randomisation test.
     pub ndcg10_p: Option<f64>,
     /// Folder of `control.json`, relative to the run.
     pub path: PathBuf,
+}
+
+/// A setting that was found without one fold of topics.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FoldChoice {
+    /// Topics of the fold.
+    pub topics: usize,
+    /// Questions of the fold.
+    pub questions: usize,
+    /// The setting.
+    pub setting: f64,
+    /// R_b at the setting on the other folds, on which it was found.
+    pub rag_bias_of_others: f64,
+    /// R_b at the setting on the fold; none if no answer could be scored.
+    pub rag_bias: Option<f64>,
 }
 
 /// A control that could not be made.
@@ -102,11 +123,11 @@ pub struct TrailStep {
 pub struct Confirmed {
     /// What the embedder is called.
     pub embedder: String,
-    /// On the topics used for the choice.
+    /// On the topics used for the choice of the setting: validation topics, or all of them if it was cross-fitted.
     pub validation: Biases,
-    /// On topics that played no part in it.
+    /// On topics that played no part in it: test topics, or the folds, each at the setting that was found without it.
     pub test: Biases,
-    /// The verdict on |R_b| < δ by its interval on test topics.
+    /// The verdict on |R_b| < δ by its interval on these.
     pub verdict: Equivalence,
     /// nDCG@10 on the family's utility set.
     pub ndcg10: Option<f64>,

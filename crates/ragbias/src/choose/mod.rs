@@ -18,21 +18,25 @@ use crate::{Error, Result, Workspace};
 mod bench;
 mod choice;
 mod config;
+mod folds;
+mod outcomes;
 mod search;
 
 use bench::Bench;
 pub(crate) use choice::subject;
 pub use choice::{
-    Biases, Confirmed, ControlChoice, ControlResult, LeftOutControl, Predicted, Reached, TrailStep,
+    Biases, Confirmed, ControlChoice, ControlResult, FoldChoice, LeftOutControl, Predicted, Reached,
+    TrailStep,
 };
 pub use config::ChooseConfig;
 
-/// Chooses for every LLM of those parts of a run that have validation topics and a family, and writes `choice.json` into the run,
+/// Chooses for every LLM of those parts of a run that have folds or validation topics, and a family, and writes `choice.json` into the run,
 /// and a folder with `control.json` for every control.
 ///
 /// The first setting is predicted from the target E_b* = −β0/s of the line. R_b is measured there, and the interval of settings in
 /// which it changes its sign is bisected, on validation topics only, until |R_b| is within one answer of 0. The
-/// result is measured once on test topics.
+/// result is measured once on test topics. A part with folds is cross-fitted instead: on each fold of its topics, R_b is taken at the
+/// setting that was found on the others, and the setting that is saved is found on all of them.
 ///
 /// An earlier choice of the run is kept until this one is complete, and is replaced in one step.
 ///
@@ -52,7 +56,8 @@ pub fn choose(folder: &Path, config: &ChooseConfig, workspace: &Workspace) -> Re
     let mut choices = Vec::new();
     for part in &experiment.parts {
         let Some(recipe) = part.families.first() else { continue };
-        if part.split != Split::Validation || part.llms.is_empty() {
+        let chooses = part.split == Split::Validation || part.folds().is_some();
+        if !chooses || part.llms.is_empty() {
             continue;
         }
         let mut bench = Bench::new(folder, manifest, part, recipe, workspace)?;
@@ -61,11 +66,11 @@ pub fn choose(folder: &Path, config: &ChooseConfig, workspace: &Workspace) -> Re
                 fit.of.llm == llm.as_str()
                     && fit.of.axis == bench.axis().name
                     && fit.of.corpus.as_ref() == Some(&part.data)
-                    && fit.of.split.as_deref() == Some(Split::Validation.name())
+                    && fit.of.split.as_deref() == Some(part.split.name())
             });
             let line = line.ok_or_else(|| Error::Run {
                 path: folder.into(),
-                reason: format!("no line of {} with {llm} on validation topics", part.axis),
+                reason: format!("no line of {} with {llm} on {} topics", part.axis, part.split.name()),
             })?;
             let (models, progress) = (workspace.models(), workspace.progress());
             let generator = models.generator(llm, &experiment.generate, &experiment.server, progress)?;
@@ -80,8 +85,8 @@ pub fn choose(folder: &Path, config: &ChooseConfig, workspace: &Workspace) -> Re
     if choices.is_empty() {
         return Err(Error::Run {
             path: folder.into(),
-            reason: "no part with a family and an LLM on validation topics\nhint: a [[part]] with split = \"validation\", \
-                     families and llms, as in experiments/gender.toml"
+            reason: "no part with a family and an LLM, and with folds or validation topics\nhint: a [[part]] with split = \"held-out\", families and \
+                     llms, as in experiments/gender-twins.toml, or with split = \"validation\", as in experiments/gender.toml"
                 .into(),
         });
     }

@@ -39,7 +39,14 @@ pub(super) struct Search {
     pub(super) resolution: f64,
     /// Maximum number of measurements after the first.
     pub(super) steps: usize,
+    /// Whether the second half of the measurements is taken where the line between both ends of the bracket crosses 0, rather than
+    /// in its middle.
+    pub(super) interpolate: bool,
 }
+
+/// How close to an end of the bracket an interpolated setting may lie, as a share of its width: where R_b is far from linear, the
+/// bracket still shrinks.
+const MARGIN: f64 = 0.1;
 
 impl Search {
     /// Adjusts the control until R_b is within the resolution of 0; returns the best setting and all measurements, including
@@ -52,6 +59,7 @@ impl Search {
     ) -> Result<(f64, Reached, Vec<TrailStep>)> {
         let (neutral, start) = (before.setting, before.rag_bias);
         let mut trail = vec![before];
+        let near = |trail: &[TrailStep]| trail.iter().any(|step| step.rag_bias.abs() <= self.resolution);
         let mut at = |setting: f64, trail: &mut Vec<TrailStep>| -> Result<f64> {
             let step = measure(setting)?;
             trail.push(step);
@@ -60,22 +68,21 @@ impl Search {
         let mut first = predicted;
         let mut bracket = None;
         if start.abs() > self.resolution {
-            for &end in self.kind.ends() {
+            'ends: for &end in self.kind.ends() {
                 // A prediction within range on this side may save measuring the extreme setting.
                 let tried = first.filter(|setting| (setting - neutral) * (end - neutral) > 0.0);
                 for setting in tried.into_iter().chain([end]) {
-                    if at(setting, &mut trail)? * start <= 0.0 {
+                    let there = at(setting, &mut trail)?;
+                    if there * start <= 0.0 {
                         bracket = Some((neutral, setting));
                         first = None;
-                        break;
                     }
-                }
-                if bracket.is_some() {
-                    break;
+                    if bracket.is_some() || there.abs() <= self.resolution {
+                        break 'ends;
+                    }
                 }
             }
         }
-        let near = |trail: &[TrailStep]| trail.iter().any(|step| step.rag_bias.abs() <= self.resolution);
         if let Some((mut same, mut other)) = bracket {
             // The last setting of the same sign is closer than the base.
             let side = trail.iter().filter(|step| {
@@ -85,11 +92,18 @@ impl Search {
                 .map(|step| step.setting)
                 .fold(same, |a, b| if (b - neutral).abs() > (a - neutral).abs() { b } else { a });
             while trail.len() <= self.steps && !near(&trail) {
-                let middle = f64::midpoint(same, other);
-                if at(middle, &mut trail)? * start > 0.0 {
-                    same = middle;
+                let next = if self.interpolate && 2 * trail.len() > self.steps {
+                    let at = |setting: f64| trail.iter().find(|step| step.setting == setting);
+                    let (a, b) = at(same).zip(at(other)).expect("both ends are measured; this is a bug");
+                    let share = a.rag_bias / (a.rag_bias - b.rag_bias);
+                    same + share.clamp(MARGIN, 1.0 - MARGIN) * (other - same)
                 } else {
-                    other = middle;
+                    f64::midpoint(same, other)
+                };
+                if at(next, &mut trail)? * start > 0.0 {
+                    same = next;
+                } else {
+                    other = next;
                 }
             }
         }
@@ -112,7 +126,7 @@ mod tests {
         rag_bias: impl Fn(f64) -> f64,
     ) -> (f64, Reached, Vec<TrailStep>) {
         let step = |setting| TrailStep { setting, embedder_bias: 0.0, rag_bias: rag_bias(setting) };
-        let search = Search { kind, resolution: RESOLUTION, steps: 8 };
+        let search = Search { kind, resolution: RESOLUTION, steps: 8, interpolate: false };
         search.close(step(kind.neutral()), predicted, |setting| Ok(step(setting))).unwrap()
     }
 
@@ -125,9 +139,29 @@ mod tests {
     }
 
     #[test]
+    fn interpolation_ends_closer_to_0_than_halving_with_the_same_number_of_measurements() {
+        let rag_bias = |w: f64| (4.0 * (w - 0.137)).tanh();
+        let nearest = |interpolate| {
+            let step = |setting| TrailStep { setting, embedder_bias: 0.0, rag_bias: rag_bias(setting) };
+            let search = Search { kind: ControlKind::Merge, resolution: 0.0, steps: 8, interpolate };
+            let (setting, reached, trail) = search.close(step(0.0), None, |w| Ok(step(w))).unwrap();
+            assert_eq!((reached, trail.len()), (Reached::Zero, 9));
+            rag_bias(setting).abs()
+        };
+        let (halved, interpolated) = (nearest(false), nearest(true));
+        assert!(interpolated < 1e-4 && halved > 1e-3, "{interpolated} {halved}");
+    }
+
+    #[test]
     fn a_good_prediction_is_all_that_is_measured() {
         let (setting, reached, trail) = close(ControlKind::Merge, Some(0.84), |w| 0.3 * w - 0.25);
         assert_eq!((setting, reached, trail.len()), (0.84, Reached::Zero, 2));
+    }
+
+    #[test]
+    fn a_prediction_within_the_resolution_is_all_that_is_measured_whatever_its_sign() {
+        let (setting, reached, trail) = close(ControlKind::Merge, Some(0.8), |w| 0.3 * w - 0.25);
+        assert_eq!((setting, reached, trail.len()), (0.8, Reached::Zero, 2));
     }
 
     #[test]

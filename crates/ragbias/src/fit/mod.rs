@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::measured::{BASE_FAMILY, PartResult};
+use crate::undecided::further;
 
 mod files;
 
@@ -71,6 +72,14 @@ pub struct LlmFit {
 }
 
 impl LlmFit {
+    /// The median number of further questions that would probably decide the undecided embedders, those left out that none would.
+    pub fn further_questions(&self) -> Option<usize> {
+        let mut further: Vec<usize> =
+            self.embedders.iter().filter_map(|embedder| embedder.further_questions).collect();
+        further.sort_unstable();
+        further.get(further.len() / 2).copied()
+    }
+
     /// The least and the greatest E_b of its embedders.
     pub fn range(&self) -> (f64, f64) {
         let values = || self.embedders.iter().map(|embedder| embedder.embedder_bias);
@@ -110,6 +119,9 @@ pub struct FittedEmbedder {
     pub residual: f64,
     /// The verdict on |R_b| < δ from the interval of R_b, if the table has one.
     pub verdict: Option<Equivalence>,
+    /// If it is undecided, the number of further questions that would probably decide it, if there is such a number.
+    #[serde(default)]
+    pub further_questions: Option<usize>,
 }
 
 /// Embedders by the verdict on |R_b| < δ.
@@ -310,6 +322,9 @@ impl<'a> Group<'a> {
             .map(|(row, (embedder_bias, rag_bias))| {
                 let line = conflict.intercept.value + conflict.sensitivity.value * embedder_bias;
                 let judge = |(low, high)| Equivalence::judge(low..=high, delta);
+                let verdict = row.rag_interval.map(judge).transpose()?;
+                let undecided = verdict == Some(Equivalence::Undecided);
+                let known = row.rag_interval.zip(row.scored).filter(|_| undecided);
                 Ok(FittedEmbedder {
                     embedder: row.embedder.clone(),
                     family: row.family.clone(),
@@ -318,7 +333,9 @@ impl<'a> Group<'a> {
                     n: row.scored.map(|(n, _)| n),
                     asked: row.scored.map(|(_, asked)| asked),
                     residual: rag_bias - line,
-                    verdict: row.rag_interval.map(judge).transpose()?,
+                    verdict,
+                    further_questions: known
+                        .and_then(|(interval, (_, asked))| further(*rag_bias, interval, asked, delta)),
                 })
             })
             .collect()

@@ -7,6 +7,7 @@ use super::source::System;
 use crate::calibration::Correction;
 use crate::fit::SensitivityComparison;
 use crate::measured::PartResult;
+use crate::undecided::until_decided;
 
 /// A number on a scale, with a true minus sign, as short as possible.
 pub(super) fn number(value: f64) -> String {
@@ -76,14 +77,17 @@ pub(super) fn sentences(system: &System) -> Vec<String> {
         format!("no lean of {what} is certain")
     };
     let delta = number(system.delta());
+    let further = until_decided(&outcome, system.verdict(), system.delta());
     let judged = match system.verdict() {
         Equivalence::Debiased => format!("debiased: the whole interval lies within ±{delta}"),
         Equivalence::Biased => format!("biased: the whole interval lies beyond ±{delta}"),
         Equivalence::Undecided if row.without_rag_bias().is_some() => "undecided, as R_b is not known".into(),
         Equivalence::Undecided if certain => {
-            format!("undecided: too few questions to tell whether by more than {delta}")
+            format!("undecided: too few questions to tell whether by more than {delta}; {further}")
         }
-        Equivalence::Undecided => format!("undecided: too few questions to tell a bias of {delta} from none"),
+        Equivalence::Undecided => {
+            format!("undecided: too few questions to tell a bias of {delta} from none; {further}")
+        }
     };
     let left_out = left_out(outcome);
     let left_out = if left_out.is_empty() { left_out } else { format!(" ({left_out})") };
@@ -186,18 +190,25 @@ fn of_choice(system: &System) -> Option<String> {
     let choice = system.choice.as_ref()?;
     let Some(turned) = choice.turned() else {
         let reason = choice.reason.as_deref().unwrap_or("no control was turned");
-        return Some(format!(
-            "Nothing was chosen (controls are turned on validation topics): {}.",
-            minus(reason)
-        ));
+        let on = if choice.folds.is_some() { "held-out" } else { "validation" };
+        return Some(format!("Nothing was chosen (controls are turned on {on} topics): {}.", minus(reason)));
     };
     let after = &turned.confirmed;
     let utility = match (choice.base.ndcg10, after.ndcg10) {
         (Some(before), Some(after)) => format!(", nDCG@10 from {before:.3} to {after:.3}"),
         _ => String::new(),
     };
+    let (found, judged) = match choice.folds {
+        Some(folds) => (
+            "on all held-out topics",
+            format!("At the settings found without each of {folds} folds of topics"),
+        ),
+        None => ("on validation topics", "On test topics".to_owned()),
+    };
+    let further = until_decided(&after.test.rag_bias, after.verdict, choice.delta);
+    let further = if further.is_empty() { further } else { format!("; {further}") };
     Some(format!(
-        "Chosen on validation topics: {} at {}. On test topics R_b goes from {} to {} ({}){utility}.",
+        "Chosen {found}: {} at {}. {judged} R_b goes from {} to {} ({}{further}){utility}.",
         turned.control.name(),
         number(turned.setting),
         interval(choice.base.test.rag_bias),

@@ -142,7 +142,7 @@ fn draw_line(svg: &mut Svg, panel: &Panel, line: &BiasConflict) {
 fn on<'c>(confirmed: &'c Confirmed, split: &str) -> Option<&'c Biases> {
     match split {
         "validation" => Some(&confirmed.validation),
-        "test" => Some(&confirmed.test),
+        "test" | "held-out" | "all" => Some(&confirmed.test),
         _ => None,
     }
 }

@@ -158,11 +158,20 @@ pub(super) fn choice(system: &System) -> Option<Figure> {
             reached.join(" and ")
         )
     };
+    let n = choice.base.test.embedder_bias.n();
+    let questions = match choice.folds {
+        Some(folds) => format!(
+            "Filled: the {n} questions, each at the setting that was found without its fold, one of {folds} folds of topics. Hollow: the \
+             setting found on all of them, on the same questions."
+        ),
+        None => format!(
+            "Filled: the {n} questions of test topics, which played no part in choosing. Hollow: validation topics, on which the settings \
+             were found."
+        ),
+    };
     let caption = format!(
-        "Filled: the {} questions of test topics, which played no part in choosing. Hollow: validation topics, on which the \
-         settings were found. Utility: nDCG@10 on the family's utility set; p: \
-         paired randomisation test against the system as it is.{short}",
-        choice.base.test.embedder_bias.n()
+        "{questions} Utility: nDCG@10 on the family's utility set; p: \
+         paired randomisation test against the system as it is.{short}"
     );
     Some(Figure::new(system, "choice", "Three ways to turn the embedder", caption, svg))
 }
