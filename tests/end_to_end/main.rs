@@ -7,6 +7,7 @@
 mod answers;
 mod axes;
 mod bad_input;
+mod calibrate;
 mod choose;
 mod commands;
 mod files;

@@ -359,7 +359,9 @@ impl Session<'_> {
         self.print(&summary, || {
             let axis = system.axis();
             let biases = table::biases(&axis.name, &axis.negative.name, &axis.positive.name, &measured);
-            [biases, corrections::table(&measured.corrections)].concat()
+            let selections =
+                corrections::selections(&axis.negative.name, &axis.positive.name, &measured.selections);
+            [biases, selections, corrections::table(&measured.corrections)].concat()
         })?;
         complete(measured.nothing_scored.iter().map(|none| (String::new(), *none)))
     }

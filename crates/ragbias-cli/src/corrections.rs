@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ragbias::core::Axis;
 use ragbias::stats::{Estimate, PoleErrors};
-use ragbias::{Calibration, Correction};
+use ragbias::{Calibration, Correction, Selection};
 
 use crate::table::{arranged, cells, with_header};
 
@@ -50,6 +50,30 @@ pub(crate) fn errors(axis: &Axis, calibration: &Calibration, path: &Path) -> Str
     }
     lines.push(path.display().to_string());
     lines.join("\n")
+}
+
+/// A row per bias: how often each pole is selected, and what could be detected.
+pub(crate) fn selections(negative: &str, positive: &str, selections: &[Selection]) -> String {
+    let mut table = with_header(&[
+        "selection rate",
+        negative,
+        positive,
+        "impact ratio",
+        "95% interval",
+        "detectable |bias|",
+    ]);
+    for selection in selections {
+        let [ratio, interval] = selection.impact_ratio.map_or_else(|| ["none".into(), String::new()], share);
+        table.add_row([
+            selection.symbol().to_owned(),
+            format!("{:.3}", selection.negative),
+            format!("{:.3}", selection.positive),
+            ratio,
+            interval,
+            format!("{:.2}", selection.minimum_detectable_bias),
+        ]);
+    }
+    format!("\n{}", arranged(table))
 }
 
 /// A row per corrected bias, raw and corrected side by side; nothing without corrections.

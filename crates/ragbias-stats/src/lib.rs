@@ -41,6 +41,7 @@ mod ranking;
 mod resamples;
 mod rogan_gladen;
 mod scorer_errors;
+mod selection;
 mod target;
 
 pub use bootstrap::ClusterBootstrap;
@@ -61,4 +62,5 @@ pub use randomisation::PairedRandomisation;
 pub use ranking::JudgedRanking;
 pub use rogan_gladen::RoganGladen;
 pub use scorer_errors::{PoleErrors, ScorerErrors};
+pub use selection::{impact_ratio, minimum_detectable};
 pub use target::{Target, TargetStatus};

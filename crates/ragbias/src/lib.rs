@@ -61,6 +61,7 @@ mod report;
 mod retriever;
 mod run;
 pub mod scorer;
+mod selection;
 mod store;
 mod system;
 mod undecided;
@@ -99,6 +100,7 @@ pub use recipe::{Grid, Planned, Recipe, SharedConfig};
 pub use report::{report, report_without_pixels};
 pub use retriever::{Found, Retriever};
 pub use run::{Manifest, Run, run};
+pub use selection::Selection;
 pub use store::{Saved, Store, Work};
 pub use system::{
     Answers, Component, Embedded, Indexed, Judged, Labels, Retrieved, System, SystemBuilder, TwinPreference,

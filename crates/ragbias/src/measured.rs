@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::answer_bias::{AnswerBias, Coverage, NothingScored};
 use crate::calibration::Correction;
 use crate::measure::AnswerMode;
-use crate::system::{Answers, Labels, Retrieved, TwinPreference};
+use crate::selection::Selection;
+use crate::system::{Answers, Audited, Labels, Retrieved, TwinPreference};
 
 /// The biases of the components of a RAG system. Serialised, it is the output of `ragbias measure --json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,9 @@ pub struct Measured {
     pub coverage: Option<Coverage>,
     /// Mean nDCG@10 over the questions that have judgements.
     pub ndcg10: Option<f64>,
+    /// How often each pole is selected, for every bias.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub selections: Vec<Selection>,
     /// Biases corrected for the errors of their scorers, where these have a calibration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub corrections: Vec<Correction>,
@@ -65,6 +69,7 @@ impl Measured {
                 None
             }
         };
+        let audited = Audited::new(found, alone, given);
         let (llm_bias, rag_bias) = (bias(alone), bias(given));
         Self {
             llm_bias,
@@ -79,7 +84,8 @@ impl Measured {
             position_bias: given.and_then(Answers::position_bias),
             coverage: Coverage::of([alone, given].into_iter().flatten().flat_map(Answers::coverages)),
             ndcg10: qrels.and_then(|qrels| found.ndcg10(qrels)),
-            corrections: found.corrections(alone, given),
+            selections: audited.selections(),
+            corrections: audited.corrections(),
             outcomes: found.outcomes(labels, alone, given),
         }
     }

@@ -228,6 +228,7 @@ fn part_of_page(part: &Part<'_>, room: &mut usize) -> Value {
         delta => system.delta(),
         verdict => words::verdict(system.verdict()),
         sentences => words::sentences(system),
+        selection => words::selection(base),
         corrections => words::corrections(base),
         figures => Serde(figures),
         rows => Serde(rows),

@@ -1,11 +1,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ragbias_core::{Bias, BiasScorer, ContentId, Progress, Verdict};
+use ragbias_core::{BiasScorer, ContentId, Progress};
 use ragbias_stats::{Estimate, PredictionPowered, RoganGladen, ScoredTopics};
 use serde::{Deserialize, Serialize};
 
 use super::file::{CalibratedTexts, Calibration, DRAWS};
+use crate::selection::{Scored, symbol};
 use crate::{Error, Result};
 
 /// Below this p value, the labelled texts are not a sample of the measured ones as far as the scorer can see.
@@ -37,13 +38,7 @@ pub struct Correction {
 impl Correction {
     /// Its symbol.
     pub fn symbol(&self) -> &'static str {
-        match self.bias.as_str() {
-            "llm_bias" => "L_b",
-            "corpus_bias" => "C_b",
-            "neighbourhood_bias" => "C_b of the 20 nearest",
-            "embedder_bias" => "E_b",
-            _ => "R_b",
-        }
+        symbol(&self.bias)
     }
 }
 
@@ -66,16 +61,6 @@ impl fmt::Display for Correction {
             shown(self.prediction_powered.map(|powered| powered.estimate)),
         )
     }
-}
-
-/// A bias and the verdicts behind it.
-pub(crate) struct Scored<'a> {
-    pub(crate) name: &'static str,
-    pub(crate) bias: Bias,
-    /// The topic and the verdict of each text.
-    pub(crate) texts: Vec<(&'a str, Verdict)>,
-    /// Whether each verdict is that on one text, as opposed to a majority.
-    pub(crate) is_single: bool,
 }
 
 /// The calibrations of a measurement, at most one for a kind of text. A clone shares them.
@@ -145,27 +130,22 @@ impl Calibrations {
     pub(crate) fn of_documents(
         &self,
         scorer: ContentId,
-        scored: Vec<Scored<'_>>,
+        scored: &[Scored<'_>],
         seed: u64,
     ) -> Vec<Correction> {
         self.correct(Of::Documents, scorer, scored, seed)
     }
 
     /// Corrected biases of answers by this scorer.
-    pub(crate) fn of_answers(
-        &self,
-        scorer: ContentId,
-        scored: Vec<Scored<'_>>,
-        seed: u64,
-    ) -> Vec<Correction> {
+    pub(crate) fn of_answers(&self, scorer: ContentId, scored: &[Scored<'_>], seed: u64) -> Vec<Correction> {
         self.correct(Of::Answers, scorer, scored, seed)
     }
 
-    fn correct(&self, of: Of, scorer: ContentId, scored: Vec<Scored<'_>>, seed: u64) -> Vec<Correction> {
+    fn correct(&self, of: Of, scorer: ContentId, scored: &[Scored<'_>], seed: u64) -> Vec<Correction> {
         let Some(calibration) = self.0.iter().find(|calibration| of.takes(calibration, scorer)) else {
             return Vec::new();
         };
-        scored.into_iter().map(|scored| calibration.correct(&scored, seed)).collect()
+        scored.iter().map(|scored| calibration.correct(scored, seed)).collect()
     }
 }
 

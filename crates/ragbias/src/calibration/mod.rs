@@ -3,6 +3,6 @@
 mod correction;
 mod file;
 
+pub(crate) use correction::Calibrations;
 pub use correction::Correction;
-pub(crate) use correction::{Calibrations, Scored};
 pub use file::{CalibratedTexts, Calibration};

@@ -61,6 +61,23 @@ pub(super) fn corrections(result: &PartResult) -> Vec<String> {
     result.measured.corrections.iter().map(sentence).collect()
 }
 
+/// Selection rates and impact ratio of the outcome, and what could have been detected.
+pub(super) fn selection(result: &PartResult) -> Option<String> {
+    let outcome = if result.measured.rag_bias.is_some() { "rag_bias" } else { "embedder_bias" };
+    let selection = result.measured.selections.iter().find(|selection| selection.bias == outcome)?;
+    let ratio = selection.impact_ratio.map_or_else(String::new, |ratio| {
+        format!(", impact ratio {:.2} [{:.2}, {:.2}]", ratio.value, ratio.low, ratio.high)
+    });
+    Some(format!(
+        "Selection rates: {} {:.0}%, {} {:.0}%{ratio}. With these questions, a bias of {:.2} would be found with a probability of 80%.",
+        result.negative,
+        100.0 * selection.negative,
+        result.positive,
+        100.0 * selection.positive,
+        selection.minimum_detectable_bias
+    ))
+}
+
 pub(super) fn sentences(system: &System) -> Vec<String> {
     let row = system.base();
     let outcome = row.outcome();

@@ -20,8 +20,8 @@ use crate::prompt::Prompter;
 use crate::ranking::{Ranking, StochasticRanking};
 use crate::{Error, Models, Result, Workspace, scorer};
 
+mod audited;
 mod component;
-mod corrections;
 mod embedded;
 mod indexed;
 mod judged;
@@ -32,6 +32,7 @@ mod retrieved;
 mod setting;
 mod twins;
 
+pub(crate) use audited::Audited;
 pub use component::Component;
 pub use embedded::Embedded;
 pub use indexed::Indexed;
