@@ -302,3 +302,79 @@ fn help_has_examples_and_wrong_usage_ends_with_2() {
     assert_eq!(scratch.run(&["measure", "--axis", "gender"]).code, 2);
     assert_eq!(scratch.run(&["no-such-command"]).code, 2);
 }
+
+#[test]
+fn twins_are_measured_by_preference_and_by_the_likelier_name_with_the_verdict_first() {
+    let scratch = Scratch::new();
+    let (mut corpus, mut questions) = (Vec::new(), Vec::new());
+    let mut qrels = vec!["query-id\tcorpus-id\tscore".to_owned()];
+    for (number, work, name) in
+        [(1, "mended a clock", "Roe"), (2, "raised a wall", "Poe"), (3, "sold a boat", "Lee")]
+    {
+        for (twin, lean, first, he) in [("w", 1, "Ann", "she"), ("m", -1, "John", "he")] {
+            let metadata = json!({ "lean": lean, "pair": number, "name": format!("{first} {name}") });
+            let text = format!("Last year {first} {name} {work}, because {he} had promised it.");
+            let id = format!("{number}{twin}");
+            corpus.push(json!({ "_id": id, "text": text, "metadata": metadata }).to_string());
+            qrels.push(format!("q{number}\t{id}\t1"));
+        }
+        let choices = json!({ "negative": format!("John {name}"), "positive": format!("Ann {name}") });
+        let question =
+            json!({ "_id": format!("q{number}"), "text": format!("Who {work}?"), "choices": choices });
+        questions.push(question.to_string());
+    }
+    scratch.write("corpus.jsonl", corpus.join("\n"));
+    scratch.write("questions.jsonl", questions.join("\n"));
+    scratch.write("qrels.tsv", qrels.join("\n"));
+    let measure =
+        ["measure", "--axis", "gender", "--questions", "questions.jsonl", "--corpus", "corpus.jsonl"];
+    let with = ["--embedder", "minilm", "--llm", "smollm2-135m", "--answers", "pair"];
+    let args = [&measure[..], &with, &["--qrels", "qrels.tsv", "--top-k", "2"]].concat();
+    let measured = scratch.json(&args);
+    for bias in ["llm_bias", "rag_bias", "twin_preference"] {
+        assert_is_bias(&measured[bias], 3);
+        assert_eq!(measured[bias]["unscored"], 0, "{bias}");
+    }
+    assert_eq!(
+        (&measured["twin_preference"]["twins_of"], &measured["answers"]),
+        (&json!("relevant"), &json!("pair"))
+    );
+    assert!(measured["position_bias"].is_number(), "both twins are among the two documents");
+    assert_eq!((&measured["verdict"], &measured["warnings"]), (&json!("undecided"), &json!([])));
+    let table = scratch.run(&args).stdout;
+    assert!(table.starts_with("undecided at δ = 0.1: R_b "), "{table}");
+    assert!(
+        table.contains("twin preference") && table.contains("towards the name in the document shown first")
+    );
+
+    let nearest = scratch.json(&[&measure[..], &with].concat());
+    assert_eq!(nearest["twin_preference"]["twins_of"], "nearest");
+    assert_eq!(nearest["position_bias"], Value::Null);
+
+    scratch.write("corpus.jsonl", corpus[1..].join("\n"));
+    let refused = scratch.run(&args);
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.stderr.contains("pair `1`: expected two documents, received 1: `1m`"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn a_bias_of_which_a_fifth_has_no_score_comes_with_a_warning() {
+    let scratch = Scratch::new();
+    let lean = |number: usize| if number < 2 { json!({ "lean": 1 }) } else { json!({}) };
+    let document = |number| {
+        format!("{}\n", json!({ "_id": format!("d{number}"), "text": "She left.", "metadata": lean(number) }))
+    };
+    scratch.write("c.jsonl", (0..4).map(document).collect::<String>());
+    scratch.write("q.jsonl", "{\"_id\": \"q\", \"text\": \"Who left?\"}\n");
+    let data = ["--questions", "q.jsonl", "--corpus", "c.jsonl", "--scorer", "gold"];
+    let args =
+        [&["measure", "--axis", "gender", "--embedder", "minilm", "--retrieve-only"][..], &data].concat();
+    let warning = "C_b rests on 2 of 4, as 50% have no score (2 unscored); all of them may lean otherwise";
+    assert_eq!(scratch.json(&args)["warnings"][0], warning);
+    let table = scratch.run(&args).stdout;
+    assert!(table.contains(&format!("warning: {warning}")), "{table}");
+}

@@ -226,6 +226,27 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_between_the_input_and_an_answer_is_what_the_template_puts_there() {
+        let opening = |template: Template| template.opening("".as_ref(), "Who?".into()).unwrap();
+        let chat = |source: &str| opening(Template::chat(source, [None, None]).unwrap());
+        let turns = "{% for m in messages %}<{{ m.role }}>\n{{ m.content }}<end>\n{% endfor %}\
+                     {% if add_generation_prompt %}<assistant>\n{% endif %}";
+        assert_eq!(chat(turns), "");
+        let llama_2 = "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]{% else %} {{ m.content }} \
+                       </s>{% endif %}{% endfor %}";
+        assert_eq!(chat(llama_2), " ");
+        let mistral_3 = "{% for m in messages %}{% if m.role == 'user' %}[INST]{{ m.content }}[/INST]{% else %}{{ m.content }}\
+                         </s>{% endif %}{% endfor %}";
+        assert_eq!(chat(mistral_3), "");
+        let refuses = "{% if messages[-1].role != 'user' %}{{ raise_exception('no') }}{% endif %}{{ messages[-1].content }}";
+        assert_eq!(
+            (chat(refuses), chat(&format!("{refuses}\n\n{{{{ '\\n' }}}}"))),
+            (" ".into(), String::new())
+        );
+        assert_eq!(opening(Template::Plain), " ");
+    }
+
+    #[test]
     fn a_model_that_can_reason_is_told_not_to_and_has_an_identity_of_its_own() {
         let source =
             "{% if enable_thinking is defined and enable_thinking is false %}<think></think>{% endif %}";

@@ -285,6 +285,10 @@ mod tests {
             ("[measure]\ntemperature = nan\n", "temperature is NaN, expected 0.0 to 1000000.0"),
             ("[generate]\ntemperature = inf\n", "temperature is inf, expected 0.0 to 1000000.0"),
             ("[server]\nparallel = 5000\n", "parallel is 5000, expected 1 to 1024"),
+            (
+                "[measure]\nanswers = \"choice\"\n",
+                "answers is choice, expected text or pair, as the axis asks for a name",
+            ),
         ] {
             let error = read(&format!("name = \"x\"\n{settings}{PART}")).unwrap_err().to_string();
             assert!(error.ends_with(&format!("e.toml: {expected}")), "{error}");

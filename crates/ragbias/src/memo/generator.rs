@@ -220,6 +220,10 @@ mod tests {
             self.1.fetch_add(prompts.len(), Ordering::Relaxed);
             self.0.choose(prompts, keep)
         }
+        fn likelihoods(&self, answers: &[PossibleAnswer<'_>], keep: &Keep<'_, Likelihood>) -> Result<()> {
+            self.1.fetch_add(answers.len(), Ordering::Relaxed);
+            self.0.likelihoods(answers, keep)
+        }
         fn assumed(&self) -> Option<String> {
             Some("echo at home".into())
         }
@@ -246,6 +250,28 @@ mod tests {
         assert_eq!(stored.generate_all(prompts).unwrap(), answers);
         assert_eq!(stored.choose_all(&[asked]).unwrap(), choice);
         assert_eq!(counting.1.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn a_likelihood_is_asked_once_for_each_prompt_system_message_and_answer() {
+        let (folder, first) = store();
+        let counting = Counting::new(EchoGenerator);
+        let prompt = |system, user| Prompt { system, user };
+        let asked = [
+            (prompt(None, "by Ann"), "Ann"),
+            (prompt(None, "by Ann"), "Jan"),
+            (prompt(Some("s"), "by Ann"), "Ann"),
+            (prompt(None, "from Ann"), "Ann"),
+            (prompt(None, "by Ann"), "Ann"),
+        ]
+        .map(|(prompt, answer)| PossibleAnswer { prompt, answer });
+        let likelihoods = StoredGenerator::new(&counting, &first).likelihoods_all(&asked).unwrap();
+        assert_eq!(likelihoods, EchoGenerator.likelihoods_all(&asked).unwrap());
+        assert_eq!(counting.1.load(Ordering::Relaxed), 4);
+        drop(first);
+        let second = open(&folder);
+        assert_eq!(StoredGenerator::new(&counting, &second).likelihoods_all(&asked).unwrap(), likelihoods);
+        assert_eq!(counting.1.load(Ordering::Relaxed), 4);
     }
 
     #[test]

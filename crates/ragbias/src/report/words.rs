@@ -7,6 +7,7 @@ use super::source::System;
 use crate::calibration::Correction;
 use crate::fit::SensitivityComparison;
 use crate::measured::PartResult;
+use crate::system::{TwinPreference, TwinsOf};
 use crate::undecided::until_decided;
 
 /// A number on a scale, with a true minus sign, as short as possible.
@@ -51,7 +52,6 @@ pub(super) fn verdict(verdict: Equivalence) -> &'static str {
     }
 }
 
-/// The results for one system, one sentence each.
 /// The biases corrected for the errors of their scorers.
 pub(super) fn corrections(result: &PartResult) -> Vec<String> {
     let sentence = |correction: &Correction| {
@@ -78,6 +78,12 @@ pub(super) fn selection(result: &PartResult) -> Option<String> {
     ))
 }
 
+fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// The results for one system, one sentence each, the verdict first.
 pub(super) fn sentences(system: &System) -> Vec<String> {
     let row = system.base();
     let outcome = row.outcome();
@@ -96,25 +102,38 @@ pub(super) fn sentences(system: &System) -> Vec<String> {
     let delta = number(system.delta());
     let further = until_decided(&outcome, system.verdict(), system.delta());
     let judged = match system.verdict() {
-        Equivalence::Debiased => format!("debiased: the whole interval lies within ±{delta}"),
-        Equivalence::Biased => format!("biased: the whole interval lies beyond ±{delta}"),
-        Equivalence::Undecided if row.without_rag_bias().is_some() => "undecided, as R_b is not known".into(),
+        Equivalence::Debiased => format!("the whole interval lies within ±{delta}"),
+        Equivalence::Biased => format!("the whole interval lies beyond ±{delta}"),
+        Equivalence::Undecided if row.without_rag_bias().is_some() => "R_b is not known".into(),
         Equivalence::Undecided if certain => {
-            format!("undecided: too few questions to tell whether by more than {delta}; {further}")
+            format!("there are too few questions to tell whether by more than {delta}; {further}")
         }
         Equivalence::Undecided => {
-            format!("undecided: too few questions to tell a bias of {delta} from none; {further}")
+            format!("there are too few questions to tell a bias of {delta} from none; {further}")
         }
     };
     let left_out = left_out(outcome);
     let left_out = if left_out.is_empty() { left_out } else { format!(" ({left_out})") };
     let mut sentences = vec![format!(
-        "With {}, {lean}: {symbol} = {} over {} scored of {} questions{left_out}; {judged}.",
-        row.embedder,
+        "{} at δ = {delta}: {symbol} = {} with {}, over {} scored of {} questions{left_out}; {lean}; {judged}.",
+        capitalised(verdict(system.verdict())),
         interval(outcome),
+        row.embedder,
         outcome.n(),
         row.questions
     )];
+    sentences.extend(row.measured.warnings().into_iter().map(|warning| format!("Warning: {warning}.")));
+    if let Some(TwinPreference { bias, twins_of }) = row.measured.twin_preference {
+        let of = match twins_of {
+            TwinsOf::Relevant => "twins of the questions' own passages",
+            TwinsOf::Nearest => "twins of the nearest passages, as there are no judgements",
+        };
+        sentences.push(format!(
+            "Twin preference = {} over {} comparisons: which of the {of} the embedder ranks first.",
+            interval(bias),
+            bias.n()
+        ));
+    }
     if let Some(silent) = row.without_rag_bias() {
         sentences.push(format!(
             "There is no R_b: none of the {} answers could be scored ({}).",

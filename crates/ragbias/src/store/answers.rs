@@ -67,8 +67,10 @@ impl Kept for Likelihood {
     const TABLE: &'static str = "likelihoods_1";
 
     fn fields(&self) -> Vec<Value> {
+        let tokens =
+            i64::try_from(self.tokens()).expect("an answer has fewer than 2^63 tokens; this is a bug");
         // SQLite does not store −0.
-        vec![Value::Real(self.log_probability() + 0.0), Value::Integer(self.tokens() as i64)]
+        vec![Value::Real(self.log_probability() + 0.0), Value::Integer(tokens)]
     }
 
     fn of(fields: Vec<Value>) -> Option<Self> {

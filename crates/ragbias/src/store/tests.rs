@@ -244,3 +244,18 @@ fn a_vector_takes_little_more_than_its_own_bytes_on_disk() {
     let each = fs_err::metadata(&path).unwrap().len() as f64 / texts.len() as f64;
     assert!(each <= 1.15 * 4.0 * 384.0, "{each}");
 }
+
+#[test]
+fn a_store_of_a_version_without_a_table_gets_it_and_keeps_the_rest() {
+    let (_folder, path) = place();
+    let first = use_all(&Store::open(&path).unwrap());
+    Connection::open(&path).unwrap().execute_batch("DROP TABLE likelihoods_1").unwrap();
+    let store = Store::open(&path).unwrap();
+    let asked = [ragbias_core::PossibleAnswer { prompt: TEXTS[0].into(), answer: "She" }];
+    let generator = StoredGenerator::new(&EchoGenerator, &store);
+    let likelihoods = generator.likelihoods_all(&asked).unwrap();
+    assert_eq!(generator.likelihoods_all(&asked).unwrap(), likelihoods);
+    assert_eq!(store.work().answers, Saved { remembered: 1, computed: 1, set_aside: 0 });
+    assert_eq!(use_all(&store), first);
+    assert_eq!(store.work().vectors, Saved { remembered: 3, computed: 0, set_aside: 0 });
+}

@@ -378,6 +378,10 @@ impl SystemBuilder {
                         models.generator(&name.parse()?, &self.generate, &self.server, progress)?
                     }
                 };
+                if answers == AnswerMode::Pair {
+                    // Nothing is asked: an LLM that cannot be is found before any work.
+                    generator.likelihoods(&[], &|_, _| Ok(()))?;
+                }
                 Some(Llm { generator: workspace.llm(generator), scorer })
             }
         };
@@ -397,5 +401,7 @@ impl SystemBuilder {
     }
 }
 
+#[cfg(test)]
+mod pair_tests;
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ragbias_core::testing::{EchoGenerator, HashEmbedder};
 use ragbias_core::{
-    Answer, Choice, ChoicePrompt, Choices, Chosen, ContentId, Document, Embeddings, Hit, Keep, Pole, Prompt,
-    Question, Similarity, VectorIndex, Verdict,
+    Answer, Answering, Choice, ChoicePrompt, Choices, Chosen, ContentId, Document, Embeddings, Hit, Keep,
+    Pole, Prompt, Question, Similarity, VectorIndex, Verdict,
 };
 use ragbias_embed::Projected;
 use ragbias_index::ExactIndex;

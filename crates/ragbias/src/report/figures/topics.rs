@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::source::System;
 use super::super::svg::{Panel, Scale, Svg};
@@ -32,7 +32,8 @@ fn shortened(name: &str, room: usize) -> String {
     name.chars().take(room - 1).chain(['…']).collect()
 }
 
-/// R_b against E_b topic by topic; none if no LLM answered, or every topic is a single question with one embedder.
+/// R_b against E_b topic by topic; none if no LLM answered, or fewer than two topics have several questions. A topic with one question is left
+/// out: the lean of one says nothing of the topic.
 pub(super) fn draw(system: &System) -> Option<Figure> {
     let base = system.base();
     base.measured.rag_bias?;
@@ -42,6 +43,12 @@ pub(super) fn draw(system: &System) -> Option<Figure> {
         of.0.add(outcome.lean_document);
         of.1.add(outcome.lean_answer);
     }
+    let mut questions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for outcome in &system.outcomes {
+        questions.entry(&outcome.topic).or_default().insert(&outcome.question);
+    }
+    let all = means.len();
+    means.retain(|topic, _| questions[topic].len() > 1);
     if means.len() < 2 {
         return None;
     }
@@ -87,11 +94,15 @@ pub(super) fn draw(system: &System) -> Option<Figure> {
             svg.diamond("base", panel.at(x, y), if columns == 3 { 5.0 } else { 3.5 });
         }
     }
+    let left_out = match all - means.len() {
+        0 => String::new(),
+        count => format!(" {count} topics with one question are left out."),
+    };
+    let questions: usize = means.keys().map(|topic| questions[topic].len()).sum();
     let caption = format!(
-        "E_b across, R_b upwards, each from −1 to +1, for the {} topics ({} questions); the area of a circle is the number of \
-         embedders there, the diamond is {}. A topic has too few questions for an interval of its own.",
+        "E_b across, R_b upwards, each from −1 to +1, for {} topics ({questions} questions); the area of a circle is the number of \
+         embedders there, the diamond is {}. A topic has too few questions for an interval of its own.{left_out}",
         means.len(),
-        base.questions,
         base.embedder
     );
     Some(Figure::new(system, "topics", "Topic by topic", caption, svg))
