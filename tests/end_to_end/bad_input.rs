@@ -207,16 +207,12 @@ fn questions_without_documents_of_both_poles_are_skipped_and_counted() {
     scratch.write("r.toml", format!("name = \"r\"\n{part}{grid}"));
     // Every document is labelled as about a man: there are no negatives.
     let corpus = fs_err::read_to_string(scratch.path("mine/corpus.jsonl")).unwrap();
-    scratch.write("mine/corpus.jsonl", corpus.replace("\"lean\": 1", "\"lean\": -1"));
+    scratch.write("mine/corpus.jsonl", corpus.replace("\"lean\":1", "\"lean\":-1"));
     let done = scratch.run(&["tune", "--recipe", "r.toml", "--out", "family"]);
     assert_refused(&done, &["none of the 65 questions", "leans to `female`", "hint: "]);
     // Judgements of one topic only: its questions are left out.
     let one = corpus.lines().map(|line| {
-        if line.contains("\"physics-") {
-            line.replace("\"lean\": 1", "\"lean\": -1")
-        } else {
-            line.to_owned()
-        }
+        if line.contains("\"physics-") { line.replace("\"lean\":1", "\"lean\":-1") } else { line.to_owned() }
     });
     scratch.write("mine/corpus.jsonl", one.collect::<Vec<_>>().join("\n"));
     let done = scratch.run(&["tune", "--recipe", "r.toml", "--out", "family2"]);
