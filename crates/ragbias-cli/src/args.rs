@@ -116,15 +116,17 @@ The table needs the columns embedder, llm, axis, embedder_bias, rag_bias and llm
 and rag_bias_high are used where they are there. Rows without rag_bias are skipped. A line is fitted for every LLM, axis,
 corpus and split with at least three embedders.")]
     Fit(Fit),
-    /// Find the setting at which a RAG system is fair: predicted, found on validation topics, confirmed on test topics
+    /// Find the setting at which a RAG system is fair: predicted, found on some topics, judged on others
     #[command(after_help = "Examples:
-  ragbias choose --run runs/gender
+  ragbias choose --run runs/gender-twins
   ragbias choose --run runs/gender --control merge --delta 0.2
   ragbias choose --run runs/politics --control projection --word conservative --json
 
-The run needs a part on split = \"validation\" with a family and an LLM, as experiments/gender.toml has. Settings are chosen
-on validation topics alone; test topics are measured once, at the end. choice.json is written into the run, and a folder
-for each control: control.json for a retrieval service, and the embedder where one was merged.
+The run needs a part with a family and an LLM. On split = \"held-out\", as in experiments/gender-twins.toml, folds of topics are
+judged at the settings found without them, and the setting that is saved is found on all. On split = \"validation\", as in
+experiments/gender.toml, settings are chosen on validation topics alone, and test topics are measured once, at the end.
+choice.json is written into the run, and a folder for each control: control.json for a retrieval service, and the embedder
+where one was merged.
 
 Exit status: 0 chosen, 4 where no E_b is known to move R_b.")]
     Choose(Choose),

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Clusters {
     values: usize,
-    clusters: usize,
+    count: usize,
     effective_size: f64,
     intraclass: Option<f64>,
 }
@@ -40,7 +40,7 @@ impl Clusters {
             // All values are equal: nothing varies, neither within nor between.
             if whole > 0.0 { ((between - within) / whole).clamp(0.0, 1.0) } else { 0.0 }
         });
-        Self { values: n, clusters: count, effective_size, intraclass }
+        Self { values: n, count, effective_size, intraclass }
     }
 
     /// Number of values.
@@ -50,7 +50,7 @@ impl Clusters {
 
     /// Number of clusters with a value.
     pub fn clusters(&self) -> usize {
-        self.clusters
+        self.count
     }
 
     /// Σmᵢ²/N: the size of equal clusters that would inflate a variance as much.

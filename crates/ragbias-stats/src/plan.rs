@@ -160,7 +160,7 @@ impl Plan {
     /// # Errors
     /// A bias that is not within ±δ, or that so few leaning answers cannot have.
     pub fn debiased(&self, bias: f64) -> Result<SampleSize> {
-        if !(bias.abs() < self.delta) {
+        if bias.is_nan() || bias.abs() >= self.delta {
             return Err(Error::Setting { setting: "at", expected: "a bias within ±delta", received: bias });
         }
         self.size(bias, Equivalence::Debiased)
@@ -171,7 +171,7 @@ impl Plan {
     /// # Errors
     /// A bias that is not beyond ±δ, or that so few leaning answers cannot have.
     pub fn biased(&self, bias: f64) -> Result<SampleSize> {
-        if !(bias.abs() > self.delta) {
+        if bias.is_nan() || bias.abs() <= self.delta {
             return Err(Error::Setting {
                 setting: "bias", expected: "a bias beyond ±delta", received: bias
             });

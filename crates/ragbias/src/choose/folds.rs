@@ -214,7 +214,7 @@ mod tests {
     /// The verdict belongs to the procedure: what is covered is the mean R_b, over all questions there could be, of the settings
     /// found without each fold.
     #[test]
-    #[ignore = "takes half a minute"]
+    #[ignore = "takes seven seconds"]
     fn intervals_of_cross_fitted_biases_cover_the_truth_in_93_to_97_of_100_cases() {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let (mut covered, runs) = (0, 1000);
