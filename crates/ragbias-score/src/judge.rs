@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use ragbias_core::{
@@ -73,7 +74,11 @@ impl Judge {
 /// Whether a pole is present, by the answers to its two questions; none if there is no telling.
 fn is_present(present: &Chosen, absent: &Chosen) -> Option<bool> {
     let evidence = present.choice()?.log_odds - absent.choice()?.log_odds;
-    (evidence > 0.0 || evidence < 0.0).then_some(evidence > 0.0)
+    match evidence.partial_cmp(&0.0)? {
+        Ordering::Less => Some(false),
+        Ordering::Equal => None,
+        Ordering::Greater => Some(true),
+    }
 }
 
 impl BiasScorer for Judge {

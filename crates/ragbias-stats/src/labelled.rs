@@ -98,8 +98,8 @@ pub(crate) struct TopicDraws<const K: usize> {
 #[derive(Debug, Clone, Copy)]
 enum Other {
     At(usize),
-    /// Either pole.
-    Pole,
+    /// Either of two.
+    Either([usize; 2]),
 }
 
 impl<const K: usize> TopicDraws<K> {
@@ -113,8 +113,8 @@ impl<const K: usize> TopicDraws<K> {
             let mut some = (0..3).filter(|&verdict| sums[verdict] > 0.0);
             let (verdict, None) = (some.next()?, some.next()) else { return None };
             let other = match (right[kind], verdict) {
-                (Some(right), _) if right != verdict => Other::At(right),
-                (_, 1) => Other::Pole,
+                (Some(right), _) if right != verdict => Other::Either([right, 3 - right - verdict]),
+                (_, 1) => Other::Either([0, 2]),
                 (_, pole) => Other::At(2 - pole),
             };
             let of_kind = topics.iter().filter(|topic| topic[kind][verdict] > 0.0).count();
@@ -137,8 +137,7 @@ impl<const K: usize> TopicDraws<K> {
             let share = 1.0 - rng.random_range(0.0..1.0_f64).powf(1.0 / topics as f64);
             let other = match other {
                 Other::At(verdict) => verdict,
-                Other::Pole if rng.random_range(0..2) == 0 => 0,
-                Other::Pole => 2,
+                Other::Either(two) => two[rng.random_range(0..2)],
             };
             let moved = share * sums[kind][verdict];
             sums[kind][verdict] -= moved;

@@ -31,6 +31,11 @@ impl Estimate {
         self.low <= value && value <= self.high
     }
 
+    /// The interval from `low` to `high`, widened to contain the value.
+    pub(crate) fn within(value: f64, low: f64, high: f64) -> Self {
+        Self { value, low: low.min(value), high: high.max(value) }
+    }
+
     /// The smallest interval that contains both.
     pub(crate) fn or_wider(self, other: Self) -> Self {
         Self { value: self.value, low: self.low.min(other.low), high: self.high.max(other.high) }

@@ -70,7 +70,7 @@ impl RoganGladen {
         }
         values.sort_by(f64::total_cmp);
         let level = level(units);
-        Ok(Estimate { value, low: quantile(&values, level), high: quantile(&values, 1.0 - level) })
+        Ok(Estimate::within(value, quantile(&values, level), quantile(&values, 1.0 - level)))
     }
 }
 

@@ -21,7 +21,8 @@ pub struct PoleErrors {
 /// leans and pₑ the share expected if label and verdict were independent with the frequencies seen (Cohen, *A coefficient of
 /// agreement for nominal scales*, Educ. Psychol. Meas. 20 (1960) 37–46): 1 is agreement, 0 is chance.
 ///
-/// Intervals are expanded percentiles of a bootstrap over topics (Hesterberg, Am. Stat. 69 (2015) 371–386).
+/// Intervals are expanded percentiles of a bootstrap over topics (Hesterberg, Am. Stat. 69 (2015) 371–386), widened to contain the
+/// value if all texts of a kind have one verdict.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScorerErrors {
     /// Number of labelled texts.
@@ -64,11 +65,8 @@ impl ScorerErrors {
             let value = statistic(&total)?;
             let mut values: Vec<f64> = drawn.iter().filter_map(statistic).collect();
             values.sort_by(f64::total_cmp);
-            (!values.is_empty()).then(|| Estimate {
-                value,
-                low: quantile(&values, level),
-                high: quantile(&values, 1.0 - level),
-            })
+            (!values.is_empty())
+                .then(|| Estimate::within(value, quantile(&values, level), quantile(&values, 1.0 - level)))
         };
         let pole = |lean: usize| PoleErrors {
             recall: estimate(&|counts| share(counts[lean][lean], counts[lean].iter().sum())),
@@ -166,12 +164,16 @@ mod tests {
         let one_sided = ScorerErrors::of(&texts([[0, 0, 30, 0], [0; 4], [0, 0, 30, 0]]), 1000, 1).unwrap();
         assert_eq!(one_sided.kappa.unwrap().value, 0.0);
         assert!(!one_sided.better_than_chance());
+        let neither = ScorerErrors::of(&texts([[0, 29, 0, 0], [0; 4], [0, 31, 0, 0]]), 1000, 1).unwrap();
+        assert_eq!(neither.kappa.unwrap().value, 0.0);
+        assert!(!neither.better_than_chance());
     }
 
     #[test]
     fn a_scorer_without_an_error_is_not_certain_to_be_right() {
         let errors = ScorerErrors::of(&texts([[20, 0, 0, 0], [0; 4], [0, 0, 20, 0]]), 4000, 1).unwrap();
         assert_eq!(errors.accuracy.value, 1.0);
+        assert_eq!(errors.accuracy.high, 1.0);
         assert!(errors.accuracy.low > 0.85 && errors.accuracy.low < 0.97, "{:?}", errors.accuracy);
         assert!(errors.negative.recall.unwrap().low < 0.9);
     }

@@ -34,7 +34,7 @@ pub fn impact_ratio(measured: &ScoredTopics, draws: usize, seed: u64) -> Option<
     ratios.sort_by(f64::total_cmp);
     let level = level(topics.len());
     let (low, high) = (quantile(&ratios, level), quantile(&ratios, 1.0 - level));
-    (low.is_finite() && high.is_finite()).then(|| Estimate { value: sum(less) / sum(more), low, high })
+    (low.is_finite() && high.is_finite()).then(|| Estimate::within(sum(less) / sum(more), low, high))
 }
 
 /// The smallest absolute bias that a measurement of this precision would find to differ from 0 with a probability of 80%, at a level of

@@ -41,7 +41,7 @@ pub struct Measured {
     pub coverage: Option<Coverage>,
     /// Mean nDCG@10 over the questions that have judgements.
     pub ndcg10: Option<f64>,
-    /// How often each pole is selected, for every bias.
+    /// How often each pole is selected: behind E_b, L_b and R_b.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub selections: Vec<Selection>,
     /// Biases corrected for the errors of their scorers, where these have a calibration.

@@ -30,7 +30,7 @@ pub(crate) fn symbol(name: &str) -> &'static str {
 /// How often each pole is selected: a bias as an audit states it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Selection {
-    /// Which: `llm_bias`, `corpus_bias`, `neighbourhood_bias`, `embedder_bias` or `rag_bias`.
+    /// Which: `llm_bias`, `embedder_bias` or `rag_bias`.
     pub bias: String,
     /// Selection rate of the negative pole: the share of the scored texts that lean to it.
     pub negative: f64,

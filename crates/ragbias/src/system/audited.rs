@@ -1,11 +1,13 @@
 //! What an audit adds to the biases: corrections for the errors of scorers, selection rates.
 
-use ragbias_core::{BiasScorer, Question};
+use ragbias_core::Question;
 
 use super::llm::Answers;
 use super::retrieved::{NEIGHBOURHOOD, Retrieved};
 use crate::calibration::Correction;
 use crate::selection::{Scored, Selection};
+
+const EMBEDDER_BIAS: &str = "embedder_bias";
 
 /// The biases of a measurement, with the verdicts behind each.
 pub(crate) struct Audited<'r> {
@@ -35,7 +37,7 @@ impl<'r> Audited<'r> {
                 is_single: true,
             },
             Scored {
-                name: "embedder_bias",
+                name: EMBEDDER_BIAS,
                 bias: found.bias(),
                 texts: topics.iter().copied().zip(found.verdicts().iter().copied()).collect(),
                 is_single: found.setting.top_k == 1,
@@ -61,9 +63,9 @@ impl<'r> Audited<'r> {
         corrections
     }
 
-    /// The selection rates behind every bias.
+    /// The selection rates behind L_b, E_b and R_b; a corpus selects nothing.
     pub(crate) fn selections(&self) -> Vec<Selection> {
-        let all = self.documents.iter().chain(&self.answers);
-        all.map(|scored| Selection::of(scored, self.found.setting.seed)).collect()
+        let retrieved = self.documents.iter().filter(|scored| scored.name == EMBEDDER_BIAS);
+        retrieved.chain(&self.answers).map(|scored| Selection::of(scored, self.found.setting.seed)).collect()
     }
 }
