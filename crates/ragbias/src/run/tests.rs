@@ -73,6 +73,8 @@ fn study(embedders: usize, questions: usize) -> Vec<PartResult> {
                 position_bias: None,
                 coverage: None,
                 ndcg10: Some(0.5),
+                selections: Vec::new(),
+                corrections: Vec::new(),
                 outcomes: (0..questions).map(outcome).collect(),
             },
         });
