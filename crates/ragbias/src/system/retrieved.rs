@@ -46,8 +46,14 @@ impl Retrieved {
         let texts: Vec<&str> = asked.iter().map(|question| question.text.as_str()).collect();
         let vectors = embedded.vectors(&texts)?;
         let nearest = embedded.nearest_to(&vectors, NEIGHBOURHOOD.max(setting.top_k))?;
-        let comparison =
-            Comparison { judged, embedded, questions, vectors: &vectors, nearest: &nearest, qrels };
+        let comparison = Comparison {
+            judged,
+            twins: embedded.twins(),
+            questions,
+            vectors: &vectors,
+            nearest: &nearest,
+            qrels,
+        };
         let twin_preference = comparison.preference(setting.bootstrap())?;
         let rank = |(hits, question): (&Vec<Hit>, &Question)| -> Result<Vec<Hit>> {
             let mut ranked = embedded.rank(hits, question);

@@ -10,7 +10,6 @@ use ragbias_data::Qrels;
 use ragbias_stats::ClusterBootstrap;
 use serde::{Deserialize, Serialize};
 
-use super::embedded::Embedded;
 use super::judged::Judged;
 use crate::Result;
 
@@ -88,7 +87,8 @@ fn compared(a: ArrayView1<'_, f32>, b: ArrayView1<'_, f32>, similarity: Similari
 /// What is compared.
 pub(super) struct Comparison<'a> {
     pub(super) judged: &'a Judged,
-    pub(super) embedded: &'a Embedded,
+    /// Vectors of the twins, and how they are compared.
+    pub(super) twins: Option<(&'a TwinVectors, Similarity)>,
     pub(super) questions: &'a QuestionSet,
     /// Of the questions.
     pub(super) vectors: &'a Embeddings,
@@ -100,7 +100,7 @@ pub(super) struct Comparison<'a> {
 impl Comparison<'_> {
     /// The twin preference; none if no question has twins.
     pub(super) fn preference(&self, bootstrap: ClusterBootstrap) -> Result<Option<TwinPreference>> {
-        let (Some(pairs), Some((twins, similarity))) = (self.judged.pairs(), self.embedded.twins()) else {
+        let (Some(pairs), Some((twins, similarity))) = (self.judged.pairs(), self.twins) else {
             return Ok(None);
         };
         let (mut verdicts, mut topics) = (Vec::new(), Vec::new());
