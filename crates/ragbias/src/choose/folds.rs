@@ -76,7 +76,9 @@ pub(super) fn cross_fit(
     let mut choices = Vec::with_capacity(folds.count());
     for rows in &folds.rows {
         let mut in_fold = vec![false; neutral.answers.len()];
-        rows.iter().for_each(|&row| in_fold[row] = true);
+        for &row in rows {
+            in_fold[row] = true;
+        }
         let others = |verdicts: &[Verdict]| -> Result<f64> {
             let kept =
                 verdicts.iter().zip(&in_fold).filter(|(_, inside)| !**inside).map(|(verdict, _)| *verdict);
