@@ -1,5 +1,5 @@
-//! Compares answers and choices of the real models with transformers in float32 (`scripts/reference/generation.py`), and the
-//! probabilities of given answers with llama.cpp (`scripts/reference/pair_answers.py`).
+//! Compares answers, choices (`scripts/reference/generation.py`) and the probabilities of given answers
+//! (`scripts/reference/pair_answers.py`) of the real models with transformers in float32.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ struct Choice {
     position_bias: f64,
 }
 
-/// Tolerance of log-odds, in nats.
+/// Tolerance of log-odds and of a mean log-probability per token, in nats.
 const TOLERANCE: f64 = 0.002;
 
 fn load(name: &str) -> Arc<dyn Generator> {
@@ -85,9 +85,6 @@ struct Weighed {
     tokens: usize,
 }
 
-/// Tolerance of a mean log-probability per token, in nats: llama.cpp rounds activations to 8 bits.
-const ROUNDED: f64 = 0.01;
-
 fn assert_likelihoods_agree(name: &str) {
     let text = include_str!("fixtures/pair_answers.json");
     let mut all: BTreeMap<String, Vec<Weighed>> = serde_json::from_str(text).unwrap();
@@ -107,19 +104,16 @@ fn assert_likelihoods_agree(name: &str) {
         worst = worst.max(difference.abs());
         assert_eq!(llm.likelihoods_all(&[*asked]).unwrap()[0], *likelihood, "alone");
     }
-    println!("{name}: within {worst:.5} nats per token");
-    assert!(worst < ROUNDED, "{name}: {worst}");
+    assert!(worst < TOLERANCE, "{name}: {worst}");
 }
 
 #[test]
-#[ignore = "differs from llama.cpp, which rounds activations to 8 bits, by more than the tolerance; not yet compared in float32"]
-fn smollm2_gives_answers_the_probabilities_of_llama_cpp() {
+fn smollm2_gives_answers_the_probabilities_of_transformers() {
     assert_likelihoods_agree("smollm2-135m");
 }
 
 #[test]
-#[ignore = "differs from llama.cpp, which rounds activations to 8 bits, by more than the tolerance; not yet compared in float32"]
-fn gemma3_gives_answers_the_probabilities_of_llama_cpp() {
+fn gemma3_gives_answers_the_probabilities_of_transformers() {
     assert_likelihoods_agree("gemma3-270m");
 }
 
