@@ -181,7 +181,9 @@ mod tests {
     }
 
     /// Labelled texts by label and verdict, measured ones by verdict, and θ, λ and the half-width of ppi-python.
-    const CASES: [([[usize; 3]; 3], [usize; 3], [f64; 3]); 3] = [
+    type Case = ([[usize; 3]; 3], [usize; 3], [f64; 3]);
+
+    const CASES: [Case; 3] = [
         (
             [[30, 4, 6], [3, 12, 5], [8, 2, 40]],
             [90, 40, 130],

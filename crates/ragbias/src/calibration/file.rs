@@ -223,7 +223,10 @@ mod tests {
         assert!(wrong(r#"{"p":1}"#).contains("`q7`: metadata has one of p and n"));
         assert!(wrong(r#"{"p":1,"n":0,"lean":-1}"#).contains("p and n make 1"));
         assert!(
-            calibrated("{\"text\":\"She.\"}\n").unwrap_err().to_string().contains("no record has a label")
+            calibrated("{\"_id\":\"q7\",\"text\":\"She.\"}\n")
+                .unwrap_err()
+                .to_string()
+                .contains("no record has a label")
         );
     }
 

@@ -128,8 +128,14 @@ fn answers_are_the_names_of_the_first_retrieved_twins_and_every_question_has_one
 
 #[test]
 fn where_both_twins_are_shown_a_preference_for_the_first_cancels_and_is_reported() {
-    // The echo likes what comes earlier.
-    let measured = measure(2, ["who wrote programs as she walked", "who solved riddles as he slept"], None);
+    // The echo likes what comes earlier. Without pronouns, the texts of twins are equally long.
+    let mut documents = corpus().documents().to_vec();
+    for document in &mut documents {
+        document.text.truncate(document.text.find(" as ").unwrap());
+    }
+    let system = system().top_k(2).build().unwrap();
+    let asked = questions(["who wrote programs", "who solved riddles"]);
+    let measured = system.measure(&Corpus::new(documents).unwrap(), &asked, None, Labels::default()).unwrap();
     let position = measured.position_bias.unwrap();
     assert!(position > 0.01, "{position}");
     assert_eq!(measured.rag_bias.unwrap().rates().neither, 1.0, "the texts are equally long");
