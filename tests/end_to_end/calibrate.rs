@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::Scratch;
+use crate::harness::{MEASURE_GENDER, Scratch};
 
 /// Labelled texts of 40 topics, a fifth of whose labels contradict the lexicon.
 fn labels(scratch: &Scratch) -> String {
@@ -17,19 +17,10 @@ fn labels(scratch: &Scratch) -> String {
     scratch.write("labels.jsonl", lines.join("\n"))
 }
 
-const MEASURE: [&str; 11] = [
-    "measure",
-    "--axis",
-    "gender",
-    "--questions",
-    "gender",
-    "--corpus",
-    "gender",
-    "--embedder",
-    "minilm",
-    "--retrieve-only",
-    "--calibration",
-];
+/// Of E_b, on the default data, with a calibration.
+fn measuring<'a>(calibration: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&MEASURE_GENDER[..], &["--retrieve-only", "--calibration", calibration], more].concat()
+}
 
 #[test]
 fn a_bias_is_shown_as_scored_and_corrected_for_the_errors_of_its_scorer() {
@@ -42,7 +33,7 @@ fn a_bias_is_shown_as_scored_and_corrected_for_the_errors_of_its_scorer() {
     assert_eq!(calibration["errors"]["confusion"], json!([[32, 0, 8, 0], [0, 0, 0, 0], [8, 0, 32, 0]]));
     assert_eq!(calibration["errors"]["accuracy"]["value"], 0.8);
     assert!((calibration["errors"]["kappa"]["value"].as_f64().unwrap() - 0.6).abs() < 1e-12);
-    let measured = scratch.json(&[&MEASURE[..], &[out, "--scorer", "lexicon"]].concat());
+    let measured = scratch.json(&measuring(out, &["--scorer", "lexicon"]));
     let corrections = measured["corrections"].as_array().unwrap();
     let names: Vec<_> = corrections.iter().map(|correction| correction["bias"].as_str().unwrap()).collect();
     assert_eq!(names, ["corpus_bias", "neighbourhood_bias", "embedder_bias"]);
@@ -54,7 +45,7 @@ fn a_bias_is_shown_as_scored_and_corrected_for_the_errors_of_its_scorer() {
         assert!((corrected - (raw / 0.6).clamp(-1.0, 1.0)).abs() < 1e-9, "{correction}");
         assert!(correction["notes"].to_string().contains("two of the three leans"), "{correction}");
     }
-    let shown = scratch.run(&[&MEASURE[..], &[out, "--scorer", "lexicon"]].concat());
+    let shown = scratch.run(&measuring(out, &["--scorer", "lexicon"]));
     assert!(shown.stdout.contains("Rogan–Gladen"), "{}", shown.stdout);
 }
 
@@ -66,10 +57,10 @@ fn a_calibration_of_another_scorer_or_axis_is_refused_by_name() {
     let out = out.to_str().unwrap();
     scratch.json(&["calibrate", "--axis", "gender", "--labels", &labels, "--out", out]);
     // Documents of the default corpus have gold labels.
-    let done = scratch.run(&[&MEASURE[..], &[out]].concat());
+    let done = scratch.run(&measuring(out, &[]));
     assert_eq!(done.code, 1);
     assert!(done.stderr.contains("this is the calibration of `lexicon`"), "{}", done.stderr);
-    let twice = scratch.run(&[&MEASURE[..], &[out, "--calibration", out, "--scorer", "lexicon"]].concat());
+    let twice = scratch.run(&measuring(out, &["--calibration", out, "--scorer", "lexicon"]));
     assert!(twice.stderr.contains("a second calibration of `lexicon`"), "{}", twice.stderr);
     let done = scratch.run(&[
         "calibrate",

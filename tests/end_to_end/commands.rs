@@ -103,18 +103,7 @@ fn evaluate_gives_the_metrics_of_a_bundled_set_and_of_its_files() {
     assert!(number("recall@1") < number("recall@5") && number("recall@10") <= number("recall@100"));
     assert_eq!((evaluated["queries"].as_u64(), evaluated["documents"].as_u64()), (Some(120), Some(192)));
     assert!(evaluated["against"].is_null());
-    let measured = scratch.json(&[
-        "measure",
-        "--axis",
-        "gender",
-        "--questions",
-        "gender",
-        "--corpus",
-        "gender",
-        "--embedder",
-        "minilm",
-        "--retrieve-only",
-    ]);
+    let measured = scratch.json(&[&MEASURE_GENDER[..], &["--retrieve-only"]].concat());
     assert!((measured["ndcg10"].as_f64().unwrap() - number("ndcg@10")).abs() < 1e-12, "{measured}");
 
     scratch.json(&["data", "pull", "gender", "--out", "mine"]);
