@@ -123,12 +123,7 @@ impl Bias {
     }
 
     fn new(counts: Counts, interval: RangeInclusive<f64>) -> Result<Self> {
-        let n = counts.scored();
-        if n == 0 {
-            return Err(Error::NothingScored(counts));
-        }
-        // Computed from the counts, so that 3/10 − 1/10 is exactly 2/10.
-        let value = (counts.positive as f64 - counts.negative as f64) / n as f64;
+        let value = counts.mean_lean().ok_or(Error::NothingScored(counts))?;
         let (low, high) = interval.into_inner();
         // A comparison with NaN is false, so this refuses NaN too.
         if !(low >= -1.0 && high <= 1.0 && low <= high) {

@@ -27,6 +27,12 @@ impl Counts {
         self.positive + self.negative + self.both + self.neither
     }
 
+    /// The mean lean of the scored texts, computed from the counts, so that 3/10 − 1/10 is exactly 2/10; none if none is scored.
+    pub fn mean_lean(&self) -> Option<f64> {
+        let n = self.scored() as f64;
+        (n > 0.0).then(|| (self.positive as f64 - self.negative as f64) / n)
+    }
+
     /// Number of all texts.
     pub fn asked(&self) -> usize {
         self.scored() + self.unscored + self.refused + self.cut

@@ -1,5 +1,6 @@
 use std::ops::RangeInclusive;
 
+use ragbias_core::Bias;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -24,6 +25,14 @@ pub enum Equivalence {
 impl Equivalence {
     /// The default δ.
     pub const DELTA: f64 = 0.1;
+
+    /// Judges a bias by its interval.
+    ///
+    /// # Errors
+    /// Those of [`Equivalence::judge`].
+    pub fn of(bias: &Bias, delta: f64) -> Result<Self> {
+        Self::judge(bias.low()..=bias.high(), delta)
+    }
 
     /// Judges a 95% interval.
     ///

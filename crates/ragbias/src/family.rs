@@ -7,7 +7,6 @@ use ragbias_core::{
 };
 use ragbias_data::{Dataset, Member, MinedRow, Split, write_family, write_file, write_mined};
 use ragbias_index::{Exact, ExactIndex};
-use ragbias_stats::ClusterBootstrap;
 use ragbias_tune::{Base, Example, Mined, Scope, Texts, Training, Tuned, Weights, examples, mine};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +23,7 @@ use self::saved::{MemberCard, member_folder, state_file};
 use crate::embedding::embed_all;
 use crate::evaluate::TestCollection;
 use crate::input::load_dataset;
+use crate::measure::bootstrap;
 use crate::recipe::{Planned, Recipe};
 use crate::{Error, Judged, Result, System, Workspace, scorer};
 
@@ -80,7 +80,7 @@ impl Family {
             train: data.split(Split::Train)?,
             validation: data.split(Split::Validation)?,
             utility,
-            judged: Judged::new(&data.corpus, scorer.as_ref(), ClusterBootstrap::new(10_000, 0))?,
+            judged: Judged::new(&data.corpus, scorer.as_ref(), bootstrap(0))?,
             data,
             axis,
             texts: HashMap::new(),

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use ragbias_core::limits::{TEMPERATURE, TOP_K};
 use ragbias_core::{Answering, Axis, IndexBackend};
 use ragbias_index::{Exact, Hnsw};
+use ragbias_stats::ClusterBootstrap;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -105,6 +106,11 @@ impl AnswerMode {
         };
         Err(Error::Setting { setting: "answers", expected, received: mode.name().into() })
     }
+}
+
+/// The bootstrap behind the intervals of a measurement.
+pub(crate) fn bootstrap(seed: u64) -> ClusterBootstrap {
+    ClusterBootstrap::new(10_000, seed)
 }
 
 /// How neighbours are found.

@@ -112,8 +112,7 @@ impl Measured {
 
     /// The verdict on |bias| < δ; undecided if the outcomes are not known.
     pub fn verdict(&self, delta: f64) -> Equivalence {
-        let outcome = self.outcome();
-        let judged = Equivalence::judge(outcome.low()..=outcome.high(), delta).ok();
+        let judged = Equivalence::of(&self.outcome(), delta).ok();
         judged.filter(|_| self.without_rag_bias().is_none()).unwrap_or(Equivalence::Undecided)
     }
 }

@@ -72,6 +72,10 @@ impl Calibrations {
         Self(all.into())
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Refuses calibrations of another axis, of other scorers than these, and two for one kind of text; notes what is not
     /// known of the scorers' errors.
     pub(crate) fn check(
@@ -127,25 +131,36 @@ impl Calibrations {
     }
 
     /// Corrected biases of documents by this scorer.
-    pub(crate) fn of_documents(
+    pub(crate) fn of_documents<'s>(
         &self,
         scorer: ContentId,
-        scored: &[Scored<'_>],
+        scored: impl IntoIterator<Item = &'s Scored<'s>>,
         seed: u64,
     ) -> Vec<Correction> {
         self.correct(Of::Documents, scorer, scored, seed)
     }
 
     /// Corrected biases of answers by this scorer.
-    pub(crate) fn of_answers(&self, scorer: ContentId, scored: &[Scored<'_>], seed: u64) -> Vec<Correction> {
+    pub(crate) fn of_answers<'s>(
+        &self,
+        scorer: ContentId,
+        scored: impl IntoIterator<Item = &'s Scored<'s>>,
+        seed: u64,
+    ) -> Vec<Correction> {
         self.correct(Of::Answers, scorer, scored, seed)
     }
 
-    fn correct(&self, of: Of, scorer: ContentId, scored: &[Scored<'_>], seed: u64) -> Vec<Correction> {
+    fn correct<'s>(
+        &self,
+        of: Of,
+        scorer: ContentId,
+        scored: impl IntoIterator<Item = &'s Scored<'s>>,
+        seed: u64,
+    ) -> Vec<Correction> {
         let Some(calibration) = self.0.iter().find(|calibration| of.takes(calibration, scorer)) else {
             return Vec::new();
         };
-        scored.iter().map(|scored| calibration.correct(scored, seed)).collect()
+        scored.into_iter().map(|scored| calibration.correct(scored, seed)).collect()
     }
 }
 

@@ -12,8 +12,7 @@ use ragbias_stats::{ClusterBootstrap, Equivalence, PairedRandomisation, TargetSt
 use serde_json::json;
 
 use super::choice::{
-    Biases, Confirmed, ControlChoice, ControlResult, FoldChoice, LeftOutControl, Predicted, Reached,
-    TrailStep, subject,
+    Biases, Confirmed, ControlChoice, ControlResult, FoldChoice, LeftOutControl, Predicted, Reached, subject,
 };
 use super::config::ChooseConfig;
 use super::folds::{Folds, cross_fit};
@@ -25,7 +24,7 @@ use crate::experiment::Part;
 use crate::family::{Family, Shard};
 use crate::fit::LlmFit;
 use crate::input::Inputs;
-use crate::measure::MeasureConfig;
+use crate::measure::{MeasureConfig, bootstrap};
 use crate::recipe::Recipe;
 use crate::run::{CONTROLS, Manifest, sealed};
 use crate::system::{Embedded, Indexed, Judged, System};
@@ -168,7 +167,7 @@ impl<'a> Bench<'a> {
                 embedder: name,
                 validation: before,
                 test: base_on_test,
-                verdict: judge(&base_on_test, config.delta)?,
+                verdict: Equivalence::of(&base_on_test.rag_bias, config.delta)?,
                 ndcg10: base_evaluation.as_ref().map(|evaluation| evaluation.mean.ndcg10),
             },
             controls: Vec::new(),
@@ -226,7 +225,7 @@ impl<'a> Bench<'a> {
     }
 
     fn bootstrap(&self) -> ClusterBootstrap {
-        ClusterBootstrap::new(10_000, self.config.seed)
+        bootstrap(self.config.seed)
     }
 
     /// A control of a kind, applied to the base.
@@ -360,10 +359,7 @@ impl WithLlm<'_, '_> {
             measured.insert(setting.to_bits(), Rc::clone(&outcomes));
             Ok(outcomes)
         };
-        let mut step = |setting: f64| -> Result<TrailStep> {
-            let Biases { embedder_bias, rag_bias } = measure(setting)?.biases(bootstrap)?;
-            Ok(TrailStep { setting, embedder_bias: embedder_bias.value(), rag_bias: rag_bias.value() })
-        };
+        let mut step = |setting: f64| measure(setting)?.step(setting, |_| true);
         let search = Search {
             kind,
             resolution,
@@ -386,7 +382,7 @@ impl WithLlm<'_, '_> {
             embedder: format!("{} {} {setting:.4}", recipe.base, kind.name()),
             validation: measure(setting)?.biases(bootstrap)?,
             test,
-            verdict: judge(&test, config.delta)?,
+            verdict: Equivalence::of(&test.rag_bias, config.delta)?,
             ndcg10: evaluation.as_ref().map(|evaluation| evaluation.mean.ndcg10),
         };
         let ndcg10_p = match (&evaluation, base_evaluation) {
@@ -416,11 +412,6 @@ impl WithLlm<'_, '_> {
         })?;
         Ok(setting.map(|setting| Predicted { target, setting }))
     }
-}
-
-/// Whether |R_b| is below δ, by its interval.
-fn judge(biases: &Biases, delta: f64) -> Result<Equivalence> {
-    Ok(Equivalence::judge(biases.rag_bias.low()..=biases.rag_bias.high(), delta)?)
 }
 
 /// The member whose training comes closest to an E_b; among those, the one with the highest utility.

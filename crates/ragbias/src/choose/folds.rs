@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use ragbias_core::{ContentHasher, Verdict};
+use ragbias_core::{ContentHasher, Counts};
 
-use super::choice::{FoldChoice, TrailStep};
-use super::outcomes::{Outcomes, mean_lean};
+use super::choice::FoldChoice;
+use super::outcomes::Outcomes;
 use super::search::Search;
 use crate::control::ControlKind;
 use crate::{Error, Result};
@@ -51,10 +51,6 @@ impl Folds {
         }
         Ok(Self { rows: folds })
     }
-
-    pub(super) fn count(&self) -> usize {
-        self.rows.len()
-    }
 }
 
 /// What became of every question at the setting that was found without its fold.
@@ -73,34 +69,24 @@ pub(super) fn cross_fit(
 ) -> Result<CrossFitted> {
     let neutral = measure(kind.neutral())?;
     let mut pooled = Outcomes::clone(&neutral);
-    let mut choices = Vec::with_capacity(folds.count());
+    let mut choices = Vec::with_capacity(folds.rows.len());
     for rows in &folds.rows {
         let mut in_fold = vec![false; neutral.answers.len()];
         for &row in rows {
             in_fold[row] = true;
         }
-        let others = |verdicts: &[Verdict]| -> Result<f64> {
-            let kept =
-                verdicts.iter().zip(&in_fold).filter(|(_, inside)| !**inside).map(|(verdict, _)| *verdict);
-            mean_lean(kept)
-                .ok_or_else(|| ragbias_core::Error::NothingScored(ragbias_core::Counts::of(verdicts)).into())
-        };
-        let mut at = |setting: f64| -> Result<TrailStep> {
-            let outcomes = measure(setting)?;
-            let (embedder_bias, rag_bias) = (others(&outcomes.documents)?, others(&outcomes.answers)?);
-            Ok(TrailStep { setting, embedder_bias, rag_bias })
-        };
+        let mut at = |setting: f64| measure(setting)?.step(setting, |row| !in_fold[row]);
         let before = at(kind.neutral())?;
         let resolution = 1.0 / (neutral.answers.len() - rows.len()) as f64;
         // No prediction: the line that it comes from was fitted to this fold, too.
-        let (setting, _, trail) =
+        let (setting, ..) =
             Search { kind, resolution, steps, interpolate: true }.close(before, None, &mut at)?;
+        let rag_bias_of_others = at(setting)?.rag_bias;
         let chosen = measure(setting)?;
         for &row in rows {
             pooled.documents[row] = chosen.documents[row];
             pooled.answers[row] = chosen.answers[row];
         }
-        let found = trail.iter().find(|step| step.setting == setting);
         let mut topics: Vec<&str> = rows.iter().map(|&row| chosen.topics[row].as_str()).collect();
         topics.sort_unstable();
         topics.dedup();
@@ -108,8 +94,9 @@ pub(super) fn cross_fit(
             topics: topics.len(),
             questions: rows.len(),
             setting,
-            rag_bias_of_others: found.map_or(before.rag_bias, |step| step.rag_bias),
-            rag_bias: mean_lean(rows.iter().map(|&row| chosen.answers[row])),
+            rag_bias_of_others,
+            rag_bias: Counts::of(&rows.iter().map(|&row| chosen.answers[row]).collect::<Vec<_>>())
+                .mean_lean(),
         });
     }
     Ok(CrossFitted { outcomes: pooled, folds: choices })
@@ -119,6 +106,7 @@ pub(super) fn cross_fit(
 mod tests {
     use std::sync::Arc;
 
+    use ragbias_core::Verdict;
     use ragbias_stats::ClusterBootstrap;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use ragbias_core::{Counts, Question, QuestionSet, Verdict};
 use ragbias_stats::ClusterBootstrap;
 
-use super::choice::Biases;
+use super::choice::{Biases, TrailStep};
 use crate::Result;
 
 /// What a system retrieves and answers at one setting, by question.
@@ -30,11 +30,20 @@ impl Outcomes {
         let bias = |verdicts: &[Verdict]| bootstrap.bias(verdicts, &self.topics);
         Ok(Biases { embedder_bias: bias(&self.documents)?, rag_bias: bias(&self.answers)? })
     }
-}
 
-/// The mean lean of some verdicts; none if none is scored.
-pub(super) fn mean_lean(verdicts: impl Iterator<Item = Verdict>) -> Option<f64> {
-    let counts = Counts::of(&verdicts.collect::<Vec<_>>());
-    let scored = counts.scored();
-    (scored > 0).then(|| (counts.positive as f64 - counts.negative as f64) / scored as f64)
+    /// E_b and R_b at a setting, over the questions whose rows are kept.
+    ///
+    /// # Errors
+    /// Nothing that could be scored.
+    pub(super) fn step(&self, setting: f64, keep: impl Fn(usize) -> bool) -> Result<TrailStep> {
+        let mean = |verdicts: &[Verdict]| {
+            let kept: Vec<Verdict> = (verdicts.iter().enumerate())
+                .filter(|(row, _)| keep(*row))
+                .map(|(_, verdict)| *verdict)
+                .collect();
+            let counts = Counts::of(&kept);
+            counts.mean_lean().ok_or(ragbias_core::Error::NothingScored(counts))
+        };
+        Ok(TrailStep { setting, embedder_bias: mean(&self.documents)?, rag_bias: mean(&self.answers)? })
+    }
 }

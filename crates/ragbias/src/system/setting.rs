@@ -9,7 +9,7 @@ use ragbias_stats::ClusterBootstrap;
 use super::judged::Judged;
 use super::pair_answers::PairPrompt;
 use crate::calibration::Calibrations;
-use crate::measure::AnswerMode;
+use crate::measure::{AnswerMode, bootstrap};
 use crate::prompt::Prompter;
 use crate::{Error, Result, Workspace};
 
@@ -38,7 +38,7 @@ pub(super) struct Setting {
 
 impl Setting {
     pub(super) fn bootstrap(&self) -> ClusterBootstrap {
-        ClusterBootstrap::new(10_000, self.seed)
+        bootstrap(self.seed)
     }
 
     /// Refuses questions that cannot be asked on the axis.
