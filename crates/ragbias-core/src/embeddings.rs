@@ -1,4 +1,6 @@
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis, s};
 
 use crate::{Error, Result};
 
@@ -86,6 +88,15 @@ impl Embeddings {
     /// If there is no such row.
     pub fn row(&self, row: usize) -> ArrayView1<'_, f32> {
         self.rows.row(row)
+    }
+
+    /// Some of the vectors, in order.
+    ///
+    /// # Panics
+    /// If there are no such rows.
+    #[must_use]
+    pub fn rows(&self, rows: Range<usize>) -> Self {
+        Self { rows: self.rows.slice(s![rows, ..]).to_owned(), normalised: self.normalised }
     }
 
     /// All vectors, `(n, dim)`, in standard (row-major) layout.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::{
     Answer, BiasScorer, ChoicePrompt, Chosen, ContentId, Embedder, Embeddings, Generator, Hit, Keep,
-    Likelihood, Passage, PossibleAnswer, Prompt, Result, Role, Similarity, VectorIndex, Verdict,
+    Likelihood, Passage, PossibleAnswer, Prompt, Result, Role, Similarity, TokenCount,
+    VectorIndex, Verdict,
 };
 
 /// Implements the traits for a pointer to a component.
@@ -23,6 +24,9 @@ macro_rules! through {
             }
             fn embed(&self, texts: &[&str], role: Role) -> Result<Embeddings> {
                 (**self).embed(texts, role)
+            }
+            fn token_counts(&self, texts: &[&str], role: Role) -> Result<Option<Vec<TokenCount>>> {
+                (**self).token_counts(texts, role)
             }
         }
 

@@ -37,6 +37,20 @@ pub trait Embedder: Send + Sync {
 
     /// One vector per text, `(texts.len(), dim)`, of unit length if vectors are compared by cosine.
     fn embed(&self, texts: &[&str], role: Role) -> Result<Embeddings>;
+
+    /// How much of each text is embedded; none, the default, if that is not known.
+    fn token_counts(&self, _texts: &[&str], _role: Role) -> Result<Option<Vec<TokenCount>>> {
+        Ok(None)
+    }
+}
+
+/// How much of a text an [`Embedder`] reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenCount {
+    /// Number of tokens that are embedded, with the prefix and special tokens.
+    pub tokens: usize,
+    /// Whether the text is longer than the model's limit, so that its end is left out.
+    pub truncated: bool,
 }
 
 /// One retrieved document.

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use candle_core::Tensor;
 use ndarray::Array2;
-use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Role, Similarity};
+use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Role, Similarity, TokenCount};
 
 use crate::Result;
 use crate::config::{CheckpointConfig, CheckpointFiles, Prefixes};
@@ -237,6 +237,12 @@ impl Embedder for TextEmbedder {
 
     fn embed(&self, texts: &[&str], role: Role) -> ragbias_core::Result<Embeddings> {
         Ok(self.embed_texts(texts, role)?)
+    }
+
+    fn token_counts(&self, texts: &[&str], role: Role) -> ragbias_core::Result<Option<Vec<TokenCount>>> {
+        let prefix = self.config.prefixes.of(role);
+        let counts = texts.iter().enumerate().map(|(row, text)| self.tokenizer.count(row, prefix, text));
+        Ok(Some(counts.collect::<Result<_>>()?))
     }
 }
 

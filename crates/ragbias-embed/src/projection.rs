@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use ndarray::{Array1, Array2};
-use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Error, Result, Role, Similarity};
+use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Error, Result, Role, Similarity, TokenCount};
 
 /// An embedder whose question vectors are moved along the direction of a word: `q⊥ + α·q∥`, scaled to the length of q.
 ///
@@ -80,6 +80,10 @@ impl Embedder for Projected {
 
     fn similarity(&self) -> Similarity {
         self.base.similarity()
+    }
+
+    fn token_counts(&self, texts: &[&str], role: Role) -> Result<Option<Vec<TokenCount>>> {
+        self.base.token_counts(texts, role)
     }
 }
 

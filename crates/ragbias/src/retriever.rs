@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ragbias_core::{Corpus, Document, IndexBackend, Question};
+use ragbias_core::{Corpus, Document, Embedder, Embeddings, Hit, IndexBackend, Question};
 use ragbias_index::Exact;
 
 use crate::control::ControlSpec;
@@ -41,6 +41,8 @@ pub struct Found<'r> {
 impl Retriever {
     /// Reads `control.json` in a folder written by `choose`, embeds the documents with its embedder and indexes them exactly.
     ///
+    /// The vectors of documents are taken from a store, where the workspace has one; those of questions never are, and none is kept.
+    ///
     /// # Errors
     /// A file that differs from what was written, an embedder that differs from the one measured, or its own errors.
     pub fn load(control: impl AsRef<Path>, documents: &Corpus) -> Result<Self> {
@@ -78,19 +80,78 @@ impl Retriever {
     /// # Errors
     /// Those of [`Retriever::search`].
     pub fn search_all(&self, questions: &[&str], k: usize) -> Result<Vec<Vec<Found<'_>>>> {
-        let nearest = self.embedded.nearest(questions, k.max(NEIGHBOURHOOD))?;
-        let found = |(text, hits): (&&str, Vec<_>)| {
+        self.search_where(questions, k, &|_| true)
+    }
+
+    /// The same among the documents that `accepts`: the others are left out before ranking.
+    ///
+    /// # Errors
+    /// Those of [`Retriever::search`].
+    pub fn search_where(
+        &self,
+        questions: &[&str],
+        k: usize,
+        accepts: &dyn Fn(&Document) -> bool,
+    ) -> Result<Vec<Vec<Found<'_>>>> {
+        self.search_by(questions, &self.embedded.vectors(questions)?, k, accepts)
+    }
+
+    /// The same for questions whose vectors are known: `(questions.len(), dim)`, by [`Retriever::embedder`].
+    ///
+    /// # Errors
+    /// Failures of the index, or vectors of another number or dimension.
+    pub fn search_by(
+        &self,
+        questions: &[&str],
+        vectors: &Embeddings,
+        k: usize,
+        accepts: &dyn Fn(&Document) -> bool,
+    ) -> Result<Vec<Vec<Found<'_>>>> {
+        let (expected, received) = (questions.len(), vectors.len());
+        if expected != received {
+            let component = "the question embedder";
+            return Err(ragbias_core::Error::BatchLength { component, expected, received }.into());
+        }
+        let corpus = self.embedded.corpus();
+        let found = |(text, hits): (&&str, Vec<Hit>)| {
             let text = (*text).to_owned();
             let question = Question { id: text.clone(), text, topic: None, choices: None };
-            let ranked = self.embedded.rank(&hits, &question);
-            let found = ranked.into_iter().take(k);
-            found
-                .map(|hit| Found {
-                    document: self.embedded.corpus().document(hit.document),
-                    score: hit.score,
-                })
-                .collect()
+            let ranked = self.embedded.rank(&hits, &question).into_iter().take(k);
+            ranked.map(|hit| Found { document: corpus.document(hit.document), score: hit.score }).collect()
         };
+        let nearest = self.nearest(vectors, k.max(NEIGHBOURHOOD), accepts)?;
         Ok(questions.iter().zip(nearest).map(found).collect())
+    }
+
+    /// The `wanted` nearest accepted documents of each vector: more are searched until enough are accepted.
+    fn nearest(
+        &self,
+        vectors: &Embeddings,
+        wanted: usize,
+        accepts: &dyn Fn(&Document) -> bool,
+    ) -> Result<Vec<Vec<Hit>>> {
+        let corpus = self.embedded.corpus();
+        let mut width = wanted;
+        loop {
+            let mut nearest = self.embedded.nearest_to(vectors, width)?;
+            for hits in &mut nearest {
+                hits.retain(|hit| accepts(corpus.document(hit.document)));
+                hits.truncate(wanted);
+            }
+            if width >= corpus.len() || nearest.iter().all(|hits| hits.len() == wanted) {
+                return Ok(nearest);
+            }
+            width = width.saturating_mul(8);
+        }
+    }
+
+    /// The documents that are searched.
+    pub fn corpus(&self) -> &Corpus {
+        self.embedded.corpus()
+    }
+
+    /// The embedder of questions and of documents, with the control's changes.
+    pub fn embedder(&self) -> &Arc<dyn Embedder> {
+        self.embedded.embedder()
     }
 }

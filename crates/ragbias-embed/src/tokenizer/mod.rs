@@ -23,10 +23,12 @@ mod wordpiece;
 use std::collections::HashSet;
 use std::path::Path;
 
-use ragbias_core::guarded;
+use ragbias_core::{TokenCount, guarded};
 use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::{Lowercase, Sequence};
-use tokenizers::{ModelWrapper, NormalizerWrapper, Tokenizer, TruncationDirection, TruncationParams};
+use tokenizers::{
+    Encoding, ModelWrapper, NormalizerWrapper, Tokenizer, TruncationDirection, TruncationParams,
+};
 
 use self::added::Added;
 use self::between::Ends;
@@ -169,15 +171,24 @@ impl TextTokenizer {
 
     /// The token ids of a text, with special tokens, truncated; `row` is for the error.
     pub(crate) fn ids(&self, row: usize, prefix: &str, text: &str) -> Result<Vec<u32>> {
+        Ok(self.encoding(row, prefix, text)?.get_ids().to_vec())
+    }
+
+    /// Number of those tokens, and whether the text is truncated.
+    pub(crate) fn count(&self, row: usize, prefix: &str, text: &str) -> Result<TokenCount> {
+        let encoding = self.encoding(row, prefix, text)?;
+        Ok(TokenCount { tokens: encoding.len(), truncated: !encoding.get_overflowing().is_empty() })
+    }
+
+    fn encoding(&self, row: usize, prefix: &str, text: &str) -> Result<Encoding> {
         let encode = if self.splits_words { long::cut } else { long::whole };
         let encoding = guarded(|| encode(&self.tokenizer, row, prefix, text))
             .map_err(|panic| Error::Tokenise { row, reason: panic.into() })??;
-        let ids = encoding.get_ids().to_vec();
-        if ids.len() > self.positions {
-            let (tokens, positions, limit) = (ids.len(), self.positions, self.max_tokens);
+        if encoding.len() > self.positions {
+            let (tokens, positions, limit) = (encoding.len(), self.positions, self.max_tokens);
             return Err(Error::TooLong { row, tokens, positions, limit });
         }
-        Ok(ids)
+        Ok(encoding)
     }
 
     /// Number of tokens of a prompt at the start of a text: those of the prompt alone, without the final special token.

@@ -111,7 +111,8 @@ impl ControlSpec {
             }
             embedder
         };
-        let embedded = Embedded::new(corpus, workspace.embedder(embedder), backend, workspace)?;
+        let stored = workspace.embedder(Arc::clone(&embedder));
+        let embedded = Embedded::new(corpus, stored, backend, workspace)?.asked_by(embedder)?;
         let embedded = match how.projection {
             Some(ProjectionSpec { alpha, direction, .. }) => {
                 let base = Arc::clone(embedded.embedder());

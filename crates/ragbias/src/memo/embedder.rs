@@ -1,7 +1,7 @@
 use std::collections::{HashMap, HashSet};
 
 use ndarray::Array2;
-use ragbias_core::{ContentId, Embedder, Embeddings, Error, Result, Role, Similarity};
+use ragbias_core::{ContentId, Embedder, Embeddings, Error, Result, Role, Similarity, TokenCount};
 
 use crate::store::{Kind, Store};
 
@@ -29,6 +29,10 @@ impl<E: Embedder> Embedder for StoredEmbedder<E> {
 
     fn similarity(&self) -> Similarity {
         self.embedder.similarity()
+    }
+
+    fn token_counts(&self, texts: &[&str], role: Role) -> Result<Option<Vec<TokenCount>>> {
+        self.embedder.token_counts(texts, role)
     }
 
     fn embed(&self, texts: &[&str], role: Role) -> Result<Embeddings> {

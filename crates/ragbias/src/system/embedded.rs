@@ -111,13 +111,13 @@ impl Embedded {
     }
 
     /// The vectors of questions.
-    pub(super) fn vectors(&self, questions: &[&str]) -> Result<Embeddings> {
+    pub(crate) fn vectors(&self, questions: &[&str]) -> Result<Embeddings> {
         let (embedder, progress) = (self.embedder.as_ref(), self.workspace.progress());
         embed_all(embedder, questions, Role::Question, "embedding questions", progress)
     }
 
     /// The `k` nearest documents of each vector.
-    pub(super) fn nearest_to(&self, questions: &Embeddings, k: usize) -> Result<Vec<Vec<Hit>>> {
+    pub(crate) fn nearest_to(&self, questions: &Embeddings, k: usize) -> Result<Vec<Vec<Hit>>> {
         Ok(self.index.search(questions, k)?)
     }
 

@@ -1,0 +1,193 @@
+//! What requests wait for, computed for many of them together.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use ragbias::Retriever;
+use ragbias::core::{Embedder, Embeddings, Role, TokenCount, message};
+use tokio::sync::oneshot;
+
+use crate::failure::Failure;
+use crate::filter::Filter;
+use crate::queue::Load;
+use crate::search::SearchHit;
+use crate::serving::Serving;
+
+/// Texts of one request that are embedded together.
+pub(crate) struct Job {
+    pub(crate) texts: Vec<String>,
+    pub(crate) role: Role,
+    /// Whether the end of a text may be left out that is longer than the model's limit.
+    pub(crate) truncate: bool,
+    /// After this nobody waits for it any more.
+    pub(crate) until: Instant,
+    pub(crate) task: Task,
+}
+
+/// What is done with the vectors, and who waits for it.
+pub(crate) enum Task {
+    Embed(oneshot::Sender<Result<Vectors, Failure>>),
+    Search { k: usize, filter: Filter, reply: oneshot::Sender<Result<Vec<Vec<SearchHit>>, Failure>> },
+}
+
+/// The vectors of a job's texts.
+pub(crate) struct Vectors {
+    pub(crate) rows: Embeddings,
+    /// Number of tokens of all texts, if the embedder knows it.
+    pub(crate) tokens: Option<usize>,
+}
+
+impl Load for Job {
+    fn texts(&self) -> usize {
+        self.texts.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.texts.iter().map(String::len).sum()
+    }
+}
+
+impl Job {
+    fn fail(self, failure: Failure) {
+        // Nobody may wait for the reply any more.
+        match self.task {
+            Task::Embed(reply) => drop(reply.send(Err(failure))),
+            Task::Search { reply, .. } => drop(reply.send(Err(failure))),
+        }
+    }
+
+    fn is_awaited(&self) -> bool {
+        let closed = match &self.task {
+            Task::Embed(reply) => reply.is_closed(),
+            Task::Search { reply, .. } => reply.is_closed(),
+        };
+        !closed && Instant::now() < self.until
+    }
+}
+
+/// Answers every job; returns the number of texts that were embedded.
+pub(crate) fn answer(serving: &Serving, jobs: Vec<Job>) -> usize {
+    let awaited = jobs.into_iter().filter_map(|job| {
+        if job.is_awaited() {
+            return Some(job);
+        }
+        job.fail(Failure::Late);
+        None
+    });
+    let (questions, documents): (Vec<Job>, Vec<Job>) =
+        awaited.partition(|job| job.role == Role::Question);
+    answer_as(serving, questions, Role::Question) + answer_as(serving, documents, Role::Document)
+}
+
+/// The same for jobs of one role.
+fn answer_as(serving: &Serving, jobs: Vec<Job>, role: Role) -> usize {
+    let mut ready = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        match counted(serving.vectors(), &job) {
+            Ok(tokens) => ready.push((job, tokens)),
+            Err(failure) => job.fail(failure),
+        }
+    }
+    if ready.is_empty() {
+        return 0;
+    }
+    let texts: Vec<&str> = ready.iter().flat_map(|(job, _)| job.texts.iter().map(String::as_str)).collect();
+    let number = texts.len();
+    match guarded(|| serving.vectors().embed(&texts, role).map_err(|error| message(&error))) {
+        Ok(vectors) if vectors.len() == number => {
+            hand_out(serving, ready, &vectors);
+            number
+        }
+        Ok(vectors) => {
+            let given = format!("the embedder gave {} vectors for {number} texts", vectors.len());
+            ready.into_iter().for_each(|(job, _)| job.fail(Failure::Internal(given.clone())));
+            0
+        }
+        Err(reason) if ready.len() == 1 => {
+            ready.into_iter().for_each(|(job, _)| job.fail(Failure::Internal(reason.clone())));
+            0
+        }
+        // One text may be at fault; the other jobs are not to suffer for it.
+        Err(_) => ready.into_iter().map(|(job, _)| answer_as(serving, vec![job], role)).sum(),
+    }
+}
+
+/// The number of tokens of a job, if it is known.
+fn counted(embedder: &dyn Embedder, job: &Job) -> Result<Option<usize>, Failure> {
+    let texts: Vec<&str> = job.texts.iter().map(String::as_str).collect();
+    let counts = guarded(|| embedder.token_counts(&texts, job.role).map_err(|error| message(&error)));
+    let Some(counts) = counts.map_err(Failure::Internal)? else { return Ok(None) };
+    if let (false, Some(long)) = (job.truncate, counts.iter().position(|count| count.truncated)) {
+        let TokenCount { tokens, .. } = counts[long];
+        return Err(Failure::TooLarge(format!(
+            "a text of {} bytes is longer than the {tokens} tokens that the model reads; `\"truncate\": true` leaves its end out",
+            job.texts[long].len()
+        )));
+    }
+    Ok(Some(counts.iter().map(|count| count.tokens).sum()))
+}
+
+/// Replies to embedding jobs, and searches with the vectors of the others: those that ask alike, together.
+fn hand_out(serving: &Serving, jobs: Vec<(Job, Option<usize>)>, vectors: &Embeddings) {
+    let mut searches: BTreeMap<usize, Vec<(Job, Embeddings)>> = BTreeMap::new();
+    let mut first = 0;
+    for (job, tokens) in jobs {
+        let rows = vectors.rows(first..first + job.texts.len());
+        first += job.texts.len();
+        match job.task {
+            Task::Embed(reply) => drop(reply.send(Ok(Vectors { rows, tokens }))),
+            Task::Search { k, ref filter, .. } if filter.is_empty() => {
+                searches.entry(k).or_default().push((job, rows));
+            }
+            Task::Search { k, .. } => search(serving, k, vec![(job, rows)]),
+        }
+    }
+    for (k, jobs) in searches {
+        search(serving, k, jobs);
+    }
+}
+
+/// Searches for jobs that ask for as many documents, all with the filter of the first.
+fn search(serving: &Serving, k: usize, jobs: Vec<(Job, Embeddings)>) {
+    let (jobs, vectors): (Vec<Job>, Vec<Embeddings>) = jobs.into_iter().unzip();
+    let found = serving.documents().ok_or_else(|| "no documents are served".to_owned());
+    let found = found.and_then(|retriever| guarded(|| find(retriever, k, &jobs, vectors)));
+    let mut found = match found {
+        Ok(found) => found.into_iter(),
+        Err(reason) => {
+            return jobs.into_iter().for_each(|job| job.fail(Failure::Internal(reason.clone())));
+        }
+    };
+    for job in jobs {
+        let hits = found.by_ref().take(job.texts.len()).collect();
+        if let Task::Search { reply, .. } = job.task {
+            drop(reply.send(Ok(hits)));
+        }
+    }
+}
+
+/// The documents of every question, in order.
+fn find(
+    retriever: &Retriever,
+    k: usize,
+    jobs: &[Job],
+    vectors: Vec<Embeddings>,
+) -> Result<Vec<Vec<SearchHit>>, String> {
+    let questions: Vec<&str> = jobs.iter().flat_map(|job| job.texts.iter().map(String::as_str)).collect();
+    let filter = jobs.first().and_then(|job| match &job.task {
+        Task::Search { filter, .. } => Some(filter),
+        Task::Embed(_) => None,
+    });
+    let vectors = Embeddings::concatenated(vectors).map_err(|error| message(&error))?;
+    let found = retriever.search_by(&questions, &vectors, k, &|document| {
+        filter.is_none_or(|filter| filter.accepts(document))
+    });
+    let found = found.map_err(|error| message(&error))?;
+    Ok(found.into_iter().map(|hits| hits.iter().map(SearchHit::of).collect()).collect())
+}
+
+/// The result of some work; a panic is an error.
+fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("the request could not be computed; this is a bug".into()))
+}

@@ -1,0 +1,130 @@
+//! `/search`: the nearest documents, with the control.
+
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use ragbias::Found;
+use ragbias::core::Role;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio::sync::oneshot;
+
+use crate::batch::Task;
+use crate::failure::Failure;
+use crate::filter::Filter;
+use crate::json::{Json, Texts, parse};
+use crate::service::Service;
+
+/// Documents per question, unless asked for more or fewer.
+const TOP_K: usize = 10;
+
+fn top_k() -> usize {
+    TOP_K
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    query: Texts,
+    #[serde(default = "top_k")]
+    k: usize,
+    #[serde(default)]
+    filter: Filter,
+    #[serde(default)]
+    truncate: bool,
+}
+
+/// The query string of `GET /search`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Address {
+    q: String,
+    #[serde(default = "top_k")]
+    k: usize,
+    #[serde(default)]
+    truncate: bool,
+}
+
+/// A document that was found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct SearchHit {
+    id: String,
+    score: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    text: String,
+    metadata: Map<String, Value>,
+}
+
+/// What was found, best first: a list, or a list for each of several questions.
+#[derive(Serialize)]
+pub(crate) struct Answer {
+    model: String,
+    results: Results,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Results {
+    One(Vec<SearchHit>),
+    Many(Vec<Vec<SearchHit>>),
+}
+
+impl SearchHit {
+    pub(crate) fn of(found: &Found<'_>) -> Self {
+        let document = found.document;
+        Self {
+            id: document.id.clone(),
+            score: found.score,
+            title: document.title.clone(),
+            text: document.text.clone(),
+            metadata: document.metadata.clone(),
+        }
+    }
+}
+
+pub(crate) async fn search(
+    State(service): State<Service>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Answer>, Failure> {
+    find(&service, parse(&headers, &body)?).await
+}
+
+pub(crate) async fn search_by_address(
+    State(service): State<Service>,
+    address: Result<Query<Address>, QueryRejection>,
+) -> Result<Json<Answer>, Failure> {
+    let Query(Address { q, k, truncate }) = address.map_err(|wrong| Failure::Wrong(wrong.body_text()))?;
+    find(&service, Request { query: Texts::One(q), k, filter: Filter::default(), truncate }).await
+}
+
+async fn find(service: &Service, request: Request) -> Result<Json<Answer>, Failure> {
+    let serving = service.serving();
+    if serving.documents().is_none() {
+        return Err(Failure::NotFound("no documents are served, only embeddings".into()));
+    }
+    request.filter.check(serving.fields())?;
+    let config = service.config();
+    if !(1..=config.top_k).contains(&request.k) {
+        let (k, most) = (request.k, config.top_k);
+        return Err(Failure::Wrong(format!("`k` is {k}, expected 1 to {most}")));
+    }
+    let one = request.query.is_one();
+    let questions = request.query.checked("query", config.texts, config.text_bytes)?;
+    let (mut jobs, mut replies) = (Vec::new(), Vec::new());
+    for questions in questions.chunks(config.batch) {
+        let (reply, replied) = oneshot::channel();
+        let task = Task::Search { k: request.k, filter: request.filter.clone(), reply };
+        jobs.push(service.job(questions.to_vec(), Role::Question, request.truncate, task));
+        replies.push(replied);
+    }
+    service.enqueue(jobs)?;
+    let mut results = Vec::with_capacity(questions.len());
+    for replied in replies {
+        results.extend(replied.await.map_err(|_| Failure::Late)??);
+    }
+    let results = if one { Results::One(results.pop().unwrap_or_default()) } else { Results::Many(results) };
+    Ok(Json(Answer { model: serving.model().to_owned(), results }))
+}
