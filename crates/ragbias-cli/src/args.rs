@@ -148,11 +148,77 @@ docs/statistics.md, How many questions.")]
 A key of yours, from RAGBIAS_API_KEY or OPENAI_API_KEY, goes to a host that the experiment names only with --allow-host or
 --llm, and nowhere unencrypted but to this machine.")]
     Run(Run),
+    /// Serve embeddings, and search with a chosen control, over HTTP
+    #[command(after_help = "Examples:
+  ragbias serve --control runs/gender-twins/choice/gender-twins-smollm2-135m-merge --corpus corpus.jsonl
+  ragbias serve --embedder minilm
+  RAGBIAS_SERVE_TOKEN=$(openssl rand -hex 32) ragbias serve --embedder minilm --corpus gender --address 0.0.0.0:8080
+
+  curl http://127.0.0.1:8080/search -H 'Content-Type: application/json' -d '{\"query\": \"Who designed the bridge?\", \"k\": 3}'
+
+GET / describes every route. Requests that arrive together are embedded together. SIGHUP reads the control and the documents again and
+then serves them, without losing a request; SIGINT and SIGTERM end the server when requests in flight are answered.")]
+    Serve(Serve),
     /// Render the report of a run again
     Report {
         /// A run folder
         run: PathBuf,
     },
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("served").required(true).args(["control", "embedder"]))]
+pub(crate) struct Serve {
+    /// A folder with a control.json, as `choose` writes it into a run
+    #[arg(long, value_name = "DIR", requires = "corpus")]
+    pub(crate) control: Option<PathBuf>,
+    /// A model's name, its folder, or a hub id, without a control
+    #[arg(long)]
+    pub(crate) embedder: Option<String>,
+    /// The documents to search: a bundled data set, or a file: .jsonl, .csv or .parquet [default: none, only embeddings]
+    #[arg(long)]
+    pub(crate) corpus: Option<String>,
+    /// Nearest-neighbour index
+    #[arg(long, value_enum, default_value_t = Index::Exact)]
+    pub(crate) index: Index,
+    /// What requests call the embedder [default: its name, or that of the control's folder]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Address and port; port 0 takes a free one. Other than this machine's own, only with a token
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    pub(crate) address: String,
+    /// A file with the bearer token that requests must send [default: RAGBIAS_SERVE_TOKEN, if set]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+}
+
+/// The limits of a server.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct Limits {
+    /// Texts that are embedded together
+    #[arg(long, default_value_t = 32, value_name = "TEXTS")]
+    pub(crate) batch: usize,
+    /// Texts that may wait; more are refused with 503 and Retry-After
+    #[arg(long, default_value_t = 4096, value_name = "TEXTS")]
+    pub(crate) queue: usize,
+    /// Texts of one request
+    #[arg(long, default_value_t = 2048, value_name = "TEXTS")]
+    pub(crate) max_texts: usize,
+    /// Bytes of one text
+    #[arg(long, default_value_t = 1 << 20, value_name = "BYTES")]
+    pub(crate) max_text: usize,
+    /// Bytes of one request
+    #[arg(long, default_value_t = 8 << 20, value_name = "BYTES")]
+    pub(crate) max_body: usize,
+    /// Open connections
+    #[arg(long, default_value_t = 1024)]
+    pub(crate) connections: usize,
+    /// Seconds for a request
+    #[arg(long, default_value_t = 30.0, value_name = "SECONDS")]
+    pub(crate) timeout: f64,
 }
 
 #[derive(Debug, Subcommand)]

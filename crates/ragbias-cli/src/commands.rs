@@ -2,6 +2,7 @@
 
 mod calibrate;
 mod models;
+mod serve;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -82,6 +83,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Command::Choose(command) => return session.choose(command),
         Command::Plan(command) => session.plan(command),
         Command::Run(command) => session.run(command),
+        Command::Serve(command) => session.serve(command),
         Command::Report { run } => {
             let path = ragbias::report(run, session.progress.as_ref())?;
             session.print(&json!({ "report": path }), || path.display().to_string())

@@ -71,5 +71,6 @@ pub use question::{Choices, Question, QuestionSet};
 pub use similarity::Similarity;
 pub use slug::{slug, slug_of};
 pub use traits::{
-    BiasScorer, Embedder, GenerateAll, Generator, Hit, IndexBackend, Passage, Role, TokenCount, VectorIndex, in_order,
+    BiasScorer, Embedder, GenerateAll, Generator, Hit, IndexBackend, Passage, Role, TokenCount, VectorIndex,
+    in_order,
 };

@@ -1,12 +1,12 @@
-//! Implements the four traits for references and shared pointers, so that a component may be owned, shared or borrowed.
+//! Implements the traits for references and shared pointers, so that a component may be owned, shared or borrowed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
-    Answer, BiasScorer, ChoicePrompt, Chosen, ContentId, Embedder, Embeddings, Generator, Hit, Keep,
-    Likelihood, Passage, PossibleAnswer, Prompt, Result, Role, Similarity, TokenCount,
-    VectorIndex, Verdict,
+    Answer, BiasScorer, ChoicePrompt, Chosen, ContentId, Embedder, Embeddings, Generator, Hit, IndexBackend,
+    Keep, Likelihood, Passage, PossibleAnswer, Prompt, Result, Role, Similarity, TokenCount, VectorIndex,
+    Verdict,
 };
 
 /// Implements the traits for a pointer to a component.
@@ -45,6 +45,12 @@ macro_rules! through {
             }
             fn search(&self, questions: &Embeddings, k: usize) -> Result<Vec<Vec<Hit>>> {
                 (**self).search(questions, k)
+            }
+        }
+
+        impl<T: IndexBackend + ?Sized> IndexBackend for $pointer {
+            fn index(&self, similarity: Similarity, documents: Embeddings) -> Result<Box<dyn VectorIndex>> {
+                (**self).index(similarity, documents)
             }
         }
 

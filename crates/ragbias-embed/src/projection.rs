@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use ndarray::{Array1, Array2};
-use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Error, Result, Role, Similarity, TokenCount};
+use ragbias_core::{
+    ContentHasher, ContentId, Embedder, Embeddings, Error, Result, Role, Similarity, TokenCount,
+};
 
 /// An embedder whose question vectors are moved along the direction of a word: `q⊥ + α·q∥`, scaled to the length of q.
 ///

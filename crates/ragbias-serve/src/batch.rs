@@ -75,8 +75,7 @@ pub(crate) fn answer(serving: &Serving, jobs: Vec<Job>) -> usize {
         job.fail(Failure::Late);
         None
     });
-    let (questions, documents): (Vec<Job>, Vec<Job>) =
-        awaited.partition(|job| job.role == Role::Question);
+    let (questions, documents): (Vec<Job>, Vec<Job>) = awaited.partition(|job| job.role == Role::Question);
     answer_as(serving, questions, Role::Question) + answer_as(serving, documents, Role::Document)
 }
 
@@ -101,15 +100,21 @@ fn answer_as(serving: &Serving, jobs: Vec<Job>, role: Role) -> usize {
         }
         Ok(vectors) => {
             let given = format!("the embedder gave {} vectors for {number} texts", vectors.len());
-            ready.into_iter().for_each(|(job, _)| job.fail(Failure::Internal(given.clone())));
+            fail_all(ready, &given);
             0
         }
         Err(reason) if ready.len() == 1 => {
-            ready.into_iter().for_each(|(job, _)| job.fail(Failure::Internal(reason.clone())));
+            fail_all(ready, &reason);
             0
         }
         // One text may be at fault; the other jobs are not to suffer for it.
         Err(_) => ready.into_iter().map(|(job, _)| answer_as(serving, vec![job], role)).sum(),
+    }
+}
+
+fn fail_all(jobs: Vec<(Job, Option<usize>)>, reason: &str) {
+    for (job, _) in jobs {
+        job.fail(Failure::Internal(reason.to_owned()));
     }
 }
 
@@ -180,14 +185,14 @@ fn find(
         Task::Embed(_) => None,
     });
     let vectors = Embeddings::concatenated(vectors).map_err(|error| message(&error))?;
-    let found = retriever.search_by(&questions, &vectors, k, &|document| {
-        filter.is_none_or(|filter| filter.accepts(document))
-    });
+    let found = retriever
+        .search_by(&questions, &vectors, k, &|document| filter.is_none_or(|filter| filter.accepts(document)));
     let found = found.map_err(|error| message(&error))?;
     Ok(found.into_iter().map(|hits| hits.iter().map(SearchHit::of).collect()).collect())
 }
 
 /// The result of some work; a panic is an error.
 fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("the request could not be computed; this is a bug".into()))
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err("the request could not be computed; this is a bug".into()))
 }

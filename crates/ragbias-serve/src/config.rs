@@ -81,7 +81,7 @@ impl ServeConfig {
                 return Err(Error::Setting { setting, expected, received: value.to_string() });
             }
         }
-        if !(Duration::from_millis(10)..=Duration::from_secs(3600)).contains(&self.timeout) {
+        if !(Duration::from_millis(10)..=Duration::from_hours(1)).contains(&self.timeout) {
             let expected = "0.01 to 3600 seconds";
             let received = format!("{} seconds", self.timeout.as_secs_f64());
             return Err(Error::Setting { setting: "timeout", expected, received });
@@ -98,8 +98,14 @@ mod tests {
     fn a_limit_outside_its_range_is_refused_by_name() {
         assert!(ServeConfig::default().check().is_ok());
         let many = ServeConfig::default().queue(100).texts(200);
-        assert_eq!(many.check().unwrap_err().to_string(), "texts is 200, expected 1 text to as many as may wait");
+        assert_eq!(
+            many.check().unwrap_err().to_string(),
+            "texts is 200, expected 1 text to as many as may wait"
+        );
         let never = ServeConfig::default().timeout(Duration::ZERO);
-        assert_eq!(never.check().unwrap_err().to_string(), "timeout is 0 seconds, expected 0.01 to 3600 seconds");
+        assert_eq!(
+            never.check().unwrap_err().to_string(),
+            "timeout is 0 seconds, expected 0.01 to 3600 seconds"
+        );
     }
 }

@@ -125,11 +125,10 @@ fn check(request: &Request, serving: &Serving) -> Result<Role, Failure> {
     }
     match request.input_type {
         Some(InputType::Query) => Ok(Role::Question),
-        Some(InputType::Document) => Ok(Role::Document),
         None if serving.roles_differ() => Err(Failure::Wrong(format!(
             "`{served}` embeds questions and documents differently, expected `input_type`: \"query\" or \"document\""
         ))),
-        None => Ok(Role::Document),
+        Some(InputType::Document) | None => Ok(Role::Document),
     }
 }
 

@@ -25,7 +25,9 @@ pub enum Error {
         received: String,
     },
     /// A token that cannot be sent in a header.
-    #[error("{0}\nhint: a token has 16 or more printable ASCII characters and no spaces, as `openssl rand -hex 32` makes it")]
+    #[error(
+        "{0}\nhint: a token has 16 or more printable ASCII characters and no spaces, as `openssl rand -hex 32` makes it"
+    )]
     Token(&'static str),
     /// An address that other machines reach, without a token.
     #[error(

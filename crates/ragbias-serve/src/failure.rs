@@ -44,7 +44,8 @@ impl Failure {
                 (StatusCode::METHOD_NOT_ALLOWED, request, message.into())
             }
             Self::Unauthorised => {
-                let message = "expected the header `Authorization: Bearer TOKEN` with the token of this server";
+                let message =
+                    "expected the header `Authorization: Bearer TOKEN` with the token of this server";
                 (StatusCode::UNAUTHORIZED, "authentication_error", message.into())
             }
             Self::Busy(seconds) => {

@@ -52,7 +52,9 @@ impl Texts {
         }
         if texts.len() > most {
             let number = texts.len();
-            return Err(Failure::TooLarge(format!("`{name}` has {number} texts, at most {most} are allowed")));
+            return Err(Failure::TooLarge(format!(
+                "`{name}` has {number} texts, at most {most} are allowed"
+            )));
         }
         for (place, text) in texts.iter().enumerate() {
             if text.trim().is_empty() {

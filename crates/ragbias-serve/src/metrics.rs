@@ -69,7 +69,11 @@ impl Metrics {
         registry.register("request_seconds", "Time to answer, by route", metrics.seconds.clone());
         registry.register("batch_texts", "Texts embedded together", metrics.batches.clone());
         registry.register("texts", "Texts embedded", metrics.texts.clone());
-        registry.register("refused", "Requests refused because too many texts waited", metrics.refused.clone());
+        registry.register(
+            "refused",
+            "Requests refused because too many texts waited",
+            metrics.refused.clone(),
+        );
         registry.register("swaps", "Times that what is served was replaced", metrics.swaps.clone());
         registry.register("waiting_texts", "Texts that wait to be embedded", metrics.waiting.clone());
         registry.register("documents", "Documents that are searched", metrics.documents.clone());

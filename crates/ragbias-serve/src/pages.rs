@@ -35,6 +35,7 @@ pub(crate) async fn description() -> impl IntoResponse {
 }
 
 pub(crate) async fn page() -> impl IntoResponse {
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
+    let policy =
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
     ([(CONTENT_SECURITY_POLICY, policy)], Html(PAGE))
 }

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use crate::{Error, Result, Service, Serving};
 
 /// Time for the headers of a request, which also ends connections on which nothing is asked.
-const HEADERS: Duration = Duration::from_secs(60);
+const HEADERS: Duration = Duration::from_mins(1);
 /// Time for requests that are being answered when the server is to end.
 const ENDING: Duration = Duration::from_secs(30);
 /// Time between attempts to accept, when the system has no more file descriptors.

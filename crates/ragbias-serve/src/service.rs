@@ -20,8 +20,8 @@ use crate::{Result, ServeConfig, Serving, embeddings, pages, search};
 
 /// Bytes of texts that are embedded together, which bounds the time that a short text waits behind long ones.
 const BATCH_BYTES: usize = 64 << 10;
-/// Weight of the latest batch in the estimate of texts per second.
-const LATEST: f64 = 0.2;
+/// Batches over which the time per text is averaged.
+const SPAN: u64 = 5;
 /// Longest time after which a refused request is told to come back, in seconds.
 const LONGEST_WAIT: u64 = 60;
 
@@ -41,8 +41,8 @@ struct Shared {
     queue: Queue<Job>,
     config: ServeConfig,
     metrics: Metrics,
-    /// Texts per 1000 seconds, lately; 0 before the first.
-    rate: AtomicU64,
+    /// Microseconds per text, lately; 0 before the first.
+    pace: AtomicU64,
 }
 
 struct Open(Arc<Shared>);
@@ -65,7 +65,7 @@ impl Service {
             queue: Queue::new(config.queue),
             config,
             metrics: Metrics::new(),
-            rate: AtomicU64::new(0),
+            pace: AtomicU64::new(0),
         });
         let worker = Arc::clone(&shared);
         thread::Builder::new().name("embedding".into()).spawn(move || worker.work())?;
@@ -126,13 +126,13 @@ impl Service {
     pub(crate) fn enqueue(&self, jobs: Vec<Job>) -> Result<(), Failure> {
         self.shared.queue.push(jobs).map_err(|Full { waiting }| {
             self.shared.metrics.refused.inc();
-            let rate = self.shared.rate.load(Ordering::Relaxed).max(1000);
-            Failure::Busy((waiting as u64 * 1000).div_ceil(rate).clamp(1, LONGEST_WAIT))
+            let wait = waiting as u64 * self.shared.pace.load(Ordering::Relaxed);
+            Failure::Busy(wait.div_ceil(1_000_000).clamp(1, LONGEST_WAIT))
         })
     }
 
     pub(crate) fn metrics(&self) -> Result<String, std::fmt::Error> {
-        let documents = self.serving().documents().map_or(0, |retriever| retriever.corpus().len());
+        let documents = self.serving().documents_served().unwrap_or(0);
         self.shared.metrics.text(self.shared.queue.waiting(), documents)
     }
 }
@@ -167,10 +167,10 @@ impl Shared {
         }
         self.metrics.batches.observe(texts as f64);
         self.metrics.texts.inc_by(texts as u64);
-        let latest = texts as f64 / took.as_secs_f64().max(1e-6) * 1000.0;
-        let before = self.rate.load(Ordering::Relaxed);
-        let rate = if before == 0 { latest } else { before as f64 * (1.0 - LATEST) + latest * LATEST };
-        self.rate.store(rate as u64, Ordering::Relaxed);
+        let latest = took.as_micros() as u64 / texts as u64;
+        let before = self.pace.load(Ordering::Relaxed);
+        let pace = if before == 0 { latest } else { (before * (SPAN - 1) + latest) / SPAN };
+        self.pace.store(pace, Ordering::Relaxed);
     }
 }
 

@@ -55,6 +55,16 @@ impl Serving {
         &self.model
     }
 
+    /// Dimensions of its vectors.
+    pub fn dim(&self) -> usize {
+        self.vectors().dim()
+    }
+
+    /// Number of documents that are searched; none if only vectors are served.
+    pub fn documents_served(&self) -> Option<usize> {
+        self.documents().map(|retriever| retriever.corpus().len())
+    }
+
     pub(crate) fn vectors(&self) -> &dyn Embedder {
         match &self.retrieval {
             Retrieval::Vectors(embedder) => embedder,
@@ -81,7 +91,9 @@ impl Serving {
 
 impl std::fmt::Debug for Serving {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let documents = self.documents().map(|retriever| retriever.corpus().len());
-        f.debug_struct("Serving").field("model", &self.model).field("documents", &documents).finish_non_exhaustive()
+        f.debug_struct("Serving")
+            .field("model", &self.model)
+            .field("documents", &self.documents_served())
+            .finish_non_exhaustive()
     }
 }

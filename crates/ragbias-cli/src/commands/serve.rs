@@ -1,0 +1,123 @@
+//! `ragbias serve`.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use ragbias::core::{Corpus, Embedder, message};
+use ragbias::data::{Dataset, read_corpus};
+use ragbias::{Embedded, IndexKind, Retriever, Store, StoredEmbedder, Workspace};
+use ragbias_serve::{ServeConfig, Service, Serving, Token, run};
+use serde_json::json;
+
+use super::Session;
+use crate::args;
+use crate::progress::say;
+
+/// The variable that holds the token; a flag would show it to everyone who lists processes.
+const TOKEN: &str = "RAGBIAS_SERVE_TOKEN";
+
+/// What is served, as the command line names it; read at the start and at every SIGHUP.
+struct Source {
+    control: Option<PathBuf>,
+    embedder: Option<String>,
+    name: Option<String>,
+    corpus: Option<String>,
+    index: IndexKind,
+    workspace: Workspace,
+    store: Store,
+}
+
+impl Session<'_> {
+    pub(super) fn serve(&self, command: &args::Serve) -> Result<()> {
+        let config = config(&command.limits);
+        config.check()?;
+        let token = token(command.token_file.as_deref())?;
+        // The address is taken before the documents are embedded: a port in use is found at once.
+        let address = &command.address;
+        let listener =
+            TcpListener::bind(address.as_str()).with_context(|| format!("the address {address}"))?;
+        let opened = self.workspace(self.models_here()?, false)?;
+        let source = Source {
+            control: command.control.clone(),
+            embedder: command.embedder.clone(),
+            name: command.name.clone(),
+            corpus: command.corpus.clone(),
+            index: command.index.into(),
+            workspace: (*opened).clone(),
+            store: opened.store.clone(),
+        };
+        let service = Service::new(source.read()?, config)?;
+        let service = token.map_or(service.clone(), |token| service.guarded_by(token));
+        let (bound, serving) = (listener.local_addr()?, service.serving());
+        let started = json!({ "address": format!("http://{bound}"), "model": serving.model(), "dim": serving.dim(),
+            "documents": serving.documents_served(), "token": service.is_guarded() });
+        self.print(&started, || {
+            let documents = match serving.documents_served() {
+                Some(documents) => format!("{documents} documents and the vectors"),
+                None => "the vectors".into(),
+            };
+            format!("serving {documents} of `{}` at http://{bound}", serving.model())
+        })?;
+        drop(serving);
+        let quiet = self.args.quiet;
+        let tell = move |line: &str| {
+            if !quiet {
+                say(line);
+            }
+        };
+        let again = move || source.read().map_err(|error| message(error.as_ref()));
+        Ok(run(&service, listener, again, tell)?)
+    }
+}
+
+impl Source {
+    fn read(&self) -> Result<Serving> {
+        let documents = self.corpus.as_deref().map(|corpus| self.documents(corpus)).transpose()?;
+        let name = |other: &str| self.name.clone().unwrap_or_else(|| other.to_owned());
+        if let Some(control) = &self.control {
+            let documents = documents.context("--control is of documents, expected --corpus")?;
+            let folder =
+                control.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+            let retriever = Retriever::with(control, &documents, self.index.backend(), &self.workspace)?;
+            return Ok(Serving::retriever(name(&folder), retriever)?);
+        }
+        let model = self.embedder.as_deref().context("expected --control or --embedder")?;
+        let embedder = self.workspace.models().embedder(model, self.workspace.progress())?;
+        let Some(documents) = documents else {
+            return Ok(Serving::embedder(name(model), embedder)?);
+        };
+        let stored: Arc<dyn Embedder> = Arc::new(StoredEmbedder::new(Arc::clone(&embedder), &self.store));
+        let embedded = Embedded::new(&documents, stored, self.index.backend(), &self.workspace)?;
+        // The vectors of questions are not stored.
+        Ok(Serving::retriever(name(model), Retriever::new(embedded.asked_by(embedder)?))?)
+    }
+
+    fn documents(&self, corpus: &str) -> Result<Corpus> {
+        if Dataset::bundled_names().any(|name| name == corpus) {
+            return Ok(Dataset::bundled(corpus)?.corpus);
+        }
+        Ok(read_corpus(Path::new(corpus), None, self.workspace.progress())?)
+    }
+}
+
+/// The token from a file, or from the environment.
+fn token(file: Option<&Path>) -> Result<Option<Token>> {
+    let text = match file {
+        Some(file) => Some(fs_err::read_to_string(file)?),
+        None => std::env::var(TOKEN).ok().filter(|token| !token.trim().is_empty()),
+    };
+    Ok(text.as_deref().map(Token::new).transpose()?)
+}
+
+fn config(limits: &args::Limits) -> ServeConfig {
+    ServeConfig::default()
+        .batch(limits.batch)
+        .queue(limits.queue)
+        .texts(limits.max_texts.min(limits.queue))
+        .body_bytes(limits.max_body)
+        .text_bytes(limits.max_text)
+        .connections(limits.connections)
+        .timeout(std::time::Duration::from_secs_f64(limits.timeout.clamp(0.0, 1e9)))
+}
