@@ -1,9 +1,9 @@
 //! `/search`: the nearest documents, with the control.
 
 use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
+use percent_encoding::percent_decode_str;
 use ragbias::Found;
 use ragbias::core::Role;
 use serde::{Deserialize, Serialize};
@@ -35,15 +35,32 @@ struct Request {
     truncate: bool,
 }
 
-/// The query string of `GET /search`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Address {
-    q: String,
-    #[serde(default = "top_k")]
-    k: usize,
-    #[serde(default)]
-    truncate: bool,
+impl Request {
+    /// The request of `GET /search?q=…&k=…&truncate=…`.
+    fn by_address(query: &str) -> Result<Self, Failure> {
+        let (mut question, mut k, mut truncate) = (None, TOP_K, false);
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = value.replace('+', " ");
+            let value = percent_decode_str(&value).decode_utf8();
+            let value = value.map_err(|_| Failure::Wrong(format!("`{name}` is not UTF-8")))?;
+            let wrong =
+                |expected: &str| Failure::Wrong(format!("`{name}` is `{value}`, expected {expected}"));
+            match name {
+                "q" => question = Some(value.into_owned()),
+                "k" => k = value.parse().map_err(|_| wrong("a number"))?,
+                "truncate" => truncate = value.parse().map_err(|_| wrong("true or false"))?,
+                other => {
+                    return Err(Failure::Wrong(format!(
+                        "unknown parameter `{other}`, expected q, k or truncate"
+                    )));
+                }
+            }
+        }
+        let question =
+            question.ok_or_else(|| Failure::Wrong("expected the parameter `q`, the question".into()))?;
+        Ok(Self { query: Texts::One(question), k, filter: Filter::default(), truncate })
+    }
 }
 
 /// A document that was found.
@@ -94,10 +111,9 @@ pub(crate) async fn search(
 
 pub(crate) async fn search_by_address(
     State(service): State<Service>,
-    address: Result<Query<Address>, QueryRejection>,
+    RawQuery(query): RawQuery,
 ) -> Result<Json<Answer>, Failure> {
-    let Query(Address { q, k, truncate }) = address.map_err(|wrong| Failure::Wrong(wrong.body_text()))?;
-    find(&service, Request { query: Texts::One(q), k, filter: Filter::default(), truncate }).await
+    find(&service, Request::by_address(&query.unwrap_or_default())?).await
 }
 
 async fn find(service: &Service, request: Request) -> Result<Json<Answer>, Failure> {
