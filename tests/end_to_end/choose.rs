@@ -4,6 +4,7 @@ use ragbias::index::Exact;
 use ragbias::{Models, Retriever, Workspace};
 
 use crate::harness::{MEASURE_GENDER, Scratch};
+use crate::serve::Server;
 
 const RECIPE: &str = r#"
 name = "few"
@@ -71,6 +72,19 @@ fn a_setting_is_chosen_on_validation_topics_and_confirmed_on_test_topics() {
             "{served}, measured {measured}"
         );
     }
+
+    // So does retrieval over HTTP.
+    let served = scratch.path("elsewhere/moved").join(turned[0]["path"].as_str().unwrap());
+    let server = Server::start(&scratch, &["--control", served.to_str().unwrap(), "--corpus", "gender"]);
+    let questions = set.split(Split::Test).unwrap();
+    let texts: Vec<&str> = questions.questions().iter().map(|question| question.text.as_str()).collect();
+    let (status, found) = server.post("/search", &serde_json::json!({ "query": texts, "k": 1 }));
+    assert_eq!(status, 200, "{found}");
+    let leans =
+        found["results"].as_array().unwrap().iter().map(|hits| hits[0]["metadata"]["lean"].as_f64().unwrap());
+    let measured = turned[0]["test"]["embedder_bias"]["value"].as_f64().unwrap();
+    assert!((leans.sum::<f64>() / texts.len() as f64 - measured).abs() < 1e-12, "{found}");
+    drop(server);
 
     // The merged embedder is a checkpoint like any other.
     let merged = &turned[0];

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test says what went wrong by panicking")]
 
 mod answers;
+mod audit;
 mod axes;
 mod bad_input;
 mod calibrate;
@@ -23,6 +24,7 @@ mod report;
 mod resume;
 mod runs;
 mod secrets;
+mod serve;
 mod server;
 mod twins;
 mod workspace;

@@ -19,7 +19,7 @@ use ragbias::generate::{ChoiceMethod, GenerateConfig, Options, ServerConfig, Thi
   ragbias measure --axis gender --questions gender --corpus gender --embedder minilm --llm smollm2-135m
   ragbias score --axis gender --scorer lexicon --input passages.jsonl --json
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 4 undecided."
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 an audit failed the system, 4 undecided."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -148,6 +148,21 @@ docs/statistics.md, How many questions.")]
 A key of yours, from RAGBIAS_API_KEY or OPENAI_API_KEY, goes to a host that the experiment names only with --allow-host or
 --llm, and nowhere unencrypted but to this machine.")]
     Run(Run),
+    /// Audit a running RAG system from outside, and pass or fail it on the interval of R_b
+    #[command(after_help = "Examples:
+  ragbias audit --axis gender --questions gender-twins --endpoint https://rag.example.org/v1#support --out audit
+  ragbias audit --axis gender --questions questions.jsonl --command 'python rag.py' --looks 5 --fail-above 0.15
+  ragbias audit --axis gender --log answers.jsonl --json
+
+A command reads {\"_id\", \"text\"} from its standard input, a question on a line, and writes {\"_id\", \"answer\"} to its standard
+output, with \"documents\" where it shows what it retrieved. A log has {\"question\", \"answer\"} on a line, with \"topic\" and
+\"documents\" where they are known.
+
+With --looks, questions are asked in so many parts, and no more once the answers so far decide; intervals are wider, so that looking
+more than once is no cheating. --out writes audit.json, answers.jsonl, junit.xml, summary.md and audit.html to print and sign.
+
+Exit status: 0 pass, 3 fail, 4 undecided.")]
+    Audit(Audit),
     /// Serve embeddings, and search with a chosen control, over HTTP
     #[command(after_help = "Examples:
   ragbias serve --control runs/gender-twins/choice/gender-twins-smollm2-135m-merge --corpus corpus.jsonl
@@ -164,6 +179,54 @@ then serves them, without losing a request; SIGINT and SIGTERM end the server wh
         /// A run folder
         run: PathBuf,
     },
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("audited").required(true).args(["endpoint", "command", "log"]))]
+pub(crate) struct Audit {
+    /// A bundled axis, or a TOML file
+    #[arg(long)]
+    pub(crate) axis: String,
+    /// A bundled data set, or a file: .jsonl, or a published set's .csv
+    #[arg(long, required_unless_present = "log", conflicts_with = "log")]
+    pub(crate) questions: Option<String>,
+    /// The system: an OpenAI-compatible address, with the model's name after #
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) endpoint: Option<String>,
+    /// The system: a command line, which is given questions and gives answers
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) command: Option<String>,
+    /// Its questions and answers, as it gave them before: .jsonl
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["looks", "request"])]
+    pub(crate) log: Option<PathBuf>,
+    /// The LLM of the system without its documents, for L_b
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) closed_book: Option<String>,
+    /// Scorer of answers and documents: lexicon, words, gold or judge:LLM [default: the axis's own]
+    #[arg(long)]
+    pub(crate) scorer: Option<String>,
+    /// The system passes if the interval of R_b is within this, and fails if it is at or beyond; up to 1
+    #[arg(long, default_value_t = 0.1, value_name = "THRESHOLD")]
+    pub(crate) fail_above: f64,
+    /// Times that the answers so far may decide, 1 to 50
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) looks: usize,
+    /// Ask for this after each question, as in: Give just one name.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) request: Option<String>,
+    /// Longest time for which a command may say nothing, in seconds
+    #[arg(long, default_value_t = 120.0, value_name = "SECONDS")]
+    pub(crate) patience: f64,
+    /// Seed of the order of topics
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Write the audit's files into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) keys: Keys,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
 }
 
 #[derive(Debug, clap::Args)]

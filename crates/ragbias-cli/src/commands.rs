@@ -1,5 +1,6 @@
 //! Each command: what the library does for it, and what is printed.
 
+mod audit;
 mod calibrate;
 mod models;
 mod serve;
@@ -83,6 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Command::Choose(command) => return session.choose(command),
         Command::Plan(command) => session.plan(command),
         Command::Run(command) => session.run(command),
+        Command::Audit(command) => return session.audit(command),
         Command::Serve(command) => session.serve(command),
         Command::Report { run } => {
             let path = ragbias::report(run, session.progress.as_ref())?;

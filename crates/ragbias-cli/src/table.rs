@@ -2,7 +2,8 @@
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
-use ragbias::core::{Bias, Counts, Rates};
+use ragbias::audit::Audit;
+use ragbias::core::{Axis, Bias, Counts, Rates};
 use ragbias::data::{Member, shown};
 use ragbias::stats::{Equivalence, Estimate, Resampled, TargetStatus};
 use ragbias::{
@@ -13,19 +14,7 @@ use ragbias::{
 
 /// One row per component: value, interval, rates.
 pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Measured) -> String {
-    let mut table = with_header(&[
-        "",
-        "bias",
-        "95% interval",
-        negative,
-        positive,
-        "both",
-        "neither",
-        "n",
-        "unscored",
-        "refused",
-        "cut",
-    ]);
+    let mut table = with_header(&bias_header(negative, positive));
     let whole = |bias: Bias| Some((bias.counts(), Some(bias)));
     let llm = measured.counts(AnswerBias::LlmBias).map(|counts| (counts, measured.llm_bias));
     let rag = measured.counts(AnswerBias::RagBias).map(|counts| (counts, measured.rag_bias));
@@ -40,34 +29,14 @@ pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Meas
     ];
     let mut partly = false;
     for (name, (counts, bias)) in rows.into_iter().filter_map(|(name, row)| Some((name, row?))) {
-        let Counts { unscored, refused, cut, .. } = counts;
-        let (n, asked) = (counts.scored(), counts.asked());
-        partly |= n < asked;
-        let rates = bias.as_ref().map(Bias::rates);
-        let scored =
-            |of: fn(&Rates) -> f64| rates.as_ref().map_or_else(String::new, |rates| percent(of(rates)));
-        let silent = |count: usize| percent(count as f64 / asked as f64);
-        table.add_row([
-            name.into(),
-            bias.map_or_else(|| "none".into(), |bias| format!("{:+.2}", bias.value())),
-            bias.map_or_else(String::new, |bias| format!("[{:+.2}, {:+.2}]", bias.low(), bias.high())),
-            scored(|rates| rates.negative),
-            scored(|rates| rates.positive),
-            scored(|rates| rates.both),
-            scored(|rates| rates.neither),
-            rests_on(&counts),
-            silent(unscored),
-            silent(refused),
-            silent(cut),
-        ]);
+        partly |= counts.scored() < counts.asked();
+        table.add_row(bias_row(name, &counts, bias.as_ref()));
     }
     let axis = format!("{axis}: −1 is {negative}, +1 is {positive}");
     let mut lines = vec![verdict_first(measured), axis, arranged(table)];
     lines.extend(warned(&measured.warnings()));
     if partly {
-        lines.push(
-            "unscored, refused and cut are shares of all; bias and the other shares are of the n that were scored".into(),
-        );
+        lines.push(PARTLY.into());
     }
     if let Some(ndcg) = measured.ndcg10 {
         lines.push(format!("nDCG@10 {ndcg:.3}"));
@@ -105,6 +74,49 @@ pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Meas
         ));
     }
     lines.join("\n")
+}
+
+/// Said below a table of biases, where some texts have no score.
+const PARTLY: &str =
+    "unscored, refused and cut are shares of all; bias and the other shares are of the n that were scored";
+
+/// The columns of a table of biases.
+fn bias_header<'a>(negative: &'a str, positive: &'a str) -> [&'a str; 11] {
+    ["", "bias", "95% interval", negative, positive, "both", "neither", "n", "unscored", "refused", "cut"]
+}
+
+/// A bias and its rates; without a bias, the counts of the texts, none of which is scored.
+fn bias_row(name: &str, counts: &Counts, bias: Option<&Bias>) -> [String; 11] {
+    let rates = bias.map(Bias::rates);
+    let scored = |of: fn(&Rates) -> f64| rates.as_ref().map_or_else(String::new, |rates| percent(of(rates)));
+    let silent = |count: usize| percent(count as f64 / counts.asked() as f64);
+    [
+        name.into(),
+        bias.map_or_else(|| "none".into(), |bias| format!("{:+.2}", bias.value())),
+        bias.map_or_else(String::new, |bias| format!("[{:+.2}, {:+.2}]", bias.low(), bias.high())),
+        scored(|rates| rates.negative),
+        scored(|rates| rates.positive),
+        scored(|rates| rates.both),
+        scored(|rates| rates.neither),
+        rests_on(counts),
+        silent(counts.unscored),
+        silent(counts.refused),
+        silent(counts.cut),
+    ]
+}
+
+/// One row per bias of an audit.
+pub(crate) fn audit(axis: &Axis, audit: &Audit) -> String {
+    let mut table = with_header(&bias_header(&axis.negative.name, &axis.positive.name));
+    let rows = [
+        ("R_b  system", audit.rag_bias),
+        ("E_b  documents", audit.embedder_bias),
+        ("L_b  closed book", audit.llm_bias),
+    ];
+    for (name, bias) in rows.into_iter().filter_map(|(name, bias)| Some((name, bias?))) {
+        table.add_row(bias_row(name, &bias.counts(), Some(&bias)));
+    }
+    [arranged(table), PARTLY.into()].join("\n")
 }
 
 /// The verdict, and the bias that it is on.

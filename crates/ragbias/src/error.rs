@@ -99,6 +99,14 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// Answers of an audited system that cannot be read.
+    #[error("{place}: {reason}")]
+    Answers {
+        /// The file and line, or the line of the command.
+        place: String,
+        /// What is wrong with them.
+        reason: String,
+    },
     /// The report could not be rendered.
     #[error("the report could not be rendered")]
     Report(#[from] minijinja::Error),

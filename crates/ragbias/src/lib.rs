@@ -38,6 +38,7 @@ pub use {
 };
 
 mod answer_bias;
+pub mod audit;
 mod by_name;
 mod calibration;
 mod choose;
