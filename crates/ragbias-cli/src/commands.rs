@@ -2,6 +2,7 @@
 
 mod calibrate;
 mod models;
+mod twins;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -75,6 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Command::Evaluate(command) => session.evaluate(command),
         Command::Score(command) => session.score(command),
         Command::Calibrate(command) => session.calibrate(command),
+        Command::Twins(command) => session.twins(command),
         Command::Measure(command) => session.measure(command),
         Command::Mine(command) => session.mine(command),
         Command::Tune(command) => session.tune(command),
