@@ -25,4 +25,5 @@ mod runs;
 mod secrets;
 mod server;
 mod twins;
+mod twins_of_corpora;
 mod workspace;

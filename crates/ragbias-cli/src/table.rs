@@ -79,7 +79,11 @@ pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Meas
                 "twin preference: which twin of the nearest passage the embedder ranks first, as there are no judgements".into()
             }
         };
-        lines.push(if draws > 1 { format!("{of}; each passage has {draws} draws of names, and n counts each") } else { of });
+        lines.push(if draws > 1 {
+            format!("{of}; each passage has {draws} draws of names, and n counts each")
+        } else {
+            of
+        });
     }
     let pair = measured.answers == Some(AnswerMode::Pair);
     if let Some(bias) = measured.position_bias {

@@ -149,7 +149,9 @@ fn check_draws<T>(found: &BTreeMap<String, BTreeMap<Option<u64>, T>>) -> Result<
         None => Ok(()),
         Some((pair, draws)) => {
             let (expected, received) = (expected.len(), draws.len());
-            let reason = format!("expected draws of names as many as pair `{first}` has, {expected}, received {received}");
+            let reason = format!(
+                "expected draws of names as many as pair `{first}` has, {expected}, received {received}"
+            );
             Err(Error::Pair { pair: pair.clone(), reason })
         }
     }
@@ -249,7 +251,12 @@ mod tests {
         let single = refused(&[drawn("p", 1, 0), drawn("p", -1, 1)]);
         assert_eq!(single, "pair `p`: expected two documents, received 1: `d0`, draw 0");
         let uneven = refused(&[
-            drawn("p", 1, 0), drawn("p", -1, 0), drawn("p", 1, 1), drawn("p", -1, 1), drawn("q", 1, 0), drawn("q", -1, 0),
+            drawn("p", 1, 0),
+            drawn("p", -1, 0),
+            drawn("p", 1, 1),
+            drawn("p", -1, 1),
+            drawn("q", 1, 0),
+            drawn("q", -1, 0),
         ]);
         assert_eq!(uneven, "pair `q`: expected draws of names as many as pair `p` has, 2, received 1");
         let alone = refused(&[of(1), of(-1), json!({ "draw": 1 })]);

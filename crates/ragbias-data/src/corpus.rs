@@ -175,22 +175,33 @@ impl<'a, E: FnMut(Document) -> Result<()>> Documents<'a, E> {
         let id = ["_id", "id"].into_iter().find(|name| table.has(name));
         let mut row = 0;
         let names = [
-            id.unwrap_or("_id"), "title", "text", "lean", "metadata.lean", twins.pair, twins.draw, twins.name,
+            id.unwrap_or("_id"),
+            "title",
+            "text",
+            "lean",
+            "metadata.lean",
+            twins.pair,
+            twins.draw,
+            twins.name,
         ];
-        table.each_row(names, findings, |place, [own, title, text, lean, nested, pair, draw, name], findings| {
-            let mut document =
-                Document::new(if id.is_some() { own.text } else { row.to_string() }, text.text);
-            row += 1;
-            document.title = Some(title.text).filter(|title| !title.is_empty());
-            let label = if lean.text.trim().is_empty() { nested.text } else { lean.text };
-            if !label.trim().is_empty() {
-                document.metadata.insert("lean".into(), label.into());
-            }
-            if let Err(reason) = twins.add(&mut document, [&pair.text, &draw.text, &name.text]) {
-                return findings.wrong(place, reason);
-            }
-            self.push(place, document, findings)
-        })
+        table.each_row(
+            names,
+            findings,
+            |place, [own, title, text, lean, nested, pair, draw, name], findings| {
+                let mut document =
+                    Document::new(if id.is_some() { own.text } else { row.to_string() }, text.text);
+                row += 1;
+                document.title = Some(title.text).filter(|title| !title.is_empty());
+                let label = if lean.text.trim().is_empty() { nested.text } else { lean.text };
+                if !label.trim().is_empty() {
+                    document.metadata.insert("lean".into(), label.into());
+                }
+                if let Err(reason) = twins.add(&mut document, [&pair.text, &draw.text, &name.text]) {
+                    return findings.wrong(place, reason);
+                }
+                self.push(place, document, findings)
+            },
+        )
     }
 
     fn push(&mut self, place: Place, mut document: Document, findings: &mut Findings) -> Result<()> {

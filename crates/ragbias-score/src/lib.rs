@@ -41,7 +41,7 @@ pub use error::{Error, Result};
 pub use gold::Gold;
 pub use judge::Judge;
 pub use lexicon::{
-    Counterparts, DrawKey, Evidence, Explanation, LeftOut, Lexicon, LexiconFiles, Naming, OnePerson, Origin, Reason,
-    Rule, Twin, TwinTexts,
+    Counterparts, DrawKey, Evidence, Explanation, LeftOut, Lexicon, LexiconFiles, Naming, OnePerson, Origin,
+    Reason, Rule, Twin, TwinTexts,
 };
 pub use words::Words;

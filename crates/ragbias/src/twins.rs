@@ -212,7 +212,11 @@ impl TwinSet {
         let reason = |reason: &Reason| {
             let those = self.left_out.iter().filter(|passage| passage.left_out.reason == *reason);
             let count = those.clone().count();
-            those.clone().next().map(|example| LeftOutCount { reason: *reason, count, example: example.clone() })
+            those.clone().next().map(|example| LeftOutCount {
+                reason: *reason,
+                count,
+                example: example.clone(),
+            })
         };
         TwinCard {
             axis: "gender".into(),
@@ -245,7 +249,9 @@ impl TwinSet {
             if judged.is_empty() {
                 continue;
             }
-            let of = judged.iter().flat_map(|(passage, grade)| passage.twins.iter().map(|twin| (twin.clone(), *grade)));
+            let of = judged
+                .iter()
+                .flat_map(|(passage, grade)| passage.twins.iter().map(|twin| (twin.clone(), *grade)));
             qrels.insert(question.id.clone(), of.collect());
             let choices = match judged[..] {
                 [(passage, _)] if self.config.draws == 1 => Some(passage.names.clone()),
@@ -265,7 +271,9 @@ impl TwinSet {
         if !occupied || folder.join(CARD).is_file() {
             return Ok(());
         }
-        let reason = format!("expected no folder, an empty one or one of twins, which has a `{CARD}`\nhint: `out DIR` names another one");
+        let reason = format!(
+            "expected no folder, an empty one or one of twins, which has a `{CARD}`\nhint: `out DIR` names another one"
+        );
         Err(Error::Twins { path: folder.into(), reason })
     }
 
@@ -277,11 +285,13 @@ impl TwinSet {
     pub fn write(&self, folder: &Path) -> Result<()> {
         Self::check_folder(folder)?;
         if self.documents.is_empty() {
-            let reason = format!("none of {} documents has twins: {}", self.source.corpus.len(), self.reasons());
+            let reason =
+                format!("none of {} documents has twins: {}", self.source.corpus.len(), self.reasons());
             return Err(Error::Twins { path: PathBuf::from(&self.source.name), reason });
         }
         let corpus = Corpus::new(self.documents.clone())?;
-        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent =
+            folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let staging = Staging::within(parent)?;
         match (self.questions(), &self.source.questions) {
             (Some((questions, qrels)), Some(set)) if !questions.is_empty() => {
@@ -295,7 +305,13 @@ impl TwinSet {
         Ok(staging.replace(folder)?)
     }
 
-    fn dataset(&self, set: &Dataset, corpus: Corpus, questions: Vec<Question>, qrels: Qrels) -> Result<Dataset> {
+    fn dataset(
+        &self,
+        set: &Dataset,
+        corpus: Corpus,
+        questions: Vec<Question>,
+        qrels: Qrels,
+    ) -> Result<Dataset> {
         let mut info = set.info.clone();
         info.axis = "gender".into();
         info.name += "-twins";
@@ -418,14 +434,17 @@ mod tests {
     use super::*;
 
     fn made_of(documents: Vec<Document>, config: TwinConfig) -> TwinSet {
-        let source = TwinSource { name: "c".into(), corpus: Corpus::new(documents).unwrap(), questions: None };
+        let source =
+            TwinSource { name: "c".into(), corpus: Corpus::new(documents).unwrap(), questions: None };
         TwinSet::make(source, config, &ragbias_core::Silent).unwrap()
     }
 
     fn clara() -> Document {
         let mut document = Document::new("d1", "Fell won a prize for her book.");
         document.title = Some("Clara Fell".into());
-        document.metadata = serde_json::from_value::<Map<String, Value>>(json!({ "lean": 1, "topic": "t", "url": "u" })).unwrap();
+        document.metadata =
+            serde_json::from_value::<Map<String, Value>>(json!({ "lean": 1, "topic": "t", "url": "u" }))
+                .unwrap();
         document
     }
 
@@ -441,7 +460,10 @@ mod tests {
         for twins in draws {
             let Choices { negative, positive } = twins.names(&corpus).unwrap();
             let man = corpus.document(twins.negative);
-            assert_eq!((man.title.as_deref(), man.text.as_str()), (Some(negative.as_str()), "Fell won a prize for his book."));
+            assert_eq!(
+                (man.title.as_deref(), man.text.as_str()),
+                (Some(negative.as_str()), "Fell won a prize for his book.")
+            );
             assert_eq!(corpus.document(twins.positive).text, "Fell won a prize for her book.");
             assert_eq!(man.metadata["topic"], "t");
             assert!(!man.metadata.contains_key("url"));
@@ -468,7 +490,8 @@ mod tests {
     fn a_corpus_of_twins_and_another_axis_are_refused() {
         let mut twin = clara();
         twin.metadata.insert("pair".into(), "p".into());
-        let source = TwinSource { name: "c".into(), corpus: Corpus::new(vec![twin]).unwrap(), questions: None };
+        let source =
+            TwinSource { name: "c".into(), corpus: Corpus::new(vec![twin]).unwrap(), questions: None };
         let error = source.checked().unwrap_err().to_string();
         assert!(error.contains("c: document `d1` has a `metadata.pair`"), "{error}");
         let politics = ragbias_data::load_axis("politics").unwrap();

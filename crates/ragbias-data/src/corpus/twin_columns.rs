@@ -52,9 +52,9 @@ impl TwinColumns {
         }
         document.metadata.insert("pair".into(), pair.into());
         if !draw.is_empty() {
-            let number: u64 = draw.parse().map_err(|_| {
-                format!("draw: expected a whole number from 0, received `{}`", shown(draw))
-            })?;
+            let number: u64 = draw
+                .parse()
+                .map_err(|_| format!("draw: expected a whole number from 0, received `{}`", shown(draw)))?;
             document.metadata.insert("draw".into(), number.into());
         }
         if !name.is_empty() {

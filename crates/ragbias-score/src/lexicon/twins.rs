@@ -19,8 +19,8 @@ use ragbias_core::Lean;
 use self::exchange::{Exchange, Gendered, gendered, is_left};
 pub use self::left_out::{LeftOut, Reason};
 use self::nouns::is_about;
-use self::origins::{NamePair, Origins};
 pub use self::origins::{DrawKey, Origin};
+use self::origins::{NamePair, Origins};
 use self::person::{GivenName, Subject};
 use self::words::{Exchanged, WordKind, Words};
 use super::reader::Reader;
@@ -90,7 +90,11 @@ pub struct OnePerson<'a> {
 }
 
 impl Counterparts {
-    pub(super) fn new(vocabulary: Arc<Vocabulary>, words: &str, origins: &str) -> Result<Self, toml::de::Error> {
+    pub(super) fn new(
+        vocabulary: Arc<Vocabulary>,
+        words: &str,
+        origins: &str,
+    ) -> Result<Self, toml::de::Error> {
         let origins = Origins::parse(origins, &vocabulary)?;
         Ok(Self { words: Words::parse(words)?, origins, vocabulary })
     }
@@ -135,7 +139,8 @@ impl Counterparts {
         let mut about = None;
         for (at, token) in reader.tokens.iter().enumerate() {
             let named = subject.has_name_at(at);
-            if !named && about.is_none() && self.words.is_about_gender(&token.folded) {
+            let generation = matches!(token.folded.as_str(), "jr" | "sr");
+            if (!named || generation) && about.is_none() && self.words.is_about_gender(&token.folded) {
                 about = Some(LeftOut::new(Reason::AboutGender, token.word));
             }
             let other = match gendered(reader, at).filter(|_| !named) {
@@ -159,6 +164,12 @@ impl Counterparts {
         for (at, token) in reader.tokens.iter().enumerate() {
             let folded = token.folded.as_str();
             let left_out = |reason| Err(LeftOut::new(reason, token.word));
+            // `the “Black Widow”`: it is not read as a word about a person, and would remain.
+            let remains =
+                reader.ignored[at] && reader.vocabulary.pole(Kind::Noun, folded) == Some(subject.pole);
+            if remains && !subject.has_name_at(at) {
+                return left_out(Reason::NoCounterpart);
+            }
             if is_left(reader, at) || subject.has_name_at(at) {
                 continue;
             }
@@ -175,9 +186,9 @@ impl Counterparts {
                 None => false,
             };
             let title = subject.has_title_at(at)
-                && [Kind::Title, Kind::Rank, Kind::Noun].iter().any(|kind| {
-                    reader.vocabulary.pole(*kind, folded).is_some()
-                });
+                && [Kind::Title, Kind::Rank, Kind::Noun]
+                    .iter()
+                    .any(|kind| reader.vocabulary.pole(*kind, folded).is_some());
             let Some(counterpart) = self.words.counterpart(subject.pole, folded) else {
                 if is_gendered || title {
                     return left_out(Reason::NoCounterpart);
@@ -204,7 +215,8 @@ impl Counterparts {
         // A counterpart that is there already, and a title that is elsewhere a word, would be exchanged, too.
         for (at, token) in reader.tokens.iter().enumerate() {
             let folded = token.folded.as_str();
-            let exchanged_here = exchanged.get(folded).is_some() && !is_left(reader, at) && !subject.has_name_at(at);
+            let exchanged_here =
+                exchanged.get(folded).is_some() && !is_left(reader, at) && !subject.has_name_at(at);
             if exchanged_here && (!seen.contains(folded) || self.is_other_word(reader, subject, at)) {
                 return Err(LeftOut::new(Reason::NotReversible, token.word));
             }
@@ -297,7 +309,11 @@ impl OnePerson<'_> {
     fn name(&self, names: &BTreeMap<String, String>) -> Result<String, LeftOut> {
         let written = &self.text[self.full_name.clone()];
         let exchange = Exchange { names: names.clone(), words: None };
-        exchange.apply(written, &Reader::new(&self.counterparts.vocabulary, written), &self.counterparts.words)
+        exchange.apply(
+            written,
+            &Reader::new(&self.counterparts.vocabulary, written),
+            &self.counterparts.words,
+        )
     }
 }
 
@@ -307,3 +323,6 @@ fn bytes(text: &str, reader: &Reader<'_>, words: &Range<usize>) -> Range<usize> 
     let last = &reader.tokens[words.end - 1];
     start(words.start)..start(words.end - 1) + person::bare_length(last.word, &last.folded)
 }
+
+#[cfg(test)]
+mod tests;

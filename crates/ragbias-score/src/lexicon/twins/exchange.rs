@@ -40,12 +40,7 @@ impl Exchange<'_> {
     }
 
     /// What stands for the word at a position, if it is exchanged.
-    fn counterpart(
-        &self,
-        reader: &Reader<'_>,
-        words: &Words,
-        at: usize,
-    ) -> Result<Option<String>, LeftOut> {
+    fn counterpart(&self, reader: &Reader<'_>, words: &Words, at: usize) -> Result<Option<String>, LeftOut> {
         let token = &reader.tokens[at];
         if token.capitalised()
             && let Some(name) = self.names.get(&token.folded)

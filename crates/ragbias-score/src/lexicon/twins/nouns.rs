@@ -10,8 +10,26 @@ use crate::lexicon::tokens::Token;
 const LONGEST_PHRASE: usize = 9;
 /// Before an article, they say that what follows is the person.
 const IDENTIFYING: [&str; 20] = [
-    "is", "was", "be", "been", "being", "become", "becomes", "became", "becoming", "remain", "remains",
-    "remained", "as", "born", "also", "still", "then", "not", "once", "primarily",
+    "is",
+    "was",
+    "be",
+    "been",
+    "being",
+    "become",
+    "becomes",
+    "became",
+    "becoming",
+    "remain",
+    "remains",
+    "remained",
+    "as",
+    "born",
+    "also",
+    "still",
+    "then",
+    "not",
+    "once",
+    "primarily",
 ];
 /// Before a noun without an article: `was chairman of`, `as spokeswoman`.
 const WITHOUT_ARTICLE: [&str; 8] = ["is", "was", "as", "became", "become", "elected", "appointed", "named"];
@@ -90,7 +108,9 @@ fn phrase(reader: &Reader<'_>, words: &Words, at: usize, occupation: bool) -> Op
             }
             word if WITHOUT_ARTICLE.contains(&word) => return Some(phrase),
             "and" | "or" if occupation => {}
-            "of" | "for" | "by" | "to" | "with" | "in" | "on" | "from" | "who" | "that" | "has" | "had" => return None,
+            "of" | "for" | "by" | "to" | "with" | "in" | "on" | "from" | "who" | "that" | "has" | "had" => {
+                return None;
+            }
             word => phrase.ordinal |= words.is_ordinal(word),
         }
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::left_out::{LeftOut, Reason};
 use crate::lexicon::reader::{Person, Reader};
+use crate::lexicon::tokens::{Case, Zone};
 use crate::lexicon::vocabulary::{Context, Kind, Pole};
 
 /// A first or middle name of the person.
@@ -33,13 +34,13 @@ impl Subject {
     /// # Errors
     /// Nobody who is named in full by a known first name, and somebody else who is named.
     pub(super) fn of(reader: &Reader<'_>) -> Result<Self, LeftOut> {
-        let is_full = |person: &&Person| person.first_name == Some(person.name.start) && person.name.len() > 1;
+        let is_full =
+            |person: &&Person| person.first_name == Some(person.name.start) && person.name.len() > 1;
         let Some(first) = reader.people.iter().find(is_full) else { return Err(nobody_in_full(reader)) };
         let (at, last) = (first.name.start, first.name.end - 1);
         let pole = reader.vocabulary.first_name(&reader.tokens[at].folded);
         let pole = pole.expect("a known first name; this is a bug");
-        let mut subject =
-            Self { pole, given: Vec::new(), full_name: first.name.clone(), named: Vec::new() };
+        let mut subject = Self { pole, given: Vec::new(), full_name: first.name.clone(), named: Vec::new() };
         let family = reader.tokens[last].folded.as_str();
         let only_given = pole == Pole::Positive
             && reader.vocabulary.first_name(family) == Some(pole)
@@ -61,15 +62,21 @@ impl Subject {
                 subject.add_middle_names(reader, &person.name);
                 known.extend(words);
                 subject.named.push(person.clone());
+            } else if is_no_person(reader, person) {
             } else if let Some(other) = person.pole {
                 let reason = if other == pole { Reason::AnotherPerson } else { Reason::BothGenders };
                 return Err(LeftOut::new(reason, written(reader, &person.words)));
-            } else if may_be_person(reader, person) {
+            } else if may_be_person(reader, person) || words.contains(family) {
                 return Err(LeftOut::new(Reason::AnotherPerson, written(reader, &person.words)));
             }
         }
         subject.check_given_names(reader)?;
-        Ok(subject)
+        match (0..reader.tokens.len())
+            .find(|&at| !known.contains(reader.tokens[at].folded.as_str()) && acts(reader, at))
+        {
+            Some(at) => Err(LeftOut::new(Reason::AnotherPerson, reader.tokens[at].word)),
+            None => Ok(subject),
+        }
     }
 
     fn add_given(&mut self, reader: &Reader<'_>, at: usize) {
@@ -150,10 +157,56 @@ fn nobody_in_full(reader: &Reader<'_>) -> LeftOut {
     }
 }
 
+/// Whether what looks like a name is the title of a work, an abbreviation (`TED Talk`) or a thing (`Nobel Prizes`).
+fn is_no_person(reader: &Reader<'_>, person: &Person) -> bool {
+    let name = &reader.tokens[person.name.clone()];
+    let Some(first) = name.first() else { return false };
+    let thing = reader.is(Context::NotPerson, person.name.start)
+        && name[1..].iter().all(|token| reader.vocabulary.is_word(&token.folded));
+    name.iter().all(|token| token.zone == Zone::Work)
+        || first.case == Case::Upper && first.word.len() <= LONGEST_ABBREVIATION
+        || thing && name.len() > 1
+}
+
+/// Longer words in capitals are names that are shouted.
+const LONGEST_ABBREVIATION: usize = 5;
+
+/// Whether a single unknown word does what people do: `Fey’s portrayal`, `Wilson said`, `Perot, who`.
+fn acts(reader: &Reader<'_>, at: usize) -> bool {
+    const DOES: [&str; 24] = [
+        "argued", "became", "came", "did", "felt", "found", "gave", "got", "had", "has", "is", "knew",
+        "left", "made", "met", "ran", "said", "says", "saw", "took", "told", "was", "went", "wrote",
+    ];
+    let token = &reader.tokens[at];
+    let unknown = token.case == Case::Capital
+        && !token.initial
+        && !token.is_number()
+        && token.zone != Zone::Work
+        && !reader.ignored[at]
+        && !reader.vocabulary.is_word(&token.folded)
+        && ![
+            Context::NotPerson,
+            Context::Institution,
+            Context::Function,
+            Context::Honorific,
+            Context::Particle,
+        ]
+        .iter()
+        .any(|other| reader.is(*other, at))
+        && !reader.before(at).is_some_and(|before| before.capitalised() || before.is("the"));
+    let does = reader.tokens.get(at + 1).is_some_and(|next| {
+        let verb = next.folded.ends_with("ed") || DOES.contains(&next.folded.as_str());
+        matches!(next.folded.as_str(), "who" | "whose") || next.follows && verb && !next.capitalised()
+    });
+    unknown && (does || token.possessive && !reader.next_is_capitalised(at))
+}
+
 /// Whether a name that the lexicon cannot read may be a person's: after a title or initials, or of words that are not English.
 fn may_be_person(reader: &Reader<'_>, person: &Person) -> bool {
-    let titled = (person.words.start..person.name.start)
-        .any(|at| reader.is(Context::Honorific, at) || reader.tokens[at].initial);
+    let lead = person.words.start..person.name.start;
+    let honoured = lead.clone().any(|at| reader.is(Context::Honorific, at));
+    let country = reader.tokens[lead.clone()].iter().map(|token| token.folded.as_str()).eq(["u", "s"]);
+    let initials = !country && lead.clone().any(|at| reader.tokens[at].initial && reader.dotted(at));
     let unknown = |at: usize| {
         let other = [Context::NotPerson, Context::Institution, Context::Function];
         let token = &reader.tokens[at];
@@ -164,6 +217,7 @@ fn may_be_person(reader: &Reader<'_>, person: &Person) -> bool {
                 && !other.iter().any(|other| reader.is(*other, at))
     };
     let name = person.name.clone();
+    let titled = initials || honoured && (name.len() == 1 || name.clone().any(unknown));
     !name.is_empty() && (titled || name.len() > 1 && unknown(name.start) && name.clone().skip(1).any(unknown))
 }
 

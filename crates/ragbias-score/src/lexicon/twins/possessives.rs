@@ -16,10 +16,46 @@ pub(super) enum Use {
 
 /// After these, a pronoun with a noun belongs to the noun.
 const PREPOSITIONS: [&str; 40] = [
-    "about", "across", "after", "against", "among", "around", "as", "at", "before", "behind", "beside",
-    "between", "beyond", "by", "despite", "during", "following", "for", "from", "in", "including", "inside",
-    "into", "of", "on", "onto", "over", "since", "through", "throughout", "to", "toward", "towards", "under",
-    "until", "upon", "via", "with", "within", "without",
+    "about",
+    "across",
+    "after",
+    "against",
+    "among",
+    "around",
+    "as",
+    "at",
+    "before",
+    "behind",
+    "beside",
+    "between",
+    "beyond",
+    "by",
+    "despite",
+    "during",
+    "following",
+    "for",
+    "from",
+    "in",
+    "including",
+    "inside",
+    "into",
+    "of",
+    "on",
+    "onto",
+    "over",
+    "since",
+    "through",
+    "throughout",
+    "to",
+    "toward",
+    "towards",
+    "under",
+    "until",
+    "upon",
+    "via",
+    "with",
+    "within",
+    "without",
 ];
 /// How many words after the pronoun may hold the noun that shows what it is.
 const AHEAD: usize = 4;
@@ -46,7 +82,8 @@ pub(super) fn use_of(reader: &Reader<'_>, words: &Words, at: usize) -> Use {
     if !words.before_either.contains(before) {
         return Use::Determiner;
     }
-    let ahead = (at + 1..).take(AHEAD).map_while(|place| reader.tokens.get(place).filter(|token| token.follows));
+    let ahead =
+        (at + 1..).take(AHEAD).map_while(|place| reader.tokens.get(place).filter(|token| token.follows));
     let mut ahead = ahead.map(|token| token.folded.as_str());
     if ahead.any(|word| words.noun_follows.contains(word)) { Use::Determiner } else { Use::Unclear }
 }
