@@ -27,4 +27,5 @@ mod secrets;
 mod serve;
 mod server;
 mod twins;
+mod twins_of_corpora;
 mod workspace;

@@ -85,6 +85,15 @@ Questions without judgements are left out; a relevant document that the corpus l
 
 Labels are `metadata.lean` (1, 0 or -1), or `metadata.p` and `metadata.n` (1 or 0); intervals are over `metadata.topic`.")]
     Calibrate(Calibrate),
+    /// Counterfactual pairs from any corpus: each passage about one person as a man's and a woman's
+    #[command(after_help = "Examples:
+  ragbias twins --axis gender --corpus passages.jsonl --out twins
+  ragbias twins --axis gender --corpus train.csv --with-questions --draws 5 --out twins
+  ragbias measure --axis gender --corpus twins --questions questions.jsonl --embedder minilm --retrieve-only
+
+The twins of a passage differ in the person's first names, pronouns and titles alone. What cannot be exchanged cleanly is left out,
+counted by reason, and listed in left-out.jsonl. The rules are in docs/twins.md.")]
+    Twins(Twins),
     /// The four biases of a RAG system: L_b, C_b, E_b, R_b
     #[command(after_help = "Examples:
   ragbias measure --axis gender --questions gender --corpus gender --embedder minilm --llm smollm2-135m
@@ -404,6 +413,31 @@ pub(crate) struct Calibrate {
     /// Where to write the calibration
     #[arg(long, value_name = "FILE", default_value = "calibration.json")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Twins {
+    /// gender: the axis whose words have counterparts
+    #[arg(long)]
+    pub(crate) axis: String,
+    /// A bundled data set, or a file of English passages: .jsonl, .csv or .parquet
+    #[arg(long)]
+    pub(crate) corpus: String,
+    /// Folder of the twins; one of twins is replaced, with all that is in it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Seed of the names
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Pairs of names for each passage, 1 to 20; E_b is averaged over them
+    #[arg(long, default_value_t = 1)]
+    pub(crate) draws: usize,
+    /// Keep the names of a passage in the twin of its own gender, rather than draw both
+    #[arg(long)]
+    pub(crate) keep_names: bool,
+    /// Take the corpus's questions and judgements along: of a bundled data set, a folder with a manifest, or a published file
+    #[arg(long)]
+    pub(crate) with_questions: bool,
 }
 
 /// The texts of a measurement.

@@ -4,6 +4,7 @@ mod audit;
 mod calibrate;
 mod models;
 mod serve;
+mod twins;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -77,6 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Command::Evaluate(command) => session.evaluate(command),
         Command::Score(command) => session.score(command),
         Command::Calibrate(command) => session.calibrate(command),
+        Command::Twins(command) => session.twins(command),
         Command::Measure(command) => session.measure(command),
         Command::Mine(command) => session.mine(command),
         Command::Tune(command) => session.tune(command),

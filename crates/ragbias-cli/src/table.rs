@@ -41,12 +41,17 @@ pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Meas
     if let Some(ndcg) = measured.ndcg10 {
         lines.push(format!("nDCG@10 {ndcg:.3}"));
     }
-    if let Some(TwinPreference { twins_of, .. }) = measured.twin_preference {
-        lines.push(match twins_of {
+    if let Some(TwinPreference { twins_of, draws, .. }) = measured.twin_preference {
+        let of: String = match twins_of {
             TwinsOf::Relevant => "twin preference: which twin of a question's own passage the embedder ranks first".into(),
             TwinsOf::Nearest => {
                 "twin preference: which twin of the nearest passage the embedder ranks first, as there are no judgements".into()
             }
+        };
+        lines.push(if draws > 1 {
+            format!("{of}; each passage has {draws} draws of names, and n counts each")
+        } else {
+            of
         });
     }
     let pair = measured.answers == Some(AnswerMode::Pair);

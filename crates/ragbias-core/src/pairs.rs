@@ -52,7 +52,8 @@ impl Twins {
 
 /// The twins of a corpus: documents with the same `metadata.pair` and opposite `metadata.lean`.
 ///
-/// A passage may be there with several pairs of names: then its twins share `metadata.draw`, too, a whole number.
+/// A passage may be there with several pairs of names: then its twins share `metadata.draw`, too, a whole number. All passages have
+/// as many draws, so that a mean over comparisons is one over passages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pairs {
     /// For each passage, its twins by draw.
@@ -66,7 +67,8 @@ impl Pairs {
     ///
     /// # Errors
     /// [`Error::Pair`] for a pair of one document, or of more than two, or whose leans are not −1 and +1; for a `pair` that is neither
-    /// text nor a whole number, and a `draw` that is no whole number.
+    /// text nor a whole number; for a `draw` that is no whole number or whose document has no pair, a passage that has one in some
+    /// of its documents alone, and passages of different numbers of draws.
     pub fn of(corpus: &Corpus) -> Result<Option<Self>> {
         let mut found: BTreeMap<String, BTreeMap<Option<u64>, Vec<DocId>>> = BTreeMap::new();
         for (number, document) in corpus.documents().iter().enumerate() {
@@ -78,6 +80,11 @@ impl Pairs {
         if found.is_empty() {
             return Ok(None);
         }
+        if let Some(single) = corpus.documents().iter().find(|document| has_draw_alone(document)) {
+            let reason = format!("document `{}` has a `metadata.draw` and no `metadata.pair`", single.id);
+            return Err(Error::Pair { pair: String::new(), reason });
+        }
+        check_draws(&found)?;
         let (mut passages, mut places) = (Vec::with_capacity(found.len()), HashMap::new());
         for (pair, draws) in found {
             let mut passage = Vec::with_capacity(draws.len());
@@ -99,6 +106,11 @@ impl Pairs {
         self.places.get(&document).map(|&(passage, draw)| self.passages[passage][draw])
     }
 
+    /// How many pairs of names each passage is there with, at least 1.
+    pub fn draws(&self) -> usize {
+        self.passages.first().map_or(1, Vec::len)
+    }
+
     /// The number of a document's passage, and its twins in every draw of names.
     pub fn passage(&self, document: DocId) -> Option<(usize, &[Twins])> {
         self.places.get(&document).map(|&(passage, _)| (passage, self.passages[passage].as_slice()))
@@ -115,6 +127,33 @@ fn pair(document: &Document) -> Result<Option<String>> {
             pair: other.to_string(),
             reason: format!("document `{}`: expected text or a whole number", document.id),
         }),
+    }
+}
+
+fn has_draw_alone(document: &Document) -> bool {
+    let has = |key: &str| document.metadata.get(key).is_some_and(|value| !value.is_null());
+    has("draw") && !has("pair")
+}
+
+/// Refuses a passage with and without draws, and passages of different numbers of them.
+fn check_draws<T>(found: &BTreeMap<String, BTreeMap<Option<u64>, T>>) -> Result<()> {
+    let mut passages = found.iter();
+    let Some((first, expected)) = passages.next() else { return Ok(()) };
+    for (pair, draws) in found {
+        if draws.len() > 1 && draws.contains_key(&None) {
+            let reason = "expected a `metadata.draw` of all its documents or of none".into();
+            return Err(Error::Pair { pair: pair.clone(), reason });
+        }
+    }
+    match passages.find(|(_, draws)| draws.len() != expected.len()) {
+        None => Ok(()),
+        Some((pair, draws)) => {
+            let (expected, received) = (expected.len(), draws.len());
+            let reason = format!(
+                "expected draws of names as many as pair `{first}` has, {expected}, received {received}"
+            );
+            Err(Error::Pair { pair: pair.clone(), reason })
+        }
     }
 }
 
@@ -177,18 +216,21 @@ mod tests {
         assert_eq!(Pairs::of(&corpus(&[json!({ "lean": 1 })])).unwrap(), None);
         let corpus = corpus(&[
             json!({ "pair": "a", "lean": 1, "draw": 1 }),
-            json!({ "pair": 7, "lean": -1 }),
+            json!({ "pair": 7, "lean": -1, "draw": 3 }),
             json!({ "pair": "a", "lean": -1, "draw": 0 }),
             json!({ "pair": "a", "lean": -1, "draw": 1 }),
             json!({ "lean": 1 }),
-            json!({ "pair": 7, "lean": 1 }),
+            json!({ "pair": 7, "lean": 1, "draw": 3 }),
             json!({ "pair": "a", "lean": 1, "draw": 0 }),
+            json!({ "pair": 7, "lean": 1, "draw": 4 }),
+            json!({ "pair": 7, "lean": -1, "draw": 4 }),
         ]);
         let pairs = Pairs::of(&corpus).unwrap().unwrap();
         let twins = |negative, positive| Twins { negative: DocId(negative), positive: DocId(positive) };
         assert_eq!(pairs.twins(DocId(0)), Some(twins(3, 0)));
         assert_eq!(pairs.twins(DocId(5)), Some(twins(1, 5)));
         assert_eq!(pairs.twins(DocId(4)), None);
+        assert_eq!(pairs.draws(), 2);
         assert_eq!(pairs.passage(DocId(6)).unwrap().1, [twins(2, 6), twins(3, 0)]);
     }
 
@@ -203,8 +245,22 @@ mod tests {
         assert!(refused(&[of(1), of(0)]).contains("received 1 and 0"));
         assert!(refused(&[of(1), json!({ "pair": "p" })]).contains("received 1 and none"));
         assert!(refused(&[json!({ "pair": [1], "lean": 1 })]).contains("expected text or a whole number"));
-        let drawn = refused(&[of(1), json!({ "pair": "p", "lean": -1, "draw": 3 })]);
-        assert_eq!(drawn, "pair `p`: expected two documents, received 1: `d0`");
+        let drawn = |pair: &str, lean: i64, draw: u64| json!({ "pair": pair, "lean": lean, "draw": draw });
+        let some = refused(&[of(1), drawn("p", -1, 3)]);
+        assert_eq!(some, "pair `p`: expected a `metadata.draw` of all its documents or of none");
+        let single = refused(&[drawn("p", 1, 0), drawn("p", -1, 1)]);
+        assert_eq!(single, "pair `p`: expected two documents, received 1: `d0`, draw 0");
+        let uneven = refused(&[
+            drawn("p", 1, 0),
+            drawn("p", -1, 0),
+            drawn("p", 1, 1),
+            drawn("p", -1, 1),
+            drawn("q", 1, 0),
+            drawn("q", -1, 0),
+        ]);
+        assert_eq!(uneven, "pair `q`: expected draws of names as many as pair `p` has, 2, received 1");
+        let alone = refused(&[of(1), of(-1), json!({ "draw": 1 })]);
+        assert!(alone.contains("document `d2` has a `metadata.draw` and no `metadata.pair`"), "{alone}");
         assert!(refused(&[json!({ "pair": "p", "lean": 1, "draw": 0.5 })]).contains("draw is 0.5"));
     }
 

@@ -1,4 +1,5 @@
 mod stream;
+mod twin_columns;
 
 use std::path::{Path, PathBuf};
 
@@ -17,11 +18,12 @@ use crate::text::shown;
 use crate::{Error, Result, layout, read_text};
 
 pub use stream::CorpusFile;
+use twin_columns::TwinColumns;
 
 /// Reads a corpus: BEIR JSONL, a table with a `text` column, or a published set's own layout.
 ///
 /// For a folder, its `corpus.*` or its Parquet files are read. In a table, `_id` (or `id`), `title` and `lean` are used if
-/// present; without an id, the row number is used, from 0. Gold labels are −1, 0 or 1 in any spelling, or with an `axis` the names
+/// present, and with a column `pair` also those of twins, `name` and `draw`; without an id, the row number is used, from 0. Gold labels are −1, 0 or 1 in any spelling, or with an `axis` the names
 /// of its poles. Surprising interpretations are reported; `docs/formats.md` has the rules.
 ///
 /// # Errors
@@ -164,24 +166,42 @@ impl<'a, E: FnMut(Document) -> Result<()>> Documents<'a, E> {
         if !table.has("text") {
             return Err(table.columns_error("a `text` column, or the columns of a known data set"));
         }
-        table.check_names(&["_id", "id", "title", "text", "lean", "metadata.lean"], findings);
+        let twins = TwinColumns::of(table)?;
+        let known = ["_id", "id", "title", "text", "lean", "metadata.lean"].into_iter().chain(twins.known());
+        table.check_names(&known.collect::<Vec<_>>(), findings);
         if table.has("lean") && table.has("metadata.lean") {
             return Err(table.columns_error("one column of labels, `lean` or `metadata.lean`"));
         }
         let id = ["_id", "id"].into_iter().find(|name| table.has(name));
         let mut row = 0;
-        let names = [id.unwrap_or("_id"), "title", "text", "lean", "metadata.lean"];
-        table.each_row(names, findings, |place, [own, title, text, lean, nested], findings| {
-            let mut document =
-                Document::new(if id.is_some() { own.text } else { row.to_string() }, text.text);
-            row += 1;
-            document.title = Some(title.text).filter(|title| !title.is_empty());
-            let label = if lean.text.trim().is_empty() { nested.text } else { lean.text };
-            if !label.trim().is_empty() {
-                document.metadata.insert("lean".into(), label.into());
-            }
-            self.push(place, document, findings)
-        })
+        let names = [
+            id.unwrap_or("_id"),
+            "title",
+            "text",
+            "lean",
+            "metadata.lean",
+            twins.pair,
+            twins.draw,
+            twins.name,
+        ];
+        table.each_row(
+            names,
+            findings,
+            |place, [own, title, text, lean, nested, pair, draw, name], findings| {
+                let mut document =
+                    Document::new(if id.is_some() { own.text } else { row.to_string() }, text.text);
+                row += 1;
+                document.title = Some(title.text).filter(|title| !title.is_empty());
+                let label = if lean.text.trim().is_empty() { nested.text } else { lean.text };
+                if !label.trim().is_empty() {
+                    document.metadata.insert("lean".into(), label.into());
+                }
+                if let Err(reason) = twins.add(&mut document, [&pair.text, &draw.text, &name.text]) {
+                    return findings.wrong(place, reason);
+                }
+                self.push(place, document, findings)
+            },
+        )
     }
 
     fn push(&mut self, place: Place, mut document: Document, findings: &mut Findings) -> Result<()> {
@@ -253,10 +273,16 @@ fn document(
         }
     };
     check_rest(&object, &absent, place, findings)?;
-    if !document.metadata.contains_key("lean") {
-        for key in document.metadata.keys() {
-            check_key(key, "metadata.", ["lean"].into_iter(), place, findings)?;
-        }
+    // A corpus of twins has labels and pairs, and may have draws.
+    let has = |key: &str| document.metadata.contains_key(key);
+    let expected = match (has("lean"), has("pair"), has("draw")) {
+        (false, ..) => Some("lean"),
+        (true, false, _) => Some("pair"),
+        (true, true, false) => Some("draw"),
+        (true, true, true) => None,
+    };
+    for key in document.metadata.keys() {
+        check_key(key, "metadata.", expected.into_iter(), place, findings)?;
     }
     Ok(Some(document))
 }

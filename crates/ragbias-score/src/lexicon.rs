@@ -11,6 +11,7 @@ mod pronouns;
 mod reader;
 mod titles;
 mod tokens;
+mod twins;
 mod vocabulary;
 mod without_capitals;
 
@@ -21,6 +22,7 @@ use ragbias_core::{BiasScorer, ContentHasher, ContentId, Passage, Verdict};
 use self::evidence::Weights;
 pub use self::evidence::{Evidence, Explanation, Rule};
 use self::reader::Reader;
+pub use self::twins::{Counterparts, DrawKey, LeftOut, Naming, OnePerson, Origin, Reason, Twin, TwinTexts};
 pub use self::vocabulary::LexiconFiles;
 use self::vocabulary::Vocabulary;
 use crate::{Error, Result};
@@ -94,6 +96,17 @@ impl Lexicon {
         let vocabulary =
             Vocabulary::new(files).map_err(|source| Error::Lexicon { axis: axis.into(), source })?;
         Ok(Self { axis: axis.into(), vocabulary: Arc::new(vocabulary), id })
+    }
+
+    /// Reads passages about one person, and writes their twins, with the words of this lexicon and the bundled counterparts.
+    ///
+    /// # Errors
+    /// [`Error::Lexicon`] if the TOML is malformed.
+    pub fn counterparts(&self) -> Result<Counterparts> {
+        let words = include_str!("../../../corpora/lexicons/gender/counterparts.toml");
+        let origins = include_str!("../../../corpora/lexicons/gender/origins.toml");
+        Counterparts::new(Arc::clone(&self.vocabulary), words, origins)
+            .map_err(|source| Error::Lexicon { axis: self.axis.clone(), source })
     }
 
     /// The verdict on a text, and the words that it is based on.

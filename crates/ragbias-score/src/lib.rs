@@ -40,5 +40,8 @@ pub use classifier::{Classifier, ClassifierCard, ClassifierConfig};
 pub use error::{Error, Result};
 pub use gold::Gold;
 pub use judge::Judge;
-pub use lexicon::{Evidence, Explanation, Lexicon, LexiconFiles, Rule};
+pub use lexicon::{
+    Counterparts, DrawKey, Evidence, Explanation, LeftOut, Lexicon, LexiconFiles, Naming, OnePerson, Origin,
+    Reason, Rule, Twin, TwinTexts,
+};
 pub use words::Words;

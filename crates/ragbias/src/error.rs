@@ -107,6 +107,14 @@ pub enum Error {
         /// What is wrong with them.
         reason: String,
     },
+    /// A corpus of which no twins can be made, or a folder that they may not replace.
+    #[error("{}: {reason}", path.display())]
+    Twins {
+        /// The corpus or the folder, as it was named.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// The report could not be rendered.
     #[error("the report could not be rendered")]
     Report(#[from] minijinja::Error),

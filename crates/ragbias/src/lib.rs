@@ -65,6 +65,7 @@ pub mod scorer;
 mod selection;
 mod store;
 mod system;
+mod twins;
 mod undecided;
 mod warnings;
 mod workspace;
@@ -107,6 +108,7 @@ pub use system::{
     Answers, Component, Embedded, Indexed, Judged, Labels, Retrieved, System, SystemBuilder, TwinPreference,
     TwinsOf,
 };
+pub use twins::{LeftOutCount, LeftOutPassage, TwinCard, TwinConfig, TwinSet, TwinSource};
 pub use undecided::until_decided;
 pub use warnings::{UNSCORED, unscored};
 pub use workspace::Workspace;

@@ -223,6 +223,45 @@ fn tables_of_every_dialect_are_the_same_corpus() {
 }
 
 #[test]
+fn twins_are_read_from_a_table_as_from_json_lines() {
+    let json = concat!(
+        r#"{"_id":"a","text":"Ann Roe came.","metadata":{"lean":1,"pair":"p","draw":0,"name":"Ann Roe"}}"#,
+        "\n",
+        r#"{"_id":"b","text":"Jan Roe came.","metadata":{"lean":-1,"pair":"p","draw":0,"name":"Jan Roe"}}"#,
+    );
+    let expected = read("c.jsonl", json).unwrap();
+    let rows = "a,Ann Roe came.,1,p,0,Ann Roe\nb,Jan Roe came.,-1,p,0,Jan Roe\n";
+    for header in
+        ["_id,text,lean,pair,draw,name", "_id,text,metadata.lean,metadata.pair,metadata.draw,metadata.name"]
+    {
+        let table = read("c.csv", format!("{header}\n{rows}")).unwrap();
+        assert_eq!(table.documents(), expected.documents(), "{header}");
+        assert_eq!(table.content_id(), expected.content_id());
+    }
+    // Without pairs, these columns are somebody else's.
+    let other = read("c.csv", "_id,text,draw,name\na,x,late,Ann\n").unwrap();
+    assert!(other.documents()[0].metadata.is_empty());
+    for (table, error) in [
+        ("text,lean,pair,draw\nx,1,p,1.5\n", "c.csv:2: draw: expected a whole number from 0, received `1.5`"),
+        (
+            "text,lean,pair,draw\nx,1,,1\n",
+            "c.csv:2: draw is `1` where pair is blank, expected both or neither",
+        ),
+    ] {
+        assert_eq!(refused("c.csv", table), error);
+    }
+    assert!(
+        refused("c.csv", "text,pair,metadata.pair\nx,p,p\n")
+            .contains("one column, `pair` or `metadata.pair`")
+    );
+    let misspelt = r#"{"_id":"a","text":"x","metadata":{"lean":1,"Pair":"p"}}"#;
+    assert_eq!(
+        refused("c.jsonl", misspelt),
+        "c.jsonl:1: the field `metadata.Pair`: expected `metadata.pair`"
+    );
+}
+
+#[test]
 fn a_corpus_is_read_packed_and_in_any_encoding_that_says_itself() {
     let text = "{\"_id\":\"é\",\"text\":\"Zoë 王 𝄞\"}\r\n{\"_id\":\"b\",\"text\":\"y\"}\r\n";
     let expected = read("c.jsonl", text).unwrap().content_id();

@@ -22,7 +22,7 @@ impl Reader<'_> {
         if let Some(pole) = pole {
             self.count(Rule::InvertedName, first, Some(pole));
         }
-        self.people.push(Person { words, pole });
+        self.people.push(Person { name: words.clone(), first_name: pole.map(|_| first), words, pole });
     }
 
     /// The lines of a text, split further at semicolons and after colons.

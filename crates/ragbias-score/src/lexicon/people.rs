@@ -88,7 +88,7 @@ impl Reader<'_> {
         if at == run.end {
             // Only titles, or words that open a sentence.
             if let Some((_, pole)) = lead.title {
-                self.people.push(Person { words: run, pole: Some(pole) });
+                self.people.push(Person { name: at..at, first_name: None, words: run, pole: Some(pole) });
             }
             return;
         }
@@ -107,7 +107,8 @@ impl Reader<'_> {
         if let Some((_, title)) = lead.title {
             pole = Some(title);
         }
-        self.people.push(Person { words: run, pole });
+        let first_name = read.map(|(_, first, _)| first);
+        self.people.push(Person { words: run, name, first_name, pole });
     }
 
     pub(super) fn next_is_capitalised(&self, position: usize) -> bool {

@@ -38,7 +38,7 @@ impl Reader<'_> {
         }
     }
 
-    fn is_paired_form(&self, position: usize) -> bool {
+    pub(super) fn is_paired_form(&self, position: usize) -> bool {
         let (first, Some(second)) = (&self.tokens[position], self.tokens.get(position + 1)) else {
             return false;
         };
@@ -86,7 +86,7 @@ impl Reader<'_> {
     }
 
     /// 1 for an ordinary noun, less for a part of a proper name or somebody's relative, 0 for a family name.
-    fn noun_share(&self, position: usize) -> f64 {
+    pub(super) fn noun_share(&self, position: usize) -> f64 {
         let token = &self.tokens[position];
         if self.is(Context::AlsoVerb, position) && !self.before(position).is_some_and(is_determiner) {
             return 0.0;
@@ -126,7 +126,7 @@ impl Reader<'_> {
     }
 
     /// `the king`, `a duchess`, `the Queen opened`: a rank without a name.
-    fn rank_as_noun(&self, position: usize) -> Option<Pole> {
+    pub(super) fn rank_as_noun(&self, position: usize) -> Option<Pole> {
         let token = &self.tokens[position];
         let pole = self.vocabulary.pole(Kind::Rank, &token.folded)?;
         if self.capitals != Capitals::Mixed {
@@ -147,7 +147,7 @@ impl Reader<'_> {
     }
 
     /// The poles that a hyphenated word indicates: `woman-owned`, `father-in-law`, `ex-wife`, `husband-and-wife`.
-    fn compound(&self, folded: &str) -> Vec<Pole> {
+    pub(super) fn compound(&self, folded: &str) -> Vec<Pole> {
         let parts: Vec<&str> = folded.split('-').collect();
         if parts.contains(&"dominated") {
             // `a male-dominated field`: mostly said about somebody who is not a man.

@@ -18,10 +18,15 @@ const QUOTED: f64 = 0.25;
 pub(super) struct Person {
     /// The words of the name, including titles.
     pub(super) words: Range<usize>,
+    /// The same without what precedes the name: titles, initials, words that open a sentence.
+    pub(super) name: Range<usize>,
+    /// The position of its first name, if that is known.
+    pub(super) first_name: Option<usize>,
     /// `None` if the name is unknown, or given to both genders.
     pub(super) pole: Option<Pole>,
 }
 
+#[derive(Debug)]
 pub(super) struct Reader<'t> {
     pub(super) vocabulary: &'t Vocabulary,
     pub(super) tokens: Vec<Token<'t>>,
@@ -45,6 +50,14 @@ impl<'t> Reader<'t> {
         }
         let ignored = ignored(vocabulary, &tokens);
         Self { vocabulary, tokens, ignored, capitals, people: Vec::new(), evidence: Vec::new() }
+    }
+
+    /// The names of a text that capitalises them.
+    pub(super) fn reading_people(mut self) -> Self {
+        if self.capitals == Capitals::Mixed {
+            self.read_people();
+        }
+        self
     }
 
     /// Applies all rules.
@@ -117,7 +130,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Whether the text describes somebody as neither a man nor a woman: `Mx.`, `they/them`, `non-binary`.
-    fn names_other_gender(&self) -> bool {
+    pub(super) fn names_other_gender(&self) -> bool {
         let declared = |pair: &[Token<'_>]| pair[0].is("they") && pair[1].gap == "/" && pair[1].is("them");
         (0..self.tokens.len()).any(|position| self.is(Context::OtherGender, position))
             || self.tokens.windows(2).any(declared)

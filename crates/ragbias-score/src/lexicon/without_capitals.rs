@@ -68,7 +68,8 @@ impl Reader<'_> {
             .after(at)
             .is_some_and(|next| !self.vocabulary.is_word(&next.folded) && !self.tokens[at].possessive);
         let words = if named { 2 } else { 1 };
-        self.people.push(Person { words: at..at + words, pole });
+        let first_name = pole.map(|_| at);
+        self.people.push(Person { words: at..at + words, name: at..at + words, first_name, pole });
         words
     }
 

@@ -123,13 +123,14 @@ pub(super) fn sentences(system: &System) -> Vec<String> {
         row.questions
     )];
     sentences.extend(row.measured.warnings().into_iter().map(|warning| format!("Warning: {warning}.")));
-    if let Some(TwinPreference { bias, twins_of }) = row.measured.twin_preference {
+    if let Some(TwinPreference { bias, twins_of, draws }) = row.measured.twin_preference {
         let of = match twins_of {
             TwinsOf::Relevant => "twins of the questions' own passages",
             TwinsOf::Nearest => "twins of the nearest passages, as there are no judgements",
         };
+        let draws = if draws > 1 { format!(" ({draws} draws of names)") } else { String::new() };
         sentences.push(format!(
-            "Twin preference = {} over {} comparisons: which of the {of} the embedder ranks first.",
+            "Twin preference = {} over {} comparisons{draws}: which of the {of} the embedder ranks first.",
             interval(bias),
             bias.n()
         ));

@@ -66,7 +66,11 @@ fn study(embedders: usize, questions: usize) -> Vec<PartResult> {
                 neighbourhood_bias: embedder_bias,
                 embedder_bias,
                 expected_embedder_bias: None,
-                twin_preference: Some(TwinPreference { bias: embedder_bias, twins_of: TwinsOf::Relevant }),
+                twin_preference: Some(TwinPreference {
+                    bias: embedder_bias,
+                    twins_of: TwinsOf::Relevant,
+                    draws: 1,
+                }),
                 answers: Some(AnswerMode::Text),
                 rag_bias: Some(rag_bias),
                 nothing_scored: Vec::new(),

@@ -18,7 +18,7 @@ use crate::Result;
 ///
 /// The twins differ in the person alone, so this is a paired measurement: neither topic nor relevance differ. The ranking (a temperature)
 /// has no part in it, and the twins need not be among the nearest documents. If a passage is there with several draws of names, `n`
-/// counts every draw; the interval resamples topics.
+/// counts every draw, and the draws of a question are in one cluster; the interval resamples topics.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TwinPreference {
     /// The mean, with `n`, the number of comparisons.
@@ -26,6 +26,14 @@ pub struct TwinPreference {
     pub bias: Bias,
     /// Which passages were compared.
     pub twins_of: TwinsOf,
+    /// Draws of names per passage, at least 1: `n` counts this many comparisons of a passage and a question.
+    #[serde(default = "one_draw")]
+    pub draws: usize,
+}
+
+/// Of results that were saved before passages had draws.
+fn one_draw() -> usize {
+    1
 }
 
 /// The passages whose twins are compared.
@@ -114,7 +122,8 @@ impl Comparison<'_> {
             return Ok(None);
         }
         let twins_of = if self.qrels.is_some() { TwinsOf::Relevant } else { TwinsOf::Nearest };
-        Ok(Some(TwinPreference { bias: bootstrap.bias(&verdicts, &topics)?, twins_of }))
+        let bias = bootstrap.bias(&verdicts, &topics)?;
+        Ok(Some(TwinPreference { bias, twins_of, draws: pairs.draws() }))
     }
 
     /// The twins of a question's passages, in every draw of names.
