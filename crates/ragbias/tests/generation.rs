@@ -174,8 +174,7 @@ fn assert_operators_agree(name: &str) {
     assert!(differ.is_empty(), "{name}: {} of {} answers differ: {differ:#?}", differ.len(), prompts.len());
 
     let (positive, negative) = ("A woman did.", "A man did.");
-    let choices: Vec<_> =
-        prompts.iter().map(|&prompt| ChoicePrompt { prompt, positive, negative }).collect();
+    let choices: Vec<_> = prompts.iter().map(|&prompt| ChoicePrompt { prompt, positive, negative }).collect();
     let [ours, expected] = [&operators, &kernels].map(|llm| llm.choose_all(&choices).unwrap());
     let mut worst = 0.0_f64;
     for (ours, expected) in ours.iter().zip(&expected) {
@@ -189,7 +188,10 @@ fn assert_operators_agree(name: &str) {
         assert_eq!(ours.tokens(), expected.tokens());
         worst = worst.max((ours.per_token() - expected.per_token()).abs());
     }
-    println!("{name}: {} answers are equal, log-odds and log-probabilities within {worst:.1e}", prompts.len());
+    println!(
+        "{name}: {} answers are equal, log-odds and log-probabilities within {worst:.1e}",
+        prompts.len()
+    );
     assert!(worst < 1e-3, "{name}: {worst}");
 }
 

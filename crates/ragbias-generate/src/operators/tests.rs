@@ -105,7 +105,8 @@ fn shared_prefixes_are_shared_rows_and_all_rows_are_free_in_the_end() {
     for name in ["llama", "gemma3"] {
         let kernels = decoder(name, GgmlDType::Q8_0);
         let prefix = tokens(40, 0);
-        let texts: Vec<Vec<u32>> = (1..5).map(|i| [&prefix[..], &tokens(3 * i, 76 + i as u32)[..]].concat()).collect();
+        let texts: Vec<Vec<u32>> =
+            (1..5).map(|i| [&prefix[..], &tokens(3 * i, 76 + i as u32)[..]].concat()).collect();
         let expected: Vec<Vec<f32>> = texts.iter().map(|text| logits(&kernels, text, 0)).collect();
         let reader = Reader::new(wide(&kernels));
         let rows = || reader.model().pool.lock().unwrap().used();
