@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# On a machine with an NVIDIA GPU: compares vectors and trainings with those on the CPU, steps and documents per second
-# with PyTorch on the same batches, and reports peak memory. Exits with 1 if vectors differ.
+# On a machine with an NVIDIA GPU: compares vectors, trainings and LLMs' answers with those on the CPU, steps and documents
+# per second with PyTorch on the same batches, tokens per second with transformers on the same weights, and reports peak memory.
+# Exits with 1 if vectors, or more than one in twenty answers in f32, differ.
 #
-# usage: scripts/gpu_check.sh BIN_DIR MODEL_FOLDER
-#   BIN_DIR       ragbias and examples/time_training, built with --features cuda
+# usage: scripts/gpu_check.sh BIN_DIR MODEL_FOLDER MODEL.gguf
+#   BIN_DIR       ragbias, examples/time_training and examples/time_generation, built with --features cuda
 #   MODEL_FOLDER  all-MiniLM-L6-v2, as printed by `ragbias models path minilm`
-# needs: nvidia-smi; Python with torch 2.15.0 (CUDA), transformers 5.24.0, sentence-transformers 6.2.0 and numpy
+#   MODEL.gguf    SmolLM2-135M-Instruct, in the folder printed by `ragbias models path smollm2-135m`
+# needs: nvidia-smi; Python with torch 2.15.0 (CUDA), transformers 5.24.0, sentence-transformers 6.2.0, numpy and pyarrow, and
+# gguf 0.19.0 for the comparison of tokens per second, which is left out without it
 set -euo pipefail
-bin=$1 model=$2
+bin=$1 model=$2 llm=$3
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -65,6 +68,36 @@ done
 echo "== training beside PyTorch"
 for precision in f32 bf16; do
   "$python" "$root/benches/peers/training.py" "$model" "$bin/examples/time_training" 5 cuda "$precision" 2> /dev/null
+done
+
+echo "== an LLM's answers"
+for run in "cpu f32" "cuda f32" "cuda bf16"; do
+  read -r device precision <<< "$run"
+  "$bin/ragbias" measure --axis gender --questions gender --corpus gender --embedder "$model" --llm "$llm" \
+    --device "$device" --precision "$precision" --store "$work/llm-$device-$precision.sqlite" \
+    --out "$work/llm-$device-$precision" --quiet --json > /dev/null
+done
+"$python" - "$work" <<'PY'
+import sys
+import pyarrow.parquet
+folder = sys.argv[1]
+def answers(name):
+    return pyarrow.parquet.read_table(f"{folder}/{name}/outcomes.parquet")["answer"].to_pylist()
+cpu = answers("llm-cpu-f32")
+for name, limit in [("llm-cuda-f32", 0.05), ("llm-cuda-bf16", 1)]:
+    differ = sum(a != b for a, b in zip(answers(name), cpu, strict=True))
+    print(f"{name}: {differ} of {len(cpu)} answers are not the CPU's")
+    assert differ <= limit * len(cpu)
+PY
+
+echo "== tokens per second: prompts of 256 tokens, 64 new ones"
+for batch in 1 32; do
+  for precision in f32 bf16; do
+    echo "ragbias, batch $batch, $precision:" \
+      "$("$bin/examples/time_generation" "$llm" 256 64 "$batch" cuda "$precision")"
+  done
+  "$python" "$root/benches/peers/generation_gpu.py" "$llm" 256 64 "$batch" 2> /dev/null \
+    || echo "transformers: not measured"
 done
 
 kill "$watch"

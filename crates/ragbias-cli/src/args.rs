@@ -41,11 +41,11 @@ pub(crate) struct Args {
     #[arg(long, global = true, env = "RAGBIAS_STORE", value_name = "FILE")]
     pub(crate) store: Option<PathBuf>,
 
-    /// Device of embedders: cpu, or with --features cuda also cuda or cuda:N
+    /// Device of embedders and .gguf files: cpu, or with --features cuda also cuda or cuda:N
     #[arg(long, global = true, env = "RAGBIAS_DEVICE", default_value = "cpu", value_name = "DEVICE")]
     pub(crate) device: Processor,
 
-    /// Precision of an embedder's products: f32; bf16 on a GPU; int8 on the CPU, to embed with a checkpoint
+    /// Precision of products: f32; bf16 on a GPU; int8 on the CPU, to embed with a checkpoint
     #[arg(long, global = true, env = "RAGBIAS_PRECISION", default_value = "f32", value_name = "PRECISION")]
     pub(crate) precision: Precision,
 }

@@ -131,6 +131,17 @@ pub enum Error {
     /// A scorer returned a verdict reserved for how an answer ended.
     #[error("the scorer returned {0}, which is reserved for how an answer ended")]
     ScorerVerdict(&'static str),
+    /// An unavailable device.
+    #[error("processor `{name}`: {reason}")]
+    Processor {
+        /// The requested device.
+        name: String,
+        /// Why it is unavailable.
+        reason: String,
+    },
+    /// An unknown precision.
+    #[error("precision `{0}`: expected f32, bf16 or int8")]
+    Precision(String),
     /// A component (an embedder, an index, a generator, a scorer) failed.
     #[error(transparent)]
     Component(Box<dyn StdError + Send + Sync>),

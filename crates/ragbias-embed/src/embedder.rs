@@ -2,15 +2,16 @@ use std::path::Path;
 
 use candle_core::Tensor;
 use ndarray::Array2;
-use ragbias_core::{ContentHasher, ContentId, Embedder, Embeddings, Role, Similarity, TokenCount};
+use ragbias_core::{
+    ContentHasher, ContentId, Embedder, Embeddings, Precision, Processor, Role, Similarity, TokenCount,
+};
 
 use crate::Result;
 use crate::config::{CheckpointConfig, CheckpointFiles, Prefixes};
 use crate::encoder::Encoder;
 use crate::input::{Input, Packed};
 use crate::parameters::Parameters;
-use crate::precision::Precision;
-use crate::processor::Processor;
+use crate::processor::device;
 use crate::steps::Step;
 use crate::tokenizer::{TextTokenizer, Wanted};
 
@@ -82,7 +83,7 @@ impl TextEmbedder {
         settings: &TextEmbedderConfig,
         encoder: impl FnOnce(&CheckpointConfig, Parameters, Precision) -> Result<(Encoder, R)>,
     ) -> Result<(Self, R)> {
-        let device = settings.processor.device()?;
+        let device = device(settings.processor)?;
         let mut files = CheckpointFiles::read(folder)?;
         if let Some(prefixes) = &settings.prefixes {
             files.config.prefixes = prefixes.clone();

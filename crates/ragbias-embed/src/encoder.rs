@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{Device, Tensor, Var};
+use ragbias_core::Precision;
 
 use crate::config::{Architecture, EncoderConfig, Pooling};
 use crate::cpu::{CpuEncoder, CpuTape};
 use crate::input::{Boundary, Input};
 use crate::operators::DeviceEncoder;
 use crate::parameters::Parameters;
-use crate::precision::Precision;
+use crate::processor::dtype;
 use crate::{Error, Result};
 
 /// An encoder with its pooling: a function of [`Parameters`] from texts to vectors, with gradients.
@@ -48,7 +49,7 @@ impl Encoder {
         parameters: &Parameters,
         precision: Precision,
     ) -> Result<Self> {
-        let dtype = precision.dtype()?;
+        let dtype = dtype(precision)?;
         let on = match parameters.device() {
             Device::Cpu => On::Cpu {
                 encoder: CpuEncoder::new(config, pooling, parameters)?,
@@ -155,7 +156,7 @@ impl Encoder {
             variables.insert(name.clone(), variable);
         }
         let precision = if all.device().is_cpu() { Precision::F32 } else { self.precision };
-        let encoder = DeviceEncoder::new(&self.config, &all, precision.dtype()?)?;
+        let encoder = DeviceEncoder::new(&self.config, &all, dtype(precision)?)?;
         let vectors = encoder.vectors(input, &self.pooling, 0)?;
         Ok((vectors.detach(), Tape(Recorded::Device { vectors, variables })))
     }

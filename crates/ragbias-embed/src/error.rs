@@ -73,14 +73,6 @@ pub enum Error {
         /// The checkpoint's text length.
         limit: usize,
     },
-    /// An unavailable device.
-    #[error("processor `{name}`: {reason}")]
-    Processor {
-        /// The requested device.
-        name: String,
-        /// Why it is unavailable.
-        reason: String,
-    },
     /// A text with no tokens left after its prompt.
     #[error(
         "text {row} of the batch has no token left without its prompt, which the checkpoint leaves out of pooling"

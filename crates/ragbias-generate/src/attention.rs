@@ -5,6 +5,7 @@ use ragbias_kernels::{dot, exp_or_zero as exp};
 
 use crate::kernel::{columns_times, rows_times};
 use crate::lanes::{Lanes, soft_cap};
+use crate::model::KvCache;
 
 /// For fewer values of keys, handing over to another core does not pay.
 const SMALL: usize = 4096;
@@ -29,23 +30,6 @@ impl State {
         Self { tokens: Vec::new(), layers: vec![KeyValues::default(); layers] }
     }
 
-    pub(crate) fn tokens(&self) -> &[u32] {
-        &self.tokens
-    }
-
-    /// The cache truncated to the first `tokens` tokens.
-    pub(crate) fn prefix(&self, tokens: usize) -> Self {
-        let part = |numbers: &[f32]| match self.tokens.len() {
-            0 => Vec::new(),
-            all => numbers[..numbers.len() / all * tokens].to_vec(),
-        };
-        let layers = self
-            .layers
-            .iter()
-            .map(|layer| KeyValues { keys: part(&layer.keys), values: part(&layer.values) });
-        Self { tokens: self.tokens[..tokens].to_vec(), layers: layers.collect() }
-    }
-
     /// Appends the tokens whose keys and values follow.
     pub(crate) fn begin(&mut self, tokens: &[u32]) {
         self.tokens.extend(tokens);
@@ -59,6 +43,24 @@ impl State {
     ) {
         self.layers[layer].keys.extend(key);
         self.layers[layer].values.extend(value);
+    }
+}
+
+impl KvCache for State {
+    fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    fn prefix(&self, tokens: usize) -> Self {
+        let part = |numbers: &[f32]| match self.tokens.len() {
+            0 => Vec::new(),
+            all => numbers[..numbers.len() / all * tokens].to_vec(),
+        };
+        let layers = self
+            .layers
+            .iter()
+            .map(|layer| KeyValues { keys: part(&layer.keys), values: part(&layer.values) });
+        Self { tokens: self.tokens[..tokens].to_vec(), layers: layers.collect() }
     }
 }
 

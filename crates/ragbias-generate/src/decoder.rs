@@ -3,65 +3,70 @@
 mod load;
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 
+use crate::Result;
 use crate::architecture::LayerKind;
 use crate::attention::{Attention, Run, State};
 use crate::lanes::{Activation, Lanes, Pairs, Rotations, norm};
 use crate::matrix::{Matrix, product};
+use crate::model::{self, KvCache, Model, Room, in_groups};
 use crate::rope::Rope;
 
 /// Number of prompt tokens computed together: their activations fit the L2 cache beside the weights.
 const TOGETHER: usize = 256;
+/// Maximum number of prompt tokens prefilled together: their keys and values take some 40 KiB each.
+const PREFILL_TOKENS: usize = 4096;
 /// Number of prompt tokens in a tile: two AVX registers.
 const TILE: usize = 16;
 
 /// A model's weights.
 #[derive(Debug)]
 pub(crate) struct Decoder {
-    embedding: Matrix,
-    embedding_scale: f32,
-    layers: Vec<Layer>,
-    norm: Vec<f32>,
-    output: Matrix,
-    eps: f32,
-    activation: Activation,
-    pairs: Pairs,
-    heads: usize,
-    key_heads: usize,
-    head_width: usize,
+    pub(crate) embedding: Matrix,
+    pub(crate) embedding_scale: f32,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) norm: Vec<f32>,
+    pub(crate) output: Matrix,
+    pub(crate) eps: f32,
+    pub(crate) activation: Activation,
+    pub(crate) pairs: Pairs,
+    pub(crate) heads: usize,
+    pub(crate) key_heads: usize,
+    pub(crate) head_width: usize,
     /// Scale of query–key products.
-    attention_scale: f32,
+    pub(crate) attention_scale: f32,
     /// Soft cap of scores.
-    attention_cap: Option<f32>,
+    pub(crate) attention_cap: Option<f32>,
     /// The positions that layers use.
-    ropes: Vec<Rope>,
+    pub(crate) ropes: Vec<Rope>,
     /// Soft cap of logits.
-    logit_cap: Option<f32>,
+    pub(crate) logit_cap: Option<f32>,
 }
 
 #[derive(Debug)]
-struct Layer {
-    attention_norm: Option<Vec<f32>>,
-    query: Affine,
-    key: Affine,
-    value: Affine,
+pub(crate) struct Layer {
+    pub(crate) attention_norm: Option<Vec<f32>>,
+    pub(crate) query: Affine,
+    pub(crate) key: Affine,
+    pub(crate) value: Affine,
     /// Of queries and keys, as wide as a head or as all heads.
-    query_key_norms: Option<[Vec<f32>; 2]>,
-    output: Affine,
-    after_attention_norm: Option<Vec<f32>>,
-    mlp_norm: Option<Vec<f32>>,
-    gate: Affine,
-    up: Affine,
-    down: Affine,
-    after_mlp_norm: Option<Vec<f32>>,
-    kind: LayerKind,
+    pub(crate) query_key_norms: Option<[Vec<f32>; 2]>,
+    pub(crate) output: Affine,
+    pub(crate) after_attention_norm: Option<Vec<f32>>,
+    pub(crate) mlp_norm: Option<Vec<f32>>,
+    pub(crate) gate: Affine,
+    pub(crate) up: Affine,
+    pub(crate) down: Affine,
+    pub(crate) after_mlp_norm: Option<Vec<f32>>,
+    pub(crate) kind: LayerKind,
 }
 
 /// A matrix, and the bias added to its products.
 #[derive(Debug)]
-struct Affine {
-    matrix: Matrix,
-    bias: Option<Vec<f32>>,
+pub(crate) struct Affine {
+    pub(crate) matrix: Matrix,
+    pub(crate) bias: Option<Vec<f32>>,
 }
 
 /// The product of several matrices with the same tokens.
@@ -76,13 +81,7 @@ fn affine<const N: usize, const L: usize>(parts: [&Affine; N], x: &Lanes<L>) -> 
 }
 
 /// The next tokens of a sequence.
-pub(crate) struct Span<'s> {
-    pub(crate) state: &'s mut State,
-    /// At least one.
-    pub(crate) tokens: &'s [u32],
-    /// Whether to compute the logits after the last token.
-    pub(crate) logits: bool,
-}
+pub(crate) type Span<'s> = model::Span<'s, State>;
 
 impl Decoder {
     /// Number of tokens.
@@ -96,24 +95,10 @@ impl Decoder {
     }
 
     /// Prefills tokens of prompts, and returns the logits of each span that requests them, in order, `(vocabulary)` each.
-    pub(crate) fn read(&self, mut spans: Vec<Span<'_>>) -> Vec<Vec<f32>> {
-        let mut logits = Vec::new();
-        let mut next = 0;
-        while next < spans.len() {
-            let mut group = Vec::new();
-            let mut room = TOGETHER;
-            for span in &mut spans[next..] {
-                let (now, later) = span.tokens.split_at(room.min(span.tokens.len()));
-                let ends = later.is_empty();
-                group.push(Span { state: &mut *span.state, tokens: now, logits: span.logits && ends });
-                (span.tokens, room) = (later, room - now.len());
-                next += usize::from(ends);
-                if room == 0 {
-                    break;
-                }
-            }
-            logits.extend(on_the_pool(|| self.forward::<TILE>(&mut group)));
-        }
+    pub(crate) fn read(&self, spans: Vec<Span<'_>>) -> Vec<Vec<f32>> {
+        let Ok(logits) = in_groups::<_, Infallible>(spans, TOGETHER, |spans| {
+            Ok(on_the_pool(|| self.forward::<TILE>(spans)))
+        });
         logits
     }
 
@@ -224,6 +209,30 @@ impl Decoder {
         gate.gate(self.activation, &up);
         let [part] = affine([&layer.down], &gate);
         add(x, part, &layer.after_mlp_norm);
+    }
+}
+
+impl Model for Decoder {
+    type Cache = State;
+
+    fn vocabulary(&self) -> usize {
+        self.vocabulary()
+    }
+
+    fn start(&self) -> State {
+        self.start()
+    }
+
+    fn room(&self) -> Room {
+        Room { tokens: PREFILL_TOKENS, prompts: usize::MAX }
+    }
+
+    fn read(&self, spans: Vec<Span<'_>>) -> Result<Vec<Vec<f32>>> {
+        Ok(self.read(spans))
+    }
+
+    fn step(&self, spans: &mut [Span<'_>]) -> Result<Vec<Vec<f32>>> {
+        Ok(self.step(spans))
     }
 }
 

@@ -155,6 +155,30 @@ pub enum Error {
     /// An operation on tensors failed.
     #[error("the model failed")]
     Candle(#[from] candle_core::Error),
+    /// 8-bit products where there are none.
+    #[error(
+        "the precision int8 is for embedding with a checkpoint on the CPU; expected f32 or bf16 for an LLM on a GPU"
+    )]
+    NotInInt8,
+    /// A device without room for the model.
+    #[error(
+        "{}: on {place} the model needs {needed} bytes for weights, keys, values and intermediate results, \
+         received {received}\nhint: in bf16 the weights take half (`--precision bf16`); otherwise take a smaller model, \
+         a larger GPU, `--device cpu`, or a server that runs this one", path.display()
+    )]
+    DeviceMemory {
+        /// The file.
+        path: PathBuf,
+        /// The device and the precision.
+        place: String,
+        /// The fewest bytes with which every prompt can be answered.
+        needed: u64,
+        /// Free bytes.
+        received: String,
+    },
+    /// An error of the vocabulary.
+    #[error(transparent)]
+    Core(#[from] ragbias_core::Error),
     /// A setting outside its range.
     #[error("{setting} is {received}, expected {expected}")]
     Setting {
@@ -189,7 +213,10 @@ pub enum Error {
 
 impl From<Error> for ragbias_core::Error {
     fn from(error: Error) -> Self {
-        Self::component(error)
+        match error {
+            Error::Core(error) => error,
+            other => Self::component(other),
+        }
     }
 }
 

@@ -182,18 +182,13 @@ pub(crate) struct Rotations<const L: usize> {
 
 impl<const L: usize> Rotations<L> {
     pub(crate) fn new(positions: &[usize], rope: &Rope) -> Self {
-        let Rope { frequencies, magnitude } = rope;
-        let (mut cos, mut sin) = (
-            Lanes::zeros(positions.len(), frequencies.len()),
-            Lanes::zeros(positions.len(), frequencies.len()),
-        );
-        let mut row = vec![0.0; frequencies.len()];
+        let zeros = || Lanes::zeros(positions.len(), rope.frequencies.len());
+        let (mut cos, mut sin) = (zeros(), zeros());
         for (token, &position) in positions.iter().enumerate() {
-            let angles = || frequencies.iter().map(|frequency| position as f32 * frequency);
-            row.iter_mut().zip(angles()).for_each(|(out, angle)| *out = angle.cos() * magnitude);
-            cos.set_token(token, &row);
-            row.iter_mut().zip(angles()).for_each(|(out, angle)| *out = angle.sin() * magnitude);
-            sin.set_token(token, &row);
+            let (cosines, sines): (Vec<f32>, Vec<f32>) =
+                rope.turns(position).map(|[cosine, sine]| (cosine, sine)).unzip();
+            cos.set_token(token, &cosines);
+            sin.set_token(token, &sines);
         }
         Self { cos, sin }
     }

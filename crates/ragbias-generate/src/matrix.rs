@@ -134,6 +134,22 @@ impl Matrix {
         })
     }
 
+    /// All weights in f32, `(height, width)`, row-major.
+    pub(crate) fn values(&self) -> Vec<f32> {
+        let bytes = self.bytes.get();
+        let mut values = vec![0.0; self.height * self.width];
+        let rows = bytes.par_chunks_exact(bytes.len() / self.height);
+        with_format!(self.encoding, F => {
+            rows.zip(values.par_chunks_exact_mut(self.width)).for_each(|(row, out)| decode::<F>(row, out));
+        });
+        values
+    }
+
+    /// Whether both are the same part of a file, or of memory.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.encoding == other.encoding && std::ptr::eq(self.bytes.get(), other.bytes.get())
+    }
+
     /// Whether every weight is finite.
     pub(crate) fn is_finite(&self) -> bool {
         // 0 · NaN and 0 · ∞ are NaN.
@@ -370,6 +386,7 @@ mod tests {
             for (row, expected) in expected.iter().enumerate() {
                 assert_eq!(&matrix.row(row), expected, "{format:?}");
             }
+            assert_eq!(matrix.values(), expected.concat(), "{format:?}");
         }
     }
 

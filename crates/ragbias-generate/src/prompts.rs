@@ -3,29 +3,27 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use crate::attention::State;
-use crate::decoder::{Decoder, Span};
+use crate::model::{KvCache, Model, Span};
+use crate::{Error, Result};
 
 /// A model, and the sequence that it prefilled last.
 ///
-/// A token's keys and values are bit-identical whatever else is in the batch and wherever a shared prefix is
-/// taken from, so sharing changes no answer.
-pub(crate) struct Reader {
-    decoder: Decoder,
-    latest: Mutex<State>,
+/// On the CPU a token's keys and values are bit-identical whatever else is in the batch and wherever a shared prefix is
+/// taken from, so sharing changes no answer; on other devices they differ by rounding.
+pub(crate) struct Reader<M: Model> {
+    model: M,
+    latest: Mutex<M::Cache>,
 }
 
 /// A sequence after its prompt.
-pub(crate) struct Read {
-    pub(crate) state: State,
+pub(crate) struct Read<C> {
+    pub(crate) state: C,
     /// The logits of the next token, `(vocabulary)`.
     pub(crate) logits: Vec<f32>,
 }
 
 /// Shorter prefixes are computed again: splitting them off would cost another pass over the weights.
 const MIN_SHARED_PREFIX: usize = 16;
-/// Maximum number of prompt tokens prefilled together: their keys and values take some 40 KiB each.
-const PREFILL_TOKENS: usize = 4096;
 
 /// Tokens shared by some prompts: from the end of the parent's up to number `to` of one of them.
 #[derive(Debug, PartialEq)]
@@ -38,21 +36,22 @@ struct Part {
     ends: bool,
 }
 
-impl Reader {
-    pub(crate) fn new(decoder: Decoder) -> Self {
-        Self { latest: Mutex::new(decoder.start()), decoder }
+impl<M: Model> Reader<M> {
+    pub(crate) fn new(model: M) -> Self {
+        Self { latest: Mutex::new(model.start()), model }
     }
 
-    pub(crate) fn decoder(&self) -> &Decoder {
-        &self.decoder
+    pub(crate) fn model(&self) -> &M {
+        &self.model
     }
 
     /// Prefills prompts, none of them empty, and passes some of them at a time to `each`, with their numbers.
-    pub(crate) fn read<E>(
+    pub(crate) fn read<E: From<Error>>(
         &self,
         prompts: &[Vec<u32>],
-        mut each: impl FnMut(Vec<(usize, Read)>) -> Result<(), E>,
+        mut each: impl FnMut(Vec<(usize, Read<M::Cache>)>) -> Result<(), E>,
     ) -> Result<(), E> {
+        let room = self.model.room();
         // Sorted, so that prompts with a common prefix are adjacent.
         let mut order: Vec<usize> = (0..prompts.len()).collect();
         order.sort_by_key(|&prompt| &prompts[prompt]);
@@ -61,19 +60,19 @@ impl Reader {
             let mut tokens = 0;
             let fits = |&&prompt: &&usize| {
                 tokens += prompts[prompt].len();
-                tokens <= PREFILL_TOKENS
+                tokens <= room.tokens
             };
             let now;
-            (now, rest) = rest.split_at(rest.iter().take_while(fits).count().max(1));
-            each(self.together(prompts, now))?;
+            (now, rest) = rest.split_at(rest.iter().take(room.prompts).take_while(fits).count().max(1));
+            each(self.together(prompts, now)?)?;
         }
         Ok(())
     }
 
-    fn together(&self, prompts: &[Vec<u32>], sorted: &[usize]) -> Vec<(usize, Read)> {
+    fn together(&self, prompts: &[Vec<u32>], sorted: &[usize]) -> Result<Vec<(usize, Read<M::Cache>)>> {
         let parts = divide(prompts, sorted);
-        let latest = self.swap(self.decoder.start());
-        let mut states: Vec<State> = Vec::with_capacity(parts.len());
+        let latest = self.swap(self.model.start());
+        let mut states: Vec<M::Cache> = Vec::with_capacity(parts.len());
         let mut read = Vec::new();
         // Parts are sorted by depth, so that a part's parent is computed first.
         for level in parts.chunk_by(|a, b| a.depth == b.depth) {
@@ -92,28 +91,28 @@ impl Reader {
                 })
                 .filter(|span| !span.tokens.is_empty())
                 .collect();
-            let logits = self.decoder.read(spans);
+            let logits = self.model.read(spans)?;
             let ended = level.iter().enumerate().filter(|(_, part)| part.ends);
             read.extend(ended.map(|(i, part)| (begun + i, part.prompt)).zip(logits));
         }
         let read: Vec<_> = read
             .into_iter()
             .map(|((part, prompt), logits)| {
-                (prompt, Read { state: std::mem::take(&mut states[part]), logits })
+                (prompt, Read { state: std::mem::replace(&mut states[part], self.model.start()), logits })
             })
             .collect();
         self.swap(read.last().map_or(latest, |(_, last)| last.state.clone()));
-        read
+        Ok(read)
     }
 
     /// Takes the last sequence. Another thread that asks in between starts from nothing.
-    fn swap(&self, latest: State) -> State {
+    fn swap(&self, latest: M::Cache) -> M::Cache {
         std::mem::replace(&mut self.latest.lock().unwrap_or_else(PoisonError::into_inner), latest)
     }
 }
 
 /// The state after the longest prefix of these tokens that the parent or the last sequence has.
-fn begin(tokens: &[u32], parent: Option<&State>, latest: &State) -> State {
+fn begin<C: KvCache>(tokens: &[u32], parent: Option<&C>, latest: &C) -> C {
     let known = common(tokens, latest.tokens());
     match parent {
         Some(parent) if parent.tokens().len() >= known => parent.clone(),
@@ -154,6 +153,8 @@ mod tests {
 
     use super::*;
     use crate::architecture::Architecture;
+    use crate::attention::State;
+    use crate::decoder::Decoder;
     use crate::testing::{VOCABULARY, decoder};
 
     /// `shared` tokens in common with every other text, then its own.
@@ -162,14 +163,14 @@ mod tests {
         (0..shared).map(|i| token(i, 0)).chain((0..own).map(|i| token(i, seed))).collect()
     }
 
-    fn logits(reader: &Reader, prompts: &[Vec<u32>]) -> Vec<Vec<f32>> {
+    fn logits(reader: &Reader<Decoder>, prompts: &[Vec<u32>]) -> Vec<Vec<f32>> {
         let mut logits = vec![Vec::new(); prompts.len()];
-        let keep = |read: Vec<(usize, Read)>| {
+        let keep = |read: Vec<(usize, Read<State>)>| {
             for (prompt, read) in read {
                 assert_eq!(read.state.tokens(), prompts[prompt]);
                 logits[prompt] = read.logits;
             }
-            Ok::<_, ()>(())
+            Ok::<_, Error>(())
         };
         reader.read(prompts, keep).unwrap();
         logits

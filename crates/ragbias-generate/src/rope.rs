@@ -63,6 +63,14 @@ impl Rope {
         });
         Self { frequencies: frequencies.collect(), magnitude: scaling.magnitude * scaling.sharpened }
     }
+
+    /// Cosine and sine of a position for each rotated pair, multiplied by the magnitude.
+    pub(crate) fn turns(&self, position: usize) -> impl Iterator<Item = [f32; 2]> {
+        self.frequencies.iter().map(move |frequency| {
+            let angle = position as f32 * frequency;
+            [angle.cos(), angle.sin()].map(|turn| turn * self.magnitude)
+        })
+    }
 }
 
 impl Yarn {

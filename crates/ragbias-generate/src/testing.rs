@@ -164,3 +164,69 @@ fn write_in(
     gguf_file::write(&mut file, &keys, &tensors).unwrap();
     file.into_inner()
 }
+
+/// A small model with one change that affects its logits, and the logits of llama.cpp (`scripts/reference/gguf_variants.py`).
+#[derive(Deserialize)]
+pub(crate) struct Variant {
+    pub(crate) name: String,
+    pub(crate) architecture: String,
+    layers: u32,
+    /// The changed keys and tensors; null removes one.
+    keys: BTreeMap<String, Option<serde_json::Value>>,
+    tensors: BTreeMap<String, Option<Vec<usize>>>,
+    /// Of all logits.
+    pub(crate) norm: f64,
+    /// Every tenth logit.
+    pub(crate) logits: Vec<f64>,
+}
+
+impl Variant {
+    pub(crate) fn all() -> Vec<Self> {
+        #[derive(Deserialize)]
+        struct Fixture {
+            variants: Vec<Variant>,
+        }
+        let fixture: Fixture =
+            serde_json::from_str(include_str!("decoder/fixtures/gguf_variants.json")).unwrap();
+        fixture.variants
+    }
+
+    fn keys(&self) -> BTreeMap<String, Value> {
+        let mut keys = Plain::of(&self.architecture).keys(&self.architecture, self.layers);
+        for (key, value) in &self.keys {
+            match value {
+                Some(value) => keys.insert(key.clone(), value_of(value)),
+                None => keys.remove(key),
+            };
+        }
+        keys
+    }
+
+    fn tensors(&self) -> BTreeMap<String, Vec<usize>> {
+        let mut tensors = Plain::of(&self.architecture).tensors(self.layers);
+        for (name, shape) in &self.tensors {
+            match shape {
+                Some(shape) => tensors.insert(name.clone(), shape.clone()),
+                None => tensors.remove(name),
+            };
+        }
+        tensors
+    }
+
+    /// Its decoder.
+    pub(crate) fn decoder(&self) -> Decoder {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.gguf");
+        let tensors = self.tensors().into_iter().map(|(name, shape)| {
+            let values = named_weights(&name, &shape);
+            (name, shape, values)
+        });
+        fs_err::write(&path, write_gguf(&self.keys(), tensors)).unwrap();
+        load(&path)
+    }
+
+    /// The tokens after which the reference has its logits.
+    pub(crate) fn tokens() -> Vec<u32> {
+        (0..60).map(|i| (i * 31 + i * i * 7 + 3) % VOCABULARY).collect()
+    }
+}

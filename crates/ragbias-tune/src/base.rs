@@ -30,7 +30,7 @@ impl Base {
         if let Some((what, expected)) = untrainable(embedder.config()) {
             return Err(Error::Base { folder: folder.into(), what, expected });
         }
-        let device = settings.processor.device()?;
+        let device = parameters.device().clone();
         Ok(Self { folder: folder.into(), embedder, parameters, device })
     }
 

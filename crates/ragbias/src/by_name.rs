@@ -2,8 +2,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ragbias_core::limits::PROJECTION;
-use ragbias_core::{Embedder, Generator, Progress};
-use ragbias_embed::{Card, Precision, Processor, Projected, TextEmbedder, TextEmbedderConfig};
+use ragbias_core::{Embedder, Generator, Precision, Processor, Progress};
+use ragbias_embed::{Card, Projected, TextEmbedder, TextEmbedderConfig};
 use ragbias_generate::{AllowedHost, GenerateConfig, Gguf, Server, ServerConfig};
 use ragbias_models::{ModelKind, ModelStore};
 
@@ -44,7 +44,7 @@ impl Models {
         Self { store, processor, precision, allowed: Vec::new(), named: Vec::new() }
     }
 
-    /// Sets the device on which embedders run and are trained; LLMs stay on the CPU.
+    /// Sets the device on which embedders run and are trained, and on which `.gguf` files are computed.
     #[must_use]
     pub fn on(self, processor: Processor, precision: Precision) -> Self {
         Self { processor, precision, ..self }
@@ -155,7 +155,7 @@ impl Models {
             }
             Place::Here => {
                 let path = self.store.resolve(model.as_str(), ModelKind::Llm, progress)?;
-                Ok(Arc::new(Gguf::load(&path, config)?))
+                Ok(Arc::new(Gguf::load_on(&path, config, self.processor, self.precision)?))
             }
         }
     }

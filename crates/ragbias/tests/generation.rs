@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ragbias::Models;
-use ragbias::core::{ChoicePrompt, GenerateAll, Generator, PossibleAnswer, Prompt, Silent};
-use ragbias::generate::{GenerateConfig, ServerConfig};
+use ragbias::core::{ChoicePrompt, GenerateAll, Generator, PossibleAnswer, Precision, Prompt, Silent};
+use ragbias::generate::{GenerateConfig, Gguf, ServerConfig};
+use ragbias::models::ModelKind;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -137,4 +138,75 @@ fn qwen2_answers_as_in_transformers() {
 #[ignore = "downloads 1.1 GB"]
 fn qwen2_of_three_times_the_size_answers_as_in_transformers() {
     assert_agrees("qwen2.5-1.5b");
+}
+
+const TOPICS: [&str; 12] = [
+    "radium",
+    "gravity",
+    "penicillin",
+    "the telephone",
+    "evolution",
+    "vaccines",
+    "radio",
+    "printing",
+    "insulin",
+    "the laser",
+    "calculus",
+    "oxygen",
+];
+
+/// candle's operators, which a GPU uses, on the CPU: the same greedy answers as the kernels, and nearly the same log-odds and
+/// probabilities, of all prompts together.
+fn assert_operators_agree(name: &str) {
+    let path = Models::from_env().unwrap().store().resolve(name, ModelKind::Llm, &Silent).unwrap();
+    let config = GenerateConfig::default();
+    let kernels = Gguf::load(&path, &config).unwrap();
+    let operators = Gguf::with_operators(&path, &config, Precision::F32).unwrap();
+    let texts = TOPICS.map(|topic| {
+        let question = format!("Question: Who is best known for {topic}?\nGive just one name of a person.");
+        [question.clone(), format!("Context: Much was written about {topic}.\n\n{question}")]
+    });
+    let prompts: Vec<Prompt<'_>> = texts.as_flattened().iter().map(|text| text.as_str().into()).collect();
+    let [ours, expected] =
+        [&operators, &kernels].map(|llm| llm.generate_all(prompts.iter().copied()).unwrap());
+    let differ = ours.iter().zip(&expected).filter(|(ours, expected)| ours != expected);
+    let differ: Vec<_> = differ.collect();
+    assert!(differ.is_empty(), "{name}: {} of {} answers differ: {differ:#?}", differ.len(), prompts.len());
+
+    let (positive, negative) = ("A woman did.", "A man did.");
+    let choices: Vec<_> = prompts.iter().map(|&prompt| ChoicePrompt { prompt, positive, negative }).collect();
+    let [ours, expected] = [&operators, &kernels].map(|llm| llm.choose_all(&choices).unwrap());
+    let mut worst = 0.0_f64;
+    for (ours, expected) in ours.iter().zip(&expected) {
+        worst = worst.max((ours.choice().unwrap().log_odds - expected.choice().unwrap().log_odds).abs());
+    }
+    let answers: Vec<_> = (prompts.iter())
+        .flat_map(|&prompt| ["Marie Curie", "Isaac Newton"].map(|answer| PossibleAnswer { prompt, answer }))
+        .collect();
+    let [ours, expected] = [&operators, &kernels].map(|llm| llm.likelihoods_all(&answers).unwrap());
+    for (ours, expected) in ours.iter().zip(&expected) {
+        assert_eq!(ours.tokens(), expected.tokens());
+        worst = worst.max((ours.per_token() - expected.per_token()).abs());
+    }
+    println!(
+        "{name}: {} answers are equal, log-odds and log-probabilities within {worst:.1e}",
+        prompts.len()
+    );
+    assert!(worst < 1e-3, "{name}: {worst}");
+}
+
+#[test]
+fn smollm2_answers_alike_on_candles_operators() {
+    assert_operators_agree("smollm2-135m");
+}
+
+#[test]
+fn gemma3_answers_alike_on_candles_operators() {
+    assert_operators_agree("gemma3-270m");
+}
+
+#[test]
+#[ignore = "downloads 490 MB"]
+fn qwen2_answers_alike_on_candles_operators() {
+    assert_operators_agree("qwen2.5-0.5b");
 }

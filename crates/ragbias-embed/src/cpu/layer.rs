@@ -1,5 +1,6 @@
 //! One transformer layer over some packed sequences.
 
+use ragbias_core::Precision;
 use ragbias_kernels::widest;
 use rayon::prelude::*;
 
@@ -14,7 +15,6 @@ use crate::Result;
 use crate::config::{Activation, EncoderConfig, Rotary};
 use crate::parameters::Parameters;
 use crate::parts::{MapPlace, NormPlace};
-use crate::precision::Precision;
 
 /// The state that the MLP of a layer keeps for its backward pass.
 pub(super) struct KeptMlp {

@@ -32,6 +32,7 @@ mod weight;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use ragbias_core::Precision;
 use ragbias_kernels::row::add;
 use rayon::prelude::*;
 
@@ -48,7 +49,6 @@ use self::weight::Weight;
 use crate::config::{EncoderConfig, Pooling, Positions};
 use crate::input::{Boundary, Input};
 use crate::parameters::Parameters;
-use crate::precision::Precision;
 use crate::{Error, Result};
 
 /// An encoder with its pooling.

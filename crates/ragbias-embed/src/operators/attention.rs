@@ -1,19 +1,14 @@
-//! softmax(QKᵀ·scale + B)·V of each sequence; B are the biases of relative attention.
+//! softmax(QKᵀ·scale + B)·V of each text, a masked product for each bucket of texts; B are the biases of relative attention.
 
-use std::ops::Range;
-
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{D, DType, Tensor};
 use candle_nn::ops::{softmax, softmax_last_dim};
 
+use super::buckets::Bucket;
 use super::pass::Pass;
 use super::weights::{Linear, Norm, Weights};
+use crate::Result;
 use crate::config::{Reach, Rotary};
 use crate::parts::MapPlace;
-use crate::{Error, Result};
-
-/// Number of queries that are worked on at once where they do not attend to all tokens: their scores are with the tokens that any
-/// of them attends to.
-const BLOCK: usize = 128;
 
 #[derive(Debug, Clone)]
 pub(super) struct Attention {
@@ -51,64 +46,57 @@ impl Attention {
         })
     }
 
-    pub(super) fn rotary(&self) -> Option<Rotary> {
-        self.rotary
+    /// The tokens that a token attends to, and their positions if they are rotary.
+    pub(super) fn reach(&self) -> (Reach, Option<Rotary>) {
+        (self.reach, self.rotary)
     }
 
     /// What the attention adds to states, `(tokens, hidden)`.
     pub(super) fn forward(&self, states: &Tensor, pass: &Pass) -> Result<Tensor> {
         let projected = self.query_key_value.forward(states)?;
         let [query, key] = [0, 1].map(|part| self.turned(&projected, part, pass));
-        let (query, key) = ((query? * self.scale)?, self.repeated(&key?)?);
-        let value = self.repeated(&self.part(&projected, 2, None)?)?;
-        let mut start = 0;
-        let mut contexts = Vec::with_capacity(pass.lengths.len());
-        for &length in &pass.lengths {
-            let [q, k, v] = [&query, &key, &value].map(|all| all.narrow(1, start, length));
-            let all = [q?.contiguous()?, k?.contiguous()?, v?.contiguous()?];
-            start += length;
-            let block = if self.reach == Reach::ALL { length } else { BLOCK };
-            for first in (0..length).step_by(block) {
-                let queries = first..length.min(first + block);
-                contexts.push(self.context(&all, queries, pass.biases(length))?);
-            }
-        }
-        self.output.forward(&Tensor::cat(&contexts, 0)?)
+        let all = [(query? * self.scale)?, key?, self.part(&projected, 2, None)?];
+        let view = pass.view(self.reach);
+        let contexts = view.buckets.iter().map(|bucket| self.context(&all, bucket, pass));
+        let contexts = Tensor::cat(&contexts.collect::<Result<Vec<_>>>()?, 0)?;
+        self.output.forward(&contexts.index_select(&view.places, 0)?)
     }
 
-    /// The contexts of some queries of a text, `(queries, heads·width)`.
-    fn context(
-        &self,
-        [query, key, value]: &[Tensor; 3],
-        queries: Range<usize>,
-        biases: Option<&Tensor>,
-    ) -> Result<Tensor> {
-        let keys = self.reach.of_all(queries.clone(), key.dim(1)?);
-        let some = |all: &Tensor, range: &Range<usize>| all.narrow(1, range.start, range.len())?.contiguous();
-        let scores = some(query, &queries)?.matmul(&some(key, &keys)?.t()?)?;
-        let mut scores = scores.to_dtype(DType::F32)?;
-        if let Some(biases) = biases {
-            scores = (scores + biases)?;
+    /// The contexts of a bucket's queries, `(texts · queries, heads · width)`, from the queries, keys and values of all tokens.
+    fn context(&self, [query, key, value]: &[Tensor; 3], bucket: &Bucket, pass: &Pass) -> Result<Tensor> {
+        let &Bucket { texts, queries, keys, .. } = bucket;
+        let (heads, shared, width) = (self.heads, self.key_value_heads, self.width);
+        let of = |all: &Tensor, tokens: &Tensor| -> Result<Tensor> {
+            let shape = (texts, tokens.dim(0)? / texts, all.dim(1)?, width);
+            Ok(all.index_select(tokens, 0)?.reshape(shape)?.transpose(1, 2)?.contiguous()?)
+        };
+        // Consecutive heads of queries share keys and values: their queries are rows of one matrix.
+        let rows = heads / shared * queries;
+        let query = of(query, &bucket.query_tokens)?.reshape((texts, shared, rows, width))?;
+        let scores = query.matmul(&of(key, &bucket.key_tokens)?.t()?)?;
+        let mut scores = scores.reshape((texts, heads, queries, keys))?.to_dtype(DType::F32)?;
+        if let Some(biases) = pass.biases(queries) {
+            scores = scores.broadcast_add(biases)?;
         }
-        if let Some(mask) = mask(self.reach, &queries, &keys, key.dim(1)?, key.device())? {
-            scores = scores.broadcast_add(&mask)?;
+        if let Some(mask) = &bucket.mask {
+            scores = scores.broadcast_add(mask)?;
         }
         let weights =
             if scores.track_op() { softmax(&scores, D::Minus1)? } else { softmax_last_dim(&scores)? };
-        let contexts = weights.to_dtype(value.dtype())?.matmul(&some(value, &keys)?)?;
-        // (heads, queries, width) → (queries, heads·width)
-        Ok(contexts.transpose(0, 1)?.reshape((queries.len(), self.heads * self.width))?)
+        let weights = weights.to_dtype(value.dtype())?.reshape((texts, shared, rows, keys))?;
+        let contexts = weights.matmul(&of(value, &bucket.key_tokens)?)?;
+        let contexts = contexts.reshape((texts, heads, queries, width))?.transpose(1, 2)?;
+        Ok(contexts.reshape((texts * queries, heads * width))?)
     }
 
-    /// Queries (0), keys (1) or values (2) of all tokens, normalised if `norm` is given, `(heads, tokens, width)`.
+    /// Queries (0), keys (1) or values (2) of all tokens, normalised if `norm` is given, `(tokens, heads, width)`.
     fn part(&self, projected: &Tensor, part: usize, norm: Option<&Norm>) -> Result<Tensor> {
         let heads = [self.heads, self.key_value_heads, self.key_value_heads];
         let start = heads[..part].iter().sum::<usize>() * self.width;
         let tokens = projected.dim(0)?;
         let rows = projected.narrow(1, start, heads[part] * self.width)?;
         let rows = rows.reshape((tokens, heads[part], self.width))?;
-        let rows = norm.map_or(Ok(rows.clone()), |norm| norm.forward(&rows))?;
-        Ok(rows.transpose(0, 1)?.contiguous()?)
+        norm.map_or(Ok(rows.contiguous()?), |norm| norm.forward(&rows))
     }
 
     /// Queries (0) or keys (1), normalised and turned.
@@ -119,39 +107,4 @@ impl Attention {
             None => Ok(rows),
         }
     }
-
-    /// Keys or values for each head of queries: consecutive ones share them.
-    fn repeated(&self, rows: &Tensor) -> Result<Tensor> {
-        let sharing = self.heads / self.key_value_heads;
-        if sharing == 1 {
-            return Ok(rows.clone());
-        }
-        let (heads, tokens, width) = rows.dims3()?;
-        let all = rows.unsqueeze(1)?.expand((heads, sharing, tokens, width))?;
-        Ok(all.reshape((heads * sharing, tokens, width))?)
-    }
-}
-
-/// −∞ where a query does not attend to a key, `(queries, keys)`, f32; `None` if every one attends to all.
-fn mask(
-    reach: Reach,
-    queries: &Range<usize>,
-    keys: &Range<usize>,
-    length: usize,
-    device: &Device,
-) -> Result<Option<Tensor>> {
-    let (first, last) = (reach.of(queries.start, length), reach.of(queries.end - 1, length));
-    if first == *keys && last == *keys {
-        return Ok(None);
-    }
-    let place = |token: usize| i64::try_from(token).expect("tokens are in memory; this is a bug");
-    let places = |range: &Range<usize>| Tensor::arange(place(range.start), place(range.end), device);
-    let distance = places(keys)?.unsqueeze(0)?.broadcast_sub(&places(queries)?.unsqueeze(1)?)?;
-    let most =
-        |tokens: Option<usize>| tokens.map_or(i64::MAX, |tokens| i64::try_from(tokens).unwrap_or(i64::MAX));
-    let is_near = (distance.le(most(reach.after))? * distance.ge(-most(reach.before))?)?;
-    let shape = (queries.len(), keys.len());
-    let nothing = Tensor::zeros(shape, DType::F32, device)?;
-    let never = Tensor::full(f32::NEG_INFINITY, shape, device)?;
-    Ok::<_, Error>(Some(is_near.where_cond(&nothing, &never)?))
 }

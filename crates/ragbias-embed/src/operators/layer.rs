@@ -6,7 +6,7 @@ use super::attention::Attention;
 use super::pass::Pass;
 use super::weights::{Linear, Norm, Weights};
 use crate::Result;
-use crate::config::{Activation, NormOrder, Rotary};
+use crate::config::{Activation, NormOrder, Reach, Rotary};
 use crate::parts::{MapPlace, NormPlace};
 
 #[derive(Debug, Clone)]
@@ -69,9 +69,9 @@ impl Layer {
         })
     }
 
-    /// Its rotary positions.
-    pub(super) fn rotary(&self) -> Option<Rotary> {
-        self.attention.rotary()
+    /// The tokens that a token attends to, and their positions if they are rotary.
+    pub(super) fn reach(&self) -> (Reach, Option<Rotary>) {
+        self.attention.reach()
     }
 
     pub(super) fn attend(&self, states: &Tensor, pass: &Pass) -> Result<Tensor> {

@@ -1,10 +1,12 @@
 //! The encoder made of candle's operators: used on devices other than the CPU, and as the reference implementation of the CPU's.
 //!
 //! A batch is one `(tokens, hidden)` matrix: the tokens of all sequences, one after the other. Linear layers, the MLP
-//! and the norms work on the whole matrix; attention works on one sequence at a time, so that no token attends to
-//! another text, nothing is computed for padding, and a text's vector does not depend on its batch.
+//! and the norms work on the whole matrix; attention is one masked product for each bucket of texts with similar lengths, so
+//! that no token attends to another text or to padding. What else is in a batch changes the shapes of products and thereby the
+//! order of their sums: a text's vector is the same in any batch but for rounding.
 
 mod attention;
+mod buckets;
 mod layer;
 mod pass;
 mod weights;
@@ -39,7 +41,8 @@ pub(crate) struct DeviceEncoder {
     layers: Vec<Layer>,
     /// After the last layer.
     last_norm: Option<Norm>,
-    /// Width of an attention head.
+    /// Number and width of attention heads.
+    heads: usize,
     width: usize,
     device: Device,
 }
@@ -72,6 +75,7 @@ impl DeviceEncoder {
             norm: weights.norm(config.embedding_norm())?,
             layers,
             last_norm: weights.norm(config.last_norm())?,
+            heads: config.num_attention_heads,
             width: config.head_width(),
         })
     }
@@ -115,9 +119,9 @@ impl DeviceEncoder {
             }
         };
         let dtype = self.words.dtype();
-        let rotaries = self.layers.iter().filter_map(Layer::rotary);
-        let pass =
-            Pass::new(input.lengths(), self.relative.as_ref(), rotaries, self.width, dtype, &self.device)?;
+        let heads = (self.heads, self.width);
+        let layers = self.layers.iter().map(Layer::reach);
+        let pass = Pass::new(input.lengths(), self.relative.as_ref(), layers, heads, dtype, &self.device)?;
         for half in input.half()..until {
             let layer = &self.layers[half / 2];
             states = if half % 2 == 0 { layer.attend(&states, &pass)? } else { layer.transform(&states)? };

@@ -4,19 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Tensor};
 
+use super::buckets::View;
 use crate::Result;
-use crate::config::Rotary;
+use crate::config::{Reach, Rotary};
 use crate::relative::buckets;
 
-/// The lengths of the texts of a pass, and what depends on them alone.
+/// What depends on the lengths of the texts of a pass alone.
 pub(super) struct Pass {
-    pub(super) lengths: Vec<usize>,
+    views: Vec<View>,
     /// Empty without relative attention.
     biases: Biases,
     rotations: Vec<(Rotary, Rotation)>,
 }
 
-/// The biases of the scores of texts by their length, `(heads, length, length)`, f32.
+/// The biases of the scores of texts by their length with padding, `(heads, length, length)`, f32.
 type Biases = BTreeMap<usize, Tensor>;
 
 /// The biases of a text's scores, `(heads, length, length)`, f32, from their table.
@@ -33,7 +34,7 @@ fn biases(table: &Tensor, length: usize) -> Result<Tensor> {
 
 /// The angles by which the queries and keys of all tokens are turned.
 pub(super) struct Rotation {
-    /// `(tokens, width/2)`.
+    /// `(tokens, 1, width/2)`.
     cosines: Tensor,
     /// The same.
     sines: Tensor,
@@ -47,14 +48,14 @@ impl Rotation {
         let (cosines, sines) = rotary.angles(width, longest);
         let of_tokens = |values: Vec<f32>| -> Result<Tensor> {
             let table = Tensor::from_vec(values, (longest, width / 2), device)?.to_dtype(dtype)?;
-            Ok(table.index_select(&positions, 0)?)
+            Ok(table.index_select(&positions, 0)?.unsqueeze(1)?)
         };
         Ok(Self { cosines: of_tokens(cosines)?, sines: of_tokens(sines)? })
     }
 
-    /// Turns the first half of each head's dimensions with the second, `(heads, tokens, width)`.
+    /// Turns the first half of each head's dimensions with the second, `(tokens, heads, width)`.
     pub(super) fn turn(&self, x: &Tensor) -> Result<Tensor> {
-        let half = self.cosines.dim(1)?;
+        let half = self.cosines.dim(2)?;
         let (a, b) = (x.narrow(2, 0, half)?, x.narrow(2, half, half)?);
         let first = (a.broadcast_mul(&self.cosines)? - b.broadcast_mul(&self.sines)?)?;
         let second = (b.broadcast_mul(&self.cosines)? + a.broadcast_mul(&self.sines)?)?;
@@ -63,29 +64,42 @@ impl Rotation {
 }
 
 impl Pass {
+    /// For layers with these reaches and rotary positions, and `heads` of `width` each.
     pub(super) fn new(
         lengths: &[usize],
         relative: Option<&Tensor>,
-        rotaries: impl Iterator<Item = Rotary>,
-        width: usize,
+        layers: impl Iterator<Item = (Reach, Option<Rotary>)>,
+        (heads, width): (usize, usize),
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
         let mut rotations: Vec<(Rotary, Rotation)> = Vec::new();
-        for rotary in rotaries {
-            if !rotations.iter().any(|(known, _)| *known == rotary) {
+        let mut views: Vec<View> = Vec::new();
+        for (reach, rotary) in layers {
+            if views.iter().all(|view| view.reach != reach) {
+                views.push(View::new(reach, lengths, heads, device)?);
+            }
+            if let Some(rotary) = rotary
+                && rotations.iter().all(|(known, _)| *known != rotary)
+            {
                 rotations.push((rotary, Rotation::new(rotary, width, lengths, dtype, device)?));
             }
         }
-        let of_length = |(table, length): (&Tensor, usize)| Ok((length, biases(table, length)?));
-        let distinct: BTreeSet<usize> = lengths.iter().copied().collect();
-        let biases =
-            relative.into_iter().flat_map(|table| distinct.iter().map(move |&length| (table, length)));
-        Ok(Self {
-            lengths: lengths.to_vec(),
-            biases: biases.map(of_length).collect::<Result<_>>()?,
-            rotations,
-        })
+        let mut all = Biases::new();
+        if let Some(table) = relative {
+            let padded: BTreeSet<usize> =
+                views.iter().flat_map(|view| &view.buckets).map(|bucket| bucket.queries).collect();
+            for length in padded {
+                all.insert(length, biases(table, length)?);
+            }
+        }
+        Ok(Self { views, biases: all, rotations })
+    }
+
+    /// The queries in layers of this reach.
+    pub(super) fn view(&self, reach: Reach) -> &View {
+        let view = self.views.iter().find(|view| view.reach == reach);
+        view.expect("a view for each layer's reach: this is a bug")
     }
 
     /// The biases of the scores of a text of this length.

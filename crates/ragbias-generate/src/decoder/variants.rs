@@ -1,79 +1,21 @@
 //! Compares logits of small models, each with one change that affects them, with llama.cpp's
 //! (`scripts/reference/gguf_variants.py`).
 
-use std::collections::BTreeMap;
-
-use candle_core::quantized::gguf_file::Value;
-use serde::Deserialize;
-
 use super::Span;
 use crate::architecture::Architecture;
-use crate::testing::{Plain, VOCABULARY, load, named_weights, value_of, write_gguf};
-
-#[derive(Deserialize)]
-struct Variant {
-    name: String,
-    architecture: String,
-    layers: u32,
-    /// The changed keys and tensors; null removes one.
-    keys: BTreeMap<String, Option<serde_json::Value>>,
-    tensors: BTreeMap<String, Option<Vec<usize>>>,
-    norm: f64,
-    /// Every tenth logit.
-    logits: Vec<f64>,
-}
-
-const TOKENS: u32 = 60;
+use crate::testing::{VOCABULARY, Variant};
 
 impl Variant {
-    fn all() -> Vec<Self> {
-        #[derive(Deserialize)]
-        struct Fixture {
-            variants: Vec<Variant>,
-        }
-        let fixture: Fixture = serde_json::from_str(include_str!("fixtures/gguf_variants.json")).unwrap();
-        fixture.variants
-    }
-
     /// Tolerance for logits of size 1. llama.cpp looks GELU up in a table of 16-bit
     /// floats, which changes Gemma's logits.
     fn tolerance(&self) -> f64 {
         if self.architecture.starts_with("gemma") { 5e-3 } else { 1e-4 }
     }
 
-    fn keys(&self) -> BTreeMap<String, Value> {
-        let mut keys = Plain::of(&self.architecture).keys(&self.architecture, self.layers);
-        for (key, value) in &self.keys {
-            match value {
-                Some(value) => keys.insert(key.clone(), value_of(value)),
-                None => keys.remove(key),
-            };
-        }
-        keys
-    }
-
-    fn tensors(&self) -> BTreeMap<String, Vec<usize>> {
-        let mut tensors = Plain::of(&self.architecture).tensors(self.layers);
-        for (name, shape) in &self.tensors {
-            match shape {
-                Some(shape) => tensors.insert(name.clone(), shape.clone()),
-                None => tensors.remove(name),
-            };
-        }
-        tensors
-    }
-
     /// The logits after the reference's tokens, either all prefilled, or the last of them decoded one by one.
     fn logits(&self, steps: usize) -> Vec<f32> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("model.gguf");
-        let tensors = self.tensors().into_iter().map(|(name, shape)| {
-            let values = named_weights(&name, &shape);
-            (name, shape, values)
-        });
-        fs_err::write(&path, write_gguf(&self.keys(), tensors)).unwrap();
-        let decoder = load(&path);
-        let tokens: Vec<u32> = (0..TOKENS).map(|i| (i * 31 + i * i * 7 + 3) % VOCABULARY).collect();
+        let decoder = self.decoder();
+        let tokens = Self::tokens();
         let (prompt, rest) = tokens.split_at(tokens.len() - steps);
         let mut state = decoder.start();
         let mut logits =

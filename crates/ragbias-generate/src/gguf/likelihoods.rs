@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use ragbias_core::{Keep, Likelihood, PossibleAnswer};
 use rayon::prelude::*;
 
-use super::Gguf;
-use crate::attention::State;
+use super::loaded::Loaded;
 use crate::choice::log_probability;
-use crate::decoder::Span;
+use crate::model::{Model, Span};
 use crate::prompts::Read;
 use crate::{Error, Result};
 
@@ -28,15 +27,15 @@ struct Continuation {
 }
 
 /// An answer of which some tokens have been read.
-struct Open<'t> {
+struct Open<'t, C> {
     continuation: &'t Continuation,
-    state: State,
+    state: C,
     log_probability: f64,
     /// Number of tokens in `log_probability`.
     read: usize,
 }
 
-impl Open<'_> {
+impl<C> Open<'_, C> {
     /// Adds the log-probability of the next token.
     fn add(&mut self, logits: &[f32]) {
         self.log_probability += log_probability(logits, self.continuation.tokens[self.read]);
@@ -44,7 +43,7 @@ impl Open<'_> {
     }
 }
 
-impl Gguf {
+impl<M: Model> Loaded<M> {
     pub(super) fn weigh(
         &self,
         answers: &[PossibleAnswer<'_>],
@@ -57,7 +56,7 @@ impl Gguf {
     fn asked(&self, answers: &[PossibleAnswer<'_>]) -> Result<Asked> {
         let (mut asked, mut places, mut texts) = (Asked::default(), HashMap::new(), Vec::new());
         let Some(first) = answers.first() else { return Ok(asked) };
-        let opening = self.template.opening(&self.path, first.prompt)?;
+        let opening = self.parts.template.opening(&self.parts.path, first.prompt)?;
         for (answer, &PossibleAnswer { prompt, answer: words }) in answers.iter().enumerate() {
             let next = texts.len();
             let place = *places.entry(prompt).or_insert(next);
@@ -77,10 +76,10 @@ impl Gguf {
     fn continuation(&self, text: &str, prompt: &[u32], opening: &str, answer: &str) -> Result<Vec<u32>> {
         let whole = self.tokenise(&format!("{text}{opening}{answer}"))?;
         let Some(tokens) = whole.strip_prefix(prompt) else {
-            return Err(Error::JoinedAnswer { path: self.path.clone(), answer: answer.into() });
+            return Err(Error::JoinedAnswer { path: self.parts.path.clone(), answer: answer.into() });
         };
-        if whole.len() > self.context {
-            let (received, limit, answer) = (prompt.len(), self.context, tokens.len());
+        if whole.len() > self.parts.context {
+            let (received, limit, answer) = (prompt.len(), self.parts.context, tokens.len());
             return Err(Error::PromptTooLong { received, limit, answer });
         }
         Ok(tokens.to_vec())
@@ -90,7 +89,7 @@ impl Gguf {
     fn weigh_together(
         &self,
         asked: &Asked,
-        read: Vec<(usize, Read)>,
+        read: Vec<(usize, Read<M::Cache>)>,
         keep: &Keep<'_, Likelihood>,
     ) -> ragbias_core::Result<()> {
         let mut open = Vec::new();
@@ -119,14 +118,14 @@ impl Gguf {
             if open.is_empty() {
                 return Ok(());
             }
-            let mut spans: Vec<Span<'_>> = (open.iter_mut())
+            let mut spans: Vec<Span<'_, M::Cache>> = (open.iter_mut())
                 .map(|one| Span {
                     tokens: &one.continuation.tokens[one.read - 1..one.read],
                     state: &mut one.state,
                     logits: true,
                 })
                 .collect();
-            let logits = self.reader.decoder().step(&mut spans);
+            let logits = self.reader.model().step(&mut spans)?;
             logits.iter().try_for_each(|logits| self.check(logits))?;
             open.par_iter_mut().zip(logits).for_each(|(one, logits)| one.add(&logits));
         }
