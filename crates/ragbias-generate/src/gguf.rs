@@ -53,7 +53,7 @@ impl Gguf {
     ) -> Result<Self> {
         let chosen = match processor {
             Processor::Cpu => None,
-            _ => Some((processor, device(processor)?, precision, dtype(precision)?)),
+            Processor::Cuda(_) => Some((processor, device(processor)?, precision, dtype(precision)?)),
         };
         Self::read(path, config, chosen)
     }

@@ -26,7 +26,7 @@ use ragbias_core::{Precision, Processor};
 
 pub(crate) use self::sequence::Sequence;
 
-use self::attention::{Heads, soft_cap};
+use self::attention::{HeadLayout, soft_cap};
 use self::batch::Batch;
 use self::layer::{Layer, Norm, Turns};
 use self::memory::{Memory, SEQUENCES, TOKENS};
@@ -62,7 +62,7 @@ pub(crate) struct DeviceDecoder {
     /// f32.
     output: Tensor,
     logit_cap: Option<f32>,
-    heads: Heads,
+    heads: HeadLayout,
     /// For each kind of positions a row for each of them.
     turns: Vec<Turns>,
     pool: Mutex<Pool>,
@@ -92,7 +92,7 @@ impl DeviceDecoder {
 
     fn copy(decoder: &Decoder, place: Place, memory: Memory, room: usize) -> candle_core::Result<Self> {
         let &Decoder { heads, key_heads, head_width: width, .. } = decoder;
-        let heads = Heads { heads, key_heads, width };
+        let heads = HeadLayout { heads, key_heads, width };
         let target = Target { device: place.device.clone(), dtype: place.dtype };
         let hidden = decoder.embedding.width();
         let output = target.matrix(decoder.output.values(), hidden, DType::F32)?;

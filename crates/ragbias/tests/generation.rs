@@ -140,24 +140,11 @@ fn qwen2_of_three_times_the_size_answers_as_in_transformers() {
     assert_agrees("qwen2.5-1.5b");
 }
 
-const TOPICS: [&str; 12] = [
-    "radium",
-    "gravity",
-    "penicillin",
-    "the telephone",
-    "evolution",
-    "vaccines",
-    "radio",
-    "printing",
-    "insulin",
-    "the laser",
-    "calculus",
-    "oxygen",
-];
+const TOPICS: [&str; 6] = ["radium", "gravity", "penicillin", "evolution", "insulin", "calculus"];
 
 /// candle's operators, which a GPU uses, on the CPU: the same greedy answers as the kernels, and nearly the same log-odds and
-/// probabilities, of all prompts together.
-fn assert_operators_agree(name: &str) {
+/// probabilities, of all prompts together. Returns the largest difference, in nats.
+fn assert_operators_agree(name: &str) -> f64 {
     let path = Models::from_env().unwrap().store().resolve(name, ModelKind::Llm, &Silent).unwrap();
     let config = GenerateConfig::default();
     let kernels = Gguf::load(&path, &config).unwrap();
@@ -188,25 +175,22 @@ fn assert_operators_agree(name: &str) {
         assert_eq!(ours.tokens(), expected.tokens());
         worst = worst.max((ours.per_token() - expected.per_token()).abs());
     }
-    println!(
-        "{name}: {} answers are equal, log-odds and log-probabilities within {worst:.1e}",
-        prompts.len()
-    );
     assert!(worst < 1e-3, "{name}: {worst}");
+    worst
 }
 
 #[test]
 fn smollm2_answers_alike_on_candles_operators() {
-    assert_operators_agree("smollm2-135m");
+    println!("{:.1e}", assert_operators_agree("smollm2-135m"));
 }
 
 #[test]
 fn gemma3_answers_alike_on_candles_operators() {
-    assert_operators_agree("gemma3-270m");
+    println!("{:.1e}", assert_operators_agree("gemma3-270m"));
 }
 
 #[test]
 #[ignore = "downloads 490 MB"]
 fn qwen2_answers_alike_on_candles_operators() {
-    assert_operators_agree("qwen2.5-0.5b");
+    println!("{:.1e}", assert_operators_agree("qwen2.5-0.5b"));
 }

@@ -7,14 +7,14 @@ use super::batch::{Bucket, View};
 
 /// Number and width of a layer's heads.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Heads {
+pub(super) struct HeadLayout {
     pub(super) heads: usize,
     /// Of keys and values; consecutive heads of queries share them.
     pub(super) key_heads: usize,
     pub(super) width: usize,
 }
 
-impl Heads {
+impl HeadLayout {
     /// What the queries attend to, `(tokens, heads · width)`, f32, for scaled queries of the same shape; `tables` are those of
     /// the heads of all keys and values.
     pub(super) fn attend(

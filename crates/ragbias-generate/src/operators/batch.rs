@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{Device, Result, Tensor};
 
-use super::attention::Heads;
+use super::attention::HeadLayout;
 use super::sequence::Sequence;
 use crate::model::{KvCache, Span};
 
@@ -63,7 +63,7 @@ impl Batch {
     pub(super) fn new(
         spans: &[Span<'_, Sequence>],
         windows: impl Iterator<Item = Option<usize>>,
-        heads: Heads,
+        heads: HeadLayout,
         device: &Device,
     ) -> Result<Self> {
         let numbers = |numbers: Vec<u32>| {
@@ -104,7 +104,7 @@ impl View {
         window: Option<usize>,
         lengths: &[[usize; 2]],
         rows: &[Vec<usize>],
-        heads: Heads,
+        heads: HeadLayout,
         device: &Device,
     ) -> Result<Self> {
         let mut places = vec![0; lengths.iter().map(|[_, new]| new).sum()];
@@ -146,7 +146,7 @@ fn first_key(query: usize, window: Option<usize>) -> usize {
 }
 
 /// Pieces of similar sizes, together as far as memory allows.
-fn in_buckets(mut pieces: Vec<Piece>, heads: Heads) -> Vec<Vec<Piece>> {
+fn in_buckets(mut pieces: Vec<Piece>, heads: HeadLayout) -> Vec<Vec<Piece>> {
     pieces.sort_by_key(|piece| std::cmp::Reverse((piece.queries.len(), piece.keys.len())));
     let mut buckets: Vec<Vec<Piece>> = Vec::new();
     // Of the last bucket: queries and keys of a row, and the scores without padding.
@@ -174,7 +174,7 @@ impl Bucket {
         pieces: &[Piece],
         window: Option<usize>,
         rows: &[Vec<usize>],
-        heads: Heads,
+        heads: HeadLayout,
         device: &Device,
     ) -> Result<Self> {
         let longest = |length: fn(&Piece) -> usize| pieces.iter().map(length).max().unwrap_or(0);
@@ -224,7 +224,7 @@ fn mask(pieces: &[Piece], window: Option<usize>, queries: usize, keys: usize) ->
 mod tests {
     use super::*;
 
-    const HEADS: Heads = Heads { heads: 4, key_heads: 2, width: 8 };
+    const HEADS: HeadLayout = HeadLayout { heads: 4, key_heads: 2, width: 8 };
     const X: f32 = f32::NEG_INFINITY;
 
     #[test]

@@ -4,7 +4,7 @@ use candle_core::{DType, Result, Tensor};
 use candle_nn::ops::rms_norm;
 use candle_nn::rotary_emb::rope_thd;
 
-use super::attention::Heads;
+use super::attention::HeadLayout;
 use super::batch::Batch;
 use super::pool::Pool;
 use super::weights::{Linear, Target, order_of_heads, reordered};
@@ -48,7 +48,7 @@ pub(super) struct Layer {
     down: Linear,
     after_mlp_norm: Option<Norm>,
     activation: Activation,
-    heads: Heads,
+    heads: HeadLayout,
     scale: f64,
     cap: Option<f32>,
     pub(super) window: Option<usize>,
@@ -59,7 +59,7 @@ pub(super) struct Layer {
 pub(super) type Turns = Option<[Tensor; 2]>;
 
 impl Layer {
-    pub(super) fn new(number: usize, decoder: &Decoder, heads: Heads, target: &Target) -> Result<Self> {
+    pub(super) fn new(number: usize, decoder: &Decoder, heads: HeadLayout, target: &Target) -> Result<Self> {
         let weights: &Weights = &decoder.layers[number];
         let turned = decoder.ropes[weights.kind.rope].frequencies.len();
         let order = order_of_heads(decoder.pairs, turned, heads.width);
@@ -134,7 +134,7 @@ impl Layer {
         turns: &Turns,
         (pool, ranges): (&Pool, &[std::ops::Range<usize>]),
     ) -> Result<Tensor> {
-        let Heads { heads, key_heads, width } = self.heads;
+        let HeadLayout { heads, key_heads, width } = self.heads;
         let all = self.query_key_value.forward(&normed(self.attention_norm.as_ref(), states)?)?;
         let part = |first: usize, heads: usize| all.narrow(1, first * width, heads * width)?.contiguous();
         let norms = self.query_key_norms.as_ref();

@@ -42,15 +42,12 @@ impl Target {
         let (mut weights, mut biases) = (Vec::new(), Vec::new());
         for (part, order) in parts {
             let bias = part.bias.clone().unwrap_or_else(|| vec![0.0; part.matrix.height()]);
-            match order {
-                Some(order) => {
-                    weights.extend(reordered(&part.matrix.values(), width, order));
-                    biases.extend(reordered(&bias, 1, order));
-                }
-                None => {
-                    weights.extend(part.matrix.values());
-                    biases.extend(bias);
-                }
+            if let Some(order) = order {
+                weights.extend(reordered(&part.matrix.values(), width, order));
+                biases.extend(reordered(&bias, 1, order));
+            } else {
+                weights.extend(part.matrix.values());
+                biases.extend(bias);
             }
         }
         let has_bias = parts.iter().any(|(part, _)| part.bias.is_some());
