@@ -38,7 +38,10 @@ fn pronouns_titles_and_nouns_are_exchanged_in_both_directions() {
             "@ Fell paints. He kept to his house; it was his.",
             "@ Fell paints. She kept to her house; it was hers.",
         ),
-        ("They met him. @ Fell cut himself.", "They met her. @ Fell cut herself."),
+        (
+            "After a quarrel they hit him, and @ Fell cut himself.",
+            "After a quarrel they hit her, and @ Fell cut herself.",
+        ),
         ("@ Fell’s book is out, and he’s glad.", "@ Fell’s book is out, and she’s glad."),
         ("Mr. @ Fell came in with his dog.", "Ms. @ Fell came in with her dog."),
         ("@ Fell is an English actor and singer.", "@ Fell is an English actress and singer."),
