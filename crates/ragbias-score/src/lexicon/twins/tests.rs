@@ -146,7 +146,7 @@ fn what_cannot_be_exchanged_cleanly_is_left_out_for_its_reason() {
             ],
         ),
         (Reason::Agreement, &["James Fell left. It is James’ house."]),
-        (Reason::NotReversible, &["Clara Fell is an actress. The actor Xq left."]),
+        (Reason::NotReversible, &["Clara Fell is an actress. The actor left."]),
     ] {
         for text in texts.iter().filter(|text| !text.contains("king’s men")) {
             assert_eq!(left_out(text), reason, "{text}");
