@@ -113,7 +113,6 @@ fn is_nothing_else(folded: &str, pole: Pole, vocabulary: &Vocabulary) -> bool {
         Context::Particle,
     ];
     vocabulary.first_name(folded) == Some(pole)
-        && !folded.contains('-')
         && !vocabulary.is_word(folded)
         && !OTHERS.iter().any(|other| vocabulary.is(*other, folded))
         && vocabulary.pole(Kind::Noun, folded).is_none()

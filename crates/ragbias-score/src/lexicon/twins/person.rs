@@ -71,6 +71,7 @@ impl Subject {
             }
         }
         subject.check_given_names(reader)?;
+        subject.check_first_pronouns(reader)?;
         match (0..reader.tokens.len())
             .find(|&at| !known.contains(reader.tokens[at].folded.as_str()) && acts(reader, at))
         {
@@ -104,6 +105,21 @@ impl Subject {
             let given = token.capitalised() && self.given.iter().any(|given| given.folded == token.folded);
             if given && !self.is_named_at(at) {
                 return Err(LeftOut::new(Reason::AmbiguousName, token.word));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a pronoun before the person is named, as it is somebody else's: `Moore meets his friend Wallace Shawn`; but `After his
+    /// return, Wallace Shawn`.
+    fn check_first_pronouns(&self, reader: &Reader<'_>) -> Result<(), LeftOut> {
+        let Some(first) = self.named.iter().map(|person| person.words.start).min() else { return Ok(()) };
+        for at in (0..first).filter(|&at| pole_of(reader, Kind::Pronoun, at).is_some()) {
+            let between = &reader.tokens[at + 1..=first];
+            let ahead = between.iter().any(|token| token.gap.contains(','))
+                && !between.iter().any(|token| token.opens);
+            if !ahead {
+                return Err(LeftOut::new(Reason::AnotherPerson, reader.tokens[at].word));
             }
         }
         Ok(())
@@ -164,7 +180,9 @@ fn is_no_person(reader: &Reader<'_>, person: &Person) -> bool {
     let thing = reader.is(Context::NotPerson, person.name.start)
         && name[1..].iter().all(|token| reader.vocabulary.is_word(&token.folded));
     name.iter().all(|token| token.zone == Zone::Work)
-        || first.case == Case::Upper && first.word.len() <= LONGEST_ABBREVIATION
+        || first.case == Case::Upper
+            && first.word.len() <= LONGEST_ABBREVIATION
+            && name[1..].iter().all(|token| reader.vocabulary.is_word(&token.folded))
         || thing && name.len() > 1
 }
 

@@ -38,7 +38,10 @@ fn pronouns_titles_and_nouns_are_exchanged_in_both_directions() {
             "@ Fell paints. He kept to his house; it was his.",
             "@ Fell paints. She kept to her house; it was hers.",
         ),
-        ("They met him. @ Fell cut himself.", "They met her. @ Fell cut herself."),
+        (
+            "After a quarrel they hit him, and @ Fell cut himself.",
+            "After a quarrel they hit her, and @ Fell cut herself.",
+        ),
         ("@ Fell’s book is out, and he’s glad.", "@ Fell’s book is out, and she’s glad."),
         ("Mr. @ Fell came in with his dog.", "Ms. @ Fell came in with her dog."),
         ("@ Fell is an English actor and singer.", "@ Fell is an English actress and singer."),
@@ -143,7 +146,7 @@ fn what_cannot_be_exchanged_cleanly_is_left_out_for_its_reason() {
             ],
         ),
         (Reason::Agreement, &["James Fell left. It is James’ house."]),
-        (Reason::NotReversible, &["Clara Fell is an actress. The actor Xq left."]),
+        (Reason::NotReversible, &["Clara Fell is an actress. The actor left."]),
     ] {
         for text in texts.iter().filter(|text| !text.contains("king’s men")) {
             assert_eq!(left_out(text), reason, "{text}");
