@@ -42,6 +42,7 @@ mod resamples;
 mod rogan_gladen;
 mod scorer_errors;
 mod selection;
+mod surface;
 mod target;
 
 pub use bootstrap::ClusterBootstrap;
@@ -63,4 +64,5 @@ pub use ranking::JudgedRanking;
 pub use rogan_gladen::RoganGladen;
 pub use scorer_errors::{PoleErrors, ScorerErrors};
 pub use selection::{impact_ratio, minimum_detectable};
+pub use surface::Surface;
 pub use target::{Target, TargetStatus};
