@@ -40,6 +40,11 @@ pub fn read_corpus_allowing_empty_texts(path: &Path, progress: &dyn Progress) ->
     read_as(path, Wanted { axis: None, empty_texts: true }, progress)
 }
 
+/// The same with labels on an axis.
+pub(crate) fn read_corpus_on(path: &Path, axis: Option<&Axis>, progress: &dyn Progress) -> Result<Corpus> {
+    read_as(path, Wanted { axis, empty_texts: true }, progress)
+}
+
 /// How a corpus is read.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Wanted<'a> {

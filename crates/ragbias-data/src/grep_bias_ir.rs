@@ -11,6 +11,7 @@ use crate::dataset::{Dataset, DatasetInfo, Splits};
 use crate::findings::Findings;
 use crate::layout::labelled;
 use crate::qrels::Qrels;
+use crate::source::extension;
 use crate::table::Table;
 use crate::text::shown;
 use crate::{Error, Result};
@@ -20,7 +21,8 @@ impl Dataset {
     /// and any number of `documents-*.csv`, or `queries-documents_*.csv` as they are called in its repository, with `q_id`, `d_id`,
     /// `relevant`, `doc_title`, `document`, `content_gender`.
     ///
-    /// A document in female wording leans +1, in male wording −1, in neutral wording 0. A question's topic is its category. All
+    /// A document in female wording leans +1, in male wording −1, in neutral wording or about both 0 (`botrh`, as a published
+    /// document has it, is read as `both`). A question's topic is its category. All
     /// documents of a question are judged, those that are not relevant with grade 0. Topics are split as in [`Dataset::read`].
     ///
     /// # Errors
@@ -82,7 +84,7 @@ fn document_files(folder: &Path) -> Result<Vec<PathBuf>> {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_one = ["documents-", "queries-documents_"].iter().any(|start| name.starts_with(start));
-        if is_one && name.ends_with(".csv") {
+        if is_one && extension(Path::new(&name)) == "csv" {
             files.push(entry.path());
         }
     }
@@ -126,8 +128,12 @@ fn read_documents(
             let lean = match gender.text.trim() {
                 "F" => Lean::Positive,
                 "M" => Lean::Negative,
-                "N" => Lean::Neutral,
-                other => return findings.wrong(place, wrong("content_gender", "F, M or N", other)),
+                "N" | "both" => Lean::Neutral,
+                "botrh" => {
+                    findings.note_at(place, "content_gender `botrh` is read as `both`");
+                    Lean::Neutral
+                }
+                other => return findings.wrong(place, wrong("content_gender", "F, M, N or both", other)),
             };
             let grade = match relevant.text.trim() {
                 "1" => 1,
@@ -164,11 +170,11 @@ mod tests {
 
     #[test]
     fn every_wording_has_its_lean_and_its_grade() {
-        let set = read("0,1,1,how to lead,T,she leads,F,M\n0,2,0,how to lead,,he bakes,M,F\n0,3,1,how to lead,T,they lead,N,M\n").unwrap();
+        let set = read("0,1,1,how to lead,T,she leads,F,M\n0,2,0,how to lead,,he bakes,M,F\n0,3,1,how to lead,T,they lead,N,M\n0,4,0,how to lead,T,he and she lead,botrh,M\n").unwrap();
         let leans: Vec<_> =
             set.corpus.documents().iter().map(|d| d.gold_lean().unwrap().unwrap().value()).collect();
-        assert_eq!(leans, [1.0, -1.0, 0.0]);
-        assert_eq!(set.qrels["0"].values().copied().collect::<Vec<_>>(), [1, 0, 1]);
+        assert_eq!(leans, [1.0, -1.0, 0.0, 0.0]);
+        assert_eq!(set.qrels["0"].values().copied().collect::<Vec<_>>(), [1, 0, 1, 0]);
         assert_eq!(set.questions.questions()[0].cluster(), "Career");
         assert_eq!(
             (set.corpus.documents()[0].title.as_deref(), set.corpus.documents()[1].title.as_deref()),
@@ -179,7 +185,7 @@ mod tests {
     #[test]
     fn other_values_are_refused_with_their_line() {
         for (rows, expected) in [
-            ("0,1,1,q,T,x,X,M\n", ":2: content_gender: expected F, M or N, received `X`"),
+            ("0,1,1,q,T,x,X,M\n", ":2: content_gender: expected F, M, N or both, received `X`"),
             ("0,1,2,q,T,x,F,M\n", ":2: relevant: expected 0 or 1, received `2`"),
             ("9,1,1,q,T,x,F,M\n", ":2: q_id: expected the id of one of queries.csv, received `9`"),
         ] {

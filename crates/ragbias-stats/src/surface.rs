@@ -216,13 +216,12 @@ mod tests {
     /// 12 topics of 5 questions, 3 corpora with 4 embedders each; scripts/reference/surface.py draws the same leans.
     fn counts() -> (TopicCounts, Vec<f64>) {
         let mut outcomes = Vec::new();
-        let names: Vec<String> = (0..12).map(|pair| format!("{:02}", pair)).collect();
+        let names: Vec<String> = (0..12).map(|pair| format!("{pair:02}")).collect();
         let topics: Vec<String> = (0..12).map(|topic| format!("t{topic:02}")).collect();
         let corpus = [-0.4, 0.0, 0.5];
-        for (pair, name) in names.iter().enumerate() {
-            for (topic, topic_name) in topics.iter().enumerate() {
+        for (pair, name) in (0_i64..).zip(&names) {
+            for (topic, topic_name) in (0_i64..).zip(&topics) {
                 for question in 0..5 {
-                    let (pair, topic) = (pair as i64, topic as i64);
                     let mixed =
                         (7 * pair + 11 * topic * topic + 5 * question * (pair + 1) + 3 * topic * pair) % 12;
                     let level = 2 * (pair % 4) + pair / 4 * 2;

@@ -270,20 +270,16 @@ impl Part {
 
     /// The name of the corpus in tables: that of the data set, or how it differs from the data set's own.
     pub fn corpus_name(&self) -> String {
-        let mut name = match &self.corpus {
+        let own = match &self.corpus {
             Some(corpus) => format!("{corpus} for {}", self.data),
             None => self.data.clone(),
         };
-        if let Some(Resample { corpus_bias, seed }) = self.resample {
-            name += &format!(", resampled to {corpus_bias:+}");
-            if seed != 0 {
-                name += &format!(" with seed {seed}");
-            }
-        }
-        if let Some(distractors) = &self.distractors {
-            name += &format!(", with {distractors}");
-        }
-        name
+        let resampled = self.resample.map(|Resample { corpus_bias, seed }| match seed {
+            0 => format!(", resampled to {corpus_bias:+}"),
+            _ => format!(", resampled to {corpus_bias:+} with seed {seed}"),
+        });
+        let mixed = self.distractors.as_ref().map(|distractors| format!(", with {distractors}"));
+        [Some(own), resampled, mixed].into_iter().flatten().collect()
     }
 }
 

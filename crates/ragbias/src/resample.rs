@@ -102,7 +102,7 @@ impl Resample {
         let (movable, fixed): (Vec<_>, Vec<_>) = topics.values().partition(|topic| topic.has_both());
         let leaning: usize = movable.iter().map(|topic| topic.len()).sum();
         let held: f64 = fixed.iter().map(|topic| topic.lean()).sum();
-        let positives = ((self.corpus_bias * n - held + leaning as f64) / 2.0).round();
+        let positives = f64::midpoint(self.corpus_bias * n - held, leaning as f64).round();
         if !(0.0..=leaning as f64).contains(&positives) {
             let (low, high) = ((held - leaning as f64) / n, (held + leaning as f64) / n);
             return Err(wrong(

@@ -54,7 +54,8 @@ pub struct Lengths {
 
 /// The balance by split and by topic, most one-sided first.
 pub(super) fn check(subject: &Subject, findings: &mut Findings) -> (Vec<Balance>, Vec<Balance>) {
-    let (mut splits, mut topics): (BTreeMap<&str, Vec<&str>>, BTreeMap<&str, Vec<&str>>) = Default::default();
+    let mut splits: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut topics: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut clusters: BTreeMap<&str, &str> = BTreeMap::new();
     for question in subject.questions.questions() {
         clusters.insert(&question.id, question.cluster());

@@ -10,6 +10,13 @@ pub(super) fn check(subject: &Subject, findings: &mut Findings) {
     judgements(subject, findings);
     topics(subject, findings);
     documents_nobody_asks_for(subject, findings);
+    for document in subject.corpus.documents().iter().filter(|document| !document.has_text()) {
+        let message = format!(
+            "document `{}` has no text: `evaluate` ranks it, `measure` refuses it",
+            shown(&document.id)
+        );
+        findings.warning("no-text", subject.document(&document.id), message);
+    }
 }
 
 fn judgements(subject: &Subject, findings: &mut Findings) {

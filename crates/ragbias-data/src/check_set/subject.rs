@@ -7,12 +7,12 @@ use ragbias_core::{Axis, Corpus, Progress, QuestionSet};
 
 use super::finding::At;
 use crate::axis::axis_names;
-use crate::corpus::places_of_documents;
+use crate::corpus::{places_of_documents, read_corpus_on};
 use crate::dataset::{Dataset, DatasetInfo, info};
 use crate::qrels::Qrels;
 use crate::questions::places_of_questions;
 use crate::source::{extension, file_of};
-use crate::{Result, load_axis, read_corpus, read_qrels, read_questions, read_text};
+use crate::{Result, load_axis, read_qrels, read_questions, read_text};
 
 /// A data set to check.
 pub(super) struct Subject {
@@ -60,7 +60,7 @@ impl Subject {
             .transpose()?;
         let (corpus_file, question_file) =
             (file_of(folder, &["corpus"])?, file_of(folder, &["questions", "queries"])?);
-        let corpus = read_corpus(folder, known.as_ref(), progress)?;
+        let corpus = read_corpus_on(folder, known.as_ref(), progress)?;
         let questions = read_questions(folder, progress)?;
         let mut splits: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let (qrels, judged) = match &own {

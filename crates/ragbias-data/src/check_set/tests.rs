@@ -34,7 +34,7 @@ impl World {
             )
         };
         let corpus: String = (0..3).flat_map(|i| [document(i, 1), document(i, -1)]).collect();
-        let qrels: String = (0..3).map(|i| format!("q{i}\td{i}+1\t1\nq{i}\td{i}-1\t1\n")).collect();
+        let qrels = [0, 1, 2].map(|i| format!("q{i}\td{i}+1\t1\nq{i}\td{i}-1\t1\n")).concat();
         let manifest = "name = \"small\"\naxis = \"gender\"\nabout = \"\"\nlicence = \"\"\n[splits]\nvalidation = [\"t1\"]\ntest = [\"t2\"]\n";
         for (name, text) in [
             ("questions.jsonl", questions.as_str()),
@@ -202,7 +202,8 @@ fn splits_of_a_beir_folder_are_its_files_of_judgements() {
 #[test]
 fn more_than_twenty_findings_of_a_kind_are_counted() {
     let world = World::new().change("qrels.tsv", |text| {
-        let more: String = (0..30).map(|i| format!("q0\tx{i}\t1\n")).collect();
+        let more: Vec<String> = (0..30).map(|i| format!("q0\tx{i}\t1\n")).collect();
+        let more = more.concat();
         format!("{text}{more}")
     });
     let found = world.found();

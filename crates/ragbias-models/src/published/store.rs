@@ -263,11 +263,13 @@ impl SetStore {
             }
             let forget = || fs_err::remove_file(&part).or_else(ignore_missing);
             let get = || client(wish).get(url, wanted, &part, step.as_ref());
-            once_more(progress, get, forget).map_err(|reason| match wish.recorded {
-                true => {
-                    format!("{reason}\nexpected is what the first pull received, in {}", record.display())
+            once_more(progress, get, forget).map_err(|reason| {
+                let place = record.display();
+                if wish.recorded {
+                    format!("{reason}\nexpected is what the first pull received, in {place}")
+                } else {
+                    reason
                 }
-                false => reason,
             })?;
             move_file(&part, &target).map_err(|error| error.to_string())?;
         }
