@@ -11,6 +11,7 @@ mod bad_input;
 mod calibrate;
 mod choose;
 mod commands;
+mod data;
 mod files;
 mod fit;
 mod harness;

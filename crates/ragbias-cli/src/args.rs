@@ -322,20 +322,38 @@ Exit status: 0 where every file is right, 1 where one is wrong or missing; its n
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Data {
-    /// List the bundled data sets
+    /// List the bundled data sets, and the published ones that can be pulled
     List,
-    /// Write a bundled data set into a folder
+    /// Write a bundled data set into a folder, or download a published one and verify its checksums
+    #[command(after_help = "Examples:
+  ragbias data pull gender --out data/gender
+  ragbias data pull genderbias-qa
+  RAGBIAS_DATA_MIRROR=https://mirror.example.org ragbias data pull scifact
+
+Published sets go to the folder of RAGBIAS_DATA_CACHE [default: in the user's cache directory], and are then known by name:
+--corpus genderbias-qa. RAGBIAS_DATA_MIRROR is an address below which the original host and path are found.")]
     Pull {
         /// Its name
         name: String,
-        /// The folder
+        /// The folder, for a bundled set [default: data/NAME]
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
-    /// List the problems of a data file, by line
+    /// List the problems of a data file by line, or those of a whole data set: balance, leaks, duplicates, power
+    #[command(after_help = "Examples:
+  ragbias data check corpus.jsonl
+  ragbias data check my-data-set --json
+  ragbias data check gender-twins
+
+A data set is checked as a whole: the balance of the poles by split and topic, questions and passages that are in two splits or
+there twice (MinHash, Jaccard similarity of 0.8), judgements that lead nowhere, lengths by pole, and the smallest bias that each
+split can decide.
+
+Exit status: 1 where a file has a problem or a data set a finding of severity error.")]
     Check {
-        /// A .jsonl, .csv, .parquet or similar file
-        file: PathBuf,
+        /// A .jsonl, .csv, .parquet or similar file; or a data set: its folder, in ragbias's own layout or that of BEIR, or its name
+        #[arg(value_name = "FILE|FOLDER|NAME")]
+        data: String,
     },
 }
 

@@ -2,19 +2,17 @@
 
 mod audit;
 mod calibrate;
+mod data;
 mod models;
 mod serve;
 mod twins;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use ragbias::core::{Document, Embedder, Generator, Passage, Progress, Role, Unit};
-use ragbias::data::{
-    CorpusFile, Dataset, Split, check, load_axis, shown, write_file, write_file_by, write_outcomes,
-};
+use ragbias::data::{CorpusFile, Split, load_axis, shown, write_file, write_file_by, write_outcomes};
 use ragbias::generate::{GenerateConfig, ServerConfig};
 use ragbias::score::Agreement;
 use ragbias::scorer;
@@ -135,56 +133,6 @@ impl Session<'_> {
     /// The same for commands that ask no LLM.
     fn workspace_here(&self) -> Result<OpenWorkspace> {
         self.workspace(self.models_here()?, false)
-    }
-
-    fn data(&self, command: &args::Data) -> Result<()> {
-        match command {
-            args::Data::List => {
-                let sets = Dataset::bundled_names().map(Dataset::bundled).collect::<Result<Vec<_>, _>>()?;
-                let rows: Vec<_> = sets
-                    .iter()
-                    .map(|set| {
-                        json!({ "name": set.info.name, "axis": set.info.axis, "about": set.info.about,
-                            "questions": set.questions.len(), "documents": set.corpus.len(), "licence": set.info.licence })
-                    })
-                    .collect();
-                self.print(&json!({ "data": rows }), || {
-                    let line = |row: &serde_json::Value| {
-                        let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-                        format!(
-                            "{:17} {} questions, {} documents: {} ({})",
-                            text("name"),
-                            row["questions"],
-                            row["documents"],
-                            text("about"),
-                            text("licence")
-                        )
-                    };
-                    rows.iter().map(line).collect::<Vec<_>>().join("\n")
-                })
-            }
-            args::Data::Pull { name, out } => {
-                let folder = out.clone().unwrap_or_else(|| PathBuf::from("data").join(name));
-                Dataset::export_bundled(name, &folder)?;
-                self.print(&json!({ "name": name, "path": folder }), || folder.display().to_string())
-            }
-            args::Data::Check { file } => {
-                let checked = check(file)?;
-                let problems = checked.problems.len();
-                self.print(&checked, || {
-                    let at = |line: &String| format!("{}:{line}", file.display());
-                    let mut lines: Vec<String> = checked.problems.iter().map(at).collect();
-                    lines.extend(checked.notes.iter().map(|line| format!("{} (read so)", at(line))));
-                    let wrong = if problems == 0 { "; nothing is wrong" } else { "" };
-                    lines.push(format!("{}: {} records can be read{wrong}", checked.kind, checked.records));
-                    lines.join("\n")
-                })?;
-                if problems == 0 {
-                    return Ok(());
-                }
-                bail!("{problems} problem{}", if problems == 1 { "" } else { "s" })
-            }
-        }
     }
 
     fn embed(&self, command: &args::Embed) -> Result<()> {
@@ -312,8 +260,8 @@ impl Session<'_> {
         let questions = load_questions(&command.questions, progress)?;
         let corpus = load_corpus(&command.corpus, &axis, progress)?;
         // Judgements belong to a data set: they are used if corpus and questions come from the same one.
-        let bundled = Dataset::bundled_names().any(|name| name == command.corpus);
-        let own = (bundled && command.questions == command.corpus).then_some(&command.corpus);
+        let own = (command.questions == command.corpus && ragbias::is_dataset(&command.corpus))
+            .then_some(&command.corpus);
         let qrels = command.qrels.as_ref().or(own).map(|named| load_qrels(named, progress)).transpose()?;
         let models = self.models_with(&command.keys, &[])?;
         let llm: Option<LlmName> = command.llm.as_deref().map(str::parse).transpose()?;

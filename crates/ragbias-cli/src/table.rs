@@ -5,11 +5,11 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use ragbias::audit::Audit;
 use ragbias::core::{Axis, Bias, Counts, Rates};
 use ragbias::data::{Member, shown};
-use ragbias::stats::{Equivalence, Estimate, Resampled, TargetStatus};
+use ragbias::stats::{Equivalence, Estimate, Resampled, Surface, TargetStatus};
 use ragbias::{
     AnswerBias, AnswerMode, Comparison, Confirmed, ControlChoice, ControlResult, Coverage, Debiased,
     Evaluation, Fits, LlmFit, Measured, PartResult, Reached, RetrievalMetrics, SensitivityComparison,
-    TwinPreference, TwinsOf, VerdictPlan, until_decided,
+    SurfaceFit, TwinPreference, TwinsOf, VerdictPlan, until_decided,
 };
 
 /// One row per component: value, interval, rates.
@@ -344,7 +344,29 @@ pub(crate) fn fits(fits: &Fits) -> Vec<String> {
         }
         texts.push(arranged(table));
     }
+    texts.extend(fits.surfaces.iter().map(surface));
     texts
+}
+
+fn surface(fit: &SurfaceFit) -> String {
+    let Surface { n, topics, r_squared, .. } = fit.surface;
+    let mut table = with_header(&["R_b = β0 + s·E_b + c·C_b + m·E_b·C_b", "", "95% interval"]);
+    for (name, estimate) in [
+        ("β0  R_b at E_b = C_b = 0", fit.surface.intercept),
+        ("s   sensitivity to E_b", fit.surface.sensitivity),
+        ("c   to C_b", fit.surface.corpus_effect),
+        ("m   change of s with C_b", fit.surface.interaction),
+    ] {
+        let [value, interval] = cells(estimate);
+        table.add_row([name.to_owned(), value, interval]);
+    }
+    let fits = r_squared.map_or_else(String::new, |r_squared| format!(", R² {r_squared:.2}"));
+    let of = shown(&format!("{} with {}", fit.axis, fit.llm)).to_string();
+    let corpora = fit.corpora.len();
+    format!(
+        "{of}: {n} pairs of {corpora} corpora and their embedders{fits}; intervals over {topics} topics\n{}",
+        arranged(table)
+    )
 }
 
 fn line(fit: &LlmFit) -> String {

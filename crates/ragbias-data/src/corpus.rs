@@ -1,6 +1,7 @@
 mod stream;
 mod twin_columns;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use ragbias_core::{Axis, Corpus, Document, Progress};
@@ -39,6 +40,11 @@ pub fn read_corpus(path: &Path, axis: Option<&Axis>, progress: &dyn Progress) ->
 /// Those of [`read_corpus`], except for documents without text.
 pub fn read_corpus_allowing_empty_texts(path: &Path, progress: &dyn Progress) -> Result<Corpus> {
     read_as(path, Wanted { axis: None, empty_texts: true }, progress)
+}
+
+/// The same with labels on an axis.
+pub(crate) fn read_corpus_on(path: &Path, axis: Option<&Axis>, progress: &dyn Progress) -> Result<Corpus> {
+    read_as(path, Wanted { axis, empty_texts: true }, progress)
 }
 
 /// How a corpus is read.
@@ -121,24 +127,17 @@ pub(crate) fn each_document(
     each: impl FnMut(Document) -> Result<()>,
 ) -> Result<()> {
     let mut documents = Documents::new(wanted, each);
-    if format(path)? == Format::JsonLines {
-        documents.read_json(&mut Lines::open(path)?, findings)?;
-    } else {
-        let table = Table::open(path)?;
-        match layout::detect(&table) {
-            Some(layout) => {
-                if let Some(axis) = wanted.axis {
-                    check_labels(path, layout.axis(), axis)?;
-                }
-                layout.documents(&table, findings, |place, document, findings| {
-                    documents.push(place, document, findings)
-                })?;
-            }
-            None => documents.read_table(&table, findings)?,
-        }
-    }
+    documents.read_file(path, findings)?;
     documents.finish(findings);
     Ok(())
+}
+
+/// The line, or the row of a Parquet file, of every document of a file, by id.
+pub(crate) fn places_of_documents(path: &Path) -> Result<HashMap<String, usize>> {
+    let mut findings = Findings::reading(path);
+    let mut documents = Documents::new(Wanted { axis: None, empty_texts: true }, |_| Ok(()));
+    documents.read_file(path, &mut findings)?;
+    Ok(documents.ids.into_lines())
 }
 
 /// The documents read so far.
@@ -153,6 +152,18 @@ struct Documents<'a, E> {
 impl<'a, E: FnMut(Document) -> Result<()>> Documents<'a, E> {
     fn new(wanted: Wanted<'a>, each: E) -> Self {
         Self { wanted, ids: Ids::default(), each, count: 0, labelled: 0 }
+    }
+
+    fn read_file(&mut self, path: &Path, findings: &mut Findings) -> Result<()> {
+        if format(path)? == Format::JsonLines {
+            return self.read_json(&mut Lines::open(path)?, findings);
+        }
+        let table = Table::open(path)?;
+        let Some(layout) = layout::detect(&table) else { return self.read_table(&table, findings) };
+        if let Some(axis) = self.wanted.axis {
+            check_labels(path, layout.axis(), axis)?;
+        }
+        layout.documents(&table, findings, |place, document, findings| self.push(place, document, findings))
     }
 
     fn read_json(&mut self, lines: &mut Lines<'_>, findings: &mut Findings) -> Result<()> {

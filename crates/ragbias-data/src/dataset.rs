@@ -50,6 +50,18 @@ pub struct Splits {
     pub test: Vec<String>,
 }
 
+impl Splits {
+    /// The split of a set without one: its topics, ordered by hash, are divided 60 : 15 : 25 into train, validation and test.
+    pub(crate) fn by_hash(questions: &QuestionSet) -> Self {
+        let mut topics: Vec<String> = questions.questions().iter().map(|q| q.cluster().to_owned()).collect();
+        topics.sort();
+        topics.dedup();
+        topics.sort_by_key(|topic| *ContentId::of(topic.as_bytes()).as_bytes());
+        let (test, validation) = (topics.len() / 4, topics.len() * 15 / 100);
+        Self { test: topics[..test].to_vec(), validation: topics[test..test + validation].to_vec() }
+    }
+}
+
 /// A part of the questions, by topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -121,13 +133,7 @@ impl Dataset {
             });
             qrels.insert(question.id.clone(), own.map(|document| (document.id.clone(), 1)).collect());
         }
-        let mut topics: Vec<String> = questions.questions().iter().map(|q| q.cluster().to_owned()).collect();
-        topics.sort();
-        topics.dedup();
-        topics.sort_by_key(|topic| *ContentId::of(topic.as_bytes()).as_bytes());
-        let (test, validation) = (topics.len() / 4, topics.len() * 15 / 100);
-        let splits =
-            Splits { test: topics[..test].to_vec(), validation: topics[test..test + validation].to_vec() };
+        let splits = Splits::by_hash(&questions);
         let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let (about, licence) = (format!("published set {}", path.display()), "its own".to_owned());
         let info = DatasetInfo { name, axis: String::new(), about, licence, splits };

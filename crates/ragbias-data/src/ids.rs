@@ -9,6 +9,14 @@ use crate::text::shown;
 pub(crate) struct Ids(HashMap<String, Place>);
 
 impl Ids {
+    /// The line, or the row of a Parquet file, of every id.
+    pub(crate) fn into_lines(self) -> HashMap<String, usize> {
+        let line = |place| match place {
+            Place::Line(line) | Place::Row(line) => line,
+        };
+        self.0.into_iter().map(|(id, place)| (id, line(place))).collect()
+    }
+
     /// The id as used; none if it is invalid and the reader continues.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! | GenderBias-QA | `question` | `bias1-document*` on women (+1), `bias2-document*` on men (−1) |
 //! | PoliticBias-QA | `question`, choices from the claims | `left_claim` (−1), `right_claim` (+1) |
 //! | TwinViews | none | `left` (−1), `right` (+1) |
+//! | GAP | none | `Text`, about a woman (+1) or a man (−1) by the `Pronoun` |
 //!
 //! To add a layout, add a variant of [`Layout`] here.
 
@@ -15,6 +16,7 @@ use ragbias_core::{Choices, Document, Lean, Question};
 use crate::Result;
 use crate::findings::{Findings, Place};
 use crate::table::Table;
+use crate::text::shown;
 
 /// The layout of a published set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub enum Layout {
     PoliticBiasQa,
     /// Pairs of claims from the left and from the right.
     TwinViews,
+    /// Snippets with a pronoun of a woman or of a man.
+    Gap,
 }
 
 /// The layout with the columns of this table.
@@ -36,6 +40,8 @@ pub(crate) fn detect(table: &Table) -> Option<Layout> {
         Some(Layout::PoliticBiasQa)
     } else if has(&["left", "right"]) {
         Some(Layout::TwinViews)
+    } else if has(&["id", "text", "pronoun", "pronoun-offset"]) {
+        Some(Layout::Gap)
     } else {
         None
     }
@@ -45,7 +51,7 @@ impl Layout {
     /// The axis of its labels.
     pub(crate) fn axis(self) -> &'static str {
         match self {
-            Self::GenderBiasQa => "gender",
+            Self::GenderBiasQa | Self::Gap => "gender",
             Self::PoliticBiasQa | Self::TwinViews => "politics",
         }
     }
@@ -66,6 +72,7 @@ impl Layout {
             ],
             Self::PoliticBiasQa => &[("left_claim", Lean::Negative), ("right_claim", Lean::Positive)],
             Self::TwinViews => &[("left", Lean::Negative), ("right", Lean::Positive)],
+            Self::Gap => return snippets(table, findings, each),
         };
         let names: Vec<&str> =
             ["num", "topic"].into_iter().chain(columns.iter().map(|(name, _)| *name)).collect();
@@ -90,7 +97,7 @@ impl Layout {
         findings: &mut Findings,
         mut each: impl FnMut(Place, Question, &mut Findings) -> Result<()>,
     ) -> Result<bool> {
-        if self == Self::TwinViews {
+        if matches!(self, Self::TwinViews | Self::Gap) {
             return Ok(false);
         }
         let (mut rows, has_topic) = (RowIds::of(table), table.has("topic"));
@@ -132,8 +139,28 @@ impl RowIds {
     }
 }
 
+/// The documents of GAP, by the gender of their pronoun.
+fn snippets(
+    table: &Table,
+    findings: &mut Findings,
+    mut each: impl FnMut(Place, Document, &mut Findings) -> Result<()>,
+) -> Result<()> {
+    table.each_row(["id", "text", "pronoun"], findings, |place, [id, text, pronoun], findings| {
+        let lean = match pronoun.text.trim().to_lowercase().as_str() {
+            "she" | "her" | "hers" | "herself" => Lean::Positive,
+            "he" | "him" | "his" | "himself" => Lean::Negative,
+            _ => {
+                let received = shown(&pronoun.text);
+                return findings
+                    .wrong(place, format!("Pronoun: expected one of she or he, received `{received}`"));
+            }
+        };
+        each(place, labelled(id.text, text.text, lean, None), findings)
+    })
+}
+
 /// A document with a gold label.
-fn labelled(id: String, text: String, lean: Lean, topic: Option<&str>) -> Document {
+pub(crate) fn labelled(id: String, text: String, lean: Lean, topic: Option<&str>) -> Document {
     let mut document = Document::new(id, text);
     document.metadata.insert("lean".into(), i64::from(lean).into());
     if let Some(topic) = topic {
@@ -189,6 +216,23 @@ mod tests {
             error.contains("set.csv: its labels are from left to right, and the axis `gender`"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_snippet_leans_as_its_pronoun_and_another_pronoun_is_refused() {
+        let header = "ID\tText\tPronoun\tPronoun-offset\tA";
+        let read = |rows: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("gap-test.tsv");
+            fs_err::write(&path, format!("{header}\n{rows}")).unwrap();
+            read_corpus(&path, Some(&load_axis("gender").unwrap()), &Silent)
+        };
+        let corpus = read("test-1\tKathleen saw her.\ther\t13\tx\ntest-2\tHe left.\tHe\t0\ty\n").unwrap();
+        let leans: Vec<_> =
+            corpus.documents().iter().map(|d| d.gold_lean().unwrap().unwrap().value()).collect();
+        assert_eq!((leans.as_slice(), corpus.documents()[1].id.as_str()), (&[1.0, -1.0][..], "test-2"));
+        let error = read("test-1\tThey left.\tThey\t0\tx\n").unwrap_err().to_string();
+        assert!(error.contains(":2: Pronoun: expected one of she or he, received `They`"), "{error}");
     }
 
     #[test]

@@ -23,12 +23,14 @@
 mod axis;
 mod bundled;
 mod check;
+mod check_set;
 mod columns;
 mod corpus;
 mod csv;
 mod dataset;
 mod error;
 mod findings;
+mod grep_bias_ir;
 mod ids;
 mod json;
 pub mod layout;
@@ -52,6 +54,7 @@ mod utf16;
 
 pub use axis::{axis_names, load_axis};
 pub use check::{Checked, check};
+pub use check_set::{Balance, CheckedSet, Finding, Lengths, Severity, check_dataset, check_folder};
 pub use corpus::{CorpusFile, read_corpus, read_corpus_allowing_empty_texts};
 pub use dataset::{Dataset, DatasetInfo, Split, Splits};
 pub use error::{Error, Result};

@@ -33,6 +33,8 @@ pub struct MeasurementRow {
     pub rag_interval: Option<(f64, f64)>,
     /// Number of answers that R_b is based on, and number of questions asked, if the table has them.
     pub scored: Option<(usize, usize)>,
+    /// C_b, in [−1, 1], if the table has the column.
+    pub corpus_bias: Option<f64>,
     /// L_b, in [−1, 1]; present if R_b is, unless no answer without context was scored.
     pub llm_bias: Option<f64>,
 }
@@ -50,13 +52,14 @@ impl From<&Measurement> for MeasurementRow {
             rag_bias: row.rag_bias.map(|bias| bias.value()),
             rag_interval: row.rag_bias.map(|bias| (bias.low(), bias.high())),
             scored: row.rag_counts.map(|counts| (counts.scored(), counts.asked())),
+            corpus_bias: Some(row.corpus_bias.value()),
             llm_bias: row.llm_bias.map(|bias| bias.value()),
         }
     }
 }
 
 /// Reads a measurement table, `.csv` or `.parquet`: the columns `embedder`, `llm`, `axis`, `embedder_bias`, `rag_bias` and
-/// `llm_bias`, and if present `family`, `corpus`, `split`, `rag_bias_low`, `rag_bias_high`, `n`, `rag_bias_n` and
+/// `llm_bias`, and if present `family`, `corpus`, `split`, `corpus_bias`, `rag_bias_low`, `rag_bias_high`, `n`, `rag_bias_n` and
 /// `llm_bias_n`. Others are ignored.
 ///
 /// # Errors
@@ -101,6 +104,7 @@ pub(crate) fn measurements_of_file(path: &Path, findings: &mut Findings) -> Resu
         "n",
         "rag_bias_n",
         "llm_bias_n",
+        "corpus_bias",
     ];
     let mut rows = Vec::new();
     table.each_row(names, findings, |place, cells, findings| {
@@ -122,6 +126,7 @@ pub(crate) fn measurements_of_file(path: &Path, findings: &mut Findings) -> Resu
             n,
             rag_n,
             llm_n,
+            corpus_bias,
         ] = &cells;
         let of = |there: bool, cell: &Cell| there.then(|| cell.text.trim().to_owned());
         let row = || -> Result<MeasurementRow, String> {
@@ -144,6 +149,7 @@ pub(crate) fn measurements_of_file(path: &Path, findings: &mut Findings) -> Resu
                 rag_bias,
                 rag_interval: interval(bias("rag_bias_low", low)?, bias("rag_bias_high", high)?)?,
                 scored: count("rag_bias_n", rag_n)?.zip(count("n", n)?),
+                corpus_bias: bias("corpus_bias", corpus_bias)?,
                 llm_bias,
             })
         };

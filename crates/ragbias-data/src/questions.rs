@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::path::Path;
 
 use ragbias_core::{Choices, Progress, Question, QuestionSet};
@@ -39,21 +40,15 @@ pub(crate) fn parse_questions(path: &Path, text: &str) -> Result<QuestionSet> {
 /// All questions of a file of any layout.
 pub(crate) fn questions_of_file(path: &Path, findings: &mut Findings) -> Result<Vec<Question>> {
     let mut questions = Questions::default();
-    if format(path)? == Format::JsonLines {
-        questions.read_json(&mut Lines::open(path)?, findings)?;
-        return Ok(questions.questions);
-    }
-    let table = Table::open(path)?;
-    let asked = match layout::detect(&table) {
-        Some(layout) => layout.questions(&table, findings, |place, question, findings| {
-            questions.push(place, question, findings)
-        })?,
-        None => table.has("text") && questions.read_table(&table, findings).map(|()| true)?,
-    };
-    if !asked {
-        return Err(table.columns_error("a `text` column, or the columns of a data set with questions"));
-    }
+    questions.read_file(path, findings)?;
     Ok(questions.questions)
+}
+
+/// The line, or the row of a Parquet file, of every question of a file, by id.
+pub(crate) fn places_of_questions(path: &Path) -> Result<HashMap<String, usize>> {
+    let mut questions = Questions::default();
+    questions.read_file(path, &mut Findings::reading(path))?;
+    Ok(questions.ids.into_lines())
 }
 
 /// The questions read so far.
@@ -64,6 +59,23 @@ struct Questions {
 }
 
 impl Questions {
+    fn read_file(&mut self, path: &Path, findings: &mut Findings) -> Result<()> {
+        if format(path)? == Format::JsonLines {
+            return self.read_json(&mut Lines::open(path)?, findings);
+        }
+        let table = Table::open(path)?;
+        let asked = match layout::detect(&table) {
+            Some(layout) => layout.questions(&table, findings, |place, question, findings| {
+                self.push(place, question, findings)
+            })?,
+            None => table.has("text") && self.read_table(&table, findings).map(|()| true)?,
+        };
+        if !asked {
+            return Err(table.columns_error("a `text` column, or the columns of a data set with questions"));
+        }
+        Ok(())
+    }
+
     fn read_json(&mut self, lines: &mut Lines<'_>, findings: &mut Findings) -> Result<()> {
         each_object(lines, findings, |place, mut object, findings| {
             let absent: Vec<&str> =

@@ -65,6 +65,63 @@ pub enum Error {
     /// A malformed registry file.
     #[error("the registry of models is malformed")]
     Registry(#[from] toml::de::Error),
+    /// A malformed registry of published data sets.
+    #[error("the registry of published data sets is malformed")]
+    Sets(#[source] toml::de::Error),
+    /// A name that no published data set has.
+    #[error(
+        "`{name}` is no published data set\nhint: they are {}; `ragbias data list` describes them", known.join(", ")
+    )]
+    UnknownSet {
+        /// The name.
+        name: String,
+        /// The names of the registry.
+        known: Vec<String>,
+    },
+    /// A file of a data set that differs from the one that was pulled.
+    #[error(
+        "{}: the file of the data set `{name}` is damaged: expected the SHA-256 {}, received {}\n\
+         hint: `ragbias data pull {name}` fetches it again",
+        path.display(), check.expected, check.received.as_deref().unwrap_or("no such file")
+    )]
+    DamagedSet {
+        /// The data set.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Its checksum, and the expected one.
+        check: Box<FileCheck>,
+    },
+    /// The record of the checksums of a data set's first pull cannot be read, or contradicts the registry.
+    #[error("{}: {reason}\nhint: if you remove it, the next pull trusts what it receives", path.display())]
+    Record {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A mirror that is no address.
+    #[error("RAGBIAS_DATA_MIRROR is `{received}`, expected an address that begins with http:// or https://")]
+    Mirror {
+        /// What is set.
+        received: String,
+    },
+    /// A data set could not be downloaded.
+    #[error(
+        "data set `{name}` could not be had from {address}: {reason}\nhint: through another host: RAGBIAS_DATA_MIRROR names an \
+         address below which the original host and path are found; on a machine without network, copy {} from another one",
+        folder.display()
+    )]
+    SetUnavailable {
+        /// The data set.
+        name: String,
+        /// Where it was looked for.
+        address: String,
+        /// Why it failed.
+        reason: String,
+        /// The folder that the data set would have.
+        folder: PathBuf,
+    },
     /// No source has the model.
     #[error(
         "model `{name}` could not be had:{}\nhint: on a machine without network, copy the model's folder from \

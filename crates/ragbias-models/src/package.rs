@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use ragbias_core::{Progress, Step, Unit};
 use ragbias_files::{Staging, move_file};
 
-use crate::hub::ignore_missing;
 use crate::pip::Pip;
-use crate::receive::{Fault, once_more};
+use crate::receive::{Fault, ignore_missing, once_more};
 use crate::registry::{Model, Package};
 use crate::unpack::unpack;
 use crate::wheels::Wheels;

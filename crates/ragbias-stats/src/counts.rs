@@ -127,7 +127,7 @@ impl TopicCounts {
         self.all().llm
     }
 
-    fn all(&self) -> Biases {
+    pub(crate) fn all(&self) -> Biases {
         self.biases(self.sums.sum_axis(Axis(0)).view()).expect("checked when made; this is a bug")
     }
 

@@ -41,6 +41,15 @@ pub enum Error {
         /// Their E_b.
         value: f64,
     },
+    /// Pairs of a corpus and an embedder that determine no surface.
+    #[error(
+        "{pairs} pairs of a corpus and an embedder determine no surface: it takes corpora of different C_b, and embedders of different \
+         E_b in them"
+    )]
+    NoSurface {
+        /// How many.
+        pairs: usize,
+    },
     /// Embedders that were asked different questions.
     #[error(
         "topic `{topic}`: expected {expected} questions for each embedder, received {received} for `{embedder}`"

@@ -29,7 +29,7 @@ use crate::{ConflictFit, Error, Line, Points, Resampled, Result};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JointBootstrap {
-    draws: usize,
+    pub(crate) draws: usize,
     seed: u64,
     keep_embedders: bool,
 }
@@ -42,7 +42,7 @@ impl Default for JointBootstrap {
 }
 
 /// Number of draws whose topics are summed in one matrix product.
-const BATCH: usize = 64;
+pub(crate) const BATCH: usize = 64;
 
 impl JointBootstrap {
     /// | parameter | purpose | range |
@@ -135,7 +135,7 @@ impl JointBootstrap {
     }
 
     /// A random generator per draw, so that the draw with the same number has the same topics in another fit.
-    fn rng(&self, number: usize) -> ChaCha8Rng {
+    pub(crate) fn rng(&self, number: usize) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(number as u64);
         rng
@@ -143,7 +143,7 @@ impl JointBootstrap {
 }
 
 /// How often each of n is drawn in n draws with replacement.
-fn draw(rng: &mut ChaCha8Rng, mut weights: ArrayViewMut1<f64>) {
+pub(crate) fn draw(rng: &mut ChaCha8Rng, mut weights: ArrayViewMut1<f64>) {
     let n = weights.len();
     for _ in 0..n {
         weights[rng.random_range(0..n)] += 1.0;

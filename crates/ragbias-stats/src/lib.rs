@@ -43,6 +43,7 @@ mod resamples;
 mod rogan_gladen;
 mod scorer_errors;
 mod selection;
+mod surface;
 mod target;
 
 pub use bootstrap::ClusterBootstrap;
@@ -65,4 +66,5 @@ pub use ranking::JudgedRanking;
 pub use rogan_gladen::RoganGladen;
 pub use scorer_errors::{PoleErrors, ScorerErrors};
 pub use selection::{impact_ratio, minimum_detectable};
+pub use surface::Surface;
 pub use target::{Target, TargetStatus};

@@ -32,6 +32,24 @@ pub enum Error {
     /// A base model could not be had.
     #[error(transparent)]
     Models(#[from] ragbias_models::Error),
+    /// A corpus that cannot be resampled so.
+    #[error("resample: {setting} is {received}, expected {expected}")]
+    Resample {
+        /// Which part of it.
+        setting: &'static str,
+        /// What would be possible.
+        expected: String,
+        /// What is asked for, or there.
+        received: String,
+    },
+    /// A published data set that cannot be used as it is.
+    #[error("published data: `{received}`, expected {expected}")]
+    Published {
+        /// Its name.
+        received: String,
+        /// What would do.
+        expected: String,
+    },
     /// A scorer could not be made.
     #[error(transparent)]
     Score(#[from] ragbias_score::Error),

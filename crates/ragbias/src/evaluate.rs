@@ -1,12 +1,12 @@
-use std::path::Path;
 use std::sync::Arc;
 
 use ragbias_core::{Corpus, Document, Embedder, Hit, IndexBackend, Progress, Question, QuestionSet};
-use ragbias_data::{Dataset, Qrels, read_corpus_allowing_empty_texts};
+use ragbias_data::{Qrels, read_corpus_allowing_empty_texts};
 use ragbias_stats::{JudgedRanking, PairedRandomisation};
 use serde::Serialize;
 
-use crate::input::{is_bundled, load_qrels, load_questions, named_or_file};
+use crate::input::{load_qrels, load_questions};
+use crate::named::Named;
 use crate::system::{Embedded, NEIGHBOURHOOD};
 use crate::{Error, Result, Workspace};
 
@@ -36,8 +36,11 @@ impl TestCollection {
         qrels: Option<&str>,
         progress: &dyn Progress,
     ) -> Result<Self> {
-        named_or_file("corpus", corpus)?;
-        let whole = is_bundled(corpus) || Path::new(corpus).is_dir();
+        let named = Named::find("corpus", corpus, progress)?;
+        let whole = match &named {
+            Named::Path(path) => path.is_dir(),
+            _ => true,
+        };
         let or_corpus = |given: Option<&str>, setting| match given {
             Some(given) => Ok(given.to_owned()),
             None if whole => Ok(corpus.to_owned()),
@@ -51,10 +54,9 @@ impl TestCollection {
         Ok(Self {
             qrels: load_qrels(&qrels, progress)?,
             questions: load_questions(&questions, progress)?,
-            corpus: if is_bundled(corpus) {
-                Dataset::bundled(corpus)?.corpus
-            } else {
-                read_corpus_allowing_empty_texts(Path::new(corpus), progress)?
+            corpus: match named {
+                Named::Path(path) | Named::Table(path) => read_corpus_allowing_empty_texts(&path, progress)?,
+                set => set.dataset(corpus, None, progress)?.corpus,
             },
         })
     }

@@ -7,11 +7,13 @@ use ragbias_generate::{GenerateConfig, ServerConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::calibration::Calibration;
-use crate::input::Inputs;
+use crate::distractors::with_distractors;
+use crate::input::{Inputs, load_corpus};
 use crate::llm::LlmName;
 use crate::measure::{AnswerMode, MeasureConfig};
 use crate::prompt::{Prompter, read_prompts};
 use crate::recipe::Recipe;
+use crate::resample::Resample;
 use crate::{Error, Result, scorer};
 
 /// A study in one file: what is measured, with what, on what.
@@ -27,6 +29,9 @@ use crate::{Error, Result, scorer};
 /// [[part]]                       # one per axis and corpus
 /// axis = "gender"                # a bundled axis, or a TOML file
 /// data = "gender"                # a bundled data set, or a folder with a manifest
+/// corpus = "passages.jsonl"      # another corpus than the data set's own; may be left out, as may the next two
+/// resample = { corpus_bias = 0.4, seed = 0 }   # its documents resampled to this C_b, at its size and with its topics
+/// distractors = "gap"            # documents of another corpus, mixed in
 /// split = "all"                  # train, validation, test, held-out (the last two together with validation) or all
 /// folds = 5                      # default for held-out; `choose` finds a setting on all folds of topics but one, and judges it on that one
 /// embedders = ["minilm"]         # names or folders
@@ -66,6 +71,15 @@ pub struct Part {
     pub axis: String,
     /// A bundled data set, or a folder with a manifest.
     pub data: String,
+    /// Another corpus than the data set's own: the name of a data set, or a file. The data set's judgements are not of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corpus: Option<String>,
+    /// Resamples the corpus to another C_b, by its gold labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resample: Option<Resample>,
+    /// A corpus whose documents are mixed in, resampled or not: the name of a data set, or a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distractors: Option<String>,
     /// The split of the questions.
     #[serde(default)]
     pub split: Split,
@@ -185,7 +199,11 @@ impl Experiment {
                 scorer::check_of_file(&axis, scorer)?;
             }
             part.calibrations()?;
-            AnswerMode::on(&axis, self.measure.answers)?;
+            let mode = AnswerMode::on(&axis, self.measure.answers)?;
+            if part.resample.is_some() && mode == AnswerMode::Pair {
+                let expected = "text or choice with resample, as one of two twins may be left out";
+                return wrong("answers", expected, "pair".into());
+            }
             Prompter::new(&axis).map_err(|error| match &self.prompt {
                 Some(path) => error.in_file(path),
                 None => error,
@@ -217,12 +235,51 @@ impl Part {
     /// # Errors
     /// Unknown or malformed axes and data, or a split without questions.
     pub fn inputs(&self, progress: &dyn Progress) -> Result<Inputs> {
-        let axis = load_axis(&self.axis)?;
-        let mut inputs = Inputs::of_dataset(&self.data, self.split, &axis, progress)?;
+        let mut inputs = self.inputs_of(self.split, progress)?;
         if let Some(limit) = self.limit {
             inputs.questions = QuestionSet::new(sample(inputs.questions.questions(), limit, 0))?;
         }
         Ok(inputs)
+    }
+}
+
+impl Part {
+    /// All inputs of another split: the same corpus, and every question of that split.
+    ///
+    /// # Errors
+    /// Those of [`Part::inputs`].
+    pub(crate) fn inputs_of(&self, split: Split, progress: &dyn Progress) -> Result<Inputs> {
+        let axis = load_axis(&self.axis)?;
+        let mut inputs = Inputs::of_dataset(&self.data, split, &axis, progress)?;
+        if let Some(corpus) = &self.corpus {
+            inputs = Inputs { corpus: load_corpus(corpus, &axis, progress)?, qrels: None, ..inputs };
+        }
+        if let Some(resample) = self.resample {
+            resample.check()?;
+            // Documents are of the topics of all questions.
+            let questions = Inputs::of_dataset(&self.data, Split::All, &axis, &Silent)?.questions;
+            let (corpus, qrels) = resample.apply(&inputs.corpus, &questions, inputs.qrels.as_ref())?;
+            inputs = Inputs { corpus, qrels, ..inputs };
+        }
+        if let Some(name) = &self.distractors {
+            let distractors = load_corpus(name, &axis, progress)?;
+            inputs.corpus = with_distractors(&inputs.corpus, name, &distractors)?;
+        }
+        Ok(inputs)
+    }
+
+    /// The name of the corpus in tables: that of the data set, or how it differs from the data set's own.
+    pub fn corpus_name(&self) -> String {
+        let own = match &self.corpus {
+            Some(corpus) => format!("{corpus} for {}", self.data),
+            None => self.data.clone(),
+        };
+        let resampled = self.resample.map(|Resample { corpus_bias, seed }| match seed {
+            0 => format!(", resampled to {corpus_bias:+}"),
+            _ => format!(", resampled to {corpus_bias:+} with seed {seed}"),
+        });
+        let mixed = self.distractors.as_ref().map(|distractors| format!(", with {distractors}"));
+        [Some(own), resampled, mixed].into_iter().flatten().collect()
     }
 }
 
@@ -296,6 +353,47 @@ mod tests {
         let error = read(&format!("name = \"{}\"\n{PART}", "x".repeat(300))).unwrap_err().to_string();
         let reason = "e.toml: name is 300 bytes long, expected up to 200 bytes, as it names a folder";
         assert!(error.ends_with(reason), "{error}");
+    }
+
+    #[test]
+    fn another_corpus_a_resampled_one_and_distractors_are_checked_and_named() {
+        let part = |keys: &str| {
+            read(&format!(
+                "name = \"x\"\n{}{keys}\n",
+                PART.replace("\"gender\"\nembedders", "\"gender-twins\"\nembedders")
+            ))
+        };
+        let experiment = part("resample = { corpus_bias = 0.4 }\ndistractors = \"gender\"").unwrap();
+        let part_of = &experiment.parts[0];
+        assert_eq!(part_of.corpus_name(), "gender-twins, resampled to +0.4, with gender");
+        let inputs = part_of.inputs(&Silent).unwrap();
+        let own = part("").unwrap().parts[0].inputs(&Silent).unwrap();
+        assert_eq!(inputs.corpus.len(), own.corpus.len() + 192);
+        assert_ne!(inputs.corpus.content_id(), own.corpus.content_id());
+        let other = part("corpus = \"gender\"").unwrap();
+        assert_eq!(other.parts[0].corpus_name(), "gender for gender-twins");
+        let inputs = other.parts[0].inputs(&Silent).unwrap();
+        assert!(
+            inputs.qrels.is_none()
+                && inputs.corpus.len() == 192
+                && inputs.questions.len() == own.questions.len()
+        );
+        for (keys, expected) in [
+            ("resample = { corpus_bias = 1.4 }", "resample: corpus_bias is 1.4, expected -1.0 to 1.0"),
+            ("corpus = \"politics\"", "bundled politics"),
+            (
+                "corpus = \"gender\"\nresample = { corpus_bias = 0.1 }",
+                "expected documents that all have a topic",
+            ),
+            ("distractors = \"nothing\"", "`nothing` is neither a bundled corpus nor a file"),
+            (
+                "resample = { corpus_bias = 0.4 }\n[measure]\nanswers = \"pair\"",
+                "answers is pair, expected text or choice with resample",
+            ),
+        ] {
+            let error = part(keys).unwrap_err().to_string();
+            assert!(error.contains(expected), "{expected}: {error}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 use std::path::Path;
 
-use ragbias_core::{Axis, ContentId, Corpus, Progress, QuestionSet};
+use ragbias_core::{Axis, ContentId, Corpus, Progress, QuestionSet, Silent};
 use ragbias_data::{Dataset, Qrels, Split, read_corpus, read_qrels, read_questions};
 
 use crate::Result;
+use crate::named::Named;
 
 /// The input of a measurement: questions, corpus, and judgements if there are any.
 #[derive(Debug, Clone)]
@@ -40,60 +41,52 @@ impl Inputs {
     }
 }
 
-/// A bundled data set, or one from a folder with a manifest or a published file.
+/// A bundled data set, a published one that was pulled, or one from a folder with a manifest or a published file.
 pub(crate) fn load_dataset(name_or_path: &str, axis: &Axis, progress: &dyn Progress) -> Result<Dataset> {
-    if is_bundled(name_or_path) {
-        return Ok(Dataset::bundled_on(name_or_path, axis)?);
-    }
-    Ok(Dataset::read(Path::new(name_or_path), Some(axis), progress)?)
+    Named::find("data set", name_or_path, progress)?.dataset(name_or_path, Some(axis), progress)
 }
 
-/// A corpus by the name of a bundled data set, or from a file; labels are leans on this axis.
+/// A corpus by the name of a data set, bundled or pulled, or from a file; labels are leans on this axis.
 ///
 /// # Errors
 /// Neither, or a malformed file.
 pub fn load_corpus(name_or_path: &str, axis: &Axis, progress: &dyn Progress) -> Result<Corpus> {
-    if is_bundled(name_or_path) {
-        return Ok(load_dataset(name_or_path, axis, progress)?.corpus);
+    match Named::find("corpus", name_or_path, progress)? {
+        Named::Path(path) | Named::Table(path) => Ok(read_corpus(&path, Some(axis), progress)?),
+        set => Ok(set.dataset(name_or_path, Some(axis), progress)?.corpus),
     }
-    named_or_file("corpus", name_or_path)?;
-    Ok(read_corpus(Path::new(name_or_path), Some(axis), progress)?)
 }
 
-/// Questions by the name of a bundled data set, or from a file. The split needs a bundled set.
+/// Questions by the name of a data set, bundled or pulled, or from a file. The split needs a bundled set.
 ///
 /// # Errors
 /// Neither, or a malformed file.
 pub fn load_questions(name_or_path: &str, progress: &dyn Progress) -> Result<QuestionSet> {
-    if is_bundled(name_or_path) {
-        return Ok(Dataset::bundled(name_or_path)?.questions);
+    match Named::find("question set", name_or_path, progress)? {
+        Named::Path(path) | Named::Table(path) => Ok(read_questions(&path, progress)?),
+        set => Ok(set.dataset(name_or_path, None, progress)?.questions),
     }
-    named_or_file("question set", name_or_path)?;
-    Ok(read_questions(Path::new(name_or_path), progress)?)
 }
 
-/// Judgements by the name of a bundled data set, or from a folder or a file.
+/// Judgements by the name of a data set, bundled or pulled, or from a folder or a file.
 ///
 /// # Errors
 /// Neither, or a malformed file.
 pub fn load_qrels(name_or_path: &str, progress: &dyn Progress) -> Result<Qrels> {
-    named_or_file("set of judgements", name_or_path)?;
-    if is_bundled(name_or_path) {
-        return Ok(Dataset::bundled(name_or_path)?.qrels);
+    match Named::find("set of judgements", name_or_path, progress)? {
+        Named::Path(path) => Ok(read_qrels(&path, progress)?),
+        set => Ok(set.dataset(name_or_path, None, progress)?.qrels),
     }
-    Ok(read_qrels(Path::new(name_or_path), progress)?)
 }
 
-/// Whether a data set of this name is bundled.
-pub(crate) fn is_bundled(name: &str) -> bool {
-    Dataset::bundled_names().any(|bundled| bundled == name)
-}
-
-/// Refuses a name that is neither bundled nor a path.
-pub(crate) fn named_or_file(what: &'static str, name_or_path: &str) -> Result<()> {
-    if is_bundled(name_or_path) || Path::new(name_or_path).exists() {
-        return Ok(());
+/// Whether a name is that of a data set with questions, documents and judgements: bundled, or published and pulled.
+pub fn is_dataset(name: &str) -> bool {
+    let progress = Silent;
+    match Named::find("data set", name, &progress) {
+        Ok(Named::Bundled | Named::GrepBiasIr(_)) => true,
+        Ok(table @ Named::Table(_)) => table.dataset(name, None, &progress).is_ok(),
+        // A folder of the user is named as such; that of a published set is one of BEIR.
+        Ok(Named::Path(path)) => path != Path::new(name),
+        Err(_) => false,
     }
-    let known = Dataset::bundled_names().map(str::to_owned).collect();
-    Err(ragbias_data::Error::Unknown { what, name: name_or_path.into(), known }.into())
 }

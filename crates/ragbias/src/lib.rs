@@ -41,8 +41,10 @@ mod answer_bias;
 pub mod audit;
 mod by_name;
 mod calibration;
+mod check_data;
 mod choose;
 mod control;
+mod distractors;
 mod embedding;
 mod error;
 mod evaluate;
@@ -54,11 +56,13 @@ mod llm;
 mod measure;
 mod measured;
 mod memo;
+mod named;
 mod plan;
 mod prompt;
 mod ranking;
 mod recipe;
 mod report;
+mod resample;
 mod retriever;
 mod run;
 pub mod scorer;
@@ -73,6 +77,7 @@ mod workspace;
 pub use answer_bias::{AnswerBias, Coverage, NothingScored};
 pub use by_name::Models;
 pub use calibration::{CalibratedTexts, Calibration, Correction};
+pub use check_data::{DataCheck, SplitPower, check_data, is_checked_as_set};
 pub use choose::{
     Biases, ChooseConfig, Confirmed, ControlChoice, ControlResult, FoldChoice, LeftOutControl, Predicted,
     Reached, TrailStep, choose,
@@ -87,9 +92,10 @@ pub use evaluate::{Comparison, Evaluation, RetrievalMetrics, TestCollection};
 pub use experiment::{Experiment, Part};
 pub use family::{Family, Interpolation, Shard};
 pub use fit::{
-    Debiased, FitConfig, FitKey, Fits, FittedEmbedder, LeftOut, LlmFit, SensitivityComparison, fit, fit_files,
+    Debiased, FitConfig, FitKey, Fits, FittedEmbedder, LeftOut, LlmFit, NoSurface, SensitivityComparison,
+    SurfaceFit, fit, fit_files,
 };
-pub use input::{Inputs, load_corpus, load_qrels, load_questions};
+pub use input::{Inputs, is_dataset, load_corpus, load_qrels, load_questions};
 pub use llm::LlmName;
 pub use measure::{AnswerMode, IndexKind, MeasureConfig};
 pub use measured::{BASE_FAMILY, Measured, PartResult};
@@ -100,6 +106,7 @@ pub use ragbias_data::Outcome;
 pub use ranking::{Ranking, StochasticRanking};
 pub use recipe::{Grid, Planned, Recipe, SharedConfig};
 pub use report::{report, report_without_pixels};
+pub use resample::Resample;
 pub use retriever::{Found, Retriever};
 pub use run::{Manifest, Run, run};
 pub use selection::Selection;

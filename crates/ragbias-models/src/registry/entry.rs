@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use super::model::{Archive, Model, ModelFile, ModelKind, Package, Packed};
-
-/// Why an entry is refused: its place within the entry, what was expected, and what was received.
-pub(super) type Refusal = String;
+use crate::rules::{Names, Refusal, plain_path, size_and_sum};
 
 /// The whole file.
 #[derive(Deserialize)]
@@ -143,7 +141,7 @@ fn check_archives(archives: &[Archive], files: &[ModelFile]) -> Result<(), Refus
     }
     for file in files {
         let Some(Packed::Member { archive, member }) = &file.packed else { continue };
-        if !known.0.contains(archive) {
+        if !known.has(archive) {
             return Err(format!(
                 "file `{}`: expected an archive of the model, received `{archive}`",
                 file.path
@@ -157,44 +155,6 @@ fn check_archives(archives: &[Archive], files: &[ModelFile]) -> Result<(), Refus
         Some(unused) => Err(format!("archive `{}`: no file is a member of it", unused.name)),
         None => Ok(()),
     }
-}
-
-/// Names that must differ.
-#[derive(Default)]
-struct Names(BTreeSet<String>);
-
-impl Names {
-    fn add(&mut self, what: &str, name: &str) -> Result<(), Refusal> {
-        if self.0.insert(name.to_owned()) { Ok(()) } else { Err(format!("{what} `{name}`: received twice")) }
-    }
-}
-
-fn size_and_sum(place: &str, bytes: u64, sha256: &str) -> Result<(), Refusal> {
-    if bytes == 0 {
-        return Err(format!("{place}: expected `bytes` of at least 1, received 0"));
-    }
-    let is_digit = |digit: u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
-    if sha256.len() != 64 || !sha256.bytes().all(is_digit) {
-        return Err(format!(
-            "{place}: expected a `sha256` of 64 hexadecimal digits in lower case, received `{sha256}`"
-        ));
-    }
-    Ok(())
-}
-
-/// Refuses a path that could leave its folder, be read as another one on some system, or meet a hidden scratch folder.
-fn plain_path(place: &str, path: &str, most_names: usize) -> Result<(), Refusal> {
-    let is_plain = |name: &str| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.=+".contains(&byte);
-        !name.is_empty() && !name.starts_with('.') && !name.ends_with('.') && name.bytes().all(plain)
-    };
-    if path.split('/').all(is_plain) && path.split('/').count() <= most_names {
-        return Ok(());
-    }
-    let what = if most_names == 1 { "a name" } else { "names between `/`" };
-    Err(format!(
-        "{place}: expected {what} of letters, digits and `-_.=+`, none with `.` at an end, received `{path}`"
-    ))
 }
 
 #[cfg(test)]

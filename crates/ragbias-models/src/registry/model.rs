@@ -102,6 +102,11 @@ impl Model {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
+    /// The path and the SHA-256 of every file.
+    pub(crate) fn sums(&self) -> Vec<(&str, &str)> {
+        self.files.iter().map(|file| (file.path.as_str(), file.sha256.as_str())).collect()
+    }
+
     /// Total size of the wheels of its packages.
     pub fn wheel_bytes(&self) -> u64 {
         self.packages.iter().map(|package| package.bytes).sum()

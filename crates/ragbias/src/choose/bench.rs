@@ -76,7 +76,7 @@ impl<'a> Bench<'a> {
         let (models, progress) = (workspace.models(), workspace.progress());
         let (axis, recipe) = (manifest.axis(part)?, manifest.recipe(recipe)?);
         let validation = part.inputs(progress)?;
-        manifest.check_inputs(folder, &validation.ids(&part.data, part.split))?;
+        manifest.check_inputs(folder, &validation.ids(&part.corpus_name(), part.split))?;
         // Stochastic ranking is a control here, even if the run was measured with it.
         let config = MeasureConfig { temperature: 0.0, ..manifest.experiment.measure };
         let embedder = models.embedder(&recipe.base, progress)?;
@@ -100,7 +100,7 @@ impl<'a> Bench<'a> {
                 Some(count) => {
                     Confirmation::Folds(Folds::new(&topics_of(&validation.questions), count, config.seed)?)
                 }
-                None => Confirmation::Test(Inputs::of_dataset(&part.data, Split::Test, &axis, progress)?),
+                None => Confirmation::Test(part.inputs_of(Split::Test, progress)?),
             },
             judged: indexed.judged().clone(),
             base: Base { embedder, embedded: indexed.embedded().clone(), utility },
@@ -158,7 +158,7 @@ impl<'a> Bench<'a> {
         let mut choice = ControlChoice {
             run: self.run,
             axis: self.axis.name.clone(),
-            data: self.part.data.clone(),
+            data: self.part.corpus_name(),
             llm: llm.clone(),
             delta: config.delta,
             status: line.conflict.target.status,
@@ -203,7 +203,7 @@ impl<'a> Bench<'a> {
                 config,
                 base_evaluation.as_ref(),
             )?;
-            let subject = subject(&self.axis.name, &self.part.data);
+            let subject = subject(&self.axis.name, &self.part.corpus_name());
             let path = PathBuf::from(CONTROLS).join(slug_of(&[&subject, llm, kind.name()]));
             let turned = ControlResult { path, ..turned };
             self.save(&into.join(&turned.path), control.as_ref(), llm, &turned)?;

@@ -65,7 +65,7 @@ pub fn choose(folder: &Path, config: &ChooseConfig, workspace: &Workspace) -> Re
             let line = fits.fits.iter().find(|fit| {
                 fit.of.llm == llm.as_str()
                     && fit.of.axis == bench.axis().name
-                    && fit.of.corpus.as_ref() == Some(&part.data)
+                    && fit.of.corpus.as_deref() == Some(part.corpus_name().as_str())
                     && fit.of.split.as_deref() == Some(part.split.name())
             });
             let line = line.ok_or_else(|| Error::Run {

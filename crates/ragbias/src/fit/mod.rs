@@ -13,35 +13,13 @@ use crate::Result;
 use crate::measured::{BASE_FAMILY, PartResult};
 use crate::undecided::further;
 
+mod config;
 mod files;
+mod surfaces;
 
+pub use config::FitConfig;
 pub use files::fit_files;
-
-/// Settings of a fit.
-///
-/// | parameter | default | purpose | range |
-/// | --- | --- | --- | --- |
-/// | `draws` | 10,000 | draws of the bootstrap | 200 to 1,000,000 |
-/// | `seed` | 0 | seed of the draws | any |
-/// | `delta` | 0.1 | \|R_b\| below it counts as 0 | above 0, up to 1 |
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct FitConfig {
-    /// Draws of the bootstrap.
-    pub draws: usize,
-    /// Seed of the draws.
-    pub seed: u64,
-    /// |R_b| below it counts as 0.
-    pub delta: f64,
-}
-
-ragbias_core::setters!(FitConfig { draws: usize, seed: u64, delta: f64 });
-
-impl Default for FitConfig {
-    fn default() -> Self {
-        Self { draws: 10_000, seed: 0, delta: Equivalence::DELTA }
-    }
-}
+pub use surfaces::{NoSurface, SurfaceFit};
 
 /// The lines of a measurement table. Serialised, it is the output of `ragbias fit --json`, and `fit.json` of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +28,12 @@ pub struct Fits {
     pub fits: Vec<LlmFit>,
     /// Comparisons of LLMs that answered for the same embedders.
     pub comparisons: Vec<SensitivityComparison>,
+    /// Surfaces through corpora of different C_b; empty in files of versions that fitted none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub surfaces: Vec<SurfaceFit>,
+    /// Corpora of different C_b without a surface.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub no_surface: Vec<NoSurface>,
     /// LLMs and axes without a line.
     pub left_out: Vec<LeftOut>,
     /// Number of rows without an R_b.
@@ -184,7 +168,8 @@ impl std::fmt::Display for FitKey {
     }
 }
 
-/// Fits R_b = β0 + s·E_b for every LLM, axis, corpus and split of a table.
+/// Fits R_b = β0 + s·E_b for every LLM, axis, corpus and split of a table, and, where outcomes are given, R_b = β0 + s·E_b + c·C_b +
+/// m·E_b·C_b for every LLM, axis and split whose corpora differ in C_b: [`Surface`](ragbias_stats::Surface).
 ///
 /// With outcomes, topics are resampled, and embedders too if a row belongs to a family: [`JointBootstrap`]. Without
 /// them, or with fewer than five topics, only embedders are. An LLM with fewer than three embedders is left out.
@@ -205,7 +190,9 @@ pub fn fit(rows: &[MeasurementRow], outcomes: &[Outcome], config: &FitConfig) ->
             FitKey { llm, axis: row.axis.clone(), corpus: row.corpus.clone(), split: row.split.clone() };
         groups.entry(key).or_default().push(row);
     }
-    let mut fits = Fits { fits: Vec::new(), comparisons: Vec::new(), left_out: Vec::new(), skipped };
+    let (surfaces, no_surface) = surfaces::surfaces(rows, outcomes, config);
+    let (lines, comparisons, left_out) = (Vec::new(), Vec::new(), Vec::new());
+    let mut fits = Fits { fits: lines, comparisons, surfaces, no_surface, left_out, skipped };
     let mut fitted = Vec::new();
     for (of, rows) in groups {
         match Group::new(&of, rows).and_then(|group| group.fit(outcomes, config)) {
@@ -228,6 +215,9 @@ impl Fits {
             notes.push(format!("rows without a rag_bias, skipped: {}", self.skipped));
         }
         notes.extend(self.left_out.iter().map(|left| format!("left out: {}: {}", left.of, left.reason)));
+        notes.extend(self.no_surface.iter().map(|none| {
+            format!("no surface over the corpora of {} with {}: {}", none.axis, none.llm, none.reason)
+        }));
         for fit in &self.fits {
             let share = |(n, asked): (usize, usize)| n as f64 / asked.max(1) as f64;
             let few: Vec<_> = (fit.embedders.iter())
@@ -453,6 +443,7 @@ mod tests {
             rag_bias: Some(rag_bias),
             rag_interval: Some((rag_bias - 0.05, rag_bias + 0.05)),
             scored: None,
+            corpus_bias: None,
             llm_bias: Some(0.0),
         }
     }

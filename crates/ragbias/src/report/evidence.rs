@@ -92,10 +92,10 @@ fn json(value: &impl Serialize) -> String {
 /// The texts behind a row; none if data have moved or changed since the run, in which case ids are shown.
 fn inputs_of(source: &Source<'_>, row: &PartResult) -> Option<Inputs> {
     let manifest = source.manifest;
-    let is = |part: &&crate::Part| part.data == row.data && part.split.name() == row.split;
+    let is = |part: &&crate::Part| part.corpus_name() == row.data && part.split.name() == row.split;
     let part = manifest.experiment.parts.iter().find(is)?;
     let inputs = part.inputs(&Silent).ok()?;
-    let recorded = inputs.ids(&part.data, part.split);
+    let recorded = inputs.ids(&part.corpus_name(), part.split);
     recorded.iter().all(|(name, id)| manifest.inputs.get(name) == Some(id)).then_some(inputs)
 }
 

@@ -47,7 +47,7 @@ impl<'a> Study<'a> {
             (scored("documents"), documents.id()),
             (format!("axis {}", part.axis), axis.content_id()),
         ]);
-        inputs.extend(data.ids(&part.data, part.split));
+        inputs.extend(data.ids(&part.corpus_name(), part.split));
         for path in &part.calibration {
             inputs.insert(format!("calibration {}", path.display()), ContentId::of(&fs_err::read(path)?));
         }
@@ -141,19 +141,19 @@ impl<'a> Study<'a> {
         given: Option<&Answers>,
     ) -> PartResult {
         let axis = self.systems[0].1.axis();
-        let (data, split) = (&self.part.data, self.part.split.name());
-        let labels = Labels { embedder: &member.name, llm, corpus: data, split };
+        let (data, split) = (self.part.corpus_name(), self.part.split.name());
+        let labels = Labels { embedder: &member.name, llm, corpus: &data, split };
         PartResult {
             axis: axis.name.clone(),
             negative: axis.negative.name.clone(),
             positive: axis.positive.name.clone(),
-            data: data.clone(),
             split: split.into(),
             questions: self.data.questions.len(),
             embedder: member.name.clone(),
             family: member.family.clone(),
             llm: llm.map(str::to_owned),
             measured: Measured::new(&member.found, alone, given, self.data.qrels.as_ref(), labels),
+            data,
         }
     }
 }
