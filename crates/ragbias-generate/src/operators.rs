@@ -11,6 +11,7 @@
 
 mod attention;
 mod batch;
+mod heads;
 mod layer;
 mod memory;
 mod pool;
@@ -26,8 +27,9 @@ use ragbias_core::{Precision, Processor};
 
 pub(crate) use self::sequence::Sequence;
 
-use self::attention::{HeadLayout, soft_cap};
+use self::attention::soft_cap;
 use self::batch::Batch;
+use self::heads::HeadLayout;
 use self::layer::{Layer, Norm, Turns};
 use self::memory::{Memory, SEQUENCES, TOKENS};
 use self::pool::{Pool, joined};

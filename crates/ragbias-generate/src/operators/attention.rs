@@ -4,15 +4,7 @@ use candle_core::{DType, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
 
 use super::batch::{Bucket, View};
-
-/// Number and width of a layer's heads.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct HeadLayout {
-    pub(super) heads: usize,
-    /// Of keys and values; consecutive heads of queries share them.
-    pub(super) key_heads: usize,
-    pub(super) width: usize,
-}
+use super::heads::HeadLayout;
 
 impl HeadLayout {
     /// What the queries attend to, `(tokens, heads · width)`, f32, for scaled queries of the same shape; `tables` are those of

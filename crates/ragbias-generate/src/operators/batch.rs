@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{Device, Result, Tensor};
 
-use super::attention::HeadLayout;
+use super::heads::HeadLayout;
 use super::sequence::Sequence;
 use crate::model::{KvCache, Span};
 

@@ -4,8 +4,8 @@ use candle_core::{DType, Result, Tensor};
 use candle_nn::ops::rms_norm;
 use candle_nn::rotary_emb::rope_thd;
 
-use super::attention::HeadLayout;
 use super::batch::Batch;
+use super::heads::HeadLayout;
 use super::pool::Pool;
 use super::weights::{Linear, Target, order_of_heads, reordered};
 use crate::decoder::{Decoder, Layer as Weights};
