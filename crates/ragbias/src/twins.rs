@@ -295,7 +295,7 @@ impl TwinSet {
         let staging = Staging::within(parent)?;
         match (self.questions(), &self.source.questions) {
             (Some((questions, qrels)), Some(set)) if !questions.is_empty() => {
-                self.dataset(set, corpus, questions, qrels)?.write(staging.path())?;
+                twin_dataset(set, corpus, questions, qrels)?.write(staging.path())?;
             }
             _ => write_file(&staging.path().join("corpus.jsonl"), lines(corpus.documents()))?,
         }
@@ -303,24 +303,6 @@ impl TwinSet {
         let card = serde_json::to_string_pretty(&self.card()).expect("numbers and texts; this is a bug");
         write_file(&staging.path().join(CARD), card + "\n")?;
         Ok(staging.replace(folder)?)
-    }
-
-    fn dataset(
-        &self,
-        set: &Dataset,
-        corpus: Corpus,
-        questions: Vec<Question>,
-        qrels: Qrels,
-    ) -> Result<Dataset> {
-        let mut info = set.info.clone();
-        info.axis = "gender".into();
-        info.name += "-twins";
-        info.about = format!("twins made of {}: {}", set.info.name, set.info.about);
-        // A split names only topics that still have a question.
-        let asked = |topic: &String| questions.iter().any(|question| question.cluster() == topic);
-        info.splits.validation.retain(asked);
-        info.splits.test.retain(asked);
-        Ok(Dataset { info, corpus, questions: QuestionSet::new(questions)?, qrels })
     }
 
     fn reasons(&self) -> String {
@@ -372,6 +354,19 @@ pub struct LeftOutCount {
     pub count: usize,
     /// The first of them.
     pub example: LeftOutPassage,
+}
+
+/// The data set of twins, with the questions about them.
+fn twin_dataset(set: &Dataset, corpus: Corpus, questions: Vec<Question>, qrels: Qrels) -> Result<Dataset> {
+    let mut info = set.info.clone();
+    info.axis = "gender".into();
+    info.name += "-twins";
+    info.about = format!("twins made of {}: {}", set.info.name, set.info.about);
+    // A split names only topics that still have a question.
+    let asked = |topic: &String| questions.iter().any(|question| question.cluster() == topic);
+    info.splits.validation.retain(asked);
+    info.splits.test.retain(asked);
+    Ok(Dataset { info, corpus, questions: QuestionSet::new(questions)?, qrels })
 }
 
 /// Title and text; the title ends with its line.

@@ -33,7 +33,7 @@ impl Session<'_> {
         let called = scorer::label(&axis, command.scorer.as_deref());
         let (questions, mut source, system) = self.audited(command, &workspace)?;
         let mut alone = match &command.closed_book {
-            Some(address) => Some(self.endpoint(address, command, &workspace)?.0),
+            Some(address) => Some(endpoint(address, command, &workspace)?.0),
             None => None,
         };
         let auditing = Auditing { axis: &axis, scorer: (scorer.as_ref(), &called), system: &system };
@@ -67,25 +67,19 @@ impl Session<'_> {
             let patience = Duration::from_secs_f64(command.patience.clamp(0.1, 86_400.0));
             return Ok((questions, Box::new(Command::start(line, patience)?), "a command".into()));
         }
-        let (source, name) =
-            self.endpoint(command.endpoint.as_deref().unwrap_or_default(), command, workspace)?;
+        let (source, name) = endpoint(command.endpoint.as_deref().unwrap_or_default(), command, workspace)?;
         Ok((questions, Box::new(source), name))
     }
+}
 
-    /// A system behind an address, or a model. Its answers are not stored: the system of today is audited.
-    fn endpoint(
-        &self,
-        address: &str,
-        command: &args::Audit,
-        workspace: &Workspace,
-    ) -> Result<(Asked, String)> {
-        let name: LlmName = address.parse()?;
-        let base = GenerateConfig::default().max_new_tokens(ANSWER_TOKENS).stop(Vec::new());
-        let generate = command.asking.generate(base)?;
-        let server = command.asking.server(ServerConfig::default())?;
-        let generator = workspace.models().generator(&name, &generate, &server, workspace.progress())?;
-        Ok((Asked(generator), name.to_string()))
-    }
+/// A system behind an address, or a model. Its answers are not stored: the system of today is audited.
+fn endpoint(&self, address: &str, command: &args::Audit, workspace: &Workspace) -> Result<(Asked, String)> {
+    let name: LlmName = address.parse()?;
+    let base = GenerateConfig::default().max_new_tokens(ANSWER_TOKENS).stop(Vec::new());
+    let generate = command.asking.generate(base)?;
+    let server = command.asking.server(ServerConfig::default())?;
+    let generator = workspace.models().generator(&name, &generate, &server, workspace.progress())?;
+    Ok((Asked(generator), name.to_string()))
 }
 
 /// The result as text.

@@ -45,7 +45,7 @@ impl NamePair {
 /// All origins, the first of which serves for names of none.
 #[derive(Debug, Clone)]
 pub(super) struct Origins {
-    origins: Vec<Origin>,
+    all: Vec<Origin>,
     /// Of each origin, the pairs that can be drawn: names that the lexicon knows, and that are nothing but first names.
     pairs: Vec<Vec<NamePair>>,
     /// The first origin of a folded name.
@@ -68,12 +68,12 @@ impl Origins {
             let zipped = male.into_iter().zip(female).map(|(male, female)| NamePair { male, female });
             pairs.push(zipped.collect());
         }
-        Ok(Self { origins, pairs, of })
+        Ok(Self { all: origins, pairs, of })
     }
 
     /// All origins, in the order of the file.
     pub(super) fn all(&self) -> &[Origin] {
-        &self.origins
+        &self.all
     }
 
     /// The number of the origin that a folded name is usual in.
@@ -82,7 +82,7 @@ impl Origins {
     }
 
     pub(super) fn name(&self, origin: usize) -> &str {
-        &self.origins[origin].name
+        &self.all[origin].name
     }
 
     /// `count` different pairs of an origin whose names are not among the words of a passage, in an order that depends on the key;

@@ -187,8 +187,7 @@ fn every_name_that_is_drawn_is_read_as_its_gender() {
     }
     let empty = HashSet::new();
     for number in 0..COUNTERPARTS.origins().len() {
-        let drawn =
-            (1..=20).filter_map(|count| COUNTERPARTS.origins.draw(number, &KEY, &empty, count)).last();
+        let drawn = (1..=20).rev().find_map(|count| COUNTERPARTS.origins.draw(number, &KEY, &empty, count));
         for pair in drawn.unwrap_or_default() {
             for (name, pole) in [(&pair.male, Pole::Negative), (&pair.female, Pole::Positive)] {
                 let text = format!("{name} Fell came.");
