@@ -73,7 +73,7 @@ impl Session<'_> {
 }
 
 /// A system behind an address, or a model. Its answers are not stored: the system of today is audited.
-fn endpoint(&self, address: &str, command: &args::Audit, workspace: &Workspace) -> Result<(Asked, String)> {
+fn endpoint(address: &str, command: &args::Audit, workspace: &Workspace) -> Result<(Asked, String)> {
     let name: LlmName = address.parse()?;
     let base = GenerateConfig::default().max_new_tokens(ANSWER_TOKENS).stop(Vec::new());
     let generate = command.asking.generate(base)?;
