@@ -1,6 +1,6 @@
 //! Large language models behind one trait: GGUF files and OpenAI-compatible servers.
 //!
-//! [`Gguf`] runs a `.gguf` file of the Llama or Gemma 3 family on the CPU; [`Server`] uses an endpoint. Both implement
+//! [`Gguf`] runs a `.gguf` file, on the CPU or on a device; [`Server`] uses an endpoint. Both implement
 //! [`Generator`](ragbias_core::Generator): free answers, and choices between two claims read from the
 //! log-probabilities of two letters, with the claims in both orders. [`GenerateConfig`] holds the settings of both.
 //!

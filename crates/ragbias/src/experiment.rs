@@ -381,10 +381,6 @@ mod tests {
         for (keys, expected) in [
             ("resample = { corpus_bias = 1.4 }", "resample: corpus_bias is 1.4, expected -1.0 to 1.0"),
             ("corpus = \"politics\"", "bundled politics"),
-            (
-                "corpus = \"gender\"\nresample = { corpus_bias = 0.1 }",
-                "expected documents that all have a topic",
-            ),
             ("distractors = \"nothing\"", "`nothing` is neither a bundled corpus nor a file"),
             (
                 "resample = { corpus_bias = 0.4 }\n[measure]\nanswers = \"pair\"",

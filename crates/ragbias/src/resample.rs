@@ -255,7 +255,12 @@ mod tests {
         let set = Dataset::bundled("gender").unwrap();
         let (corpus, _) = at(0.5).apply(&set.corpus, &set.questions, Some(&set.qrels)).unwrap();
         assert!((mean(&corpus) - 0.5).abs() <= 1.0 / corpus.len() as f64);
-        let error = at(0.5).apply(&set.corpus, &set.questions, None).unwrap_err().to_string();
+        let mut documents = set.corpus.documents().to_vec();
+        documents.iter_mut().for_each(|document| drop(document.metadata.remove("topic")));
+        let without = Corpus::new(documents).unwrap();
+        let (corpus, _) = at(0.5).apply(&without, &set.questions, Some(&set.qrels)).unwrap();
+        assert!((mean(&corpus) - 0.5).abs() <= 1.0 / corpus.len() as f64);
+        let error = at(0.5).apply(&without, &set.questions, None).unwrap_err().to_string();
         assert!(error.contains("documents that all have a topic"), "{error}");
     }
 
@@ -273,8 +278,8 @@ mod tests {
         let questions = Dataset::bundled("gender").unwrap().questions;
         // A neutral document and a topic of one pole stay: (2·k − 2 + 1)/4 for k of 0, 1, 2.
         let corpus = labelled(&[(1, "a"), (-1, "a"), (0, "a"), (1, "b")]);
-        let error = at(0.9).apply(&corpus, &questions, None).unwrap_err().to_string();
-        let expected = "resample: corpus_bias is 0.9, expected -0.250 to 0.750, which the labels";
+        let error = at(-0.9).apply(&corpus, &questions, None).unwrap_err().to_string();
+        let expected = "resample: corpus_bias is -0.9, expected -0.250 to 0.750, which the labels";
         assert!(error.starts_with(expected), "{error}");
         let (reached, _) = at(0.75).apply(&corpus, &questions, None).unwrap();
         assert!((mean(&reached) - 0.75).abs() < 1e-12);
