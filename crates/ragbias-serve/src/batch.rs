@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 
 use crate::failure::Failure;
 use crate::filter::Filter;
+use crate::hit::SearchHit;
 use crate::queue::Load;
-use crate::search::SearchHit;
 use crate::serving::Serving;
 
 /// Texts of one request that are embedded together.

@@ -4,15 +4,14 @@ use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use percent_encoding::percent_decode_str;
-use ragbias::Found;
 use ragbias::core::Role;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 use crate::batch::Task;
 use crate::failure::Failure;
 use crate::filter::Filter;
+use crate::hit::SearchHit;
 use crate::json::{Json, Texts, parse};
 use crate::service::Service;
 
@@ -63,17 +62,6 @@ impl Request {
     }
 }
 
-/// A document that was found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct SearchHit {
-    id: String,
-    score: f32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    title: Option<String>,
-    text: String,
-    metadata: Map<String, Value>,
-}
-
 /// What was found, best first: a list, or a list for each of several questions.
 #[derive(Serialize)]
 pub(crate) struct Answer {
@@ -86,19 +74,6 @@ pub(crate) struct Answer {
 enum Results {
     One(Vec<SearchHit>),
     Many(Vec<Vec<SearchHit>>),
-}
-
-impl SearchHit {
-    pub(crate) fn of(found: &Found<'_>) -> Self {
-        let document = found.document;
-        Self {
-            id: document.id.clone(),
-            score: found.score,
-            title: document.title.clone(),
-            text: document.text.clone(),
-            metadata: document.metadata.clone(),
-        }
-    }
 }
 
 pub(crate) async fn search(

@@ -3,12 +3,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::StatusCode;
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::http::HeaderMap;
 use ragbias::core::Role;
 
 use crate::batch::{Job, Task, answer};
@@ -16,7 +11,7 @@ use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::queue::{Full, Queue};
 use crate::token::Token;
-use crate::{Result, ServeConfig, Serving, embeddings, pages, search};
+use crate::{Result, ServeConfig, Serving};
 
 /// Bytes of texts that are embedded together, which bounds the time that a short text waits behind long ones.
 const BATCH_BYTES: usize = 64 << 10;
@@ -100,21 +95,14 @@ impl Service {
         &self.shared.config
     }
 
-    /// The routes, with their limits, times, and counts.
-    pub fn router(&self) -> Router {
-        Router::new()
-            .route("/v1/embeddings", post(embeddings::embed))
-            .route("/v1/models", get(pages::models))
-            .route("/search", post(search::search).get(search::search_by_address))
-            .route("/metrics", get(pages::metrics))
-            .route("/openapi.json", get(pages::description))
-            .route("/", get(pages::page))
-            .route("/healthz", get(pages::health))
-            .fallback(async || Failure::NotFound("no such route; GET /openapi.json lists them".into()))
-            .method_not_allowed_fallback(async || Failure::Method)
-            .layer(DefaultBodyLimit::max(self.config().body_bytes))
-            .layer(from_fn_with_state(self.clone(), watched))
-            .with_state(self.clone())
+    /// Whether these headers have the token, where there is one.
+    pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
+        self.token.is_none_or(|token| token.is_in(headers))
+    }
+
+    /// Counts an answer.
+    pub(crate) fn answered(&self, route: &str, status: u16, took: Duration) {
+        self.shared.metrics.answered(route, status, took);
     }
 
     /// A job that nobody waits for after the time of a request.
@@ -172,32 +160,4 @@ impl Shared {
         let pace = if before == 0 { latest } else { (before * (SPAN - 1) + latest) / SPAN };
         self.pace.store(pace, Ordering::Relaxed);
     }
-}
-
-/// Checks the token, limits the time, and counts the answer.
-async fn watched(State(service): State<Service>, request: Request, next: Next) -> Response {
-    let begun = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let free = route.as_deref().is_some_and(|route| route.ends_with("/healthz"));
-    let known = service.token.is_none_or(|token| free || token.is_in(request.headers()));
-    let response = if known {
-        let answered = tokio::time::timeout(service.config().timeout, next.run(request)).await;
-        answered.unwrap_or_else(|_| Failure::Late.into_response())
-    } else {
-        Failure::Unauthorised.into_response()
-    };
-    let response = if response.status() == StatusCode::PAYLOAD_TOO_LARGE && !is_json(&response) {
-        let most = service.config().body_bytes;
-        Failure::TooLarge(format!("the body has more than the {most} bytes that are allowed")).into_response()
-    } else {
-        response
-    };
-    let route = route.as_deref().unwrap_or("other");
-    service.shared.metrics.answered(route, response.status().as_u16(), begun.elapsed());
-    response
-}
-
-fn is_json(response: &Response) -> bool {
-    let kind = response.headers().get(axum::http::header::CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
 }

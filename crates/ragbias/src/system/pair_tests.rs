@@ -94,11 +94,7 @@ fn every_draw_of_names_is_compared() {
     let asked = questions(["wrote programs as she walked", "who"]);
     let preference = found.retrieve_judged(&asked, Some(&qrels())).unwrap().twin_preference().unwrap();
     let counts = preference.bias.counts();
-    assert_eq!(
-        (counts.positive, counts.neither, counts.negative),
-        (1, 3, 0),
-        "two draws of each"
-    );
+    assert_eq!((counts.positive, counts.neither, counts.negative), (1, 3, 0), "two draws of each");
 }
 
 #[test]
