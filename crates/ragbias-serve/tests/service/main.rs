@@ -242,14 +242,17 @@ fn requests_that_wait_are_embedded_together_and_each_gets_its_own_vector() {
         let asked: Vec<_> = (0..33)
             .map(|number| {
                 let running = &running;
-                scope.spawn(move || {
+                let asked = scope.spawn(move || {
                     let text = format!("text {number}");
                     let answer = running.ok("/v1/embeddings", &json!({ "input": text }));
                     assert_eq!(
                         vector(&answer["data"][0]["embedding"]),
                         hash(1).embed(&[&text], Role::Document).unwrap().row(0).to_vec()
                     );
-                })
+                });
+                // The first is alone; the others wait while it is embedded.
+                until_calls(&gate.calls, 1);
+                asked
             })
             .collect();
         running.until_waiting(32);
@@ -267,16 +270,17 @@ fn what_would_wait_too_long_is_refused_at_once_with_a_time_to_come_back() {
     let (gate, running) = gated(ServeConfig::default().batch(1).queue(2).texts(2));
     std::thread::scope(|scope| {
         let running = &running;
-        let asked: Vec<_> = (0..3)
-            .map(|_| scope.spawn(|| running.post("/v1/embeddings", &json!({ "input": "a" })).0))
-            .collect();
+        let ask = || scope.spawn(|| running.post("/v1/embeddings", &json!({ "input": "a" })).0);
+        let first = ask();
+        until_calls(&gate.calls, 1);
+        let asked = [first, ask(), ask()];
         running.until_waiting(2);
         let (status, answer) = running.post("/v1/embeddings", &json!({ "input": "b" }));
         assert_eq!((status, answer["error"]["type"].as_str()), (503, Some("overloaded_error")));
         let after = running.retry_after("/v1/embeddings", &json!({ "input": "b" })).unwrap();
         assert!((1..=60).contains(&after), "{after}");
         gate.set(true);
-        assert_eq!(asked.into_iter().map(|asked| asked.join().unwrap()).collect::<Vec<_>>(), [200, 200, 200]);
+        assert_eq!(asked.map(|asked| asked.join().unwrap()), [200, 200, 200]);
     });
     assert!(running.metrics().contains("ragbias_refused_total 2"), "{}", running.metrics());
 }
