@@ -256,7 +256,9 @@ mod tests {
         let (corpus, _) = at(0.5).apply(&set.corpus, &set.questions, Some(&set.qrels)).unwrap();
         assert!((mean(&corpus) - 0.5).abs() <= 1.0 / corpus.len() as f64);
         let mut documents = set.corpus.documents().to_vec();
-        documents.iter_mut().for_each(|document| drop(document.metadata.remove("topic")));
+        for document in &mut documents {
+            document.metadata.remove("topic");
+        }
         let without = Corpus::new(documents).unwrap();
         let (corpus, _) = at(0.5).apply(&without, &set.questions, Some(&set.qrels)).unwrap();
         assert!((mean(&corpus) - 0.5).abs() <= 1.0 / corpus.len() as f64);
