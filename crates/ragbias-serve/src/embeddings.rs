@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::batch::{Task, Vectors};
+use crate::body::{Texts, parse};
 use crate::failure::Failure;
-use crate::json::{Json, Texts, parse};
+use crate::json::Json;
 use crate::service::Service;
 use crate::serving::Serving;
 

@@ -27,6 +27,7 @@
 //! | `GET /openapi.json`, `GET /` | a description of all this, for programs and for people |
 
 mod batch;
+mod body;
 mod config;
 mod embeddings;
 mod error;

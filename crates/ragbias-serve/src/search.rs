@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::batch::Task;
+use crate::body::{Texts, parse};
 use crate::failure::Failure;
 use crate::filter::Filter;
 use crate::hit::SearchHit;
-use crate::json::{Json, Texts, parse};
+use crate::json::Json;
 use crate::service::Service;
 
 /// Documents per question, unless asked for more or fewer.

@@ -1,0 +1,60 @@
+//! What a request contains.
+
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use serde::de::DeserializeOwned;
+
+use crate::failure::Failure;
+
+/// A body, which must be JSON and be sent as JSON: a page of another origin cannot send that without being allowed to.
+pub(crate) fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Failure> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/json") {
+        return Err(Failure::NotJson);
+    }
+    serde_json::from_slice(body).map_err(|error| Failure::Wrong(format!("the body: {error}")))
+}
+
+/// One text, or several.
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[serde(untagged, expecting = "expected a string, or a list of strings")]
+pub(crate) enum Texts {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Texts {
+    pub(crate) fn is_one(&self) -> bool {
+        matches!(self, Self::One(_))
+    }
+
+    /// The texts, none of them empty or too long, and not too many.
+    pub(crate) fn checked(self, name: &str, most: usize, bytes: usize) -> Result<Vec<String>, Failure> {
+        let texts = match self {
+            Self::One(text) => vec![text],
+            Self::Many(texts) => texts,
+        };
+        if texts.is_empty() {
+            return Err(Failure::Wrong(format!("`{name}` is an empty list")));
+        }
+        if texts.len() > most {
+            let number = texts.len();
+            return Err(Failure::TooLarge(format!(
+                "`{name}` has {number} texts, at most {most} are allowed"
+            )));
+        }
+        for (place, text) in texts.iter().enumerate() {
+            if text.trim().is_empty() {
+                return Err(Failure::Wrong(format!("text {place} of `{name}` is empty")));
+            }
+            if text.len() > bytes {
+                let long = text.len();
+                return Err(Failure::TooLarge(format!(
+                    "text {place} of `{name}` has {long} bytes, at most {bytes} are allowed"
+                )));
+            }
+        }
+        Ok(texts)
+    }
+}
