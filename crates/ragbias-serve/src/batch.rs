@@ -100,11 +100,11 @@ fn answer_as(serving: &Serving, jobs: Vec<Job>, role: Role) -> usize {
         }
         Ok(vectors) => {
             let given = format!("the embedder gave {} vectors for {number} texts", vectors.len());
-            fail_all(ready, &given);
+            fail_all(ready.into_iter().map(|(job, _)| job), &given);
             0
         }
         Err(reason) if ready.len() == 1 => {
-            fail_all(ready, &reason);
+            fail_all(ready.into_iter().map(|(job, _)| job), &reason);
             0
         }
         // One text may be at fault; the other jobs are not to suffer for it.
@@ -112,8 +112,8 @@ fn answer_as(serving: &Serving, jobs: Vec<Job>, role: Role) -> usize {
     }
 }
 
-fn fail_all(jobs: Vec<(Job, Option<usize>)>, reason: &str) {
-    for (job, _) in jobs {
+fn fail_all(jobs: impl IntoIterator<Item = Job>, reason: &str) {
+    for job in jobs {
         job.fail(Failure::Internal(reason.to_owned()));
     }
 }
@@ -160,9 +160,7 @@ fn search(serving: &Serving, k: usize, jobs: Vec<(Job, Embeddings)>) {
     let found = found.and_then(|retriever| guarded(|| find(retriever, k, &jobs, vectors)));
     let mut found = match found {
         Ok(found) => found.into_iter(),
-        Err(reason) => {
-            return jobs.into_iter().for_each(|job| job.fail(Failure::Internal(reason.clone())));
-        }
+        Err(reason) => return fail_all(jobs, &reason),
     };
     for job in jobs {
         let hits = found.by_ref().take(job.texts.len()).collect();

@@ -1,19 +1,39 @@
 //! What a request contains.
 
-use axum::http::HeaderMap;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
 
+use crate::Service;
 use crate::failure::Failure;
 
 /// A body, which must be JSON and be sent as JSON: a page of another origin cannot send that without being allowed to.
-pub(crate) fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Failure> {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/json") {
-        return Err(Failure::NotJson);
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Service> for Body<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, service: &Service) -> Result<Self, Failure> {
+        let kind =
+            request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        let is_json = kind.eq_ignore_ascii_case("application/json");
+        let body =
+            Bytes::from_request(request, service).await.map_err(|rejected| match rejected.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => {
+                    let most = service.config().body_bytes;
+                    Failure::TooLarge(format!("the body has more than the {most} bytes that are allowed"))
+                }
+                _ => Failure::Wrong(format!("the body: {}", rejected.body_text())),
+            })?;
+        if !is_json {
+            return Err(Failure::NotJson);
+        }
+        let parsed = serde_json::from_slice(&body);
+        parsed.map(Self).map_err(|error| Failure::Wrong(format!("the body: {error}")))
     }
-    serde_json::from_slice(body).map_err(|error| Failure::Wrong(format!("the body: {error}")))
 }
 
 /// One text, or several.

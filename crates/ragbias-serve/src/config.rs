@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use crate::{Error, Result};
+use ragbias::core::limits::OutOfLimits;
+
+use crate::Result;
 
 /// The limits of a service.
 ///
@@ -65,7 +67,7 @@ impl ServeConfig {
     /// Checks the range of every setting.
     ///
     /// # Errors
-    /// [`Error::Setting`] for the first value outside its range.
+    /// [`Error::Limits`](crate::Error::Limits) for the first value outside its range.
     pub fn check(&self) -> Result<()> {
         let ranges = [
             ("batch", self.batch, 1, 1024, "1 to 1024 texts"),
@@ -78,13 +80,13 @@ impl ServeConfig {
         ];
         for (setting, value, least, most, expected) in ranges {
             if !(least..=most).contains(&value) {
-                return Err(Error::Setting { setting, expected, received: value.to_string() });
+                return Err(OutOfLimits { setting, expected, received: value.to_string() }.into());
             }
         }
         if !(Duration::from_millis(10)..=Duration::from_hours(1)).contains(&self.timeout) {
             let expected = "0.01 to 3600 seconds";
             let received = format!("{} seconds", self.timeout.as_secs_f64());
-            return Err(Error::Setting { setting: "timeout", expected, received });
+            return Err(OutOfLimits { setting: "timeout", expected, received }.into());
         }
         Ok(())
     }

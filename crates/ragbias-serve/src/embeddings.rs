@@ -1,16 +1,13 @@
 //! `POST /v1/embeddings`, as in OpenAI's API.
 
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ragbias::core::Role;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
 
-use crate::batch::{Task, Vectors};
-use crate::body::{Texts, parse};
+use crate::batch::Task;
+use crate::body::{Body, Texts};
 use crate::failure::Failure;
 use crate::json::Json;
 use crate::service::Service;
@@ -18,7 +15,7 @@ use crate::serving::Serving;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Request {
+pub(crate) struct Request {
     input: Texts,
     model: Option<String>,
     #[serde(default)]
@@ -83,25 +80,14 @@ struct Usage {
 
 pub(crate) async fn embed(
     State(service): State<Service>,
-    headers: HeaderMap,
-    body: Bytes,
+    Body(request): Body<Request>,
 ) -> Result<Json<Answer>, Failure> {
-    let request: Request = parse(&headers, &body)?;
-    drop(body);
     let serving = service.serving();
     let role = check(&request, &serving)?;
     let config = service.config();
     let texts = request.input.checked("input", config.texts, config.text_bytes)?;
-    let (mut jobs, mut replies) = (Vec::new(), Vec::new());
-    for texts in texts.chunks(config.batch) {
-        let (reply, replied) = oneshot::channel();
-        jobs.push(service.job(texts.to_vec(), role, request.truncate, Task::Embed(reply)));
-        replies.push(replied);
-    }
-    service.enqueue(jobs)?;
     let (mut data, mut tokens) = (Vec::with_capacity(texts.len()), Some(0));
-    for replied in replies {
-        let vectors: Vectors = replied.await.map_err(|_| Failure::Late)??;
+    for vectors in service.compute(texts, role, request.truncate, Task::Embed).await? {
         tokens = tokens.zip(vectors.tokens).map(|(sum, more)| sum + more);
         for row in vectors.rows.as_slice().chunks_exact(vectors.rows.dim()) {
             let embedding = Vector::of(row, request.encoding_format);

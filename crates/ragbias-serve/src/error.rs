@@ -15,15 +15,8 @@ pub enum Error {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// A setting outside its range.
-    #[error("{setting} is {received}, expected {expected}")]
-    Setting {
-        /// The setting.
-        setting: &'static str,
-        /// Its range.
-        expected: &'static str,
-        /// The value.
-        received: String,
-    },
+    #[error(transparent)]
+    Limits(#[from] ragbias::core::limits::OutOfLimits),
     /// A token that cannot be sent in a header.
     #[error(
         "{0}\nhint: a token has 16 or more printable ASCII characters and no spaces, as `openssl rand -hex 32` makes it"

@@ -4,8 +4,6 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -44,18 +42,7 @@ async fn watched(State(service): State<Service>, request: Request, next: Next) -
     } else {
         Failure::Unauthorised.into_response()
     };
-    let response = if response.status() == StatusCode::PAYLOAD_TOO_LARGE && !is_json(&response) {
-        let most = service.config().body_bytes;
-        Failure::TooLarge(format!("the body has more than the {most} bytes that are allowed")).into_response()
-    } else {
-        response
-    };
     let route = route.as_deref().unwrap_or("other");
     service.answered(route, response.status().as_u16(), begun.elapsed());
     response
-}
-
-fn is_json(response: &Response) -> bool {
-    let kind = response.headers().get(CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
 }

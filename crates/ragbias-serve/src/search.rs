@@ -1,15 +1,12 @@
 //! `/search`: the nearest documents, with the control.
 
-use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
 use percent_encoding::percent_decode_str;
 use ragbias::core::Role;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
 
 use crate::batch::Task;
-use crate::body::{Texts, parse};
+use crate::body::{Body, Texts};
 use crate::failure::Failure;
 use crate::filter::Filter;
 use crate::hit::SearchHit;
@@ -25,7 +22,7 @@ fn top_k() -> usize {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Request {
+pub(crate) struct Request {
     query: Texts,
     #[serde(default = "top_k")]
     k: usize,
@@ -79,10 +76,9 @@ enum Results {
 
 pub(crate) async fn search(
     State(service): State<Service>,
-    headers: HeaderMap,
-    body: Bytes,
+    Body(request): Body<Request>,
 ) -> Result<Json<Answer>, Failure> {
-    find(&service, parse(&headers, &body)?).await
+    find(&service, request).await
 }
 
 pub(crate) async fn search_by_address(
@@ -105,18 +101,10 @@ async fn find(service: &Service, request: Request) -> Result<Json<Answer>, Failu
     }
     let one = request.query.is_one();
     let questions = request.query.checked("query", config.texts, config.text_bytes)?;
-    let (mut jobs, mut replies) = (Vec::new(), Vec::new());
-    for questions in questions.chunks(config.batch) {
-        let (reply, replied) = oneshot::channel();
-        let task = Task::Search { k: request.k, filter: request.filter.clone(), reply };
-        jobs.push(service.job(questions.to_vec(), Role::Question, request.truncate, task));
-        replies.push(replied);
-    }
-    service.enqueue(jobs)?;
-    let mut results = Vec::with_capacity(questions.len());
-    for replied in replies {
-        results.extend(replied.await.map_err(|_| Failure::Late)??);
-    }
+    let Request { k, filter, truncate, .. } = request;
+    let task = |reply| Task::Search { k, filter: filter.clone(), reply };
+    let found = service.compute(questions, Role::Question, truncate, task).await?;
+    let mut results: Vec<Vec<SearchHit>> = found.into_iter().flatten().collect();
     let results = if one { Results::One(results.pop().unwrap_or_default()) } else { Results::Many(results) };
     Ok(Json(Answer { model: serving.model().to_owned(), results }))
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
 use ragbias::core::Role;
+use tokio::sync::oneshot;
 
 use crate::batch::{Job, Task, answer};
 use crate::failure::Failure;
@@ -105,13 +106,35 @@ impl Service {
         self.shared.metrics.answered(route, status, took);
     }
 
-    /// A job that nobody waits for after the time of a request.
-    pub(crate) fn job(&self, texts: Vec<String>, role: Role, truncate: bool, task: Task) -> Job {
-        Job { texts, role, truncate, until: Instant::now() + self.config().timeout, task }
+    /// Embeds texts in batches, and does with them what `task` says; the results of the batches, in order.
+    ///
+    /// All batches wait in the queue, or none; nobody waits for them after the time of a request.
+    pub(crate) async fn compute<R>(
+        &self,
+        texts: Vec<String>,
+        role: Role,
+        truncate: bool,
+        task: impl Fn(oneshot::Sender<Result<R, Failure>>) -> Task,
+    ) -> Result<Vec<R>, Failure> {
+        let until = Instant::now() + self.config().timeout;
+        let (mut jobs, mut replies) = (Vec::new(), Vec::new());
+        let mut texts = texts.into_iter();
+        while texts.len() > 0 {
+            let (reply, replied) = oneshot::channel();
+            let texts = texts.by_ref().take(self.config().batch).collect();
+            jobs.push(Job { texts, role, truncate, until, task: task(reply) });
+            replies.push(replied);
+        }
+        self.enqueue(jobs)?;
+        let mut results = Vec::with_capacity(replies.len());
+        for replied in replies {
+            results.push(replied.await.map_err(|_| Failure::Late)??);
+        }
+        Ok(results)
     }
 
     /// Adds jobs to the queue, all or none.
-    pub(crate) fn enqueue(&self, jobs: Vec<Job>) -> Result<(), Failure> {
+    fn enqueue(&self, jobs: Vec<Job>) -> Result<(), Failure> {
         self.shared.queue.push(jobs).map_err(|Full { waiting }| {
             self.shared.metrics.refused.inc();
             let wait = waiting as u64 * self.shared.pace.load(Ordering::Relaxed);
