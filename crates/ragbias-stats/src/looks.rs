@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
 use ragbias_core::{Bias, Counts, Error as CoreError, Verdict};
-use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+use statrs::distribution::{ContinuousCDF, Normal};
 
+use crate::line::student;
 use crate::{Error, Result};
 
 /// The error that all looks together may spend, on both sides.
@@ -115,15 +116,10 @@ impl Looks {
         }
         let squares: f64 = deviations.values().map(|sum| sum * sum).sum();
         let error = (topics / (topics - 1.0) * squares / (n * n) + 2.0 / (topics * topics)).sqrt();
-        let half = error * student(self.boundary(look), topics - 1.0);
+        let beyond = Normal::standard().cdf(-self.boundary(look));
+        let half = error * -student(topics - 1.0).inverse_cdf(beyond);
         Bias::from_verdicts(verdicts, (mean - half).max(-1.0)..=(mean + half).min(1.0))
     }
-}
-
-/// The quantile of Student's t at the probability of a normal deviate.
-fn student(deviate: f64, freedom: f64) -> f64 {
-    let beyond = Normal::standard().cdf(-deviate);
-    StudentsT::new(0.0, 1.0, freedom).map_or(deviate, |student| -student.inverse_cdf(beyond))
 }
 
 /// The error that may be spent until this share of the answers.
