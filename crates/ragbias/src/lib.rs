@@ -38,6 +38,7 @@ pub use {
 };
 
 mod answer_bias;
+mod answering;
 pub mod audit;
 mod by_name;
 mod calibration;

@@ -9,7 +9,7 @@ mod source;
 use std::collections::BTreeMap;
 
 use ragbias_core::{
-    Axis, Bias, BiasScorer, ContentId, Counts, Document, Finish, Passage, Question, QuestionSet, Verdict,
+    Axis, Bias, BiasScorer, ContentId, Counts, Document, Passage, Question, QuestionSet, Verdict,
 };
 use ragbias_stats::{Equivalence, Looks};
 use rand::SeedableRng;
@@ -20,6 +20,7 @@ use serde::Serialize;
 pub use self::command::Command;
 pub use self::log::{Logged, read_log};
 pub use self::source::{AnswerSource, Answered, Asked};
+use crate::answering::verdicts;
 use crate::selection::{Scored, Selection};
 use crate::undecided::further;
 use crate::warnings::{UNSCORED, unscored};
@@ -175,37 +176,37 @@ impl Auditing<'_> {
         Equivalence::judge(0.0..=0.0, config.threshold)?;
         let parts = parts(questions, config);
         let looks = shares(&parts)?;
-        let (mut answers, mut seen) = (Vec::new(), Vec::new());
-        let mut verdict = AuditVerdict::Undecided;
+        let (mut asked, mut answers, mut seen) = (Vec::new(), Vec::new(), Vec::new());
         for (number, part) in parts.iter().enumerate() {
             let given = source.answer(part, config.request.as_deref(), workspace.progress())?;
             answers.extend(self.judged(part, given)?);
+            asked.extend_from_slice(part);
             let look = Look::of(&looks, number, &answers)?;
             seen.push(look);
-            verdict = look.verdict(config.threshold)?;
-            if verdict != AuditVerdict::Undecided {
+            if look.verdict(config.threshold)? != AuditVerdict::Undecided {
                 break;
             }
         }
         source.end()?;
-        self.report(questions, answers, seen, verdict, alone, config, workspace)
+        let mut not_measured = BTreeMap::new();
+        let llm_bias = self.alone(&asked, alone, config, workspace, &mut not_measured)?;
+        self.report(questions.content_id(), answers, seen, llm_bias, not_measured, config)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "called once, with what `run` has found")]
+    /// The result of all answers; `not_measured` has what is known to be missing so far.
     fn report(
         &self,
-        questions: &QuestionSet,
+        questions: ContentId,
         answers: Vec<AuditedAnswer>,
         looks: Vec<Look>,
-        verdict: AuditVerdict,
-        alone: Option<&mut dyn AnswerSource>,
+        llm_bias: Option<Bias>,
+        mut not_measured: BTreeMap<&'static str, String>,
         config: &AuditConfig,
-        workspace: &Workspace,
     ) -> Result<Audit> {
-        let mut not_measured = BTreeMap::new();
-        let rag_bias = looks.last().and_then(|look| look.rag_bias);
+        let last = looks.last().copied();
+        let rag_bias = last.and_then(|look| look.rag_bias);
+        let verdict = last.map_or(Ok(AuditVerdict::Undecided), |look| look.verdict(config.threshold))?;
         let embedder_bias = documents_bias(&answers, &mut not_measured)?;
-        let llm_bias = self.alone(&answers, questions, alone, config, workspace, &mut not_measured)?;
         not_measured.insert("corpus_bias", "an audit sees no corpus; `ragbias measure` reads one".into());
         let counts = Counts::of(&answers.iter().map(|answer| answer.verdict).collect::<Vec<_>>());
         let of = [
@@ -252,7 +253,7 @@ impl Auditing<'_> {
             axis: self.axis.name.clone(),
             system: self.system.to_owned(),
             scorer: self.scorer.1.to_owned(),
-            questions: questions.content_id(),
+            questions,
             config: config.clone(),
             answers,
         })
@@ -261,8 +262,7 @@ impl Auditing<'_> {
     /// L_b of the questions that were asked.
     fn alone(
         &self,
-        answers: &[AuditedAnswer],
-        questions: &QuestionSet,
+        asked: &[&Question],
         alone: Option<&mut dyn AnswerSource>,
         config: &AuditConfig,
         workspace: &Workspace,
@@ -272,12 +272,9 @@ impl Auditing<'_> {
             not_measured.insert("llm_bias", "no `closed-book` endpoint was given".into());
             return Ok(None);
         };
-        let asked: BTreeMap<&str, &Question> =
-            questions.questions().iter().map(|question| (question.id.as_str(), question)).collect();
-        let asked: Vec<&Question> = answers.iter().map(|answer| asked[answer.id.as_str()]).collect();
-        let given = alone.answer(&asked, config.request.as_deref(), workspace.progress())?;
+        let given = alone.answer(asked, config.request.as_deref(), workspace.progress())?;
         alone.end()?;
-        let judged = self.judged(&asked, given)?;
+        let judged = self.judged(asked, given)?;
         let bias = bias_of(judged.iter().map(|answer| (answer.verdict, answer.topic.as_str())))?;
         if bias.is_none() {
             not_measured.insert("llm_bias", "none of the answers has a score".into());
@@ -293,27 +290,22 @@ impl Auditing<'_> {
                 ragbias_core::Error::BatchLength { component: "the system", expected, received }.into()
             );
         }
-        let said = |given: &Answered| given.answer.finish != Finish::Refused && !given.answer.text.is_empty();
         let scorer = self.scorer.0;
-        let texts: Vec<Passage<'_>> =
-            given.iter().filter(|given| said(given)).map(|given| given.answer.text.as_str().into()).collect();
-        let mut scored = scorer.score(&texts)?.into_iter();
+        let verdicts = verdicts(scorer, given.iter().map(|given| &given.answer))?;
         let first =
             |given: &Answered| given.documents.as_ref().and_then(|documents| documents.first().cloned());
         let documents: Vec<Document> = given.iter().filter_map(first).collect();
         let passages = documents.iter().map(Passage::try_from).collect::<Result<Vec<_>, _>>()?;
         let mut of_documents = scorer.score(&passages)?.into_iter();
-        let judged = questions.iter().zip(&given).map(|(question, given)| {
-            let verdict = if said(given) { scored.next() } else { None };
-            AuditedAnswer {
+        let judged =
+            questions.iter().zip(&given).zip(verdicts).map(|((question, given), verdict)| AuditedAnswer {
                 id: question.id.clone(),
                 question: question.text.clone(),
                 topic: question.cluster().to_owned(),
                 answer: given.answer.text.clone(),
-                verdict: given.answer.finish.verdict(verdict.unwrap_or(Verdict::Unscored)),
+                verdict,
                 document_verdict: first(given).and_then(|_| of_documents.next()),
-            }
-        });
+            });
         Ok(judged.collect())
     }
 }

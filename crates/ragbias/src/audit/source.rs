@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
-use ragbias_core::{Answer, Document, Generator, Progress, Prompt, Question, Unit, in_order};
+use ragbias_core::{Answer, Document, Generator, Progress, Prompt, Question};
 
 use crate::Result;
+use crate::answering::answer_all;
 
 /// What a system said to one question.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,15 +46,9 @@ impl AnswerSource for Asked {
         request: Option<&str>,
         progress: &dyn Progress,
     ) -> Result<Vec<Answered>> {
-        let step = progress.begin("asking", questions.len() as u64, Unit::Items);
         let prompts: Vec<String> = questions.iter().map(|question| asking(question, request)).collect();
         let prompts: Vec<Prompt<'_>> = prompts.iter().map(Prompt::from).collect();
-        let answers = in_order(prompts.len(), |keep| {
-            self.0.generate(&prompts, &|number, answer| {
-                step.advance(1);
-                keep(number, answer)
-            })
-        })?;
+        let answers = answer_all(self.0.as_ref(), &prompts, "asking", progress)?;
         Ok(answers.into_iter().map(|answer| Answered { answer, documents: None }).collect())
     }
 }

@@ -1,13 +1,11 @@
 use std::collections::HashMap;
 
-use ragbias_core::{
-    Answer, Bias, BiasScorer, Choice, Counts, Finish, Generator, PairAnswer, Passage, Prompt, Unit, Verdict,
-    in_order,
-};
+use ragbias_core::{Answer, Bias, Choice, Counts, Generator, PairAnswer, Prompt, Unit, Verdict, in_order};
 
 use super::pair_answers;
 use super::setting::{Asked, Llm, Rendered, Setting};
 use crate::answer_bias::{AnswerBias, Coverage, NothingScored};
+use crate::answering::{answer_all, verdicts};
 use crate::measure::AnswerMode;
 use crate::{Error, Result};
 
@@ -91,35 +89,22 @@ impl Llm {
                 Ok(prompts.iter().zip(read).map(|(prompt, read)| JudgedAnswer::read(prompt, read)).collect())
             }
             AnswerMode::Text => {
-                let step = progress.begin(name, prompts.len() as u64, Unit::Items);
                 let prompts: Vec<Prompt<'_>> = prompts.iter().map(|prompt| prompt.prompt(setting)).collect();
-                let answers = in_order(prompts.len(), |keep| {
-                    self.generator.generate(&prompts, &|number, answer| {
-                        step.advance(1);
-                        keep(number, answer)
-                    })
-                })?;
-                drop(step);
+                let answers = answer_all(self.generator.as_ref(), &prompts, name, progress)?;
                 self.judge(setting, answers)
             }
         }
     }
 
-    /// Scores answers. The text of a refusal is not scored; in a cut answer, only a pole that is present counts.
+    /// Scores answers.
     fn judge(&self, setting: &Setting, answers: Vec<Answer>) -> Result<Vec<JudgedAnswer>> {
         let Some(scorer) = &self.scorer else {
             return Err(Error::NoAnswerScorer { axis: setting.axis.name.clone() });
         };
-        let said = |answer: &Answer| answer.finish != Finish::Refused && !answer.text.is_empty();
-        let passages: Vec<Passage<'_>> =
-            answers.iter().filter(|answer| said(answer)).map(|answer| answer.text.as_str().into()).collect();
-        let mut scored = scorer.score(&passages)?.into_iter();
-        Ok((answers.into_iter())
-            .map(|answer| {
-                let verdict = if said(&answer) { scored.next() } else { None };
-                let verdict = answer.finish.verdict(verdict.unwrap_or(Verdict::Unscored));
-                JudgedAnswer { text: answer.text, verdict, reading: None }
-            })
+        let verdicts = verdicts(scorer.as_ref(), answers.iter())?;
+        let judged = answers.into_iter().zip(verdicts);
+        Ok(judged
+            .map(|(Answer { text, .. }, verdict)| JudgedAnswer { text, verdict, reading: None })
             .collect())
     }
 }
