@@ -258,7 +258,7 @@ impl Session<'_> {
             axis = axis.asking(read_prompts(path)?);
         }
         let questions = load_questions(&command.questions, progress)?;
-        let corpus = load_corpus(&command.corpus, &axis, progress)?;
+        let corpus = load_corpus(&command.corpus, Some(&axis), progress)?;
         // Judgements belong to a data set: they are used if corpus and questions come from the same one.
         let own = (command.questions == command.corpus && ragbias::is_dataset(&command.corpus))
             .then_some(&command.corpus);

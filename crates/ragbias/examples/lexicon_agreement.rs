@@ -88,14 +88,16 @@ fn by_rule(lexicon: &Lexicon, texts: &Labelled) -> BTreeMap<Rule, (usize, usize)
 
 /// A corpus with gold labels.
 fn gold(path: &Path) -> Outcome<Labelled> {
-    let corpus = load_corpus(path.to_str().ok_or("a path is not Unicode")?, &load_axis("gender")?, &Silent)?;
+    let corpus =
+        load_corpus(path.to_str().ok_or("a path is not Unicode")?, Some(&load_axis("gender")?), &Silent)?;
     let documents = corpus.documents().iter();
     Ok(documents.filter_map(|document| Some((document.text.clone(), document.gold_lean().ok()??))).collect())
 }
 
 /// The names of the people in the default documents.
 fn names(path: &Path) -> Outcome<Labelled> {
-    let corpus = load_corpus(path.to_str().ok_or("a path is not Unicode")?, &load_axis("gender")?, &Silent)?;
+    let corpus =
+        load_corpus(path.to_str().ok_or("a path is not Unicode")?, Some(&load_axis("gender")?), &Silent)?;
     let documents = corpus.documents().iter();
     Ok(documents
         .filter_map(|document| Some((document.title.clone()?, document.gold_lean().ok()??)))

@@ -252,7 +252,7 @@ impl Part {
         let axis = load_axis(&self.axis)?;
         let mut inputs = Inputs::of_dataset(&self.data, split, &axis, progress)?;
         if let Some(corpus) = &self.corpus {
-            inputs = Inputs { corpus: load_corpus(corpus, &axis, progress)?, qrels: None, ..inputs };
+            inputs = Inputs { corpus: load_corpus(corpus, Some(&axis), progress)?, qrels: None, ..inputs };
         }
         if let Some(resample) = self.resample {
             resample.check()?;
@@ -262,7 +262,7 @@ impl Part {
             inputs = Inputs { corpus, qrels, ..inputs };
         }
         if let Some(name) = &self.distractors {
-            let distractors = load_corpus(name, &axis, progress)?;
+            let distractors = load_corpus(name, Some(&axis), progress)?;
             inputs.corpus = with_distractors(&inputs.corpus, name, &distractors)?;
         }
         Ok(inputs)

@@ -46,14 +46,14 @@ pub(crate) fn load_dataset(name_or_path: &str, axis: &Axis, progress: &dyn Progr
     Named::find("data set", name_or_path, progress)?.dataset(name_or_path, Some(axis), progress)
 }
 
-/// A corpus by the name of a data set, bundled or pulled, or from a file; labels are leans on this axis.
+/// A corpus by the name of a data set, bundled or pulled, or from a file; labels are leans on this axis, if there is one.
 ///
 /// # Errors
 /// Neither, or a malformed file.
-pub fn load_corpus(name_or_path: &str, axis: &Axis, progress: &dyn Progress) -> Result<Corpus> {
+pub fn load_corpus(name_or_path: &str, axis: Option<&Axis>, progress: &dyn Progress) -> Result<Corpus> {
     match Named::find("corpus", name_or_path, progress)? {
-        Named::Path(path) | Named::Table(path) => Ok(read_corpus(&path, Some(axis), progress)?),
-        set => Ok(set.dataset(name_or_path, Some(axis), progress)?.corpus),
+        Named::Path(path) | Named::Table(path) => Ok(read_corpus(&path, axis, progress)?),
+        set => Ok(set.dataset(name_or_path, axis, progress)?.corpus),
     }
 }
 

@@ -74,7 +74,7 @@ impl TwinSource {
     /// A malformed file, an axis other than gender, and a corpus of twins.
     pub fn corpus(name_or_path: &str, axis: &Axis, progress: &dyn Progress) -> Result<Self> {
         check_axis(axis)?;
-        let corpus = load_corpus(name_or_path, axis, progress)?;
+        let corpus = load_corpus(name_or_path, Some(axis), progress)?;
         Self { name: name_or_path.into(), corpus, questions: None }.checked()
     }
 

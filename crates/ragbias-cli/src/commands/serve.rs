@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use ragbias::core::{Corpus, Embedder, message};
-use ragbias::data::{Dataset, read_corpus};
-use ragbias::{Embedded, IndexKind, Retriever, Store, StoredEmbedder, Workspace};
+use ragbias::core::{Embedder, message};
+use ragbias::{Embedded, IndexKind, Retriever, Store, StoredEmbedder, Workspace, load_corpus};
 use ragbias_serve::{ServeConfig, Service, Serving, Token, run};
 use serde_json::json;
 
@@ -74,7 +73,9 @@ impl Session<'_> {
 
 impl Source {
     fn read(&self) -> Result<Serving> {
-        let documents = self.corpus.as_deref().map(|corpus| self.documents(corpus)).transpose()?;
+        let progress = self.workspace.progress();
+        let documents =
+            self.corpus.as_deref().map(|corpus| load_corpus(corpus, None, progress)).transpose()?;
         let name = |other: &str| self.name.clone().unwrap_or_else(|| other.to_owned());
         if let Some(control) = &self.control {
             let documents = documents.context("--control is of documents, expected --corpus")?;
@@ -84,7 +85,7 @@ impl Source {
             return Ok(Serving::retriever(name(&folder), retriever)?);
         }
         let model = self.embedder.as_deref().context("expected --control or --embedder")?;
-        let embedder = self.workspace.models().embedder(model, self.workspace.progress())?;
+        let embedder = self.workspace.models().embedder(model, progress)?;
         let Some(documents) = documents else {
             return Ok(Serving::embedder(name(model), embedder)?);
         };
@@ -92,13 +93,6 @@ impl Source {
         let embedded = Embedded::new(&documents, stored, self.index.backend(), &self.workspace)?;
         // The vectors of questions are not stored.
         Ok(Serving::retriever(name(model), Retriever::new(embedded.asked_by(embedder)?))?)
-    }
-
-    fn documents(&self, corpus: &str) -> Result<Corpus> {
-        if Dataset::bundled_names().any(|name| name == corpus) {
-            return Ok(Dataset::bundled(corpus)?.corpus);
-        }
-        Ok(read_corpus(Path::new(corpus), None, self.workspace.progress())?)
     }
 }
 
