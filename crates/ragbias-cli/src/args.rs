@@ -174,7 +174,7 @@ Exit status: 0 pass, 3 fail, 4 undecided.")]
     Audit(Audit),
     /// Serve embeddings, and search with a chosen control, over HTTP
     #[command(after_help = "Examples:
-  ragbias serve --control runs/gender-twins/choice/gender-twins-smollm2-135m-merge --corpus corpus.jsonl
+  ragbias serve --control runs/quickstart/choice/gender-on-gender-twins-smollm2-135m-merge--9273dba68b --corpus gender-twins
   ragbias serve --embedder minilm
   RAGBIAS_SERVE_TOKEN=$(openssl rand -hex 32) ragbias serve --embedder minilm --corpus gender --address 0.0.0.0:8080
 
