@@ -5,6 +5,7 @@ use ragbias_core::{Bias, Counts, Error, Result, Verdict};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::Estimate;
 use crate::draws::quantile;
 
 /// 95% percentile intervals of a mean lean, from a bootstrap over topics.
@@ -56,7 +57,7 @@ impl ClusterBootstrap {
             if let Some(lean) = verdict.lean() {
                 let cluster = clusters.entry(topic.as_ref()).or_default();
                 cluster.sum += lean.value();
-                cluster.scored += 1;
+                cluster.weight += 1.0;
             }
         }
         let clusters: Vec<Cluster> = clusters.into_values().collect();
@@ -65,13 +66,41 @@ impl ClusterBootstrap {
             return Err(Error::NothingScored(Counts::of(verdicts)));
         };
         let interval = if clusters.len() == 1 {
-            -1.0..=1.0
+            RANGE
         } else if scored.all(|lean| lean == first) {
-            unanimous(first.value(), clusters.len())
+            unanimous(first.value(), &RANGE, clusters.len())
         } else {
             self.percentiles(&clusters)
         };
         Bias::from_verdicts(verdicts, interval)
+    }
+
+    /// The weighted mean of values within a range, Σ value·weight/Σ weight, over texts with the names of their topics.
+    ///
+    /// Its interval is that of [`Self::bias`]; with one topic it is the whole range, and where all values are equal each end allows a share
+    /// 1 − 0.025^(1/m) of the weight to lie at that end of the range. Texts of weight 0 are left out; none if all have weight 0.
+    pub(crate) fn mean<'t>(
+        &self,
+        values: impl IntoIterator<Item = Weighted<'t>>,
+        range: &RangeInclusive<f64>,
+    ) -> Option<Estimate> {
+        let mut clusters: BTreeMap<&str, Cluster> = BTreeMap::new();
+        let (mut total, mut least, mut greatest) = (Cluster::default(), f64::INFINITY, f64::NEG_INFINITY);
+        for Weighted { topic, value, weight } in values.into_iter().filter(|text| text.weight > 0.0) {
+            for cluster in [clusters.entry(topic).or_default(), &mut total] {
+                cluster.sum += value * weight;
+                cluster.weight += weight;
+            }
+            (least, greatest) = (least.min(value), greatest.max(value));
+        }
+        let clusters: Vec<Cluster> = clusters.into_values().collect();
+        let interval = match clusters.len() {
+            0 => return None,
+            1 => range.clone(),
+            topics if least == greatest => unanimous(least, range, topics),
+            _ => self.percentiles(&clusters),
+        };
+        Some(Estimate::within(total.sum / total.weight, *interval.start(), *interval.end()))
     }
 
     fn percentiles(&self, clusters: &[Cluster]) -> RangeInclusive<f64> {
@@ -82,9 +111,9 @@ impl ClusterBootstrap {
                 for _ in clusters {
                     let drawn = &clusters[rng.random_range(0..clusters.len())];
                     total.sum += drawn.sum;
-                    total.scored += drawn.scored;
+                    total.weight += drawn.weight;
                 }
-                total.sum / total.scored as f64
+                total.sum / total.weight
             })
             .collect();
         values.sort_by(f64::total_cmp);
@@ -92,22 +121,27 @@ impl ClusterBootstrap {
     }
 }
 
-/// One topic: sum of leans and number of scored texts, at least one.
+/// The range of a lean.
+const RANGE: RangeInclusive<f64> = -1.0..=1.0;
+
+/// A value with its topic and its weight, at least 0.
+pub(crate) struct Weighted<'t> {
+    pub(crate) topic: &'t str,
+    pub(crate) value: f64,
+    pub(crate) weight: f64,
+}
+
+/// One topic: sums of its weighted values and of its weights.
 #[derive(Debug, Clone, Copy, Default)]
 struct Cluster {
     sum: f64,
-    scored: usize,
+    weight: f64,
 }
 
-fn unanimous(lean: f64, topics: usize) -> RangeInclusive<f64> {
+/// All values are this one: a share of the weight may be at either end of the range.
+fn unanimous(value: f64, range: &RangeInclusive<f64>, topics: usize) -> RangeInclusive<f64> {
     let elsewhere = 1.0 - 0.025_f64.powf(1.0 / topics as f64);
-    if lean == 0.0 {
-        -elsewhere..=elsewhere
-    } else {
-        // The rest may lean the other way: v·p − v·(1 − p).
-        let bound = lean * (1.0 - 2.0 * elsewhere);
-        lean.min(bound)..=lean.max(bound)
-    }
+    value - elsewhere * (value - range.start())..=value + elsewhere * (range.end() - value)
 }
 
 #[cfg(test)]

@@ -50,6 +50,25 @@ pub enum Error {
         /// How many.
         pairs: usize,
     },
+    /// Ranks whose leans determine one another, so that their sensitivities cannot be told apart.
+    #[error(
+        "the leans at {ranks} ranks determine one another, or are always the same: how strongly answers follow each rank cannot be told\n\
+         hint: embedders that differ more (`ragbias tune`), or another `--top-k`"
+    )]
+    UndeterminedRanks {
+        /// How many.
+        ranks: usize,
+    },
+    /// An answer given another number of documents.
+    #[error("question `{question}`: expected {expected} documents as for the first, received {received}")]
+    Documents {
+        /// The question.
+        question: String,
+        /// Documents of the first answer.
+        expected: usize,
+        /// Documents of this one.
+        received: usize,
+    },
     /// Embedders that were asked different questions.
     #[error(
         "topic `{topic}`: expected {expected} questions for each embedder, received {received} for `{embedder}`"

@@ -5,7 +5,7 @@
 //! from [`Points`] alone: a [`BiasConflict`], with its [`Target`] and its [`Linearity`]. [`SensitivityDifference`] compares
 //! two LLMs, and [`Equivalence`] tests the claim that a system is debiased; a [`Plan`] says how many questions that takes, with [`Clusters`]
 //! for the correlation within topics. A [`JudgedRanking`] computes trec_eval's
-//! metrics of a ranking, and [`PairedRandomisation`] tests whether two embedders differ in one of
+//! metrics of a ranking, an [`Exposure`] says how ranks share attention between the poles, and [`PairedRandomisation`] tests whether two embedders differ in one of
 //! them by more than chance. [`ScorerErrors`] says how often a scorer errs on [`LabelledTopics`], and [`RoganGladen`] and
 //! [`PredictionPowered`] correct a bias for it.
 //!
@@ -30,14 +30,17 @@ mod deming;
 mod draws;
 mod equivalence;
 mod error;
+mod exposure;
 mod joint;
 mod labelled;
+mod least_squares;
 mod line;
 mod linearity;
 mod looks;
 mod plan;
 mod prediction_powered;
 mod randomisation;
+mod rank_sensitivities;
 mod ranking;
 mod resamples;
 mod rogan_gladen;
@@ -54,6 +57,7 @@ pub use counts::{QuestionOutcome, TopicCounts};
 pub use deming::{ErrorCovariance, ErrorsInVariables};
 pub use equivalence::Equivalence;
 pub use error::{Error, Result};
+pub use exposure::{Discount, Exposure, RankedVerdicts};
 pub use joint::JointBootstrap;
 pub use labelled::{Confusion, LabelledTopics, ScoredTopics};
 pub use line::{Covariance, Estimate, Line, Points};
@@ -62,6 +66,7 @@ pub use looks::Looks;
 pub use plan::{Answering, Plan, SampleSize, further_questions};
 pub use prediction_powered::PredictionPowered;
 pub use randomisation::PairedRandomisation;
+pub use rank_sensitivities::{RankSensitivities, RankedAnswer};
 pub use ranking::JudgedRanking;
 pub use rogan_gladen::RoganGladen;
 pub use scorer_errors::{PoleErrors, ScorerErrors};

@@ -5,6 +5,7 @@ use statrs::distribution::ContinuousCDF;
 use crate::counts::{Biases, TopicCounts};
 use crate::draws::{Distribution, Draws, Units};
 use crate::joint::{BATCH, JointBootstrap, draw};
+use crate::least_squares::Factor;
 use crate::line::student;
 use crate::{Error, Estimate, Result};
 
@@ -128,21 +129,21 @@ fn terms(x: f64, c: f64) -> [f64; TERMS] {
 impl Fit {
     /// By the normal equations and their Cholesky factor; none if the columns are (nearly) linearly dependent.
     fn of(embedder: &[f64], corpus: &[f64], rag: &[f64]) -> Option<Self> {
-        let (mut gram, mut right) = ([[0.0; TERMS]; TERMS], [0.0; TERMS]);
+        let (mut gram, mut right) = (Array2::zeros((TERMS, TERMS)), [0.0; TERMS]);
         for ((x, c), y) in embedder.iter().zip(corpus).zip(rag) {
             let row = terms(*x, *c);
             for i in 0..TERMS {
                 right[i] += row[i] * y;
                 for j in 0..=i {
-                    gram[i][j] += row[i] * row[j];
+                    gram[[i, j]] += row[i] * row[j];
                 }
             }
         }
-        let factor = cholesky(&gram)?;
-        let unit = |term: usize| std::array::from_fn(|i| if i == term { 1.0 } else { 0.0 });
+        let factor = Factor::of(&gram)?;
+        let (solution, inverse) = (factor.solve(&right), factor.inverse());
         Some(Self {
-            coefficients: solve(&factor, right),
-            inverse: std::array::from_fn(|term| solve(&factor, unit(term))[term]),
+            coefficients: std::array::from_fn(|term| solution[term]),
+            inverse: std::array::from_fn(|term| inverse[[term, term]]),
         })
     }
 
@@ -160,42 +161,6 @@ impl Fit {
         let errors = self.inverse.map(|diagonal| (variance * diagonal).sqrt());
         (errors, (total > 1e-18).then(|| 1.0 - residual / total))
     }
-}
-
-/// The lower factor; none if a pivot is lost to rounding.
-fn cholesky(gram: &[[f64; TERMS]; TERMS]) -> Option<[[f64; TERMS]; TERMS]> {
-    let mut factor = [[0.0; TERMS]; TERMS];
-    for i in 0..TERMS {
-        for j in 0..=i {
-            let dot: f64 = (0..j).map(|k| factor[i][k] * factor[j][k]).sum();
-            let rest = gram[i][j] - dot;
-            if i > j {
-                factor[i][j] = rest / factor[j][j];
-            } else if rest > 1e-10 * gram[i][i].max(f64::MIN_POSITIVE) {
-                factor[i][i] = rest.sqrt();
-            } else {
-                return None;
-            }
-        }
-    }
-    Some(factor)
-}
-
-fn solve(factor: &[[f64; TERMS]; TERMS], right: [f64; TERMS]) -> [f64; TERMS] {
-    let mut x = right;
-    for i in 0..TERMS {
-        for k in 0..i {
-            x[i] -= factor[i][k] * x[k];
-        }
-        x[i] /= factor[i][i];
-    }
-    for i in (0..TERMS).rev() {
-        for k in i + 1..TERMS {
-            x[i] -= factor[k][i] * x[k];
-        }
-        x[i] /= factor[i][i];
-    }
-    x
 }
 
 #[cfg(test)]
