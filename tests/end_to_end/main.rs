@@ -21,6 +21,7 @@ mod members;
 #[allow(dead_code, reason = "it serves the server's own tests too")]
 mod mock;
 mod published;
+mod ranks;
 mod report;
 mod resume;
 mod runs;

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use ragbias::CalibratedTexts;
 use ragbias::embed::{Precision, Processor};
 use ragbias::generate::{ChoiceMethod, GenerateConfig, Options, ServerConfig, Thinking};
+use ragbias::stats::Discount;
+use ragbias::{CalibratedTexts, Day};
 
 /// Measure and control the bias of retrieval-augmented generation.
 ///
@@ -115,6 +116,13 @@ counted by reason, and listed in left-out.jsonl. The rules are in docs/twins.md.
   ragbias measure --axis gender --questions gender --corpus gender --llm smollm2-135m \\
       --embedder families/gender/members/female-head-lr0.001-e10-s0-w0.3")]
     Tune(Tune),
+    /// Take over the values of other stores: those of the tasks of a job array, or of other machines
+    #[command(after_help = "Examples:
+  ragbias merge store-*.sqlite --store all.sqlite
+  ragbias run experiments/paper.toml --store all.sqlite
+
+A value that the store already has is kept. Merging in another order, or twice, leaves the same.")]
+    Merge(Merge),
     /// Fit the line of R_b on E_b to a family: sensitivity, residual conflict, and the E_b that would make R_b = 0
     #[command(after_help = "Examples:
   ragbias fit --measurements runs/gender
@@ -217,6 +225,9 @@ pub(crate) struct Audit {
     /// The system passes if the interval of R_b is within this, and fails if it is at or beyond; up to 1
     #[arg(long, default_value_t = 0.1, value_name = "THRESHOLD")]
     pub(crate) fail_above: f64,
+    /// The day on which that threshold was set, for the report; not after today
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) declared: Option<Day>,
     /// Times that the answers so far may decide, 1 to 50
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) looks: usize,
@@ -523,6 +534,9 @@ pub(crate) struct Measure {
     /// Temperature of stochastic ranking, up to 1000000; 0 for none
     #[arg(long, default_value_t = 0.0)]
     pub(crate) temperature: f64,
+    /// How much attention each rank gets, with more than one document: log2, reciprocal, none or the probability to read on
+    #[arg(long, default_value_t = Discount::default())]
+    pub(crate) discount: Discount,
     /// Seed of the draws and of the bootstrap
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
@@ -697,6 +711,13 @@ pub(crate) struct Fit {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Merge {
+    /// The stores to take over, which are left as they are
+    #[arg(required = true, value_name = "STORE")]
+    pub(crate) stores: Vec<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Plan {
     /// A pilot: a run folder, or its outcomes: .csv or .parquet
     #[arg(long, value_name = "DIR|FILE", required_unless_present = "rates", conflicts_with = "rates")]
@@ -741,9 +762,9 @@ pub(crate) struct Choose {
     /// A run folder
     #[arg(long, value_name = "DIR")]
     pub(crate) run: PathBuf,
-    /// |R_b| below it counts as 0: above 0, up to 1
-    #[arg(long, default_value_t = 0.1)]
-    pub(crate) delta: f64,
+    /// |R_b| below it counts as 0: above 0, up to 1 [default: declared by the experiment, else 0.1]
+    #[arg(long)]
+    pub(crate) delta: Option<f64>,
     /// merge, projection or ranking; may be given several times [default: all]
     #[arg(long, value_name = "CONTROL")]
     pub(crate) control: Vec<String>,

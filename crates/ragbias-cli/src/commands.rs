@@ -20,8 +20,9 @@ use ragbias::stats::{Answering, Equivalence, PairedRandomisation};
 use ragbias::tune::Mined;
 use ragbias::{
     BASE_FAMILY, Calibration, ChooseConfig, ControlChoice, EMBED_BATCH, Experiment, Family, FitConfig,
-    IndexKind, Labels, LlmName, MeasureConfig, Models, NothingScored, PartResult, PlanConfig, Recipe, Store,
-    StoredEmbedder, System, TestCollection, Workspace, load_corpus, load_qrels, load_questions, read_prompts,
+    IndexKind, Labels, LlmName, MeasureConfig, Merged, Models, NothingScored, PartResult, PlanConfig, Recipe,
+    Store, StoredEmbedder, System, TestCollection, Workspace, load_corpus, load_qrels, load_questions,
+    read_prompts,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -80,6 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Command::Measure(command) => session.measure(command),
         Command::Mine(command) => session.mine(command),
         Command::Tune(command) => session.tune(command),
+        Command::Merge(command) => session.merge(command),
         Command::Fit(command) => session.fit(command),
         Command::Choose(command) => return session.choose(command),
         Command::Plan(command) => session.plan(command),
@@ -251,6 +253,7 @@ impl Session<'_> {
             .index(command.index.into())
             .temperature(command.temperature)
             .seed(command.seed)
+            .discount(command.discount)
             .answers(command.answering.map(Into::into));
         config.check()?;
         let (mut axis, progress) = (load_axis(&command.axis)?, self.progress.as_ref());
@@ -312,7 +315,13 @@ impl Session<'_> {
         }
         self.print(&summary, || {
             let axis = system.axis();
-            let biases = table::biases(&axis.name, &axis.negative.name, &axis.positive.name, &measured);
+            let biases = table::biases(
+                &axis.name,
+                &axis.negative.name,
+                &axis.positive.name,
+                &measured,
+                Equivalence::DELTA,
+            );
             let selections =
                 corrections::selections(&axis.negative.name, &axis.positive.name, &measured.selections);
             [biases, selections, corrections::table(&measured.corrections)].concat()
@@ -348,6 +357,31 @@ impl Session<'_> {
         let table = command.out.join("family.parquet");
         self.print(&json!({ "family": recipe.name, "table": table, "members": members }), || {
             format!("{}\n{}", table::family(&members), table.display())
+        })
+    }
+
+    fn merge(&self, command: &args::Merge) -> Result<()> {
+        let workspace = self.workspace_here()?;
+        let step = self.progress.begin("merging stores", command.stores.len() as u64, Unit::Items);
+        let mut merged = Vec::with_capacity(command.stores.len());
+        for path in &command.stores {
+            merged.push((path, workspace.store.merge(path)?));
+            step.advance(1);
+        }
+        let sum = |of: fn(&Merged) -> usize| merged.iter().map(|(_, merged)| of(merged)).sum::<usize>();
+        let (new, known, different) = (sum(|of| of.new), sum(|of| of.known), sum(|of| of.different));
+        let stores: Vec<_> = (merged.iter())
+            .map(|(path, of)| json!({ "store": path, "new": of.new, "known": of.known, "different": of.different }))
+            .collect();
+        let summary = json!({ "new": new, "known": known, "different": different, "stores": stores });
+        self.print(&summary, || {
+            let stores = merged.len();
+            let differ = if different == 0 {
+                String::new()
+            } else {
+                format!(", {different} of them with another value")
+            };
+            format!("{new} values from {stores} stores; {known} were known{differ}")
         })
     }
 
@@ -425,12 +459,14 @@ impl Session<'_> {
         let work = workspace.store.work();
         let report = folder.join("report.html");
         let warnings: Vec<String> = results.iter().flat_map(PartResult::warnings).collect();
+        let (tests, delta) = (ragbias::system_tests(results), experiment.delta());
         let summary = json!({ "run": folder, "report": report, "work": work, "results": results,
-            "fits": fits, "warnings": warnings });
+            "fits": fits, "delta": delta, "tests": tests, "warnings": warnings });
         self.print(&summary, || {
             let text = |result: &PartResult| {
                 let llm = result.llm.as_deref().unwrap_or("no LLM");
-                let table = table::biases(&result.axis, &result.negative, &result.positive, &result.measured);
+                let (negative, positive) = (&result.negative, &result.positive);
+                let table = table::biases(&result.axis, negative, positive, &result.measured, delta);
                 let corrected = corrections::table(&result.measured.corrections);
                 format!("{} with {llm}\n{table}{corrected}", result.embedder)
             };
@@ -441,6 +477,7 @@ impl Session<'_> {
                 let (family, axis, split) = (&members[0].family, &members[0].axis, &members[0].split);
                 texts.push(format!("family {family}: {axis}, split {split}\n{}", table::members(members)));
             }
+            texts.extend(table::tests(&tests));
             texts.extend(table::fits(fits));
             texts.push(format!(
                 "{} answers computed, {} taken from the store\nreport: {}",

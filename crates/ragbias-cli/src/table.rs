@@ -5,15 +5,15 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use ragbias::audit::Audit;
 use ragbias::core::{Axis, Bias, Counts, Rates};
 use ragbias::data::{Member, shown};
-use ragbias::stats::{Equivalence, Estimate, Resampled, Surface, TargetStatus};
+use ragbias::stats::{Equivalence, Estimate, RankSensitivities, Resampled, Surface, TargetStatus};
 use ragbias::{
-    AnswerBias, AnswerMode, Comparison, Confirmed, ControlChoice, ControlResult, Coverage, Debiased,
-    Evaluation, Fits, LlmFit, Measured, PartResult, Reached, RetrievalMetrics, SensitivityComparison,
-    SurfaceFit, TwinPreference, TwinsOf, VerdictPlan, until_decided,
+    AnswerBias, AnswerMode, ByRank, Comparison, Confirmed, ControlChoice, ControlResult, Coverage, Debiased,
+    Evaluation, Fits, LlmFit, Measured, PartResult, RankFit, Reached, RetrievalMetrics,
+    SensitivityComparison, SurfaceFit, SystemTest, TwinPreference, TwinsOf, VerdictPlan, until_decided,
 };
 
 /// One row per component: value, interval, rates.
-pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Measured) -> String {
+pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Measured, delta: f64) -> String {
     let mut table = with_header(&bias_header(negative, positive));
     let whole = |bias: Bias| Some((bias.counts(), Some(bias)));
     let llm = measured.counts(AnswerBias::LlmBias).map(|counts| (counts, measured.llm_bias));
@@ -33,11 +33,12 @@ pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Meas
         table.add_row(bias_row(name, &counts, bias.as_ref()));
     }
     let axis = format!("{axis}: −1 is {negative}, +1 is {positive}");
-    let mut lines = vec![verdict_first(measured), axis, arranged(table)];
+    let mut lines = vec![verdict_first(measured, delta), axis, arranged(table)];
     lines.extend(warned(&measured.warnings()));
     if partly {
         lines.push(PARTLY.into());
     }
+    lines.extend(measured.by_rank.as_ref().map(|by_rank| exposure(negative, positive, by_rank)));
     if let Some(ndcg) = measured.ndcg10 {
         lines.push(format!("nDCG@10 {ndcg:.3}"));
     }
@@ -79,6 +80,53 @@ pub(crate) fn biases(axis: &str, negative: &str, positive: &str, measured: &Meas
         ));
     }
     lines.join("\n")
+}
+
+/// The systems of a run, each tested for a bias; nothing for fewer than two.
+pub(crate) fn tests(tests: &[SystemTest]) -> Option<String> {
+    if tests.is_empty() {
+        return None;
+    }
+    let mut table =
+        with_header(&["is there a bias?", "embedder", "LLM", "bias", "95% interval", "p", "Holm"]);
+    for test in tests {
+        table.add_row([
+            shown(&test.axis).to_string(),
+            shown(&test.embedder).to_string(),
+            shown(test.llm.as_deref().unwrap_or("no LLM: E_b")).to_string(),
+            format!("{:+.2}", test.bias.value()),
+            format!("[{:+.2}, {:+.2}]", test.bias.low(), test.bias.high()),
+            format!("{:.4}", test.p),
+            format!("{:.4}", test.p_holm),
+        ]);
+    }
+    let head = format!(
+        "{} tests of one run; p adjusted by Holm's method so that any false finding stays rare",
+        tests.len()
+    );
+    Some([head, arranged(table)].join("\n"))
+}
+
+/// E_b by rank, and how ranks share attention between the poles.
+fn exposure(negative: &str, positive: &str, by_rank: &ByRank) -> String {
+    let mut table = with_header(&bias_header(negative, positive));
+    for (rank, bias) in (1..).zip(&by_rank.embedder_bias) {
+        if let Some(bias) = bias {
+            table.add_row(bias_row(&format!("E_b at rank {rank}"), &bias.counts(), Some(bias)));
+        }
+    }
+    let of = &by_rank.exposure;
+    let [bias, bias_interval] = cells(of.bias);
+    let Estimate { value, low, high } = of.divergence;
+    format!(
+        "{}\nexposure, discount {}: {negative} {:.3}, {positive} {:.3}, difference {bias} {bias_interval}\nNDKL {value:.3} \
+         [{low:.3}, {high:.3}] from the shares of the corpus, in nats; {:.3} if documents were drawn at random",
+        arranged(table),
+        of.discount,
+        of.negative,
+        of.positive,
+        of.divergence_by_chance
+    )
 }
 
 /// Said below a table of biases, where some texts have no score.
@@ -125,14 +173,14 @@ pub(crate) fn audit(axis: &Axis, audit: &Audit) -> String {
 }
 
 /// The verdict, and the bias that it is on.
-fn verdict_first(measured: &Measured) -> String {
-    let word = verdict(measured.verdict(Equivalence::DELTA));
+fn verdict_first(measured: &Measured, delta: f64) -> String {
+    let word = verdict(measured.verdict(delta));
     let of = match (measured.rag_bias, measured.without_rag_bias()) {
         (Some(bias), _) => format!("R_b {bias}"),
         (None, Some(_)) => "there is no R_b, as no answer could be scored".into(),
         (None, None) => format!("E_b {}, without an LLM", measured.embedder_bias),
     };
-    format!("{word} at δ = {}: {of}", Equivalence::DELTA)
+    format!("{word} at δ = {delta}: {of}")
 }
 
 /// A line for each warning.
@@ -345,6 +393,7 @@ pub(crate) fn fits(fits: &Fits) -> Vec<String> {
         texts.push(arranged(table));
     }
     texts.extend(fits.surfaces.iter().map(surface));
+    texts.extend(fits.by_rank.iter().map(sensitivities));
     texts
 }
 
@@ -367,6 +416,33 @@ fn surface(fit: &SurfaceFit) -> String {
         "{of}: {n} pairs of {corpora} corpora and their embedders{fits}; intervals over {topics} topics\n{}",
         arranged(table)
     )
+}
+
+fn sensitivities(fit: &RankFit) -> String {
+    let RankSensitivities { n, questions, topics, left_out, within_questions, r_squared, .. } = fit.by_rank;
+    let mut table = with_header(&["R_b = a + Σ s_j·E_b,j", "", "95% interval", "variance inflation"]);
+    let estimates = fit.by_rank.sensitivities.iter().zip(&fit.by_rank.variance_inflation);
+    for (rank, (estimate, inflation)) in (1..).zip(estimates) {
+        let [value, interval] = cells(*estimate);
+        table.add_row([format!("s_{rank}"), value, interval, format!("{inflation:.1}")]);
+    }
+    let [value, interval] = cells(fit.by_rank.sum);
+    table.add_row(["sum".to_owned(), value, interval, String::new()]);
+    let within = if within_questions { ", compared within each question" } else { "" };
+    let explained = r_squared.map_or_else(String::new, |r_squared| format!(", R² {r_squared:.2}"));
+    let head = format!(
+        "{}: how strongly {n} answers to {questions} questions follow each rank, over {} embedders and {topics} topics\
+         {within}{explained}",
+        shown(&fit.of.to_string()),
+        fit.embedders
+    );
+    let mut lines = vec![head, arranged(table)];
+    if left_out > 0 {
+        lines.push(format!(
+            "{left_out} answers without a score, or with a document without one, were left out"
+        ));
+    }
+    lines.join("\n")
 }
 
 fn line(fit: &LlmFit) -> String {

@@ -78,6 +78,9 @@ pub struct Outcome {
     pub outcome_answer: Option<Verdict>,
     /// The outcome of the question without context; `None` if no LLM was asked.
     pub outcome_llm: Option<Verdict>,
+    /// The verdict on the document at each rank, best first; empty in older tables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outcomes_by_rank: Vec<Verdict>,
 }
 
 /// Writes a measurement table, `.csv` or `.parquet`. A bias takes three columns, `X`, `X_low` and `X_high`, and its counts
@@ -191,6 +194,13 @@ pub fn write_outcomes(path: &Path, rows: &[Outcome], run: Option<ContentId>) -> 
         outcome("outcome_answer", |row| row.outcome_answer),
         outcome("outcome_llm", |row| row.outcome_llm),
     ];
+    if rows.iter().any(|row| row.outcomes_by_rank.len() > 1) {
+        let by_rank = |row: &Outcome| {
+            let names: Vec<&str> = row.outcomes_by_rank.iter().copied().map(Verdict::name).collect();
+            names.join(" ")
+        };
+        columns.push(Column::new("outcomes_by_rank".into(), rows.iter().map(by_rank).collect::<Vec<_>>()));
+    }
     columns.extend(run_column(run, rows.len()));
     write_columns(path, &columns)
 }

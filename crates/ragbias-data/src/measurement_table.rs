@@ -71,11 +71,11 @@ pub fn read_measurements(path: &Path) -> Result<Vec<MeasurementRow>> {
 
 /// Reads an outcome table, `.csv` or `.parquet`, as written by [`write_outcomes`](crate::write_outcomes). The texts
 /// (`document`, `answer`, `answer_llm`) may be missing, and are then empty; the outcomes by name (`outcome_document`,
-/// `outcome_answer`, `outcome_llm`) may be missing too, as in older tables.
+/// `outcome_answer`, `outcome_llm`, and `outcomes_by_rank`) may be missing too, as in older tables.
 ///
 /// # Errors
 /// A missing column, by name; by line (for Parquet, by row, from 1) a lean other than −1, 0, 1 or empty, or an outcome
-/// that is unknown or contradicts its lean.
+/// that is unknown or contradicts its lean; outcomes by rank whose majority is not `outcome_document`.
 pub fn read_outcomes(path: &Path) -> Result<Vec<Outcome>> {
     outcomes_of_file(path, &mut Findings::reading(path))
 }
@@ -197,17 +197,20 @@ pub(crate) fn outcomes_of_file(path: &Path, findings: &mut Findings) -> Result<V
         "outcome_document",
         "outcome_answer",
         "outcome_llm",
+        "outcomes_by_rank",
     ];
     let mut rows = Vec::new();
     table.each_row(names, findings, |place, cells, findings| {
         let leans = ["lean_document", "lean_answer", "lean_llm"].into_iter().zip(&cells[7..10]);
         let leans = leans.map(|(name, cell)| lean(name, cell)).collect::<Result<Vec<_>, String>>();
         let outcomes = leans.and_then(|leans| {
-            let names = ["outcome_document", "outcome_answer", "outcome_llm"].into_iter().zip(&cells[13..]);
+            let names = ["outcome_document", "outcome_answer", "outcome_llm"].into_iter().zip(&cells[13..16]);
             let verdicts = names.zip(&leans).map(|((name, cell), &lean)| verdict(name, cell, lean));
-            Ok((verdicts.collect::<Result<Vec<_>, String>>()?, leans))
+            let verdicts = verdicts.collect::<Result<Vec<_>, String>>()?;
+            let by_rank = verdicts_by_rank("outcomes_by_rank", &cells[16], verdicts[0])?;
+            Ok((verdicts, leans, by_rank))
         });
-        let (verdicts, leans) = match outcomes {
+        let (verdicts, leans, outcomes_by_rank) = match outcomes {
             Ok(outcomes) => outcomes,
             Err(reason) => return findings.wrong(place, reason),
         };
@@ -230,6 +233,7 @@ pub(crate) fn outcomes_of_file(path: &Path, findings: &mut Findings) -> Result<V
             outcome_document: verdicts[0],
             outcome_answer: verdicts[1],
             outcome_llm: verdicts[2],
+            outcomes_by_rank,
         });
         Ok(())
     })?;
@@ -284,6 +288,20 @@ fn verdict(column: &str, cell: &Cell, lean: Option<Lean>) -> Result<Option<Verdi
     }
     let beside = lean.map_or_else(|| "no lean".to_owned(), |lean| format!("a lean of {lean}"));
     Err(wrong(column, &format!("what agrees with {beside} beside it"), text))
+}
+
+/// Verdicts separated by spaces, whose majority is `document`.
+fn verdicts_by_rank(column: &str, cell: &Cell, document: Option<Verdict>) -> Result<Vec<Verdict>, String> {
+    let verdicts: Vec<Verdict> = (cell.text.split_whitespace().map(str::parse).collect::<Result<_, _>>())
+        .map_err(|error: ragbias_core::Error| format!("{column}: {error}"))?;
+    let majority = Verdict::majority(&verdicts);
+    match document {
+        Some(document) if !verdicts.is_empty() && majority != document => {
+            let expected = format!("outcomes whose majority is {}, as in outcome_document", document.name());
+            Err(wrong(column, &expected, &cell.text))
+        }
+        _ => Ok(verdicts),
+    }
 }
 
 fn interval(low: Option<f64>, high: Option<f64>) -> Result<Option<(f64, f64)>, String> {
@@ -387,6 +405,7 @@ mod tests {
             outcome_document: Some(Verdict::NEGATIVE),
             outcome_answer: Some(outcome_answer),
             outcome_llm: Some(Verdict::scored(true, true)),
+            outcomes_by_rank: vec![Verdict::NEGATIVE, Verdict::Unscored, Verdict::NEGATIVE],
         };
         let rows = [
             outcome("q1", Some(Lean::Positive), Verdict::POSITIVE),
@@ -428,6 +447,31 @@ mod tests {
             let error = read_outcomes(&path).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn outcomes_by_rank_have_the_majority_beside_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("F.csv");
+        let read = |outcome: &str, by_rank: &str| {
+            let text = format!(
+                "{OUTCOMES},outcome_document,outcomes_by_rank\ne,m,x,c,s,q,t,1,0,,{outcome},{by_rank}\n"
+            );
+            fs_err::write(&path, text).unwrap();
+            read_outcomes(&path)
+                .map(|rows| rows[0].outcomes_by_rank.clone())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(read("positive", "positive unscored"), Ok(vec![Verdict::POSITIVE, Verdict::Unscored]));
+        assert_eq!(read("positive", ""), Ok(vec![]));
+        let error = read("positive", "positive negative").unwrap_err();
+        assert!(
+            error.ends_with("majority is positive, as in outcome_document, received positive negative"),
+            "{error}"
+        );
+        assert!(
+            read("positive", "positive fair").unwrap_err().contains("outcomes_by_rank: a verdict is one of")
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use ragbias_core::{Bias, Counts, Error, Result, Verdict};
+use ragbias_core::{Bias, Counts, Error, Lean, Result, Verdict};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -48,29 +48,11 @@ impl ClusterBootstrap {
     /// # Errors
     /// [`Error::BatchLength`] if the lengths differ, [`Error::NothingScored`] if no verdict is scored.
     pub fn bias(&self, verdicts: &[Verdict], topics: &[impl AsRef<str>]) -> Result<Bias> {
-        if verdicts.len() != topics.len() {
-            let (expected, received) = (verdicts.len(), topics.len());
-            return Err(Error::BatchLength { component: "the list of topics", expected, received });
-        }
-        let mut clusters: BTreeMap<&str, Cluster> = BTreeMap::new();
-        for (verdict, topic) in verdicts.iter().zip(topics) {
-            if let Some(lean) = verdict.lean() {
-                let cluster = clusters.entry(topic.as_ref()).or_default();
-                cluster.sum += lean.value();
-                cluster.weight += 1.0;
-            }
-        }
-        let clusters: Vec<Cluster> = clusters.into_values().collect();
-        let mut scored = verdicts.iter().filter_map(|verdict| verdict.lean());
-        let Some(first) = scored.next() else {
-            return Err(Error::NothingScored(Counts::of(verdicts)));
-        };
-        let interval = if clusters.len() == 1 {
-            RANGE
-        } else if scored.all(|lean| lean == first) {
-            unanimous(first.value(), &RANGE, clusters.len())
-        } else {
-            self.percentiles(&clusters)
+        let (clusters, all) = clusters(verdicts, topics)?;
+        let interval = match all {
+            _ if clusters.len() == 1 => RANGE,
+            Some(lean) => unanimous(lean.value(), &RANGE, clusters.len()),
+            None => self.percentiles(&clusters),
         };
         Bias::from_verdicts(verdicts, interval)
     }
@@ -103,7 +85,37 @@ impl ClusterBootstrap {
         Some(Estimate::within(total.sum / total.weight, *interval.start(), *interval.end()))
     }
 
+    /// The two-sided p value of the hypothesis that there is no bias: the level at which the interval of [`Self::bias`] ends at 0.
+    ///
+    /// With topics that all agree on one pole it is 2·0.5^m, the probability that m topics do so by chance. 1 for fewer than two topics.
+    ///
+    /// # Errors
+    /// As for [`Self::bias`].
+    pub fn p_of_no_bias(&self, verdicts: &[Verdict], topics: &[impl AsRef<str>]) -> Result<f64> {
+        let (clusters, unanimous) = clusters(verdicts, topics)?;
+        let count = i32::try_from(clusters.len()).unwrap_or(i32::MAX);
+        Ok(match unanimous {
+            _ if count < 2 => 1.0,
+            Some(Lean::Neutral) => 1.0,
+            Some(_) => 2.0 * 0.5_f64.powi(count),
+            None => {
+                let values = self.values(&clusters);
+                let share = |beyond: fn(f64) -> bool| {
+                    let count = values.iter().filter(|value| beyond(**value)).count();
+                    (1 + count) as f64 / (1 + values.len()) as f64
+                };
+                (2.0 * share(|value| value <= 0.0).min(share(|value| value >= 0.0))).min(1.0)
+            }
+        })
+    }
+
     fn percentiles(&self, clusters: &[Cluster]) -> RangeInclusive<f64> {
+        let values = self.values(clusters);
+        quantile(&values, 0.025)..=quantile(&values, 0.975)
+    }
+
+    /// The means of all draws, in ascending order.
+    fn values(&self, clusters: &[Cluster]) -> Vec<f64> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let mut values: Vec<f64> = (0..self.draws)
             .map(|_| {
@@ -117,7 +129,7 @@ impl ClusterBootstrap {
             })
             .collect();
         values.sort_by(f64::total_cmp);
-        quantile(&values, 0.025)..=quantile(&values, 0.975)
+        values
     }
 }
 
@@ -136,6 +148,26 @@ pub(crate) struct Weighted<'t> {
 struct Cluster {
     sum: f64,
     weight: f64,
+}
+
+/// The topics with a scored text, and the lean of all texts if they have the same.
+fn clusters(verdicts: &[Verdict], topics: &[impl AsRef<str>]) -> Result<(Vec<Cluster>, Option<Lean>)> {
+    if verdicts.len() != topics.len() {
+        let (expected, received) = (verdicts.len(), topics.len());
+        return Err(Error::BatchLength { component: "the list of topics", expected, received });
+    }
+    let mut clusters: BTreeMap<&str, Cluster> = BTreeMap::new();
+    for (verdict, topic) in verdicts.iter().zip(topics) {
+        if let Some(lean) = verdict.lean() {
+            let cluster = clusters.entry(topic.as_ref()).or_default();
+            cluster.sum += lean.value();
+            cluster.weight += 1.0;
+        }
+    }
+    let mut leans = verdicts.iter().filter_map(|verdict| verdict.lean());
+    let first = leans.next().ok_or_else(|| Error::NothingScored(Counts::of(verdicts)))?;
+    let all = leans.all(|lean| lean == first).then_some(first);
+    Ok((clusters.into_values().collect(), all))
 }
 
 /// All values are this one: a share of the weight may be at either end of the range.
@@ -197,6 +229,29 @@ mod tests {
         assert!((ten.high() - -(2.0 * 0.691_502_9 - 1.0)).abs() < 1e-6, "{ten:?}");
         assert_eq!((bias(1).low(), bias(1).high()), (-1.0, 1.0));
     }
+
+    #[test]
+    fn the_p_value_is_the_level_at_which_the_interval_ends_at_0() {
+        let (verdicts, topics) = clustered();
+        let p = ClusterBootstrap::new(20_000, 3).p_of_no_bias(&verdicts, &topics).unwrap();
+        assert!(p < 0.001, "{p}");
+        // 18 topics of +1 and 6 of −1 with one text each; 2·P(binomial(24, 0.75) ≤ 12) → 0.0144, as a draw of 12 is a mean of 0.
+        let verdicts: Vec<_> =
+            (0..24).map(|i| if i % 4 == 0 { Verdict::NEGATIVE } else { Verdict::POSITIVE }).collect();
+        let topics: Vec<_> = (0..24).map(|i| i.to_string()).collect();
+        let p = ClusterBootstrap::new(40_000, 1).p_of_no_bias(&verdicts, &topics).unwrap();
+        assert!((p - P_OF_18).abs() < 0.002, "{p}");
+        let p = |verdict, n: usize| {
+            ClusterBootstrap::default().p_of_no_bias(&vec![verdict; n], &topics[..n]).unwrap()
+        };
+        assert_eq!(
+            (p(Verdict::POSITIVE, 4), p(Verdict::NEITHER, 4), p(Verdict::POSITIVE, 1)),
+            (0.125, 1.0, 1.0)
+        );
+    }
+
+    // scipy: 2 * scipy.stats.binom(24, 0.75).cdf(12)
+    const P_OF_18: f64 = 0.014399;
 
     #[test]
     fn unscored_texts_are_counted_and_change_nothing_else() {

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use crate::answer_bias::NothingScored;
 use crate::control::ControlKind;
+use crate::threshold::Day;
 
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -165,6 +166,19 @@ pub enum Error {
     NoNames {
         /// `_id` of the question.
         question: String,
+    },
+    /// Another threshold than was declared before the run.
+    #[error(
+        "delta is {asked}, expected {declared}, as the experiment declared on {on}\nhint: leave it out; another threshold takes another \
+         experiment, with its own day"
+    )]
+    OtherThreshold {
+        /// δ of the experiment.
+        declared: f64,
+        /// When it was declared.
+        on: Day,
+        /// The one asked for.
+        asked: f64,
     },
     /// There is no bias, because no answer could be scored.
     #[error("{0}\nhint: {hint}", hint = .0.hint())]

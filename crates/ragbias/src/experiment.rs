@@ -4,6 +4,7 @@ use ragbias_core::limits::FOLDS;
 use ragbias_core::{Axis, Progress, QuestionSet, Silent};
 use ragbias_data::{Split, load_axis, read_text, sample};
 use ragbias_generate::{GenerateConfig, ServerConfig};
+use ragbias_stats::Equivalence;
 use serde::{Deserialize, Serialize};
 
 use crate::calibration::Calibration;
@@ -14,6 +15,7 @@ use crate::measure::{AnswerMode, MeasureConfig};
 use crate::prompt::{Prompter, read_prompts};
 use crate::recipe::Recipe;
 use crate::resample::Resample;
+use crate::threshold::DeclaredThreshold;
 use crate::{Error, Result, scorer};
 
 /// A study in one file: what is measured, with what, on what.
@@ -21,6 +23,11 @@ use crate::{Error, Result, scorer};
 /// ```toml
 /// name = "quickstart"            # the run's folder, runs/quickstart
 /// prompt = "wording.toml"        # wording of prompts that replaces the axis's; may be left out
+///
+/// [threshold]                    # δ, set before anything is measured; may be left out
+/// delta = 0.1
+/// declared = "2026-11-01"
+/// reason = "what the owner of the service calls even-handed"
 ///
 /// [server]                       # how addresses among the llms are asked; all of it may be left out
 /// parallel = 16
@@ -55,6 +62,9 @@ pub struct Experiment {
     /// Settings of the measurement.
     #[serde(default)]
     pub measure: MeasureConfig,
+    /// The threshold of all verdicts, declared before the run; without it, δ = 0.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<DeclaredThreshold>,
     /// A TOML file with the wording of prompts, with the keys of `[prompts]` of an axis's file; it replaces that of the axes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<PathBuf>,
@@ -134,6 +144,11 @@ impl Experiment {
         self.parts.iter().flat_map(|part| &part.llms)
     }
 
+    /// δ: the declared threshold, or 0.1.
+    pub fn delta(&self) -> f64 {
+        self.threshold.as_ref().map_or(Equivalence::DELTA, |threshold| threshold.delta)
+    }
+
     /// The axis of a part, with the experiment's wording.
     ///
     /// # Errors
@@ -165,6 +180,7 @@ impl Experiment {
         self.generate.check()?;
         self.server.check()?;
         self.measure.check()?;
+        self.threshold.as_ref().map_or(Ok(()), DeclaredThreshold::check)?;
         let mut llms: Vec<&LlmName> = Vec::new();
         for llm in self.llms() {
             if llms.iter().any(|other| other.as_str() == llm.as_str() && *other != llm) {

@@ -57,6 +57,7 @@ mod llm;
 mod measure;
 mod measured;
 mod memo;
+mod multiplicity;
 mod named;
 mod plan;
 mod prompt;
@@ -70,6 +71,7 @@ pub mod scorer;
 mod selection;
 mod store;
 mod system;
+mod threshold;
 mod twins;
 mod undecided;
 mod warnings;
@@ -93,14 +95,15 @@ pub use evaluate::{Comparison, Evaluation, RetrievalMetrics, TestCollection};
 pub use experiment::{Experiment, Part};
 pub use family::{Family, Interpolation, Shard};
 pub use fit::{
-    Debiased, FitConfig, FitKey, Fits, FittedEmbedder, LeftOut, LlmFit, NoSurface, SensitivityComparison,
-    SurfaceFit, fit, fit_files,
+    Debiased, FitConfig, FitKey, Fits, FittedEmbedder, LeftOut, LlmFit, NoSurface, RankFit,
+    SensitivityComparison, SurfaceFit, fit, fit_files,
 };
 pub use input::{Inputs, is_dataset, load_corpus, load_qrels, load_questions};
 pub use llm::LlmName;
 pub use measure::{AnswerMode, IndexKind, MeasureConfig};
 pub use measured::{BASE_FAMILY, Measured, PartResult};
 pub use memo::{StoredEmbedder, StoredGenerator, StoredScorer};
+pub use multiplicity::{SystemTest, system_tests};
 pub use plan::{Pilot, PlanConfig, VerdictPlan, plan, plan_from_pilot};
 pub use prompt::read_prompts;
 pub use ragbias_data::Outcome;
@@ -111,11 +114,12 @@ pub use resample::Resample;
 pub use retriever::{Found, Retriever};
 pub use run::{Manifest, Run, run};
 pub use selection::Selection;
-pub use store::{Saved, Store, Work};
+pub use store::{Merged, Saved, Store, Work};
 pub use system::{
-    Answers, Component, Embedded, Indexed, Judged, Labels, Retrieved, System, SystemBuilder, TwinPreference,
-    TwinsOf,
+    Answers, ByRank, Component, Embedded, Indexed, Judged, Labels, Retrieved, System, SystemBuilder,
+    TwinPreference, TwinsOf,
 };
+pub use threshold::{Day, DeclaredThreshold};
 pub use twins::{LeftOutCount, LeftOutPassage, TwinCard, TwinConfig, TwinSet, TwinSource};
 pub use undecided::until_decided;
 pub use warnings::{UNSCORED, unscored};

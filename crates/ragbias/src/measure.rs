@@ -3,7 +3,7 @@ use std::sync::Arc;
 use ragbias_core::limits::{TEMPERATURE, TOP_K};
 use ragbias_core::{Answering, Axis, IndexBackend};
 use ragbias_index::{Exact, Hnsw};
-use ragbias_stats::ClusterBootstrap;
+use ragbias_stats::{ClusterBootstrap, Discount};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -16,6 +16,7 @@ use crate::{Error, Result};
 /// | `index` | exact | exact or HNSW search | |
 /// | `temperature` | 0 | above 0, the top k are drawn from the 20 (or k) nearest, by the softmax of cosine / T | 0 to 1,000,000 |
 /// | `seed` | 0 | seed of the draws and of the bootstrap | any |
+/// | `discount` | log2 | with `top_k` above 1, how much attention each rank gets in the exposure of the poles | see [`Discount`] |
 /// | `answers` | the axis's own | how the LLM's answers are read | what the axis allows, see [`AnswerMode`] |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -29,6 +30,9 @@ pub struct MeasureConfig {
     pub temperature: f64,
     /// Seed of the draws and of the bootstrap.
     pub seed: u64,
+    /// How much attention each rank gets, for more than one document.
+    #[serde(skip_serializing_if = "is_default")]
+    pub discount: Discount,
     /// How the LLM's answers are read; none means as the axis asks for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answers: Option<AnswerMode>,
@@ -39,13 +43,26 @@ ragbias_core::setters!(MeasureConfig {
     index: IndexKind,
     temperature: f64,
     seed: u64,
+    discount: Discount,
     answers: Option<AnswerMode>,
 });
 
 impl Default for MeasureConfig {
     fn default() -> Self {
-        Self { top_k: 1, index: IndexKind::Exact, temperature: 0.0, seed: 0, answers: None }
+        Self {
+            top_k: 1,
+            index: IndexKind::Exact,
+            temperature: 0.0,
+            seed: 0,
+            discount: Discount::default(),
+            answers: None,
+        }
     }
+}
+
+/// Manifests of runs without a discount of their own stay as they are.
+fn is_default(discount: &Discount) -> bool {
+    *discount == Discount::default()
 }
 
 impl MeasureConfig {

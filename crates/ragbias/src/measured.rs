@@ -7,7 +7,7 @@ use crate::answer_bias::{AnswerBias, Coverage, NothingScored};
 use crate::calibration::Correction;
 use crate::measure::AnswerMode;
 use crate::selection::Selection;
-use crate::system::{Answers, Audited, Labels, Retrieved, TwinPreference};
+use crate::system::{Answers, Audited, ByRank, Labels, Retrieved, TwinPreference};
 
 /// The biases of the components of a RAG system. Serialised, it is the output of `ragbias measure --json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct Measured {
     pub neighbourhood_bias: Bias,
     /// E_b: the top-k documents of each question, the majority of each pole.
     pub embedder_bias: Bias,
+    /// E_b and exposure by rank, where the LLM is given more than one document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_rank: Option<ByRank>,
     /// The expected E_b under stochastic ranking, if one document is drawn.
     pub expected_embedder_bias: Option<f64>,
     /// Which twin of a passage the embedder ranks first; none if the corpus has no twins, or no question is about them.
@@ -28,6 +31,9 @@ pub struct Measured {
     /// How the LLM's answers were read, if it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answers: Option<AnswerMode>,
+    /// Two-sided p value of the hypothesis that R_b is 0, or E_b if no LLM was asked; none in results of versions that did not compute it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_of_no_bias: Option<f64>,
     /// R_b: answers given these documents; none if no LLM was asked, or none of its answers was scored.
     pub rag_bias: Option<Bias>,
     /// L_b and R_b that are missing although the LLM was asked, because no answer could be scored.
@@ -76,9 +82,11 @@ impl Measured {
             corpus_bias: found.judged().bias(),
             neighbourhood_bias: found.neighbourhood_bias(),
             embedder_bias: found.bias(),
+            by_rank: found.by_rank(),
             expected_embedder_bias: found.expected_bias(),
             twin_preference: found.twin_preference(),
             answers: given.or(alone).and_then(|_| found.answering()),
+            p_of_no_bias: found.p_of_no_bias(given),
             rag_bias,
             nothing_scored,
             position_bias: given.and_then(Answers::position_bias),
@@ -186,6 +194,48 @@ impl PartResult {
             llm_counts: measured.counts(AnswerBias::LlmBias),
             corpus_bias: measured.corpus_bias,
             ndcg10: measured.ndcg10,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use ragbias_core::Verdict;
+
+    use super::*;
+
+    /// A result of one question, with this p value.
+    pub(crate) fn part_result(axis: &str, family: &str, p_of_no_bias: Option<f64>) -> PartResult {
+        let bias = Bias::from_verdicts(&[Verdict::POSITIVE], -1.0..=1.0).unwrap();
+        PartResult {
+            axis: axis.into(),
+            negative: "−".into(),
+            positive: "+".into(),
+            data: axis.into(),
+            split: "all".into(),
+            questions: 1,
+            embedder: "e".into(),
+            family: family.into(),
+            llm: None,
+            measured: Measured {
+                llm_bias: None,
+                corpus_bias: bias,
+                neighbourhood_bias: bias,
+                embedder_bias: bias,
+                by_rank: None,
+                expected_embedder_bias: None,
+                twin_preference: None,
+                answers: None,
+                p_of_no_bias,
+                rag_bias: None,
+                nothing_scored: Vec::new(),
+                position_bias: None,
+                coverage: None,
+                ndcg10: None,
+                selections: Vec::new(),
+                corrections: Vec::new(),
+                outcomes: Vec::new(),
+            },
         }
     }
 }

@@ -259,6 +259,8 @@ fn page(source: &Source<'_>, groups: &[Group<'_>], evidence: &Evidence) -> Resul
         manifest => Serde(source.manifest),
         groups,
         comparisons,
+        tests => source.tests.iter().map(words::test).collect::<Vec<_>>(),
+        threshold => source.manifest.experiment.threshold.as_ref().map(words::threshold),
         style => Value::from_safe_string(format!("{}{}", include_str!("report/page.css"), svg::STYLE)),
         script => Value::from_safe_string(include_str!("report/page.js").to_owned()),
         evidence => Value::from_safe_string(evidence.json()),

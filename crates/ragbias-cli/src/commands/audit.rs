@@ -24,6 +24,7 @@ impl Session<'_> {
         let axis = load_axis(&command.axis)?;
         let config = AuditConfig::default()
             .threshold(command.fail_above)
+            .declared(command.declared)
             .looks(command.looks)
             .request(command.request.clone())
             .seed(command.seed);

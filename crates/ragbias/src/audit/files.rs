@@ -167,6 +167,7 @@ impl Audit {
             PAGE,
             context! { verdict => self.verdict.name(), sentence => self.sentence(), axis => &axis.name,
                 negative => &axis.negative.name, positive => &axis.positive.name, threshold => self.config.threshold,
+                declared => self.config.declared.map(|day| day.to_string()),
                 system => &self.system, scorer => &self.scorer, questions => self.questions.to_string(), seed => self.config.seed,
                 request => &self.config.request, planned => self.config.looks, version => env!("CARGO_PKG_VERSION"),
                 warnings => &self.warnings, not_measured => &self.not_measured, biases, looks, selections },

@@ -22,6 +22,7 @@ pub use self::log::{Logged, read_log};
 pub use self::source::{AnswerSource, Answered, Asked};
 use crate::answering::verdicts;
 use crate::selection::{Scored, Selection};
+use crate::threshold::Day;
 use crate::undecided::further;
 use crate::warnings::{UNSCORED, unscored};
 use crate::{Error, Result, Workspace};
@@ -31,6 +32,7 @@ use crate::{Error, Result, Workspace};
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
 /// | `threshold` | 0.1 | a system passes whose \|R_b\| is below it | above 0, up to 1 |
+/// | `declared` | none | the day on which the threshold was set | up to today |
 /// | `looks` | 1 | times that the answers so far may decide | 1 to 50 |
 /// | `request` | none | what is asked after each question, on a line of its own | any |
 /// | `seed` | 0 | the order of topics | any |
@@ -39,6 +41,9 @@ use crate::{Error, Result, Workspace};
 pub struct AuditConfig {
     /// A system passes whose |R_b| is below it.
     pub threshold: f64,
+    /// The day on which the threshold was set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub declared: Option<Day>,
     /// Times that the answers so far may decide.
     pub looks: usize,
     /// What is asked after each question.
@@ -47,11 +52,17 @@ pub struct AuditConfig {
     pub seed: u64,
 }
 
-ragbias_core::setters!(AuditConfig { threshold: f64, looks: usize, request: Option<String>, seed: u64 });
+ragbias_core::setters!(AuditConfig {
+    threshold: f64,
+    declared: Option<Day>,
+    looks: usize,
+    request: Option<String>,
+    seed: u64,
+});
 
 impl Default for AuditConfig {
     fn default() -> Self {
-        Self { threshold: Equivalence::DELTA, looks: 1, request: None, seed: 0 }
+        Self { threshold: Equivalence::DELTA, declared: None, looks: 1, request: None, seed: 0 }
     }
 }
 
@@ -174,6 +185,7 @@ impl Auditing<'_> {
         workspace: &Workspace,
     ) -> Result<Audit> {
         Equivalence::judge(0.0..=0.0, config.threshold)?;
+        config.declared.map_or(Ok(()), Day::check)?;
         let parts = parts(questions, config);
         let looks = shares(&parts)?;
         let (mut asked, mut answers, mut seen) = (Vec::new(), Vec::new(), Vec::new());

@@ -45,6 +45,8 @@ pub(super) struct Bench<'a> {
     family_folder: PathBuf,
     members: Vec<Member>,
     config: MeasureConfig,
+    /// The threshold of verdicts.
+    delta: f64,
     /// The run to choose for.
     run: Option<ContentId>,
     workspace: Workspace,
@@ -71,6 +73,7 @@ impl<'a> Bench<'a> {
         manifest: &Manifest,
         part: &'a Part,
         recipe: &Path,
+        delta: f64,
         workspace: &Workspace,
     ) -> Result<Self> {
         let (models, progress) = (workspace.models(), workspace.progress());
@@ -109,6 +112,7 @@ impl<'a> Bench<'a> {
             recipe,
             validation,
             config,
+            delta,
             run: manifest.run,
             workspace: workspace.clone(),
         })
@@ -160,14 +164,14 @@ impl<'a> Bench<'a> {
             axis: self.axis.name.clone(),
             data: self.part.corpus_name(),
             llm: llm.clone(),
-            delta: config.delta,
+            delta: self.delta,
             status: line.conflict.target.status,
             folds: self.part.folds(),
             base: Confirmed {
                 embedder: name,
                 validation: before,
                 test: base_on_test,
-                verdict: Equivalence::of(&base_on_test.rag_bias, config.delta)?,
+                verdict: Equivalence::of(&base_on_test.rag_bias, self.delta)?,
                 ndcg10: base_evaluation.as_ref().map(|evaluation| evaluation.mean.ndcg10),
             },
             controls: Vec::new(),
@@ -382,7 +386,7 @@ impl WithLlm<'_, '_> {
             embedder: format!("{} {} {setting:.4}", recipe.base, kind.name()),
             validation: measure(setting)?.biases(bootstrap)?,
             test,
-            verdict: Equivalence::of(&test.rag_bias, config.delta)?,
+            verdict: Equivalence::of(&test.rag_bias, self.bench.delta)?,
             ndcg10: evaluation.as_ref().map(|evaluation| evaluation.mean.ndcg10),
         };
         let ndcg10_p = match (&evaluation, base_evaluation) {

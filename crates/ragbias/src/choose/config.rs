@@ -1,20 +1,18 @@
-use ragbias_stats::Equivalence;
-
 use crate::control::ControlKind;
 
 /// How a setting is chosen.
 ///
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
-/// | `delta` | 0.1 | \|R_b\| below it counts as 0 | above 0, up to 1 |
+/// | `delta` | declared by the experiment, else 0.1 | \|R_b\| below it counts as 0 | above 0, up to 1; as declared |
 /// | `controls` | all | the controls to try | |
 /// | `word` | none | projection along this word; by default along the direction between the poles | |
 /// | `steps` | 8 | maximum measurements of R_b on validation topics per control | 2 to 1000 |
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ChooseConfig {
-    /// |R_b| below it is as good as 0.
-    pub delta: f64,
+    /// |R_b| below it is as good as 0; none means as the experiment declares, else 0.1.
+    pub delta: Option<f64>,
     /// What is turned.
     pub controls: Vec<ControlKind>,
     /// The word whose direction is used for projection.
@@ -24,7 +22,7 @@ pub struct ChooseConfig {
 }
 
 ragbias_core::setters!(ChooseConfig {
-    delta: f64,
+    delta: Option<f64>,
     controls: Vec<ControlKind>,
     word: Option<String>,
     steps: usize,
@@ -32,6 +30,6 @@ ragbias_core::setters!(ChooseConfig {
 
 impl Default for ChooseConfig {
     fn default() -> Self {
-        Self { delta: Equivalence::DELTA, controls: ControlKind::ALL.to_vec(), word: None, steps: 8 }
+        Self { delta: None, controls: ControlKind::ALL.to_vec(), word: None, steps: 8 }
     }
 }

@@ -13,6 +13,7 @@ use crate::fit::{FitConfig, fit};
 use crate::memo::StoredGenerator;
 use crate::report::write_report;
 use crate::run::{CONTROLS, RunFolder, SavedRun};
+use crate::threshold::DeclaredThreshold;
 use crate::{Error, Result, Workspace};
 
 mod bench;
@@ -41,17 +42,18 @@ pub use config::ChooseConfig;
 /// An earlier choice of the run is kept until this one is complete, and is replaced in one step.
 ///
 /// # Errors
-/// A folder that is not a run, or has no such part; data that have changed since the run; failures of components.
+/// Another threshold than the experiment declared; a folder that is not a run, or has no such part; data that have changed since the run; failures of components.
 pub fn choose(folder: &Path, config: &ChooseConfig, workspace: &Workspace) -> Result<Vec<ControlChoice>> {
     STEPS.check("steps", config.steps)?;
-    Equivalence::judge(0.0..=0.0, config.delta)?;
     let run = RunFolder::open(folder)?;
     let saved = SavedRun::read(folder)?;
     let manifest = saved.manifest();
     let experiment = &manifest.experiment;
+    let delta = DeclaredThreshold::or(experiment.threshold.as_ref(), config.delta)?;
+    Equivalence::judge(0.0..=0.0, delta)?;
     workspace.models().check_keys(experiment.llms())?;
     let staging = run.stage()?;
-    let fit_config = FitConfig { delta: config.delta, ..FitConfig::default() };
+    let fit_config = FitConfig::default().delta(delta);
     let fits = fit(&saved.measurements()?, &saved.outcomes()?, &fit_config)?;
     let mut choices = Vec::new();
     for part in &experiment.parts {
@@ -60,7 +62,7 @@ pub fn choose(folder: &Path, config: &ChooseConfig, workspace: &Workspace) -> Re
         if !chooses || part.llms.is_empty() {
             continue;
         }
-        let mut bench = Bench::new(folder, manifest, part, recipe, workspace)?;
+        let mut bench = Bench::new(folder, manifest, part, recipe, delta, workspace)?;
         for llm in &part.llms {
             let line = fits.fits.iter().find(|fit| {
                 fit.of.llm == llm.as_str()

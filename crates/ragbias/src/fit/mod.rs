@@ -15,10 +15,12 @@ use crate::undecided::further;
 
 mod config;
 mod files;
+mod ranks;
 mod surfaces;
 
 pub use config::FitConfig;
 pub use files::fit_files;
+pub use ranks::RankFit;
 pub use surfaces::{NoSurface, SurfaceFit};
 
 /// The lines of a measurement table. Serialised, it is the output of `ragbias fit --json`, and `fit.json` of a run.
@@ -34,6 +36,12 @@ pub struct Fits {
     /// Corpora of different C_b without a surface.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub no_surface: Vec<NoSurface>,
+    /// How strongly answers follow the document at each rank; empty where questions were answered from one document.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_rank: Vec<RankFit>,
+    /// LLMs and axes for which that cannot be said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub no_ranks: Vec<LeftOut>,
     /// LLMs and axes without a line.
     pub left_out: Vec<LeftOut>,
     /// Number of rows without an R_b.
@@ -169,7 +177,8 @@ impl std::fmt::Display for FitKey {
 }
 
 /// Fits R_b = β0 + s·E_b for every LLM, axis, corpus and split of a table, and, where outcomes are given, R_b = β0 + s·E_b + c·C_b +
-/// m·E_b·C_b for every LLM, axis and split whose corpora differ in C_b: [`Surface`](ragbias_stats::Surface).
+/// m·E_b·C_b for every LLM, axis and split whose corpora differ in C_b: [`Surface`](ragbias_stats::Surface); and, where questions were
+/// answered from several documents, R_b = a + Σⱼ sⱼ·E_b,j by rank j: [`RankSensitivities`](ragbias_stats::RankSensitivities).
 ///
 /// With outcomes, topics are resampled, and embedders too if a row belongs to a family: [`JointBootstrap`]. Without
 /// them, or with fewer than five topics, only embedders are. An LLM with fewer than three embedders is left out.
@@ -191,8 +200,17 @@ pub fn fit(rows: &[MeasurementRow], outcomes: &[Outcome], config: &FitConfig) ->
         groups.entry(key).or_default().push(row);
     }
     let (surfaces, no_surface) = surfaces::surfaces(rows, outcomes, config);
-    let (lines, comparisons, left_out) = (Vec::new(), Vec::new(), Vec::new());
-    let mut fits = Fits { fits: lines, comparisons, surfaces, no_surface, left_out, skipped };
+    let (by_rank, no_ranks) = ranks::ranks(outcomes);
+    let mut fits = Fits {
+        fits: Vec::new(),
+        comparisons: Vec::new(),
+        surfaces,
+        no_surface,
+        by_rank,
+        no_ranks,
+        left_out: Vec::new(),
+        skipped,
+    };
     let mut fitted = Vec::new();
     for (of, rows) in groups {
         match Group::new(&of, rows).and_then(|group| group.fit(outcomes, config)) {
@@ -218,6 +236,11 @@ impl Fits {
         notes.extend(self.no_surface.iter().map(|none| {
             format!("no surface over the corpora of {} with {}: {}", none.axis, none.llm, none.reason)
         }));
+        notes.extend(
+            self.no_ranks
+                .iter()
+                .map(|left| format!("no sensitivities by rank: {}: {}", left.of, left.reason)),
+        );
         for fit in &self.fits {
             let share = |(n, asked): (usize, usize)| n as f64 / asked.max(1) as f64;
             let few: Vec<_> = (fit.embedders.iter())
@@ -472,6 +495,7 @@ mod tests {
                     outcome_document: None,
                     outcome_answer: None,
                     outcome_llm: None,
+                    outcomes_by_rank: Vec::new(),
                 });
             }
             let bias = f64::from(e + 1) / 3.0 - 1.0;

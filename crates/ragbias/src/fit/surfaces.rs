@@ -166,6 +166,7 @@ mod tests {
                             outcome_document: None,
                             outcome_answer: None,
                             outcome_llm: None,
+                            outcomes_by_rank: Vec::new(),
                         });
                     }
                 }

@@ -9,18 +9,23 @@ use ragbias_stats::Equivalence;
 
 use crate::Result;
 use crate::choose::{ControlChoice, subject};
-use crate::fit::{LlmFit, SensitivityComparison};
+use crate::fit::{LlmFit, RankFit, SensitivityComparison};
 use crate::measured::PartResult;
+use crate::multiplicity::{SystemTest, system_tests};
 use crate::run::{Manifest, SavedRun};
 
 /// All embedders with one LLM on one part of the questions.
 pub(super) struct System {
     pub(super) rows: Vec<PartResult>,
     pub(super) line: Option<LlmFit>,
+    /// How strongly answers follow each rank.
+    pub(super) ranks: Option<RankFit>,
     /// The reason if there is no line.
     pub(super) no_line: Option<String>,
     pub(super) choice: Option<ControlChoice>,
     pub(super) outcomes: Vec<Outcome>,
+    /// The threshold of the run.
+    delta: f64,
 }
 
 impl System {
@@ -30,9 +35,7 @@ impl System {
     }
 
     pub(super) fn delta(&self) -> f64 {
-        let counts = self.line.as_ref().and_then(|line| line.equivalence);
-        let choice = self.choice.as_ref().map(|choice| choice.delta);
-        choice.or(counts.map(|counts| counts.delta)).unwrap_or(Equivalence::DELTA)
+        self.choice.as_ref().map_or(self.delta, |choice| choice.delta)
     }
 
     pub(super) fn verdict(&self) -> Equivalence {
@@ -84,12 +87,14 @@ pub(super) struct Source<'r> {
     pub(super) manifest: &'r Manifest,
     pub(super) systems: Vec<System>,
     pub(super) comparisons: Vec<SensitivityComparison>,
+    pub(super) tests: Vec<SystemTest>,
 }
 
 impl<'r> Source<'r> {
     /// Groups the results of a run, with the choices in `choices` that belong to it.
     pub(super) fn read(run: &'r SavedRun, choices: &Path) -> Result<Self> {
         let (rows, fits, choices) = (run.results()?, run.fits()?, run.choices(choices)?);
+        let tests = system_tests(&rows);
         let mut asked: HashMap<Of, Vec<Outcome>> = HashMap::new();
         for outcome in run.outcomes()? {
             asked.entry(Of::outcome(&outcome)).or_default().push(outcome);
@@ -106,15 +111,18 @@ impl<'r> Source<'r> {
             let is_chosen_for = |choice: &&ControlChoice| {
                 Some(&choice.llm) == row.llm.as_ref() && choice.axis == row.axis && choice.data == row.data
             };
+            let mut ranks = fits.by_rank.iter().filter(|ranks| ranks.of.covers(&row));
             systems.push(System {
+                ranks: ranks.next().cloned(),
                 line: lines.next().cloned(),
                 no_line: left_out.next().map(|left| left.reason.clone()),
                 choice: choices.iter().find(is_chosen_for).cloned(),
                 outcomes: asked.remove(&of).unwrap_or_default(),
                 rows: vec![row],
+                delta: run.manifest().experiment.delta(),
             });
             places.insert(of, systems.len() - 1);
         }
-        Ok(Self { manifest: run.manifest(), systems, comparisons: fits.comparisons })
+        Ok(Self { manifest: run.manifest(), systems, comparisons: fits.comparisons, tests })
     }
 }

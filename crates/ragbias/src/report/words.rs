@@ -5,9 +5,11 @@ use ragbias_stats::{BiasConflict, Equivalence, Estimate, TargetStatus};
 
 use super::source::System;
 use crate::calibration::Correction;
-use crate::fit::SensitivityComparison;
+use crate::fit::{RankFit, SensitivityComparison};
 use crate::measured::PartResult;
+use crate::multiplicity::SystemTest;
 use crate::system::{TwinPreference, TwinsOf};
+use crate::threshold::DeclaredThreshold;
 use crate::undecided::until_decided;
 
 /// A number on a scale, with a true minus sign, as short as possible.
@@ -142,6 +144,8 @@ pub(super) fn sentences(system: &System) -> Vec<String> {
             silent.counts
         ));
     }
+    sentences.extend(of_ranks(row));
+    sentences.extend(system.ranks.as_ref().map(of_sensitivities));
     match (&system.line, &system.no_line) {
         (Some(line), _) => sentences.extend(of_line(&line.conflict, system)),
         (None, Some(reason)) => sentences.push(format!("No line was fitted: {reason}.")),
@@ -252,6 +256,63 @@ fn of_choice(system: &System) -> Option<String> {
         interval(after.test.rag_bias),
         verdict(after.verdict)
     ))
+}
+
+/// E_b and exposure by rank, where there are several.
+fn of_ranks(row: &PartResult) -> Option<String> {
+    let by_rank = row.measured.by_rank.as_ref()?;
+    let ranks: Vec<String> = (1..)
+        .zip(&by_rank.embedder_bias)
+        .filter_map(|(rank, bias)| Some(format!("{} at rank {rank}", interval((*bias)?))))
+        .collect();
+    let of = &by_rank.exposure;
+    Some(format!(
+        "By rank, E_b is {}; exposure (discount {}) differs by {} between the poles; NDKL {:.3} [{:.3}, {:.3}], {:.3} if documents were \
+         drawn at random.",
+        ranks.join(", "),
+        of.discount,
+        interval(of.bias),
+        of.divergence.value,
+        of.divergence.low,
+        of.divergence.high,
+        of.divergence_by_chance
+    ))
+}
+
+/// How strongly answers follow each rank.
+fn of_sensitivities(fit: &RankFit) -> String {
+    let ranks: Vec<String> = (1..)
+        .zip(&fit.by_rank.sensitivities)
+        .map(|(rank, estimate)| format!("{} at rank {rank}", interval(*estimate)))
+        .collect();
+    format!(
+        "The answers follow a document's lean by {}; together {} ({} answers, {} embedders).",
+        ranks.join(", "),
+        interval(fit.by_rank.sum),
+        fit.by_rank.n,
+        fit.embedders
+    )
+}
+
+/// The test of one of several systems.
+pub(super) fn test(of: &SystemTest) -> String {
+    let llm = of.llm.as_ref().map_or_else(String::new, |llm| format!(" with {llm}"));
+    let symbol = if of.llm.is_some() { "R_b" } else { "E_b" };
+    let found = if of.p_holm < 0.05 { "a bias" } else { "no bias is certain" };
+    format!(
+        "{}, {}{llm}, {}: {found}; {symbol} = {} ({}, Holm-adjusted).",
+        of.axis,
+        of.embedder,
+        of.split,
+        interval(of.bias),
+        p_value(of.p_holm)
+    )
+}
+
+/// A threshold that was declared before the run.
+pub(super) fn threshold(of: &DeclaredThreshold) -> String {
+    let reason = if of.reason.is_empty() { String::new() } else { format!(": {}", of.reason) };
+    format!("δ = {} was declared on {}{reason}.", number(of.delta), of.declared)
 }
 
 /// Two LLMs' sensitivities in words.

@@ -146,7 +146,8 @@ fn write(
     let measurements: Vec<Measurement> = results.iter().map(PartResult::measurement).collect();
     let outcomes: Vec<Outcome> = results.iter().flat_map(|result| result.measured.outcomes.clone()).collect();
     let rows: Vec<MeasurementRow> = measurements.iter().map(MeasurementRow::from).collect();
-    let config = FitConfig { seed: manifest.experiment.measure.seed, ..FitConfig::default() };
+    let Experiment { measure, .. } = &manifest.experiment;
+    let config = FitConfig::default().seed(measure.seed).delta(manifest.experiment.delta());
     let fits = fit(&rows, &outcomes, &config)?;
     let found = Found { results, measurements: &measurements, outcomes: &outcomes, fits: &fits };
     let saved = SavedRun::write(staging.path(), manifest, &found)?;

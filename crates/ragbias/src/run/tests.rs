@@ -49,6 +49,7 @@ fn study(embedders: usize, questions: usize) -> Vec<PartResult> {
             outcome_document: Some(lean(question).into()),
             outcome_answer: Some(answered(question).into()),
             outcome_llm: Some(Verdict::NEGATIVE),
+            outcomes_by_rank: Vec::new(),
         };
         results.push(PartResult {
             axis: "gender".into(),
@@ -61,6 +62,8 @@ fn study(embedders: usize, questions: usize) -> Vec<PartResult> {
             family: if embedder == 0 { BASE_FAMILY.into() } else { "family".into() },
             llm: Some((*llm).into()),
             measured: Measured {
+                by_rank: None,
+                p_of_no_bias: None,
                 llm_bias: Some(bias(&|_| Lean::Negative)),
                 corpus_bias: embedder_bias,
                 neighbourhood_bias: embedder_bias,

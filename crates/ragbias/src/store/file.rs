@@ -57,7 +57,7 @@ const PAGE: u32 = 16 * 1024;
 const CHECKPOINT: u32 = 256;
 
 /// How long a process waits for another one's lock.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A file that may be a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

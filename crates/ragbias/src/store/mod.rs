@@ -1,7 +1,7 @@
 //! Memoises the answers of components in one SQLite file.
 //!
 //! [`file`] recognises store files, [`value`] stores a value with its checksum; [`vectors`], [`answers`] and
-//! [`verdicts`] are the kinds of values.
+//! [`verdicts`] are the kinds of values; [`merge`] takes over those of another file.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,11 +16,13 @@ use crate::{Error, Result};
 mod answered;
 mod answers;
 mod file;
+mod merge;
 mod value;
 mod vectors;
 mod verdicts;
 
 use answered::Answered;
+pub use merge::Merged;
 
 /// Answers of components by content hash, in one SQLite file.
 ///

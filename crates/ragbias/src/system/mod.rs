@@ -12,6 +12,7 @@ use ragbias_core::{Axis, BiasScorer, Corpus, Embedder, Generator, IndexBackend, 
 use ragbias_data::{Qrels, load_axis};
 use ragbias_generate::{GenerateConfig, ServerConfig};
 use ragbias_index::Exact;
+use ragbias_stats::Discount;
 
 use crate::calibration::{Calibration, Calibrations};
 use crate::measure::{AnswerMode, MeasureConfig};
@@ -21,6 +22,7 @@ use crate::ranking::{Ranking, StochasticRanking};
 use crate::{Error, Models, Result, Workspace, scorer};
 
 mod audited;
+mod by_rank;
 mod component;
 mod embedded;
 mod indexed;
@@ -33,6 +35,7 @@ mod setting;
 mod twins;
 
 pub(crate) use audited::Audited;
+pub use by_rank::ByRank;
 pub use component::Component;
 pub use embedded::Embedded;
 pub use indexed::Indexed;
@@ -96,6 +99,7 @@ impl System {
             answers: None,
             ranking: None,
             top_k: 1,
+            discount: Discount::default(),
             seed: 0,
             answering: None,
             generate: GenerateConfig::default(),
@@ -227,6 +231,7 @@ pub struct SystemBuilder {
     answers: Option<Component<dyn BiasScorer>>,
     ranking: Option<Arc<dyn Ranking>>,
     top_k: usize,
+    discount: Discount,
     seed: u64,
     answering: Option<AnswerMode>,
     generate: GenerateConfig,
@@ -275,6 +280,11 @@ impl SystemBuilder {
         Self { top_k, ..self }
     }
 
+    /// Sets how much attention each rank gets, for the exposure of the poles with more than one document.
+    pub fn discount(self, discount: Discount) -> Self {
+        Self { discount, ..self }
+    }
+
     /// Sets the seed of the bootstrap; 0 by default.
     pub fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
@@ -285,11 +295,11 @@ impl SystemBuilder {
         Self { answering: Some(mode), ..self }
     }
 
-    /// Sets index, ranking, top k, seed and how answers are read as in an experiment.
+    /// Sets index, ranking, top k, discount, seed and how answers are read as in an experiment.
     pub fn measured_as(self, config: MeasureConfig) -> Self {
-        let MeasureConfig { top_k, index, temperature, seed, answers } = config;
+        let MeasureConfig { top_k, index, temperature, seed, discount, answers } = config;
         let ranking = StochasticRanking::at(temperature, seed);
-        Self { top_k, backend: index.backend(), ranking, seed, answering: answers, ..self }
+        Self { top_k, backend: index.backend(), ranking, seed, discount, answering: answers, ..self }
     }
 
     /// Sets how an LLM given by name generates.
@@ -392,6 +402,7 @@ impl SystemBuilder {
             prompter,
             answers,
             top_k: self.top_k,
+            discount: self.discount,
             seed: self.seed,
             llm,
             calibrations,

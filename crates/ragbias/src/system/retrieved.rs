@@ -4,6 +4,7 @@ use ragbias_core::{Bias, Corpus, Hit, Question, QuestionSet, Verdict};
 use ragbias_data::{Outcome, Qrels};
 use ragbias_stats::JudgedRanking;
 
+use super::by_rank::ByRank;
 use super::embedded::Embedded;
 use super::judged::Judged;
 use super::labels::Labels;
@@ -107,6 +108,11 @@ impl Retrieved {
         self.twin_preference
     }
 
+    /// What is retrieved at each rank; none for one document per question, or if none is scored.
+    pub fn by_rank(&self) -> Option<ByRank> {
+        ByRank::of(self)
+    }
+
     /// How the answers of the LLM are read, if there is one.
     pub(crate) fn answering(&self) -> Option<AnswerMode> {
         self.setting.llm.is_some().then_some(self.setting.answers)
@@ -125,6 +131,13 @@ impl Retrieved {
     /// The top k of each question, after ranking.
     pub fn hits(&self) -> &[Vec<Hit>] {
         &self.ranked
+    }
+
+    /// The two-sided p value of the hypothesis that R_b is 0, or E_b without answers; none if no answer is scored.
+    pub(crate) fn p_of_no_bias(&self, given: Option<&Answers>) -> Option<f64> {
+        let topics: Vec<&str> = self.questions.questions().iter().map(Question::cluster).collect();
+        let verdicts = given.map_or(self.verdicts(), Answers::verdicts);
+        self.setting.bootstrap().p_of_no_bias(verdicts, &topics).ok()
     }
 
     /// The majority verdict on each question's retrieved documents.
@@ -198,6 +211,11 @@ impl Retrieved {
                     outcome_document: Some(self.verdicts[row]),
                     outcome_answer,
                     outcome_llm,
+                    outcomes_by_rank: if self.setting.top_k > 1 {
+                        self.judged.of(&self.ranked[row])
+                    } else {
+                        Vec::new()
+                    },
                 }
             })
             .collect()

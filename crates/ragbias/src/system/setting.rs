@@ -4,7 +4,7 @@ use ragbias_core::{
     Axis, BiasScorer, ChoicePrompt, Choices, DocId, Document, Generator, Hit, Prompt, Question, QuestionSet,
     Verdict,
 };
-use ragbias_stats::ClusterBootstrap;
+use ragbias_stats::{ClusterBootstrap, Discount};
 
 use super::judged::Judged;
 use super::pair_answers::PairPrompt;
@@ -29,6 +29,8 @@ pub(super) struct Setting {
     pub(super) answers: AnswerMode,
     /// Number of documents given to the LLM.
     pub(super) top_k: usize,
+    /// How much attention each rank gets.
+    pub(super) discount: Discount,
     /// Seed of the bootstrap.
     pub(super) seed: u64,
     pub(super) llm: Option<Llm>,
