@@ -1,3 +1,4 @@
+use ragbias_embed::Sides;
 use ragbias_stats::Equivalence;
 
 use crate::control::ControlKind;
@@ -9,6 +10,7 @@ use crate::control::ControlKind;
 /// | `delta` | 0.1 | \|R_b\| below it counts as 0 | above 0, up to 1 |
 /// | `controls` | all | the controls to try | |
 /// | `word` | none | projection along this word; by default along the direction between the poles | |
+/// | `erased` | both | whose vectors an erasure changes: those of questions, or of documents as well | |
 /// | `steps` | 8 | maximum measurements of R_b on validation topics per control | 2 to 1000 |
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -19,6 +21,8 @@ pub struct ChooseConfig {
     pub controls: Vec<ControlKind>,
     /// The word whose direction is used for projection.
     pub word: Option<String>,
+    /// Whose vectors an erasure changes.
+    pub erased: Sides,
     /// Maximum measurements of R_b on validation topics per control.
     pub steps: usize,
 }
@@ -27,11 +31,18 @@ ragbias_core::setters!(ChooseConfig {
     delta: f64,
     controls: Vec<ControlKind>,
     word: Option<String>,
+    erased: Sides,
     steps: usize,
 });
 
 impl Default for ChooseConfig {
     fn default() -> Self {
-        Self { delta: Equivalence::DELTA, controls: ControlKind::ALL.to_vec(), word: None, steps: 8 }
+        Self {
+            delta: Equivalence::DELTA,
+            controls: ControlKind::ALL.to_vec(),
+            word: None,
+            erased: Sides::Both,
+            steps: 8,
+        }
     }
 }
