@@ -1,7 +1,9 @@
+use std::path::Path;
+
 use ragbias::core::QuestionSet;
 use ragbias::data::{Dataset, Split};
 use ragbias::index::Exact;
-use ragbias::{Models, Retriever, Workspace};
+use ragbias::{Control, ControlSpec, Erasure, Models, Retriever, System, Workspace};
 
 use crate::harness::{MEASURE_GENDER, Scratch};
 use crate::serve::Server;
@@ -53,7 +55,7 @@ fn a_setting_is_chosen_on_validation_topics_and_confirmed_on_test_topics() {
 
     let before = choice["base"]["validation"]["rag_bias"]["value"].as_f64().unwrap().abs();
     let turned = choice["controls"].as_array().unwrap();
-    assert_eq!(turned.len(), 3, "{}", choice["reason"]);
+    assert_eq!(turned.len(), 4, "{}", choice["reason"]);
     let workspace = Workspace::new(Models::from_env().unwrap());
     let set = Dataset::bundled("gender").unwrap();
     for turned in turned {
@@ -71,6 +73,7 @@ fn a_setting_is_chosen_on_validation_topics_and_confirmed_on_test_topics() {
             (served - measured).abs() < 1e-12 || turned["control"] == "ranking",
             "{served}, measured {measured}"
         );
+        served_as_measured(&folder, &control, &retriever);
     }
 
     // So does retrieval over HTTP.
@@ -168,6 +171,52 @@ fn folds_that_are_trained_on_or_do_nothing_are_refused() {
     }
 }
 
+/// Checks that a retriever gives the hits of the control at its setting, question by question, for a control that needs no other files.
+fn served_as_measured(folder: &Path, saved: &serde_json::Value, retriever: &Retriever) {
+    let ControlSpec { embedder: base, erasure, .. } = serde_json::from_value(saved["how"].clone()).unwrap();
+    let control: Box<dyn Control> = match erasure {
+        Some(erased) => Box::new(Erasure { base, fitted: erased.fitted, sides: erased.sides, of: erased.of }),
+        None => return,
+    };
+    let set = Dataset::bundled("gender").unwrap();
+    let system = System::on("gender").embedder("minilm").top_k(5).build().unwrap();
+    let base = system.index(&set.corpus).unwrap();
+    let turned = control.turn(base.embedded(), saved["setting"].as_f64().unwrap()).unwrap();
+    let questions = set.split(Split::Test).unwrap();
+    let measured = base.searched_as(turned).retrieve(&questions).unwrap();
+    let plain = base.retrieve(&questions).unwrap();
+    assert_ne!(measured.hits(), plain.hits(), "the control at its setting changes hits");
+    let texts: Vec<&str> = questions.questions().iter().map(|question| question.text.as_str()).collect();
+    for (served, measured) in retriever.search_all(&texts, 5).unwrap().iter().zip(measured.hits()) {
+        let measured: Vec<_> =
+            (measured.iter()).map(|hit| (set.corpus.document(hit.document).id.as_str(), hit.score)).collect();
+        let served: Vec<_> = served.iter().map(|found| (found.document.id.as_str(), found.score)).collect();
+        assert_eq!(served, measured, "{}", folder.display());
+    }
+}
+
+#[test]
+fn the_pole_is_erased_from_vectors_by_documents_that_are_not_asked_about() {
+    let scratch = Scratch::new();
+    let measure = [&MEASURE_GENDER[..], &["--retrieve-only"]].concat();
+    let at = |strength: &str| {
+        let erase = format!("gender-twins={strength}");
+        scratch.json(&[&measure[..], &["--erase", &erase]].concat())
+    };
+    assert_eq!(at("0"), scratch.json(&measure));
+    assert_ne!(at("1")["embedder_bias"]["value"], at("0")["embedder_bias"]["value"]);
+    for (erase, reason) in [
+        ("gender=1", "0 documents of topics that are not asked about lean positively and 0 negatively"),
+        ("gender-twins=2.5", "erase is 2.5, expected 0.0 to 2.0"),
+        ("gender-twins", "erase is gender-twins, expected DATA=NUMBER, as in gender=1"),
+        ("nothing=1", "nothing"),
+    ] {
+        let done = scratch.run(&[&measure[..], &["--erase", erase]].concat());
+        assert_eq!(done.code, 1);
+        assert!(done.stderr.contains(reason), "{}", done.stderr);
+    }
+}
+
 /// Mean gold lean of the first documents.
 fn embedder_bias(retriever: &Retriever, questions: &QuestionSet) -> f64 {
     let texts: Vec<&str> = questions.questions().iter().map(|question| question.text.as_str()).collect();
@@ -194,7 +243,7 @@ fn a_run_without_a_family_on_validation_topics_is_refused_with_the_reason() {
         assert!(done.stderr.contains(part), "{}", done.stderr);
     }
     let done = scratch.run(&["choose", "--run", "runs/plain", "--control", "merging"]);
-    assert!(done.stderr.contains("expected merge, projection or ranking"), "{}", done.stderr);
+    assert!(done.stderr.contains("expected merge, projection, ranking or erasure"), "{}", done.stderr);
     let done = scratch.run(&["choose", "--run", "elsewhere"]);
     assert!(done.stderr.contains("not a run folder"), "{}", done.stderr);
 }

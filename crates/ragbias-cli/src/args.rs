@@ -101,6 +101,8 @@ counted by reason, and listed in left-out.jsonl. The rules are in docs/twins.md.
   ragbias measure --axis gender --questions train.csv --corpus train.csv --embedder minilm --retrieve-only --json
   ragbias measure --axis gender --questions twins/questions.jsonl --corpus twins/corpus.jsonl \\
       --qrels twins/qrels.tsv --embedder minilm --llm smollm2-135m --answers pair
+  ragbias measure --axis gender --questions gender --corpus gender --embedder minilm --retrieve-only \\
+      --erase gender-twins=1
   ragbias measure --axis politics --questions politics --corpus politics --embedder ./my-checkpoint \\
       --llm http://localhost:8080/v1#llama3 --top-k 3 --out runs/mine")]
     Measure(Measure),
@@ -138,6 +140,7 @@ corpus and split with at least three embedders.")]
   ragbias choose --run runs/gender-twins
   ragbias choose --run runs/gender --control merge --delta 0.2
   ragbias choose --run runs/politics --control projection --word conservative --json
+  ragbias choose --run runs/gender --control erasure --erase questions
 
 The run needs a part with a family and an LLM. On split = \"held-out\", as in experiments/gender-twins.toml, folds of topics are
 judged at the settings found without them, and the setting that is saved is found on all. On split = \"validation\", as in
@@ -531,6 +534,10 @@ pub(crate) struct Measure {
     /// Move questions along a word's direction: 1 changes nothing, 0 removes it, below 0 reverses it
     #[arg(long, value_name = "WORD=α", allow_hyphen_values = true)]
     pub(crate) project: Option<String>,
+    /// Erase the pole from all vectors, as fitted on DATA's documents of topics that are not asked about: 0 changes nothing, 1 erases it,
+    /// 2 reflects it
+    #[arg(long, value_name = "DATA=β")]
+    pub(crate) erase: Option<String>,
     /// Temperature of stochastic ranking, up to 1000000; 0 for none
     #[arg(long, default_value_t = 0.0)]
     pub(crate) temperature: f64,
@@ -659,6 +666,21 @@ impl From<Answering> for ragbias::AnswerMode {
     }
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ErasedSides {
+    Questions,
+    Both,
+}
+
+impl From<ErasedSides> for ragbias::embed::Sides {
+    fn from(sides: ErasedSides) -> Self {
+        match sides {
+            ErasedSides::Questions => Self::Questions,
+            ErasedSides::Both => Self::Both,
+        }
+    }
+}
+
 impl From<Index> for ragbias::IndexKind {
     fn from(index: Index) -> Self {
         match index {
@@ -765,12 +787,15 @@ pub(crate) struct Choose {
     /// |R_b| below it counts as 0: above 0, up to 1 [default: declared by the experiment, else 0.1]
     #[arg(long)]
     pub(crate) delta: Option<f64>,
-    /// merge, projection or ranking; may be given several times [default: all]
+    /// merge, projection, ranking or erasure; may be given several times [default: all]
     #[arg(long, value_name = "CONTROL")]
     pub(crate) control: Vec<String>,
     /// Project on this word, instead of the direction between the documents of the poles
     #[arg(long)]
     pub(crate) word: Option<String>,
+    /// Erase the pole from the vectors of questions alone, or of both questions and documents
+    #[arg(long, value_enum, value_name = "questions|both", default_value_t = ErasedSides::Both)]
+    pub(crate) erase: ErasedSides,
     /// Maximum measurements on validation topics per control, 2 to 1000
     #[arg(long, default_value_t = 8)]
     pub(crate) steps: usize,

@@ -19,7 +19,7 @@ use ragbias::scorer;
 use ragbias::stats::{Answering, Equivalence, PairedRandomisation};
 use ragbias::tune::Mined;
 use ragbias::{
-    BASE_FAMILY, Calibration, ChooseConfig, ControlChoice, EMBED_BATCH, Experiment, Family, FitConfig,
+    Asked, BASE_FAMILY, Calibration, ChooseConfig, ControlChoice, EMBED_BATCH, Experiment, Family, FitConfig,
     IndexKind, Labels, LlmName, MeasureConfig, Merged, Models, NothingScored, PartResult, PlanConfig, Recipe,
     Store, StoredEmbedder, System, TestCollection, Workspace, load_corpus, load_qrels, load_questions,
     read_prompts,
@@ -271,6 +271,10 @@ impl Session<'_> {
         models.check_keys(&llm)?;
         let workspace = self.workspace(models, command.answers.fresh)?;
         let mut embedder = workspace.models().embedder(&command.embedder, progress)?;
+        if let Some(erasure) = &command.erase {
+            let asked = Asked { questions: &questions, corpus: &corpus };
+            embedder = ragbias::erased(embedder, erasure, &axis, asked, &workspace)?;
+        }
         if let Some(projection) = &command.project {
             embedder = Models::projected(embedder, projection)?;
         }
@@ -395,8 +399,11 @@ impl Session<'_> {
     }
 
     fn choose(&self, command: &args::Choose) -> Result<ExitCode> {
-        let mut config =
-            ChooseConfig::default().delta(command.delta).word(command.word.clone()).steps(command.steps);
+        let mut config = ChooseConfig::default()
+            .delta(command.delta)
+            .word(command.word.clone())
+            .erased(command.erase.into())
+            .steps(command.steps);
         if !command.control.is_empty() {
             config.controls = command.control.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
         }

@@ -63,6 +63,12 @@ pub enum Error {
         /// Row, from 0.
         row: usize,
     },
+    /// An eraser that would not erase what it finds.
+    #[error("the direction and the discriminant of an eraser multiply to {received}, expected 1")]
+    Eraser {
+        /// Their inner product.
+        received: f64,
+    },
     /// A component returned another number of items than it received.
     #[error("{component} returned {received} items for a batch of {expected}")]
     BatchLength {

@@ -89,6 +89,8 @@ limits! {
     STEPS: usize = 2 to 1000;
     /// α of a projection along a word.
     PROJECTION: f32 = -1000.0 to 1000.0;
+    /// Strength of an erasure.
+    ERASURE: f64 = 0.0 to 2.0;
     /// Number of training epochs.
     EPOCHS: usize = 1 to 10_000;
     /// Number of questions per training step.

@@ -23,6 +23,7 @@ mod config;
 mod cpu;
 mod embedder;
 mod encoder;
+mod erasure;
 mod error;
 mod files;
 mod input;
@@ -45,6 +46,7 @@ pub use config::{
 };
 pub use embedder::{TextEmbedder, TextEmbedderConfig};
 pub use encoder::{Encoder, Tape};
+pub use erasure::{Erased, Eraser, Sides};
 pub use error::{Error, Result};
 pub use input::{Boundary, Input, Packed};
 pub use parameters::Parameters;

@@ -107,6 +107,17 @@ pub enum Error {
          corrected\nhint: a better scorer, or more labelled texts"
     )]
     Uninformative,
+    /// Vectors from which no eraser can be fitted.
+    #[error("erasure: {received}, expected {expected}")]
+    Erasure {
+        /// What is needed.
+        expected: &'static str,
+        /// What there is.
+        received: String,
+    },
+    /// The eigenvalues of a covariance were not found.
+    #[error("the eigenvalues of the covariance were not found")]
+    Eigenvalues(#[from] linfa_linalg::LinalgError),
     /// A setting outside its range.
     #[error("{setting} is {received}, expected {expected}")]
     Setting {

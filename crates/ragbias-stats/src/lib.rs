@@ -7,7 +7,7 @@
 //! for the correlation within topics. A [`JudgedRanking`] computes trec_eval's
 //! metrics of a ranking, an [`Exposure`] says how ranks share attention between the poles, and [`PairedRandomisation`] tests whether two embedders differ in one of
 //! them by more than chance. [`ScorerErrors`] says how often a scorer errs on [`LabelledTopics`], and [`RoganGladen`] and
-//! [`PredictionPowered`] correct a bias for it.
+//! [`PredictionPowered`] correct a bias for it. A [`Leace`] removes what tells two classes of vectors apart.
 //!
 //! ```
 //! use ragbias_core::Verdict;
@@ -33,6 +33,7 @@ mod error;
 mod exposure;
 mod joint;
 mod labelled;
+mod leace;
 mod least_squares;
 mod line;
 mod linearity;
@@ -60,6 +61,7 @@ pub use error::{Error, Result};
 pub use exposure::{Discount, Exposure, RankedVerdicts};
 pub use joint::JointBootstrap;
 pub use labelled::{Confusion, LabelledTopics, ScoredTopics};
+pub use leace::{Leace, Shrinkage};
 pub use line::{Covariance, Estimate, Line, Points};
 pub use linearity::{LackOfFit, Linearity, SATURATION};
 pub use looks::Looks;

@@ -86,8 +86,8 @@ pub use choose::{
     Reached, TrailStep, choose,
 };
 pub use control::{
-    Control, ControlKind, ControlSpec, Draw, Merge, Projection, ProjectionSpec, RankingSpec, UnknownControl,
-    direction_of_poles,
+    Asked, Control, ControlKind, ControlSpec, Draw, Erasure, ErasureSpec, FittedEraser, Merge, Projection,
+    ProjectionSpec, RankingSpec, UnknownControl, direction_of_poles, erased,
 };
 pub use embedding::{EMBED_BATCH, embed_all};
 pub use error::{Error, Result};

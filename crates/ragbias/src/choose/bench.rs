@@ -18,7 +18,9 @@ use super::config::ChooseConfig;
 use super::folds::{Folds, cross_fit};
 use super::outcomes::{Outcomes, topics_of};
 use super::search::{Search, crossing};
-use crate::control::{Control, ControlKind, Draw, Merge, Projection, direction_of_poles};
+use crate::control::{
+    Control, ControlKind, Draw, Erasure, FittedEraser, Merge, Projection, direction_of_poles,
+};
 use crate::evaluate::{Evaluation, TestCollection};
 use crate::experiment::Part;
 use crate::family::{Family, Shard};
@@ -264,12 +266,24 @@ impl<'a> Bench<'a> {
                     let progress = self.workspace.progress();
                     let direction =
                         direction_of_poles(embedder.as_ref(), self.family.judged(), &topics, progress)?;
-                    (direction, format!("from {} to {}", self.axis.negative.name, self.axis.positive.name))
+                    (direction, self.poles())
                 };
                 Box::new(Projection { base, direction, along })
             }
             ControlKind::Ranking => Box::new(Draw { base, seed: self.config.seed }),
+            ControlKind::Erasure => {
+                let (embedder, judged) = (self.base.embedded.embedder(), self.family.judged());
+                let topics = self.family.trained_topics();
+                let progress = self.workspace.progress();
+                let fitted = FittedEraser::of_poles(embedder.as_ref(), judged, &topics, progress)?;
+                Box::new(Erasure { base, fitted, sides: config.erased, of: self.poles() })
+            }
         })
+    }
+
+    /// Description of the change from one pole to the other.
+    fn poles(&self) -> String {
+        format!("from {} to {}", self.axis.negative.name, self.axis.positive.name)
     }
 
     /// Writes the files for a retrieval service.

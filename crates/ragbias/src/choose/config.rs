@@ -1,3 +1,5 @@
+use ragbias_embed::Sides;
+
 use crate::control::ControlKind;
 
 /// How a setting is chosen.
@@ -7,6 +9,7 @@ use crate::control::ControlKind;
 /// | `delta` | declared by the experiment, else 0.1 | \|R_b\| below it counts as 0 | above 0, up to 1; as declared |
 /// | `controls` | all | the controls to try | |
 /// | `word` | none | projection along this word; by default along the direction between the poles | |
+/// | `erased` | both | whose vectors an erasure changes: those of questions, or of documents as well | |
 /// | `steps` | 8 | maximum measurements of R_b on validation topics per control | 2 to 1000 |
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -17,6 +20,8 @@ pub struct ChooseConfig {
     pub controls: Vec<ControlKind>,
     /// The word whose direction is used for projection.
     pub word: Option<String>,
+    /// Whose vectors an erasure changes.
+    pub erased: Sides,
     /// Maximum measurements of R_b on validation topics per control.
     pub steps: usize,
 }
@@ -25,11 +30,12 @@ ragbias_core::setters!(ChooseConfig {
     delta: Option<f64>,
     controls: Vec<ControlKind>,
     word: Option<String>,
+    erased: Sides,
     steps: usize,
 });
 
 impl Default for ChooseConfig {
     fn default() -> Self {
-        Self { delta: None, controls: ControlKind::ALL.to_vec(), word: None, steps: 8 }
+        Self { delta: None, controls: ControlKind::ALL.to_vec(), word: None, erased: Sides::Both, steps: 8 }
     }
 }

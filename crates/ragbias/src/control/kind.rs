@@ -12,11 +12,13 @@ pub enum ControlKind {
     Projection,
     /// [`Draw`](super::Draw): the temperature T of stochastic ranking; 0 is the base.
     Ranking,
+    /// [`Erasure`](super::Erasure): the strength β; 0 is the base, 1 erases the pole, 2 reflects it.
+    Erasure,
 }
 
 impl ControlKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Merge, Self::Projection, Self::Ranking];
+    pub const ALL: [Self; 4] = [Self::Merge, Self::Projection, Self::Ranking, Self::Erasure];
 
     /// Its name in files and tables.
     pub fn name(self) -> &'static str {
@@ -24,6 +26,7 @@ impl ControlKind {
             Self::Merge => "merge",
             Self::Projection => "projection",
             Self::Ranking => "ranking",
+            Self::Erasure => "erasure",
         }
     }
 
@@ -35,7 +38,7 @@ impl ControlKind {
     /// The extreme settings, in the order in which they are tried.
     pub fn ends(self) -> &'static [f64] {
         match self {
-            Self::Merge => &[2.0],
+            Self::Merge | Self::Erasure => &[2.0],
             Self::Projection => &[-3.0, 5.0],
             Self::Ranking => &[0.5],
         }
@@ -44,7 +47,7 @@ impl ControlKind {
 
 /// An unknown name of a control.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no control is called `{0}`: expected merge, projection or ranking")]
+#[error("no control is called `{0}`: expected merge, projection, ranking or erasure")]
 pub struct UnknownControl(pub String);
 
 impl std::str::FromStr for ControlKind {

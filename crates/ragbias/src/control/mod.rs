@@ -4,17 +4,21 @@ use std::path::Path;
 
 use crate::{Embedded, Result};
 
+mod eraser;
+mod erasure;
 mod kind;
 mod merge;
 mod projection;
 mod ranking;
 mod spec;
 
+pub use eraser::{Asked, FittedEraser, erased};
+pub use erasure::Erasure;
 pub use kind::{ControlKind, UnknownControl};
 pub use merge::Merge;
 pub use projection::{Projection, direction_of_poles};
 pub use ranking::Draw;
-pub use spec::{ControlSpec, ProjectionSpec, RankingSpec};
+pub use spec::{ControlSpec, ErasureSpec, ProjectionSpec, RankingSpec};
 
 /// A setting that changes E_b continuously.
 pub trait Control: Send + Sync {

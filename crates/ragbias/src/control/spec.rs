@@ -1,12 +1,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ragbias_core::limits::{OutOfLimits, PROJECTION, TEMPERATURE};
+use ragbias_core::limits::{ERASURE, OutOfLimits, PROJECTION, TEMPERATURE};
 use ragbias_core::{ContentId, Corpus, Embedder, IndexBackend, message};
-use ragbias_embed::Projected;
+use ragbias_embed::{Erased, Projected, Sides};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::FittedEraser;
 use crate::run::check_choice;
 use crate::{Embedded, Error, Result, StochasticRanking, Workspace};
 
@@ -31,6 +32,9 @@ pub struct ControlSpec {
     /// The change to hits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ranking: Option<RankingSpec>,
+    /// The change to the vectors of questions, and of documents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erasure: Option<ErasureSpec>,
 }
 
 /// Moves questions along a direction.
@@ -55,6 +59,27 @@ pub struct RankingSpec {
     pub seed: u64,
 }
 
+/// Erases the pole from vectors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErasureSpec {
+    /// β.
+    pub strength: f64,
+    /// Whose vectors are changed.
+    pub sides: Sides,
+    /// Description of what is erased.
+    pub of: String,
+    /// What is subtracted, and the documents that it was fitted on.
+    pub fitted: FittedEraser,
+}
+
+impl ErasureSpec {
+    fn applied_to(&self, embedder: Arc<dyn Embedder>) -> ragbias_core::Result<Arc<dyn Embedder>> {
+        let eraser = self.fitted.eraser.clone();
+        Ok(Arc::new(Erased::new(embedder, eraser, self.strength, self.sides)?))
+    }
+}
+
 /// The fields of `control.json` that are read; the rest are measurements.
 #[derive(Deserialize)]
 struct File {
@@ -69,13 +94,23 @@ struct Ids {
 
 impl ControlSpec {
     pub(super) fn of(embedder: &str) -> Self {
-        Self { embedder: embedder.to_owned(), merge: None, training: None, projection: None, ranking: None }
+        Self {
+            embedder: embedder.to_owned(),
+            merge: None,
+            training: None,
+            projection: None,
+            ranking: None,
+            erasure: None,
+        }
     }
 
     /// A negative temperature would put the furthest documents first.
     fn check(&self) -> std::result::Result<(), OutOfLimits> {
         if let Some(moved) = &self.projection {
             PROJECTION.check("alpha", moved.alpha as f32)?;
+        }
+        if let Some(erased) = &self.erasure {
+            ERASURE.check("strength", erased.strength)?;
         }
         self.ranking.map_or(Ok(()), |drawn| TEMPERATURE.check("temperature", drawn.temperature))
     }
@@ -111,7 +146,13 @@ impl ControlSpec {
             }
             embedder
         };
+        // The vectors of documents are taken from the store and kept there; those of questions are not.
         let stored = workspace.embedder(Arc::clone(&embedder));
+        let erased = |embedder: Arc<dyn Embedder>| match &how.erasure {
+            Some(erasure) => erasure.applied_to(embedder).map_err(|error| wrong(message(&error))),
+            None => Ok(embedder),
+        };
+        let (stored, embedder) = (erased(stored)?, erased(embedder)?);
         let embedded = Embedded::new(corpus, stored, backend, workspace)?.asked_by(embedder)?;
         let embedded = match how.projection {
             Some(ProjectionSpec { alpha, direction, .. }) => {

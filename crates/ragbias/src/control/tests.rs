@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use ragbias_core::testing::HashEmbedder;
 use ragbias_core::{Corpus, Document, Embedder, Role, Silent};
+use ragbias_embed::Sides;
 use ragbias_index::Exact;
 use ragbias_score::Gold;
 use ragbias_stats::ClusterBootstrap;
@@ -85,12 +86,66 @@ fn a_control_at_its_neutral_setting_retrieves_as_the_base_and_elsewhere_it_does_
     assert!(draw.turn(&base, 0.5).unwrap().ranking().is_some());
 }
 
+fn fitted(corpus: &Corpus, topics: &[&str]) -> Result<FittedEraser> {
+    let judged = Judged::new(corpus, &Gold::new("gender"), ClusterBootstrap::new(200, 0))?;
+    let topics: Vec<String> = topics.iter().map(|&topic| topic.to_owned()).collect();
+    FittedEraser::of_poles(base().embedder().as_ref(), &judged, &topics, &Silent)
+}
+
+#[test]
+fn an_eraser_is_fitted_on_the_documents_of_the_topics_that_it_may_see_alone() {
+    let engines_and_crystals = fitted(&corpus(), &["engines", "crystals"]).unwrap();
+    let FittedEraser { positive, negative, topics, .. } = engines_and_crystals;
+    assert_eq!((positive, negative, topics), (2, 2, 2));
+    let mut documents = corpus().documents().to_vec();
+    documents[4].text = "Lise Meitner explained fission".into();
+    let changed = Corpus::new(documents).unwrap();
+    assert_eq!(fitted(&changed, &["engines", "crystals"]).unwrap(), engines_and_crystals);
+    let all = ["engines", "crystals", "rays"];
+    assert_ne!(fitted(&changed, &all).unwrap(), fitted(&corpus(), &all).unwrap());
+    let error = fitted(&corpus(), &["engines", "rays"]).unwrap_err().to_string();
+    assert!(
+        error.starts_with(
+            "erasure: 2 documents of training topics lean positively and 1 negatively, expected at least 2 of each"
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn erased_documents_of_either_pole_have_the_same_mean_and_a_strength_of_0_changes_no_bit() {
+    let (base, fitted) = (base(), fitted(&corpus(), &["engines", "crystals"]).unwrap());
+    let erasure = |sides| Erasure { base: "b".into(), fitted: fitted.clone(), sides, of: "poles".into() };
+    for sides in [Sides::Questions, Sides::Both] {
+        let nearest = |embedded: &Embedded| embedded.nearest(&QUESTIONS, 5).unwrap();
+        assert_eq!(nearest(&erasure(sides).turn(&base, 0.0).unwrap()), nearest(&base));
+        assert_ne!(nearest(&erasure(sides).turn(&base, 1.0).unwrap()), nearest(&base));
+    }
+    let texts: Vec<String> = corpus().documents().iter().map(Document::full_text).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let apart = |embedded: &Embedded| -> f32 {
+        let vectors = embedded.embedder().embed(&texts[..4], Role::Document).unwrap();
+        let x = |row: usize, column: usize| vectors.row(row)[column];
+        let between = |column| x(0, column) + x(2, column) - x(1, column) - x(3, column);
+        (0..vectors.dim()).map(|column| between(column) / 2.0).map(|d| d * d).sum::<f32>().sqrt()
+    };
+    let erased = apart(&erasure(Sides::Both).turn(&base, 1.0).unwrap());
+    // Equal but for the scaling to unit length.
+    assert!(erased < 0.1 * apart(&base), "{erased} of {}", apart(&base));
+}
+
 #[test]
 fn what_a_control_saves_is_read_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let projection = Projection { base: "b".into(), direction: vec![0.5, -0.25], along: "poles".into() };
     let draw = Draw { base: "b".into(), seed: 7 };
-    for saved in [projection.save(-0.5, folder.path()).unwrap(), draw.save(0.3, folder.path()).unwrap()] {
+    let fitted = fitted(&corpus(), &["engines", "crystals"]).unwrap();
+    let erasure = Erasure { base: "b".into(), fitted, sides: Sides::Questions, of: "poles".into() };
+    for saved in [
+        projection.save(-0.5, folder.path()).unwrap(),
+        draw.save(0.3, folder.path()).unwrap(),
+        erasure.save(1.5, folder.path()).unwrap(),
+    ] {
         let text = serde_json::to_string(&saved).unwrap();
         assert_eq!(serde_json::from_str::<ControlSpec>(&text).unwrap(), saved);
         let misspelt = text.replacen("embedder", "embeder", 1);

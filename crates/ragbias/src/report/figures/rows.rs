@@ -173,7 +173,7 @@ pub(super) fn choice(system: &System) -> Option<Figure> {
         "{questions} Utility: nDCG@10 on the family's utility set; p: \
          paired randomisation test against the system as it is.{short}"
     );
-    Some(Figure::new(system, "choice", "Three ways to turn the embedder", caption, svg))
+    Some(Figure::new(system, "choice", "Ways to turn the embedder", caption, svg))
 }
 
 /// Sensitivities with their intervals.
