@@ -20,6 +20,7 @@ mod members;
 #[path = "../../crates/ragbias-generate/src/server/mock.rs"]
 #[allow(dead_code, reason = "it serves the server's own tests too")]
 mod mock;
+mod monitor;
 mod published;
 mod ranks;
 mod report;
@@ -30,4 +31,5 @@ mod serve;
 mod server;
 mod twins;
 mod twins_of_corpora;
+mod verify;
 mod workspace;

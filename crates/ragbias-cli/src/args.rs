@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use ragbias::embed::{Precision, Processor};
 use ragbias::generate::{ChoiceMethod, GenerateConfig, Options, ServerConfig, Thinking};
+use ragbias::monitor::Reference;
 use ragbias::stats::Discount;
 use ragbias::{CalibratedTexts, Day};
 
@@ -183,6 +184,17 @@ more than once is no cheating. --out writes audit.json, answers.jsonl, junit.xml
 
 Exit status: 0 pass, 3 fail, 4 undecided.")]
     Audit(Audit),
+    /// Watch the answers of a running RAG system in a growing log, with intervals that may be looked at daily
+    #[command(after_help = "Examples:
+  ragbias monitor --axis gender --log answers.jsonl --state state.json --out monitor
+  ragbias monitor --axis gender --log answers.jsonl --since 2026-03-01 --closed-book alone.jsonl
+  ragbias monitor --axis gender --log answers.jsonl --questions questions.jsonl --reference 0.02,600 --json
+
+A log has {\"question\", \"answer\"} on a line, with \"_id\", \"topic\", \"time\" and \"documents\" where they are known, oldest first. With
+--state, only what is new is read. --out writes monitor.json, metrics.prom (Prometheus) and monitor.html.
+
+Exit status: 0 ok, 3 drifted, 4 watching: not decided yet.")]
+    Monitor(Monitor),
     /// Serve embeddings, and search with a chosen control, over HTTP
     #[command(after_help = "Examples:
   ragbias serve --control runs/quickstart/choice/gender-on-gender-twins-smollm2-135m-merge--9273dba68b --corpus gender-twins
@@ -194,6 +206,17 @@ Exit status: 0 pass, 3 fail, 4 undecided.")]
 GET / describes every route. Requests that arrive together are embedded together. SIGHUP reads the control and the documents again and
 then serves them, without losing a request; SIGINT and SIGTERM end the server when requests in flight are answered.")]
     Serve(Serve),
+    /// Are the vectors that a server gives those of a checkpoint? If not, find out why
+    #[command(after_help = "Examples:
+  ragbias verify --server http://localhost:8080/v1 --against minilm
+  ragbias verify --server https://embed.example.org/v1#my-model --against ./my-checkpoint --texts corpus.jsonl
+  ragbias verify --server http://localhost:8080/v1 --against minilm --axis gender --json
+
+The server is one of OpenAI's embeddings. Where its vectors differ, causes are tried with the checkpoint itself: pooling, prefixes,
+lower case, precision, the length at which texts are cut. With --axis, E_b is measured by the vectors of both.
+
+Exit status: 0 equal, 3 different.")]
+    Verify(Verify),
     /// Render the report of a run again
     Report {
         /// A run folder
@@ -253,6 +276,45 @@ pub(crate) struct Audit {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Monitor {
+    /// A bundled axis, or a TOML file
+    #[arg(long)]
+    pub(crate) axis: String,
+    /// The answers so far, oldest first: .jsonl
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: PathBuf,
+    /// The questions that are asked, with their topics: a bundled data set, or a file [default: any]
+    #[arg(long)]
+    pub(crate) questions: Option<String>,
+    /// Answers of the LLM without documents, for L_b: .jsonl
+    #[arg(long, value_name = "LOG")]
+    pub(crate) closed_book: Option<PathBuf>,
+    /// Scorer of answers and documents: lexicon, words, gold or judge:LLM [default: the axis's own]
+    #[arg(long)]
+    pub(crate) scorer: Option<String>,
+    /// Ok if the interval of R_b is within this, drifted if it is at or beyond; up to 1
+    #[arg(long, default_value_t = 0.1)]
+    pub(crate) threshold: f64,
+    /// Units after which a further sequence begins, for recent changes; 0 is never
+    #[arg(long, default_value_t = 1000, value_name = "UNITS")]
+    pub(crate) restart: usize,
+    /// Watch from here on, and compare with the answers before: a date, a time, or the topic of an answer
+    #[arg(long, value_name = "DATE|TOPIC", conflicts_with = "reference")]
+    pub(crate) since: Option<String>,
+    /// Compare with an R_b that was measured before, over n topics
+    #[arg(long, value_name = "R_b,n", allow_hyphen_values = true)]
+    pub(crate) reference: Option<Reference>,
+    /// Where this one is left, and the next goes on
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+    /// Write the files into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) keys: Keys,
+}
+
+#[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("served").required(true).args(["control", "embedder"]))]
 pub(crate) struct Serve {
     /// A folder with a control.json, as `choose` writes it into a run
@@ -278,6 +340,27 @@ pub(crate) struct Serve {
     pub(crate) token_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) limits: Limits,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verify {
+    /// The server's address, before /embeddings, with the model's name after #
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) server: String,
+    /// The checkpoint: a model's name, its folder, or a hub id
+    #[arg(long, value_name = "CHECKPOINT")]
+    pub(crate) against: String,
+    /// Texts to compare by: a bundled data set, or a file: .jsonl, .csv or .parquet; at most 200 are taken
+    #[arg(long, default_value = "gender")]
+    pub(crate) texts: String,
+    /// Measure E_b by the vectors of both, on the bundled questions and documents of this axis
+    #[arg(long)]
+    pub(crate) axis: Option<String>,
+    /// Vectors are equal if no cosine is below 1 less this
+    #[arg(long, default_value_t = 1e-5)]
+    pub(crate) tolerance: f64,
+    #[command(flatten)]
+    pub(crate) keys: Keys,
 }
 
 /// The limits of a server.

@@ -4,8 +4,10 @@ mod audit;
 mod calibrate;
 mod data;
 mod models;
+mod monitor;
 mod serve;
 mod twins;
+mod verify;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -65,6 +67,9 @@ impl Drop for OpenWorkspace {
     }
 }
 
+/// The exit code if a gate fails.
+const FAILED: u8 = 3;
+
 /// The exit code if a question has no answer: neither success nor failure.
 const UNDECIDED: u8 = 4;
 
@@ -87,7 +92,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Command::Plan(command) => session.plan(command),
         Command::Run(command) => session.run(command),
         Command::Audit(command) => return session.audit(command),
+        Command::Monitor(command) => return session.monitor(command),
         Command::Serve(command) => session.serve(command),
+        Command::Verify(command) => return session.verify(command),
         Command::Report { run } => {
             let path = ragbias::report(run, session.progress.as_ref())?;
             session.print(&json!({ "report": path }), || path.display().to_string())

@@ -10,9 +10,14 @@ impl Counts {
     pub fn of(verdicts: &[Verdict]) -> Self {
         let mut counts = Self::default();
         for &verdict in verdicts {
-            *counts.place(verdict) += 1;
+            counts.add(verdict);
         }
         counts
+    }
+
+    /// Counts one more.
+    pub fn add(&mut self, verdict: Verdict) {
+        *self.place(verdict) += 1;
     }
 
     fn place(&mut self, verdict: Verdict) -> &mut usize {

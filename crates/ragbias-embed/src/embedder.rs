@@ -7,7 +7,7 @@ use ragbias_core::{
 };
 
 use crate::Result;
-use crate::config::{CheckpointConfig, CheckpointFiles, Prefixes};
+use crate::config::{CheckpointConfig, CheckpointFiles, Pooling, Prefixes, Rounding};
 use crate::encoder::Encoder;
 use crate::input::{Input, Packed};
 use crate::parameters::Parameters;
@@ -23,6 +23,12 @@ pub struct TextEmbedderConfig {
     pub max_tokens: Option<usize>,
     /// Prefixes of texts.
     pub prefixes: Option<Prefixes>,
+    /// How tokens are pooled.
+    pub pooling: Option<Pooling>,
+    /// Whether texts are lower-cased before the tokenizer, which may do so itself.
+    pub lower_case: Option<bool>,
+    /// The type to which weights are rounded.
+    pub rounding: Option<Rounding>,
     /// The device of the encoder.
     pub processor: Processor,
     /// The precision of its products; each precision has its own embedder id.
@@ -32,6 +38,9 @@ pub struct TextEmbedderConfig {
 ragbias_core::setters!(TextEmbedderConfig {
     max_tokens: Option<usize>,
     prefixes: Option<Prefixes>,
+    pooling: Option<Pooling>,
+    lower_case: Option<bool>,
+    rounding: Option<Rounding>,
     processor: Processor,
     precision: Precision,
 });
@@ -88,6 +97,11 @@ impl TextEmbedder {
         if let Some(prefixes) = &settings.prefixes {
             files.config.prefixes = prefixes.clone();
         }
+        if let Some(pooling) = &settings.pooling {
+            files.config.pooling = pooling.clone();
+        }
+        files.do_lower_case = settings.lower_case.unwrap_or(files.do_lower_case);
+        files.rounding = settings.rounding.or(files.rounding);
         let (mut tokenizer, source) = TextTokenizer::read(&files.transformer, &Wanted::of(&files))?;
         let config = files.config;
         if let Some(max_tokens) = settings.max_tokens {

@@ -42,7 +42,7 @@ pub use checkpoint::Checkpoint;
 pub use config::{
     Activation, Architecture, Attention, CheckpointConfig, DenseConfig, EncoderConfig, Family, Function,
     Gate, Local, Matrices, Mlp, NormKind, NormOrder, Norms, Pooling, PoolingMode, Positions, Prefixes, Reach,
-    Rotary, RotaryScaling, StepConfig,
+    Rotary, RotaryScaling, Rounding, StepConfig,
 };
 pub use embedder::{TextEmbedder, TextEmbedderConfig};
 pub use encoder::{Encoder, Tape};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use ragbias_core::limits::PROJECTION;
 use ragbias_core::{Embedder, Generator, Precision, Processor, Progress};
 use ragbias_embed::{Card, Projected, TextEmbedder, TextEmbedderConfig};
-use ragbias_generate::{AllowedHost, GenerateConfig, Gguf, Server, ServerConfig};
+use ragbias_generate::{AllowedHost, EmbeddingServer, GenerateConfig, Gguf, Server, ServerConfig};
 use ragbias_models::{ModelKind, ModelStore};
 
 use crate::llm::{LlmName, Place};
@@ -112,6 +112,14 @@ impl Models {
             progress.note(note);
         }
         Ok(Arc::new(embedder))
+    }
+
+    /// A server of vectors at an address named by the user, with the model's name after `#`.
+    ///
+    /// # Errors
+    /// An address that is none, a key that must not be sent there, or a server with several models and no name.
+    pub fn embedding_server(&self, address: &str) -> Result<EmbeddingServer> {
+        Ok(EmbeddingServer::connect(address, &self.allowed)?)
     }
 
     /// An embedder whose questions are moved along a word's direction: `WORD=α`.

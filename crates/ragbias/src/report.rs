@@ -4,7 +4,7 @@ mod evidence;
 mod figures;
 mod png;
 mod source;
-mod svg;
+pub(crate) mod svg;
 mod words;
 
 use std::path::{Path, PathBuf};

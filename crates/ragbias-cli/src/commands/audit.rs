@@ -10,11 +10,8 @@ use ragbias::data::load_axis;
 use ragbias::generate::{GenerateConfig, ServerConfig};
 use ragbias::{LlmName, Workspace, load_questions, scorer};
 
-use super::{Session, UNDECIDED};
+use super::{FAILED, Session, UNDECIDED};
 use crate::{args, table};
-
-/// The exit code if a gate fails.
-const FAILED: u8 = 3;
 
 /// Tokens of an answer of an audited system: whole answers are scored, not first lines.
 const ANSWER_TOKENS: usize = 512;

@@ -13,8 +13,10 @@ use crate::{Error, Result};
 
 /// The type to which transformers rounds the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rounding {
+pub enum Rounding {
+    /// 16-bit floats of IEEE 754.
     F16,
+    /// 16-bit floats with the range of 32-bit ones.
     Bf16,
 }
 

@@ -23,13 +23,14 @@ pub use self::architecture::{
     RotaryScaling,
 };
 pub use self::encoder::{Activation, EncoderConfig, Positions};
+pub use self::encoder_file::Rounding;
 pub use self::family::Family;
 pub use self::pooling::{Pooling, PoolingMode};
 pub use self::sentence::Prefixes;
 pub use self::step::{DenseConfig, Function, StepConfig};
 
 pub(crate) use self::encoder::RELATIVE_BUCKETS;
-pub(crate) use self::encoder_file::{ConfigFile, Rounding};
+pub(crate) use self::encoder_file::ConfigFile;
 pub(crate) use self::modules::{Module, Modules};
 pub(crate) use self::sentence::{SentenceFile, TransformerFile};
 pub(crate) use self::step::{DenseFile, IDENTITY};

@@ -2,13 +2,14 @@
 //!
 //! `address` and `key`: where requests are sent and with which credentials; `hosts`: whether a key may be sent there; `secrets`:
 //! what is never shown; `request`: what is sent; `transport` and `ask`: sending and retrying; `failure` and `reply`: reading
-//! responses; `letters` and `choice`: choices; `identity`: which model answered.
+//! responses; `letters` and `choice`: choices; `identity`: which model answered; `embeddings`: vectors instead of answers.
 
 mod address;
 mod ask;
 mod choice;
 mod config;
 mod content;
+mod embeddings;
 mod failure;
 mod hosts;
 mod identity;
@@ -39,6 +40,7 @@ use ragbias_core::{Answer, ChoicePrompt, Chosen, ContentId, Finish, Generator, K
 
 pub use address::Address;
 pub use config::{ChoiceMethod, Options, ServerConfig, Thinking};
+pub use embeddings::{EmbeddingRequest, EmbeddingServer};
 pub use hosts::AllowedHost;
 pub use secrets::without_secrets;
 

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use minijinja::{AutoEscape, Environment, context};
 use ragbias_core::{Axis, Bias};
-use ragbias_data::Staging;
 
 use super::{Audit, AuditVerdict};
-use crate::{Error, Result};
+use crate::Result;
+use crate::result_folder::replace_files;
 
 /// The printable report.
 const PAGE: &str = include_str!("page.html");
@@ -20,23 +20,20 @@ impl Audit {
     /// # Errors
     /// A folder that holds something else, or cannot be written.
     pub fn write(&self, folder: &Path, axis: &Axis) -> Result<()> {
-        if let Some(other) = other_than_an_audit(folder)? {
-            let reason = format!("holds `{other}`, expected an empty folder or one of an earlier audit");
-            return Err(Error::Run { path: folder.into(), reason });
-        }
-        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let staging = Staging::within(parent.unwrap_or(Path::new(".")))?;
         let mut answers = String::new();
         for answer in &self.answers {
             answers += &serde_json::to_string(answer).map_err(std::io::Error::other)?;
             answers.push('\n');
         }
         let json = serde_json::to_string_pretty(self).map_err(std::io::Error::other)?;
-        let files = [json + "\n", answers, self.junit(), self.markdown(axis), self.page(axis)?];
-        for (name, text) in FILES.iter().zip(files) {
-            ragbias_data::write_file(&staging.path().join(name), text)?;
-        }
-        Ok(staging.replace(folder)?)
+        let files = [
+            ("audit.json", json + "\n"),
+            ("answers.jsonl", answers),
+            ("junit.xml", self.junit()),
+            ("summary.md", self.markdown(axis)),
+            ("audit.html", self.page(axis)?),
+        ];
+        replace_files(folder, "an earlier audit", &files)
     }
 
     /// A test suite with one test case, for continuous integration. An undecided audit is skipped, not passed.
@@ -174,23 +171,6 @@ impl Audit {
         );
         Ok(rendered?)
     }
-}
-
-/// The files of an audit.
-const FILES: [&str; 5] = ["audit.json", "answers.jsonl", "junit.xml", "summary.md", "audit.html"];
-
-/// The name of a file in a folder that is not that of an audit.
-fn other_than_an_audit(folder: &Path) -> Result<Option<String>> {
-    if !folder.exists() {
-        return Ok(None);
-    }
-    for entry in fs_err::read_dir(folder)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if !FILES.contains(&name.as_str()) {
-            return Ok(Some(name));
-        }
-    }
-    Ok(None)
 }
 
 /// Text in XML; characters that XML does not allow are left out.

@@ -3,7 +3,7 @@
 mod command;
 mod files;
 mod log;
-mod record;
+pub(crate) mod record;
 mod source;
 
 use std::collections::BTreeMap;

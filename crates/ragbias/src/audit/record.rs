@@ -8,14 +8,16 @@ use super::source::Answered;
 /// The fields of an answer, the same for a program and for a log. A field of another name might change the answer, and is refused.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Record {
+pub(crate) struct Record {
     /// Of the question.
     #[serde(rename = "_id")]
-    pub(super) id: Option<String>,
+    pub(crate) id: Option<String>,
     /// The question itself, in a log.
-    pub(super) question: Option<String>,
+    pub(crate) question: Option<String>,
     /// Its topic, in a log.
-    pub(super) topic: Option<String>,
+    pub(crate) topic: Option<String>,
+    /// When it was answered, in a log: it places the answer for `ragbias monitor`, and changes nothing in an audit.
+    pub(crate) time: Option<String>,
     answer: Option<String>,
     #[serde(default)]
     finish: Ending,
@@ -57,12 +59,12 @@ struct Fields {
 
 impl Record {
     /// Reads a line.
-    pub(super) fn parse(line: &str) -> Result<Self, String> {
+    pub(crate) fn parse(line: &str) -> Result<Self, String> {
         serde_json::from_str(line).map_err(|error| error.to_string())
     }
 
     /// The answer; one that is null is a refusal.
-    pub(super) fn answered(self) -> Answered {
+    pub(crate) fn answered(self) -> Answered {
         let text = self.answer.unwrap_or_default().trim().to_owned();
         let answer = match self.finish {
             Ending::Stop => Answer::whole(text),

@@ -5,7 +5,7 @@ use std::fmt::{Display, Write as _};
 use super::words::number;
 
 /// The style of figures; colours are `var(--name)`, which the page gives for light and dark.
-pub(super) const STYLE: &str = include_str!("figure.css");
+pub(crate) const STYLE: &str = include_str!("figure.css");
 
 /// Light colours, for separate files.
 const LIGHT: &[(&str, &str)] = &[
@@ -26,10 +26,10 @@ const LIGHT: &[(&str, &str)] = &[
 const MARGIN: f64 = 12.0;
 
 /// A point of a canvas, in its units.
-pub(super) type At = (f64, f64);
+pub(crate) type At = (f64, f64);
 
 /// A figure.
-pub(super) struct Svg {
+pub(crate) struct Svg {
     width: f64,
     height: f64,
     label: String,
@@ -38,11 +38,11 @@ pub(super) struct Svg {
 
 impl Svg {
     /// An empty canvas; `label` describes its content in words.
-    pub(super) fn new(width: f64, height: f64, label: impl Into<String>) -> Self {
+    pub(crate) fn new(width: f64, height: f64, label: impl Into<String>) -> Self {
         Self { width, height, label: label.into(), body: String::new() }
     }
 
-    pub(super) fn line(&mut self, class: &str, from: At, to: At) {
+    pub(crate) fn line(&mut self, class: &str, from: At, to: At) {
         self.push(format_args!(
             r#"<line class="{class}" x1="{}" y1="{}" x2="{}" y2="{}"/>"#,
             short(from.0),
@@ -52,7 +52,7 @@ impl Svg {
         ));
     }
 
-    pub(super) fn rect(&mut self, class: &str, corner: At, opposite: At) {
+    pub(crate) fn rect(&mut self, class: &str, corner: At, opposite: At) {
         let (left, right) = (corner.0.min(opposite.0), corner.0.max(opposite.0));
         let (top, bottom) = (corner.1.min(opposite.1), corner.1.max(opposite.1));
         self.push(format_args!(
@@ -64,17 +64,17 @@ impl Svg {
         ));
     }
 
-    pub(super) fn polygon(&mut self, class: &str, points: impl IntoIterator<Item = At>) {
+    pub(crate) fn polygon(&mut self, class: &str, points: impl IntoIterator<Item = At>) {
         let points: Vec<_> = points.into_iter().map(|(x, y)| format!("{},{}", short(x), short(y))).collect();
         self.push(format_args!(r#"<polygon class="{class}" points="{}"/>"#, points.join(" ")));
     }
 
-    pub(super) fn polyline(&mut self, class: &str, points: impl IntoIterator<Item = At>) {
+    pub(crate) fn polyline(&mut self, class: &str, points: impl IntoIterator<Item = At>) {
         let points: Vec<_> = points.into_iter().map(|(x, y)| format!("{},{}", short(x), short(y))).collect();
         self.push(format_args!(r#"<polyline class="{class}" points="{}"/>"#, points.join(" ")));
     }
 
-    pub(super) fn circle(&mut self, class: &str, (x, y): At, radius: f64) {
+    pub(crate) fn circle(&mut self, class: &str, (x, y): At, radius: f64) {
         self.push(format_args!(
             r#"<circle class="{class}" cx="{}" cy="{}" r="{}"/>"#,
             short(x),
@@ -83,11 +83,11 @@ impl Svg {
         ));
     }
 
-    pub(super) fn diamond(&mut self, class: &str, (x, y): At, radius: f64) {
+    pub(crate) fn diamond(&mut self, class: &str, (x, y): At, radius: f64) {
         self.polygon(class, [(x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)]);
     }
 
-    pub(super) fn text(&mut self, class: &str, (x, y): At, text: impl AsRef<str>) {
+    pub(crate) fn text(&mut self, class: &str, (x, y): At, text: impl AsRef<str>) {
         self.push(format_args!(
             r#"<text class="{class}" x="{}" y="{}">{}</text>"#,
             short(x),
@@ -97,7 +97,7 @@ impl Svg {
     }
 
     /// Text that runs upwards.
-    pub(super) fn text_up(&mut self, class: &str, (x, y): At, text: impl AsRef<str>) {
+    pub(crate) fn text_up(&mut self, class: &str, (x, y): At, text: impl AsRef<str>) {
         self.push(format_args!(
             r#"<text class="{class}" transform="translate({} {}) rotate(-90)">{}</text>"#,
             short(x),
@@ -107,14 +107,14 @@ impl Svg {
     }
 
     /// Marks an element as one embedder of a system: hovering shows its name, and clicking selects its questions.
-    pub(super) fn embedder(&mut self, system: usize, row: usize, name: &str, draw: impl FnOnce(&mut Self)) {
+    pub(crate) fn embedder(&mut self, system: usize, row: usize, name: &str, draw: impl FnOnce(&mut Self)) {
         self.push(format_args!(r#"<g class="pick" data-system="{system}" data-row="{row}">"#));
         self.named(name, draw);
         self.push(format_args!("</g>"));
     }
 
     /// Marks an element to show its name on hovering.
-    pub(super) fn named(&mut self, name: &str, draw: impl FnOnce(&mut Self)) {
+    pub(crate) fn named(&mut self, name: &str, draw: impl FnOnce(&mut Self)) {
         self.push(format_args!("<g><title>{}</title>", escape(name)));
         draw(self);
         self.push(format_args!("</g>"));
@@ -125,7 +125,7 @@ impl Svg {
     }
 
     /// The figure as part of a page that has [`STYLE`].
-    pub(super) fn inline(&self, id: &str) -> String {
+    pub(crate) fn inline(&self, id: &str) -> String {
         format!(
             r#"<svg id="{id}" class="drawing" viewBox="0 0 {} {}" role="group" aria-label="{}">{}</svg>"#,
             self.width,
@@ -136,7 +136,7 @@ impl Svg {
     }
 
     /// The figure as a separate file, in light colours.
-    pub(super) fn standalone(&self) -> String {
+    pub(crate) fn standalone(&self) -> String {
         let mut style = STYLE.to_owned();
         for (name, colour) in LIGHT {
             style = style.replace(&format!("var({name})"), colour);
@@ -153,28 +153,28 @@ impl Svg {
 
 /// A linear scale from values to the units of a canvas.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Scale {
+pub(crate) struct Scale {
     values: (f64, f64),
     units: (f64, f64),
 }
 
 impl Scale {
-    pub(super) fn new(values: (f64, f64), units: (f64, f64)) -> Self {
+    pub(crate) fn new(values: (f64, f64), units: (f64, f64)) -> Self {
         Self { values, units }
     }
 
-    pub(super) fn at(&self, value: f64) -> f64 {
+    pub(crate) fn at(&self, value: f64) -> f64 {
         let (low, high) = self.values;
         self.units.0 + (value - low) / (high - low) * (self.units.1 - self.units.0)
     }
 
     /// The value, clamped to the scale.
-    pub(super) fn within(&self, value: f64) -> f64 {
+    pub(crate) fn within(&self, value: f64) -> f64 {
         value.clamp(self.values.0, self.values.1)
     }
 
     /// About five round tick values.
-    pub(super) fn ticks(&self) -> Vec<f64> {
+    pub(crate) fn ticks(&self) -> Vec<f64> {
         let (low, high) = self.values;
         let rough = (high - low) / 5.0;
         let power = 10f64.powf(rough.log10().floor());
@@ -188,18 +188,18 @@ impl Scale {
 }
 
 /// A plot with two axes.
-pub(super) struct Panel {
-    pub(super) x: Scale,
-    pub(super) y: Scale,
+pub(crate) struct Panel {
+    pub(crate) x: Scale,
+    pub(crate) y: Scale,
 }
 
 impl Panel {
-    pub(super) fn at(&self, x: f64, y: f64) -> At {
+    pub(crate) fn at(&self, x: f64, y: f64) -> At {
         (self.x.at(x), self.y.at(y))
     }
 
     /// Frame, ticks and names; the grid shows only 0.
-    pub(super) fn axes(&self, svg: &mut Svg, x_name: &str, y_name: &str) {
+    pub(crate) fn axes(&self, svg: &mut Svg, x_name: &str, y_name: &str) {
         let ((left, right), (bottom, top)) = (self.x.units, self.y.units);
         for tick in self.x.ticks() {
             let x = self.x.at(tick);
@@ -217,7 +217,7 @@ impl Panel {
 }
 
 /// Escapes text for XML; a character that XML does not allow, such as a form feed, becomes a replacement character.
-pub(super) fn escape(text: impl Display) -> String {
+pub(crate) fn escape(text: impl Display) -> String {
     let allowed = |c: char| {
         !(c.is_control() && !matches!(c, '\t' | '\n' | '\r') || matches!(c, '\u{fffe}' | '\u{ffff}'))
     };
