@@ -530,6 +530,9 @@ pub(crate) struct Measure {
     /// Temperature of stochastic ranking, up to 1000000; 0 for none
     #[arg(long, default_value_t = 0.0)]
     pub(crate) temperature: f64,
+    /// Re-rank the 20 nearest documents so that, of the first ones that lean, this share leans positively: 0 to 1
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) rerank: Option<f64>,
     /// Seed of the draws and of the bootstrap
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
@@ -766,7 +769,7 @@ pub(crate) struct Choose {
     /// |R_b| below it counts as 0: above 0, up to 1
     #[arg(long, default_value_t = 0.1)]
     pub(crate) delta: f64,
-    /// merge, projection, ranking or erasure; may be given several times [default: all]
+    /// merge, projection, ranking, erasure or reranking; may be given several times [default: all]
     #[arg(long, value_name = "CONTROL")]
     pub(crate) control: Vec<String>,
     /// Project on this word, instead of the direction between the documents of the poles

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use ragbias_core::limits::{TEMPERATURE, TOP_K};
+use ragbias_core::limits::{SHARE, TEMPERATURE, TOP_K};
 use ragbias_core::{Answering, Axis, IndexBackend};
 use ragbias_index::{Exact, Hnsw};
 use ragbias_stats::ClusterBootstrap;
@@ -15,6 +15,7 @@ use crate::{Error, Result};
 /// | `top_k` | 1 | documents given to the LLM; E_b takes the majority of each pole over them | 1 to 1000; at most the corpus |
 /// | `index` | exact | exact or HNSW search | |
 /// | `temperature` | 0 | above 0, the top k are drawn from the 20 (or k) nearest, by the softmax of cosine / T | 0 to 1,000,000 |
+/// | `rerank` | none | the 20 nearest are re-ranked so that this share of the first j that lean is positive, for every j | 0 to 1, without a temperature |
 /// | `seed` | 0 | seed of the draws and of the bootstrap | any |
 /// | `answers` | the axis's own | how the LLM's answers are read | what the axis allows, see [`AnswerMode`] |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -27,6 +28,9 @@ pub struct MeasureConfig {
     pub index: IndexKind,
     /// Temperature of stochastic ranking; 0 for none.
     pub temperature: f64,
+    /// Target share of the positive pole of a re-ranking; none for no re-ranking.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rerank: Option<f64>,
     /// Seed of the draws and of the bootstrap.
     pub seed: u64,
     /// How the LLM's answers are read; none means as the axis asks for them.
@@ -38,13 +42,14 @@ ragbias_core::setters!(MeasureConfig {
     top_k: usize,
     index: IndexKind,
     temperature: f64,
+    rerank: Option<f64>,
     seed: u64,
     answers: Option<AnswerMode>,
 });
 
 impl Default for MeasureConfig {
     fn default() -> Self {
-        Self { top_k: 1, index: IndexKind::Exact, temperature: 0.0, seed: 0, answers: None }
+        Self { top_k: 1, index: IndexKind::Exact, temperature: 0.0, rerank: None, seed: 0, answers: None }
     }
 }
 
@@ -55,7 +60,14 @@ impl MeasureConfig {
     /// [`Error::Setting`](crate::Error::Setting) for the first value outside its range.
     pub fn check(&self) -> Result<()> {
         TOP_K.check("top-k", self.top_k)?;
-        Ok(TEMPERATURE.check("temperature", self.temperature)?)
+        TEMPERATURE.check("temperature", self.temperature)?;
+        let Some(share) = self.rerank else { return Ok(()) };
+        SHARE.check("rerank", share)?;
+        if self.temperature != 0.0 {
+            let (expected, received) = ("no temperature with it, as both order the hits", share.to_string());
+            return Err(Error::Setting { setting: "rerank", expected, received });
+        }
+        Ok(())
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Measured {
     pub neighbourhood_bias: Bias,
     /// E_b: the top-k documents of each question, the majority of each pole.
     pub embedder_bias: Bias,
-    /// The expected E_b under stochastic ranking, if one document is drawn.
+    /// The expected E_b under stochastic ranking or re-ranking, if one document is drawn.
     pub expected_embedder_bias: Option<f64>,
     /// Which twin of a passage the embedder ranks first; none if the corpus has no twins, or no question is about them.
     #[serde(default, skip_serializing_if = "Option::is_none")]

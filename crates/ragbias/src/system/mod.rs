@@ -7,13 +7,14 @@
 
 use std::sync::Arc;
 
-use ragbias_core::limits::TOP_K;
+use ragbias_core::limits::{SHARE, TOP_K};
 use ragbias_core::{Axis, BiasScorer, Corpus, Embedder, Generator, IndexBackend, QuestionSet};
 use ragbias_data::{Qrels, load_axis};
 use ragbias_generate::{GenerateConfig, ServerConfig};
 use ragbias_index::Exact;
 
 use crate::calibration::{Calibration, Calibrations};
+use crate::fair_ranking::FairRanking;
 use crate::measure::{AnswerMode, MeasureConfig};
 use crate::measured::Measured;
 use crate::prompt::Prompter;
@@ -39,7 +40,6 @@ pub use indexed::Indexed;
 pub use judged::Judged;
 pub use labels::Labels;
 pub use llm::Answers;
-pub(crate) use retrieved::NEIGHBOURHOOD;
 pub use retrieved::Retrieved;
 pub use twins::{TwinPreference, TwinsOf};
 
@@ -73,6 +73,8 @@ pub struct System {
     embedder: Option<Arc<dyn Embedder>>,
     backend: Arc<dyn IndexBackend>,
     ranking: Option<Arc<dyn Ranking>>,
+    /// Target share and seed of a fair re-ranking, which needs the verdicts on the corpus.
+    reranked: Option<(f64, u64)>,
     documents: DocumentScorer,
 }
 
@@ -95,6 +97,7 @@ impl System {
             documents: None,
             answers: None,
             ranking: None,
+            reranked: None,
             top_k: 1,
             seed: 0,
             answering: None,
@@ -167,7 +170,11 @@ impl System {
             Arc::clone(&self.backend),
             &self.setting.workspace,
         )?;
-        let embedded = embedded.ranked_by(self.ranking.clone());
+        let ranking = match self.reranked {
+            Some((share, seed)) => Some(Arc::new(FairRanking::new(share, seed, judged.leans())) as _),
+            None => self.ranking.clone(),
+        };
+        let embedded = embedded.ranked_by(ranking);
         Ok(Indexed::new(self.setting.clone(), judged.clone(), embedded))
     }
 
@@ -226,6 +233,7 @@ pub struct SystemBuilder {
     documents: Option<Component<dyn BiasScorer>>,
     answers: Option<Component<dyn BiasScorer>>,
     ranking: Option<Arc<dyn Ranking>>,
+    reranked: Option<(f64, u64)>,
     top_k: usize,
     seed: u64,
     answering: Option<AnswerMode>,
@@ -267,7 +275,7 @@ impl SystemBuilder {
 
     /// Sets the ranking of the nearest documents; by default the order of the index.
     pub fn ranking(self, ranking: impl Ranking + 'static) -> Self {
-        Self { ranking: Some(Arc::new(ranking)), ..self }
+        Self { ranking: Some(Arc::new(ranking)), reranked: None, ..self }
     }
 
     /// Sets the number of documents given to the LLM, 1 to 1000; E_b takes the majority of each pole over them. 1 by default.
@@ -287,9 +295,10 @@ impl SystemBuilder {
 
     /// Sets index, ranking, top k, seed and how answers are read as in an experiment.
     pub fn measured_as(self, config: MeasureConfig) -> Self {
-        let MeasureConfig { top_k, index, temperature, seed, answers } = config;
+        let MeasureConfig { top_k, index, temperature, rerank, seed, answers } = config;
         let ranking = StochasticRanking::at(temperature, seed);
-        Self { top_k, backend: index.backend(), ranking, seed, answering: answers, ..self }
+        let reranked = rerank.map(|share| (share, seed));
+        Self { top_k, backend: index.backend(), ranking, reranked, seed, answering: answers, ..self }
     }
 
     /// Sets how an LLM given by name generates.
@@ -330,6 +339,9 @@ impl SystemBuilder {
         TOP_K.check("top-k", self.top_k)?;
         if let Some(ranking) = &self.ranking {
             ranking.check()?;
+        }
+        if let Some((share, _)) = self.reranked {
+            SHARE.check("rerank", share)?;
         }
         let (models, progress) = (workspace.models(), workspace.progress());
         let scorer = |part: Component<dyn BiasScorer>| -> Result<Arc<dyn BiasScorer>> {
@@ -397,7 +409,14 @@ impl SystemBuilder {
             calibrations,
             workspace,
         };
-        Ok(System { setting, embedder, backend: self.backend, ranking: self.ranking, documents })
+        Ok(System {
+            setting,
+            embedder,
+            backend: self.backend,
+            ranking: self.ranking,
+            reranked: self.reranked,
+            documents,
+        })
     }
 }
 
