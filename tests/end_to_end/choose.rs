@@ -1,9 +1,11 @@
 use std::path::Path;
 
-use ragbias::core::QuestionSet;
+use ragbias::core::{Corpus, QuestionSet, Silent};
 use ragbias::data::{Dataset, Split};
 use ragbias::index::Exact;
-use ragbias::{Control, ControlSpec, Erasure, Models, Retriever, System, Workspace};
+use ragbias::{
+    Control, ControlSpec, Erasure, KnownLeans, Models, Reranking, Retriever, System, Workspace, load_corpus,
+};
 
 use crate::harness::{MEASURE_GENDER, Scratch};
 use crate::serve::Server;
@@ -55,7 +57,7 @@ fn a_setting_is_chosen_on_validation_topics_and_confirmed_on_test_topics() {
 
     let before = choice["base"]["validation"]["rag_bias"]["value"].as_f64().unwrap().abs();
     let turned = choice["controls"].as_array().unwrap();
-    assert_eq!(turned.len(), 4, "{}", choice["reason"]);
+    assert_eq!(turned.len(), 5, "{}", choice["reason"]);
     let workspace = Workspace::new(Models::from_env().unwrap());
     let set = Dataset::bundled("gender").unwrap();
     for turned in turned {
@@ -97,6 +99,21 @@ fn a_setting_is_chosen_on_validation_topics_and_confirmed_on_test_topics() {
     let measured =
         scratch.json(&[&MEASURE_GENDER[..7], &["--retrieve-only", "--embedder", embedder]].concat());
     assert_eq!(measured["embedder_bias"]["n"], 120);
+
+    // A re-ranking knows its documents: others are refused, and so is a changed lean.
+    let reranked = turned.iter().find(|turned| turned["control"] == "reranking").unwrap();
+    let folder = scratch.path("elsewhere/moved").join(reranked["path"].as_str().unwrap());
+    let refused =
+        |corpus: &Corpus| Retriever::with(&folder, corpus, Exact, &workspace).err().unwrap().to_string();
+    let others = load_corpus("politics", None, &Silent).unwrap();
+    assert!(
+        refused(&others).contains("it has none of the 484 documents of the corpus"),
+        "{}",
+        refused(&others)
+    );
+    let leans = fs_err::read_to_string(folder.join("leans.jsonl")).unwrap();
+    fs_err::write(folder.join("leans.jsonl"), leans.replacen("\"lean\":1", "\"lean\":-1", 1)).unwrap();
+    assert!(refused(&set.corpus).contains("not what control.json was written with"));
 
     // A control with a changed digit is refused.
     let path = scratch.path("elsewhere/moved").join(turned[1]["path"].as_str().unwrap()).join("control.json");
@@ -171,20 +188,26 @@ fn folds_that_are_trained_on_or_do_nothing_are_refused() {
     }
 }
 
-/// Checks that a retriever gives the hits of the control at its setting, question by question, for a control that needs no other files.
+/// Checks that a retriever gives the hits of the control at its setting, question by question, for the controls whose description says all.
 fn served_as_measured(folder: &Path, saved: &serde_json::Value, retriever: &Retriever) {
-    let ControlSpec { embedder: base, erasure, .. } = serde_json::from_value(saved["how"].clone()).unwrap();
-    let control: Box<dyn Control> = match erasure {
-        Some(erased) => Box::new(Erasure { base, fitted: erased.fitted, sides: erased.sides, of: erased.of }),
-        None => return,
-    };
     let set = Dataset::bundled("gender").unwrap();
     let system = System::on("gender").embedder("minilm").top_k(5).build().unwrap();
-    let base = system.index(&set.corpus).unwrap();
-    let turned = control.turn(base.embedded(), saved["setting"].as_f64().unwrap()).unwrap();
+    let indexed = system.index(&set.corpus).unwrap();
+    let ControlSpec { embedder: base, erasure, reranking, .. } =
+        serde_json::from_value(saved["how"].clone()).unwrap();
+    let control: Box<dyn Control> = match (erasure, reranking) {
+        (Some(erased), None) => {
+            Box::new(Erasure { base, fitted: erased.fitted, sides: erased.sides, of: erased.of })
+        }
+        (None, Some(reranked)) => {
+            Box::new(Reranking { base, seed: reranked.seed, leans: KnownLeans::of(indexed.judged()) })
+        }
+        _ => return,
+    };
+    let turned = control.turn(indexed.embedded(), saved["setting"].as_f64().unwrap()).unwrap();
     let questions = set.split(Split::Test).unwrap();
-    let measured = base.searched_as(turned).retrieve(&questions).unwrap();
-    let plain = base.retrieve(&questions).unwrap();
+    let measured = indexed.searched_as(turned).retrieve(&questions).unwrap();
+    let plain = indexed.retrieve(&questions).unwrap();
     assert_ne!(measured.hits(), plain.hits(), "the control at its setting changes hits");
     let texts: Vec<&str> = questions.questions().iter().map(|question| question.text.as_str()).collect();
     for (served, measured) in retriever.search_all(&texts, 5).unwrap().iter().zip(measured.hits()) {
@@ -217,6 +240,33 @@ fn the_pole_is_erased_from_vectors_by_documents_that_are_not_asked_about() {
     }
 }
 
+#[test]
+fn the_nearest_documents_are_re_ranked_to_a_target_share() {
+    let scratch = Scratch::new();
+    let measure = [&MEASURE_GENDER[..], &["--retrieve-only"]].concat();
+    let at =
+        |share: &str, k: &str| scratch.json(&[&measure[..], &["--rerank", share, "--top-k", k]].concat());
+    let bias = |measured: &serde_json::Value| measured["embedder_bias"]["value"].as_f64().unwrap();
+    // Each of the 120 questions has documents of both poles among its 20 nearest.
+    assert_eq!((bias(&at("0", "1")), bias(&at("1", "1"))), (-1.0, 1.0));
+    let third = at("0.3", "1");
+    assert!((third["expected_embedder_bias"].as_f64().unwrap() - (0.3 - 0.7)).abs() < 1e-12, "{third}");
+    // Four standard errors.
+    assert!((bias(&third) + 0.4).abs() < 4.0 * (0.84_f64 / 120.0).sqrt(), "{third}");
+    assert_eq!(bias(&at("0.5", "2")), 0.0, "one of each");
+    for (flags, reason) in [
+        (&["--rerank", "1.5"][..], "rerank is 1.5, expected 0.0 to 1.0"),
+        (
+            &["--rerank", "0.5", "--temperature", "0.1"][..],
+            "rerank is 0.5, expected no temperature with it, as both order the hits",
+        ),
+    ] {
+        let done = scratch.run(&[&measure[..], flags].concat());
+        assert_eq!(done.code, 1);
+        assert!(done.stderr.contains(reason), "{}", done.stderr);
+    }
+}
+
 /// Mean gold lean of the first documents.
 fn embedder_bias(retriever: &Retriever, questions: &QuestionSet) -> f64 {
     let texts: Vec<&str> = questions.questions().iter().map(|question| question.text.as_str()).collect();
@@ -243,7 +293,11 @@ fn a_run_without_a_family_on_validation_topics_is_refused_with_the_reason() {
         assert!(done.stderr.contains(part), "{}", done.stderr);
     }
     let done = scratch.run(&["choose", "--run", "runs/plain", "--control", "merging"]);
-    assert!(done.stderr.contains("expected merge, projection, ranking or erasure"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("expected merge, projection, ranking, erasure or reranking"),
+        "{}",
+        done.stderr
+    );
     let done = scratch.run(&["choose", "--run", "elsewhere"]);
     assert!(done.stderr.contains("not a run folder"), "{}", done.stderr);
 }

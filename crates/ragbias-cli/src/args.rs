@@ -627,6 +627,9 @@ pub(crate) struct Measure {
     /// How much attention each rank gets, with more than one document: log2, reciprocal, none or the probability to read on
     #[arg(long, default_value_t = Discount::default())]
     pub(crate) discount: Discount,
+    /// Re-rank the 20 nearest documents so that, of the first ones that lean, this share leans positively: 0 to 1
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) rerank: Option<f64>,
     /// Seed of the draws and of the bootstrap
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
@@ -870,7 +873,7 @@ pub(crate) struct Choose {
     /// |R_b| below it counts as 0: above 0, up to 1 [default: declared by the experiment, else 0.1]
     #[arg(long)]
     pub(crate) delta: Option<f64>,
-    /// merge, projection, ranking or erasure; may be given several times [default: all]
+    /// merge, projection, ranking, erasure or reranking; may be given several times [default: all]
     #[arg(long, value_name = "CONTROL")]
     pub(crate) control: Vec<String>,
     /// Project on this word, instead of the direction between the documents of the poles

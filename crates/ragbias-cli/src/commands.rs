@@ -259,6 +259,7 @@ impl Session<'_> {
             .top_k(command.top_k)
             .index(command.index.into())
             .temperature(command.temperature)
+            .rerank(command.rerank)
             .seed(command.seed)
             .discount(command.discount)
             .answers(command.answering.map(Into::into));

@@ -89,6 +89,8 @@ limits! {
     STEPS: usize = 2 to 1000;
     /// α of a projection along a word.
     PROJECTION: f32 = -1000.0 to 1000.0;
+    /// Share of the positive pole that a re-ranking follows.
+    SHARE: f64 = 0.0 to 1.0;
     /// Strength of an erasure.
     ERASURE: f64 = 0.0 to 2.0;
     /// Number of training epochs.

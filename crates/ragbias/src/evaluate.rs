@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::input::{load_qrels, load_questions};
 use crate::named::Named;
-use crate::system::{Embedded, NEIGHBOURHOOD};
+use crate::ranking::NEIGHBOURHOOD;
+use crate::system::Embedded;
 use crate::{Error, Result, Workspace};
 
 /// Number of documents ranked per question, as in a TREC run; MAP is computed over them.

@@ -50,6 +50,7 @@ mod embedding;
 mod error;
 mod evaluate;
 mod experiment;
+mod fair_ranking;
 mod family;
 mod fit;
 mod input;
@@ -89,13 +90,15 @@ pub use choose::{
     Reached, TrailStep, choose,
 };
 pub use control::{
-    Asked, Control, ControlKind, ControlSpec, Draw, Erasure, ErasureSpec, FittedEraser, Merge, Projection,
-    ProjectionSpec, RankingSpec, UnknownControl, direction_of_poles, erased,
+    Asked, Control, ControlKind, ControlSpec, Draw, Erasure, ErasureSpec, FittedEraser, KnownLeans, Merge,
+    Projection, ProjectionSpec, RankingSpec, Reranking, RerankingSpec, UnknownControl, direction_of_poles,
+    erased,
 };
 pub use embedding::{EMBED_BATCH, embed_all};
 pub use error::{Error, Result};
 pub use evaluate::{Comparison, Evaluation, RetrievalMetrics, TestCollection};
 pub use experiment::{Experiment, Part};
+pub use fair_ranking::FairRanking;
 pub use family::{Family, Interpolation, Shard};
 pub use fit::{
     Debiased, FitConfig, FitKey, Fits, FittedEmbedder, LeftOut, LlmFit, NoSurface, RankFit,

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use ragbias_core::limits::{TEMPERATURE, TOP_K};
+use ragbias_core::limits::{SHARE, TEMPERATURE, TOP_K};
 use ragbias_core::{Answering, Axis, IndexBackend};
 use ragbias_index::{Exact, Hnsw};
 use ragbias_stats::{ClusterBootstrap, Discount};
@@ -15,6 +15,7 @@ use crate::{Error, Result};
 /// | `top_k` | 1 | documents given to the LLM; E_b takes the majority of each pole over them | 1 to 1000; at most the corpus |
 /// | `index` | exact | exact or HNSW search | |
 /// | `temperature` | 0 | above 0, the top k are drawn from the 20 (or k) nearest, by the softmax of cosine / T | 0 to 1,000,000 |
+/// | `rerank` | none | the 20 nearest are re-ranked so that this share of the first j that lean is positive, for every j | 0 to 1, without a temperature |
 /// | `seed` | 0 | seed of the draws and of the bootstrap | any |
 /// | `discount` | log2 | with `top_k` above 1, how much attention each rank gets in the exposure of the poles | see [`Discount`] |
 /// | `answers` | the axis's own | how the LLM's answers are read | what the axis allows, see [`AnswerMode`] |
@@ -28,6 +29,9 @@ pub struct MeasureConfig {
     pub index: IndexKind,
     /// Temperature of stochastic ranking; 0 for none.
     pub temperature: f64,
+    /// Target share of the positive pole of a re-ranking; none for no re-ranking.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rerank: Option<f64>,
     /// Seed of the draws and of the bootstrap.
     pub seed: u64,
     /// How much attention each rank gets, for more than one document.
@@ -42,6 +46,7 @@ ragbias_core::setters!(MeasureConfig {
     top_k: usize,
     index: IndexKind,
     temperature: f64,
+    rerank: Option<f64>,
     seed: u64,
     discount: Discount,
     answers: Option<AnswerMode>,
@@ -53,6 +58,7 @@ impl Default for MeasureConfig {
             top_k: 1,
             index: IndexKind::Exact,
             temperature: 0.0,
+            rerank: None,
             seed: 0,
             discount: Discount::default(),
             answers: None,
@@ -72,7 +78,14 @@ impl MeasureConfig {
     /// [`Error::Setting`](crate::Error::Setting) for the first value outside its range.
     pub fn check(&self) -> Result<()> {
         TOP_K.check("top-k", self.top_k)?;
-        Ok(TEMPERATURE.check("temperature", self.temperature)?)
+        TEMPERATURE.check("temperature", self.temperature)?;
+        let Some(share) = self.rerank else { return Ok(()) };
+        SHARE.check("rerank", share)?;
+        if self.temperature != 0.0 {
+            let (expected, received) = ("no temperature with it, as both order the hits", share.to_string());
+            return Err(Error::Setting { setting: "rerank", expected, received });
+        }
+        Ok(())
     }
 }
 

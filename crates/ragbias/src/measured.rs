@@ -23,7 +23,7 @@ pub struct Measured {
     /// E_b and exposure by rank, where the LLM is given more than one document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_rank: Option<ByRank>,
-    /// The expected E_b under stochastic ranking, if one document is drawn.
+    /// The expected E_b under stochastic ranking or re-ranking, if one document is drawn.
     pub expected_embedder_bias: Option<f64>,
     /// Which twin of a passage the embedder ranks first; none if the corpus has no twins, or no question is about them.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,6 +9,9 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::Result;
 
+/// Number of nearest documents per question over which C_b is measured; also the pool that a ranking orders.
+pub(crate) const NEIGHBOURHOOD: usize = 20;
+
 /// Ranks the nearest documents of a question: by drawing, re-ranking or filtering.
 pub trait Ranking: Send + Sync {
     /// A question's hits in a new order, best first; some may be left out, none added.

@@ -5,13 +5,13 @@ use ragbias_core::{Corpus, Document, Embedder, Embeddings, Hit, IndexBackend, Qu
 use ragbias_index::Exact;
 
 use crate::control::ControlSpec;
-use crate::system::NEIGHBOURHOOD;
+use crate::ranking::NEIGHBOURHOOD;
 use crate::{Embedded, Result, Workspace};
 
 /// Retrieves with a chosen control, for a retrieval service.
 ///
 /// It may be shared between threads; questions that arrive together are best passed together. If a control draws from the nearest
-/// documents, the draws depend on its seed and the text of the question, so that the same question gives the same documents.
+/// documents, or re-ranks them, the draws depend on its seed and the text of the question, so that the same question gives the same documents.
 ///
 /// ```no_run
 /// use ragbias::{Retriever, Workspace};

@@ -19,7 +19,8 @@ use super::folds::{Folds, cross_fit};
 use super::outcomes::{Outcomes, topics_of};
 use super::search::{Search, crossing};
 use crate::control::{
-    Control, ControlKind, Draw, Erasure, FittedEraser, Merge, Projection, direction_of_poles,
+    Control, ControlKind, Draw, Erasure, FittedEraser, KnownLeans, Merge, Projection, Reranking,
+    direction_of_poles,
 };
 use crate::evaluate::{Evaluation, TestCollection};
 use crate::experiment::Part;
@@ -82,8 +83,8 @@ impl<'a> Bench<'a> {
         let (axis, recipe) = (manifest.axis(part)?, manifest.recipe(recipe)?);
         let validation = part.inputs(progress)?;
         manifest.check_inputs(folder, &validation.ids(&part.corpus_name(), part.split))?;
-        // Stochastic ranking is a control here, even if the run was measured with it.
-        let config = MeasureConfig { temperature: 0.0, ..manifest.experiment.measure };
+        // Rankings are controls here, even if the run was measured with one.
+        let config = MeasureConfig { temperature: 0.0, rerank: None, ..manifest.experiment.measure };
         let embedder = models.embedder(&recipe.base, progress)?;
         let system = Self::system(&axis, part, config, workspace).embedder(Arc::clone(&embedder)).build()?;
         let indexed = system.index(&validation.corpus)?;
@@ -278,6 +279,10 @@ impl<'a> Bench<'a> {
                 let fitted = FittedEraser::of_poles(embedder.as_ref(), judged, &topics, progress)?;
                 Box::new(Erasure { base, fitted, sides: config.erased, of: self.poles() })
             }
+            ControlKind::Reranking => {
+                let leans = KnownLeans::of(&self.judged);
+                Box::new(Reranking { base, seed: self.config.seed, leans })
+            }
         })
     }
 
@@ -367,8 +372,8 @@ impl WithLlm<'_, '_> {
         let Bench { validation, base, recipe, confirmation, .. } = self.bench;
         let (kind, bootstrap) = (control.kind(), self.bench.bootstrap());
         let predicted = target.map(|target| self.predict(control, target)).transpose()?.flatten();
-        let mut measured: HashMap<u64, Rc<Outcomes>> =
-            HashMap::from([(kind.neutral().to_bits(), Rc::clone(before))]);
+        let unchanged = kind.neutral().map(|setting| (setting.to_bits(), Rc::clone(before)));
+        let mut measured: HashMap<u64, Rc<Outcomes>> = unchanged.into_iter().collect();
         let mut measure = |setting: f64| -> Result<Rc<Outcomes>> {
             if let Some(outcomes) = measured.get(&setting.to_bits()) {
                 return Ok(Rc::clone(outcomes));
@@ -385,7 +390,7 @@ impl WithLlm<'_, '_> {
             interpolate: matches!(confirmation, Confirmation::Folds(_)),
         };
         let first = predicted.map(|predicted| predicted.setting);
-        let (setting, reached, trail) = search.close(step(kind.neutral())?, first, step)?;
+        let (setting, reached, trail) = search.close(step(kind.start())?, first, step)?;
         let (test, folds): (_, Vec<FoldChoice>) = match confirmation {
             Confirmation::Test(test) => {
                 (self.outcomes(&control.turn(&base.embedded, setting)?, test)?, Vec::new())

@@ -67,7 +67,7 @@ pub(super) fn cross_fit(
     steps: usize,
     mut measure: impl FnMut(f64) -> Result<Rc<Outcomes>>,
 ) -> Result<CrossFitted> {
-    let neutral = measure(kind.neutral())?;
+    let neutral = measure(kind.start())?;
     let mut pooled = Outcomes::clone(&neutral);
     let mut choices = Vec::with_capacity(folds.rows.len());
     for rows in &folds.rows {
@@ -76,7 +76,7 @@ pub(super) fn cross_fit(
             in_fold[row] = true;
         }
         let mut at = |setting: f64| measure(setting)?.step(setting, |row| !in_fold[row]);
-        let before = at(kind.neutral())?;
+        let before = at(kind.start())?;
         let resolution = 1.0 / (neutral.answers.len() - rows.len()) as f64;
         // No prediction: the line that it comes from was fitted to this fold, too.
         let (setting, ..) =

@@ -12,7 +12,7 @@ pub(super) fn crossing(
     kind: ControlKind,
     mut distance: impl FnMut(f64) -> Result<f64>,
 ) -> Result<Option<f64>> {
-    let neutral = kind.neutral();
+    let neutral = kind.start();
     let at_neutral = distance(neutral)?;
     for &end in kind.ends() {
         if at_neutral * distance(end)? > 0.0 {
@@ -127,7 +127,7 @@ mod tests {
     ) -> (f64, Reached, Vec<TrailStep>) {
         let step = |setting| TrailStep { setting, embedder_bias: 0.0, rag_bias: rag_bias(setting) };
         let search = Search { kind, resolution: RESOLUTION, steps: 8, interpolate: false };
-        search.close(step(kind.neutral()), predicted, |setting| Ok(step(setting))).unwrap()
+        search.close(step(kind.start()), predicted, |setting| Ok(step(setting))).unwrap()
     }
 
     #[test]
@@ -199,8 +199,18 @@ mod tests {
     }
 
     #[test]
+    fn a_control_without_a_neutral_setting_is_searched_from_end_to_end() {
+        let (setting, reached, trail) = close(ControlKind::Reranking, None, |share| 1.6 * share - 1.0);
+        assert_eq!((trail[0].setting, trail[1].setting, reached), (0.0, 1.0, Reached::Zero));
+        assert!((1.6 * setting - 1.0).abs() <= RESOLUTION, "{setting}");
+        let (setting, reached, trail) = close(ControlKind::Reranking, None, |share| 0.2 * share - 0.5);
+        assert_eq!((setting, reached, trail.len()), (1.0, Reached::Nearest, 2));
+    }
+
+    #[test]
     fn a_crossing_is_found_on_either_side_or_is_none() {
         let at = |kind, zero: f64| crossing(kind, |setting| Ok(setting - zero)).unwrap();
+        assert!((at(ControlKind::Reranking, 0.4).unwrap() - 0.4).abs() < 0.01);
         assert!((at(ControlKind::Merge, 1.3).unwrap() - 1.3).abs() < 0.01);
         assert!((at(ControlKind::Projection, -2.0).unwrap() + 2.0).abs() < 0.01);
         assert!((at(ControlKind::Projection, 4.0).unwrap() - 4.0).abs() < 0.02);

@@ -14,11 +14,13 @@ pub enum ControlKind {
     Ranking,
     /// [`Erasure`](super::Erasure): the strength β; 0 is the base, 1 erases the pole, 2 reflects it.
     Erasure,
+    /// [`Reranking`](super::Reranking): the target share p of the positive pole, from 0 to 1; no share leaves every ranking as it is.
+    Reranking,
 }
 
 impl ControlKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Merge, Self::Projection, Self::Ranking, Self::Erasure];
+    pub const ALL: [Self; 5] = [Self::Merge, Self::Projection, Self::Ranking, Self::Erasure, Self::Reranking];
 
     /// Its name in files and tables.
     pub fn name(self) -> &'static str {
@@ -27,27 +29,38 @@ impl ControlKind {
             Self::Projection => "projection",
             Self::Ranking => "ranking",
             Self::Erasure => "erasure",
+            Self::Reranking => "reranking",
         }
     }
 
-    /// The setting that changes nothing.
-    pub fn neutral(self) -> f64 {
-        if self == Self::Projection { 1.0 } else { 0.0 }
+    /// The setting that changes nothing, if there is one.
+    pub fn neutral(self) -> Option<f64> {
+        match self {
+            Self::Projection => Some(1.0),
+            Self::Merge | Self::Ranking | Self::Erasure => Some(0.0),
+            Self::Reranking => None,
+        }
     }
 
-    /// The extreme settings, in the order in which they are tried.
+    /// The setting at which a search begins: the one that changes nothing, or else the lowest.
+    pub fn start(self) -> f64 {
+        self.neutral().unwrap_or(0.0)
+    }
+
+    /// The extreme settings on either side of the start, in the order in which they are tried.
     pub fn ends(self) -> &'static [f64] {
         match self {
             Self::Merge | Self::Erasure => &[2.0],
             Self::Projection => &[-3.0, 5.0],
             Self::Ranking => &[0.5],
+            Self::Reranking => &[1.0],
         }
     }
 }
 
 /// An unknown name of a control.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no control is called `{0}`: expected merge, projection, ranking or erasure")]
+#[error("no control is called `{0}`: expected merge, projection, ranking, erasure or reranking")]
 pub struct UnknownControl(pub String);
 
 impl std::str::FromStr for ControlKind {

@@ -7,18 +7,22 @@ use crate::{Embedded, Result};
 mod eraser;
 mod erasure;
 mod kind;
+mod leans;
 mod merge;
 mod projection;
 mod ranking;
+mod reranking;
 mod spec;
 
 pub use eraser::{Asked, FittedEraser, erased};
 pub use erasure::Erasure;
 pub use kind::{ControlKind, UnknownControl};
+pub use leans::KnownLeans;
 pub use merge::Merge;
 pub use projection::{Projection, direction_of_poles};
 pub use ranking::Draw;
-pub use spec::{ControlSpec, ErasureSpec, ProjectionSpec, RankingSpec};
+pub use reranking::Reranking;
+pub use spec::{ControlSpec, ErasureSpec, ProjectionSpec, RankingSpec, RerankingSpec};
 
 /// A setting that changes E_b continuously.
 pub trait Control: Send + Sync {

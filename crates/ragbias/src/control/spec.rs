@@ -1,15 +1,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ragbias_core::limits::{ERASURE, OutOfLimits, PROJECTION, TEMPERATURE};
-use ragbias_core::{ContentId, Corpus, Embedder, IndexBackend, message};
+use ragbias_core::limits::{ERASURE, OutOfLimits, PROJECTION, SHARE, TEMPERATURE};
+use ragbias_core::{ContentId, Corpus, Embedder, IndexBackend, Progress, message};
 use ragbias_embed::{Erased, Projected, Sides};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::FittedEraser;
+use super::leans::Acquaintance;
+use super::{FittedEraser, KnownLeans};
+use crate::ranking::Ranking;
 use crate::run::check_choice;
-use crate::{Embedded, Error, Result, StochasticRanking, Workspace};
+use crate::{Embedded, Error, FairRanking, Result, StochasticRanking, Workspace};
 
 /// The folder of the merged checkpoint, inside that of the control.
 pub(super) const EMBEDDER: &str = "embedder";
@@ -35,6 +37,9 @@ pub struct ControlSpec {
     /// The change to the vectors of questions, and of documents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erasure: Option<ErasureSpec>,
+    /// The change to the order of hits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reranking: Option<RerankingSpec>,
 }
 
 /// Moves questions along a direction.
@@ -80,6 +85,44 @@ impl ErasureSpec {
     }
 }
 
+/// Re-ranks hits.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RerankingSpec {
+    /// p, the target share of the positive pole.
+    pub share: f64,
+    /// Seed, combined with the text of each question.
+    pub seed: u64,
+    /// Hash of `leans.jsonl`, beside the file: the lean of each document.
+    pub leans: ContentId,
+}
+
+impl RerankingSpec {
+    /// The ranking of a corpus, by the leans in a folder.
+    fn of(self, folder: &Path, corpus: &Corpus, progress: &dyn Progress) -> Result<Arc<dyn Ranking>> {
+        let known = KnownLeans::read(folder, self.leans)?;
+        let Acquaintance { known: judged, changed, unknown } = known.acquaintance(corpus);
+        if judged == 0 {
+            return Err(Error::Run {
+                path: folder.join(KnownLeans::FILE),
+                reason: format!(
+                    "it has none of the {} documents of the corpus, expected the corpus that the control was chosen for\nhint: without \
+                     verdicts nothing would be re-ranked; `ragbias choose` on a run with this corpus writes them",
+                    corpus.len()
+                ),
+            });
+        }
+        if changed + unknown > 0 {
+            progress.note(&format!(
+                "reranking: {unknown} of {} documents have no verdict, and {changed} have another text than the one that was judged: they keep \
+                 their places",
+                corpus.len()
+            ));
+        }
+        Ok(Arc::new(FairRanking::new(self.share, self.seed, known.in_corpus(corpus))))
+    }
+}
+
 /// The fields of `control.json` that are read; the rest are measurements.
 #[derive(Deserialize)]
 struct File {
@@ -101,6 +144,7 @@ impl ControlSpec {
             projection: None,
             ranking: None,
             erasure: None,
+            reranking: None,
         }
     }
 
@@ -111,6 +155,9 @@ impl ControlSpec {
         }
         if let Some(erased) = &self.erasure {
             ERASURE.check("strength", erased.strength)?;
+        }
+        if let Some(reranked) = self.reranking {
+            SHARE.check("share", reranked.share)?;
         }
         self.ranking.map_or(Ok(()), |drawn| TEMPERATURE.check("temperature", drawn.temperature))
     }
@@ -162,6 +209,9 @@ impl ControlSpec {
             }
             None => embedded,
         };
+        if let Some(reranked) = how.reranking {
+            return Ok(embedded.ranked_by(Some(reranked.of(folder, corpus, workspace.progress())?)));
+        }
         Ok(match how.ranking {
             Some(RankingSpec { temperature, seed }) => {
                 embedded.ranked_by(StochasticRanking::at(temperature, seed))

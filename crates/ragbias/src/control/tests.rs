@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use ragbias_core::testing::HashEmbedder;
-use ragbias_core::{Corpus, Document, Embedder, Role, Silent};
+use ragbias_core::{Corpus, Document, Embedder, Question, Role, Silent};
 use ragbias_embed::Sides;
 use ragbias_index::Exact;
 use ragbias_score::Gold;
@@ -74,7 +74,7 @@ fn a_control_at_its_neutral_setting_retrieves_as_the_base_and_elsewhere_it_does_
     let scores = |embedded: &Embedded| -> Vec<f32> {
         nearest(embedded).into_iter().flatten().map(|hit| hit.score).collect()
     };
-    let neutral = projection.turn(&base, ControlKind::Projection.neutral()).unwrap();
+    let neutral = projection.turn(&base, ControlKind::Projection.start()).unwrap();
     for (a, b) in scores(&neutral).into_iter().zip(scores(&base)) {
         assert!((a - b).abs() < 1e-6);
     }
@@ -82,7 +82,7 @@ fn a_control_at_its_neutral_setting_retrieves_as_the_base_and_elsewhere_it_does_
     assert!(scores(&away).iter().zip(scores(&base)).any(|(a, b)| (a - b).abs() > 0.01));
 
     let draw = Draw { base: "b".into(), seed: 7 };
-    assert!(draw.turn(&base, ControlKind::Ranking.neutral()).unwrap().ranking().is_none());
+    assert!(draw.turn(&base, ControlKind::Ranking.start()).unwrap().ranking().is_none());
     assert!(draw.turn(&base, 0.5).unwrap().ranking().is_some());
 }
 
@@ -134,6 +134,45 @@ fn erased_documents_of_either_pole_have_the_same_mean_and_a_strength_of_0_change
     assert!(erased < 0.1 * apart(&base), "{erased} of {}", apart(&base));
 }
 
+fn known() -> KnownLeans {
+    KnownLeans::of(&Judged::new(&corpus(), &Gold::new("gender"), ClusterBootstrap::new(200, 0)).unwrap())
+}
+
+#[test]
+fn a_re_ranking_puts_the_pole_first_that_its_share_asks_for_and_knows_documents_by_id_and_text() {
+    let (base, reranking) = (base(), Reranking { base: "b".into(), seed: 7, leans: known() });
+    let question = Question { id: "q".into(), text: QUESTIONS[0].into(), topic: None, choices: None };
+    let order = |embedded: &Embedded, share: f64| -> Vec<u32> {
+        let turned = reranking.turn(embedded, share).unwrap();
+        let nearest = turned.nearest(&[QUESTIONS[0]], 5).unwrap().remove(0);
+        turned.rank(&nearest, &question).into_iter().map(|hit| hit.document.0).collect()
+    };
+    let positive = |document: &u32| matches!(document, 0 | 2 | 4);
+    assert!(order(&base, 1.0)[..3].iter().all(positive), "all that lean positively come first");
+    assert!(!order(&base, 0.0)[..2].iter().any(positive), "all that lean negatively come first");
+    // A document whose text has changed keeps its place, as does one that is not known.
+    let mut documents = corpus().documents().to_vec();
+    documents[0].text.push('!');
+    documents[1].id = "z".into();
+    let changed = Corpus::new(documents).unwrap();
+    let leans: Vec<i64> = known().in_corpus(&changed).iter().map(|&lean| lean.into()).collect();
+    assert_eq!(leans, [0, 0, 1, -1, 1]);
+}
+
+#[test]
+fn leans_are_read_as_they_were_and_refused_if_they_were_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let hash = known().write(folder.path()).unwrap();
+    assert_eq!(KnownLeans::read(folder.path(), hash).unwrap(), known());
+    let path = folder.path().join("leans.jsonl");
+    let text = fs_err::read_to_string(&path).unwrap();
+    fs_err::write(&path, text.replacen("-1", "1", 1)).unwrap();
+    let error = KnownLeans::read(folder.path(), hash).unwrap_err().to_string();
+    assert!(error.contains("leans.jsonl") && error.contains("changed since"), "{error}");
+    fs_err::remove_file(&path).unwrap();
+    assert!(KnownLeans::read(folder.path(), hash).unwrap_err().to_string().contains("leans.jsonl"));
+}
+
 #[test]
 fn what_a_control_saves_is_read_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
@@ -141,10 +180,12 @@ fn what_a_control_saves_is_read_as_it_was() {
     let draw = Draw { base: "b".into(), seed: 7 };
     let fitted = fitted(&corpus(), &["engines", "crystals"]).unwrap();
     let erasure = Erasure { base: "b".into(), fitted, sides: Sides::Questions, of: "poles".into() };
+    let reranking = Reranking { base: "b".into(), seed: 7, leans: known() };
     for saved in [
         projection.save(-0.5, folder.path()).unwrap(),
         draw.save(0.3, folder.path()).unwrap(),
         erasure.save(1.5, folder.path()).unwrap(),
+        reranking.save(0.4, folder.path()).unwrap(),
     ] {
         let text = serde_json::to_string(&saved).unwrap();
         assert_eq!(serde_json::from_str::<ControlSpec>(&text).unwrap(), saved);

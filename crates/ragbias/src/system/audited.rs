@@ -3,8 +3,9 @@
 use ragbias_core::{Question, Verdict};
 
 use super::llm::Answers;
-use super::retrieved::{NEIGHBOURHOOD, Retrieved};
+use super::retrieved::Retrieved;
 use crate::calibration::Correction;
+use crate::ranking::NEIGHBOURHOOD;
 use crate::selection::{Scored, Selection};
 
 /// The retrieved documents and the answers of a measurement, with the verdicts behind each bias.

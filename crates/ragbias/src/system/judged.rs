@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use ragbias_core::{Bias, BiasScorer, ContentId, Corpus, Document, Hit, Pairs, Passage, Verdict};
+use ragbias_core::{Bias, BiasScorer, ContentId, Corpus, Document, Hit, Lean, Pairs, Passage, Verdict};
 use ragbias_stats::ClusterBootstrap;
 use serde_json::Value;
 
@@ -49,6 +49,11 @@ impl Judged {
     /// The verdict on each document, in order.
     pub fn verdicts(&self) -> &[Verdict] {
         &self.verdicts
+    }
+
+    /// The lean of each document, in order; neutral for one that could not be scored.
+    pub(crate) fn leans(&self) -> Arc<[Lean]> {
+        self.verdicts.iter().map(|verdict| verdict.lean().unwrap_or(Lean::Neutral)).collect()
     }
 
     /// The id of the scorer.

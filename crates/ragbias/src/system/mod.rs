@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use ragbias_core::limits::TOP_K;
+use ragbias_core::limits::{SHARE, TOP_K};
 use ragbias_core::{Axis, BiasScorer, Corpus, Embedder, Generator, IndexBackend, QuestionSet};
 use ragbias_data::{Qrels, load_axis};
 use ragbias_generate::{GenerateConfig, ServerConfig};
@@ -15,6 +15,7 @@ use ragbias_index::Exact;
 use ragbias_stats::Discount;
 
 use crate::calibration::{Calibration, Calibrations};
+use crate::fair_ranking::FairRanking;
 use crate::measure::{AnswerMode, MeasureConfig};
 use crate::measured::Measured;
 use crate::prompt::Prompter;
@@ -42,7 +43,6 @@ pub use indexed::Indexed;
 pub use judged::Judged;
 pub use labels::Labels;
 pub use llm::Answers;
-pub(crate) use retrieved::NEIGHBOURHOOD;
 pub use retrieved::Retrieved;
 pub use twins::{TwinPreference, TwinsOf};
 
@@ -76,6 +76,8 @@ pub struct System {
     embedder: Option<Arc<dyn Embedder>>,
     backend: Arc<dyn IndexBackend>,
     ranking: Option<Arc<dyn Ranking>>,
+    /// Target share and seed of a fair re-ranking, which needs the verdicts on the corpus.
+    reranked: Option<(f64, u64)>,
     documents: DocumentScorer,
 }
 
@@ -98,6 +100,7 @@ impl System {
             documents: None,
             answers: None,
             ranking: None,
+            reranked: None,
             top_k: 1,
             discount: Discount::default(),
             seed: 0,
@@ -171,7 +174,11 @@ impl System {
             Arc::clone(&self.backend),
             &self.setting.workspace,
         )?;
-        let embedded = embedded.ranked_by(self.ranking.clone());
+        let ranking = match self.reranked {
+            Some((share, seed)) => Some(Arc::new(FairRanking::new(share, seed, judged.leans())) as _),
+            None => self.ranking.clone(),
+        };
+        let embedded = embedded.ranked_by(ranking);
         Ok(Indexed::new(self.setting.clone(), judged.clone(), embedded))
     }
 
@@ -230,6 +237,7 @@ pub struct SystemBuilder {
     documents: Option<Component<dyn BiasScorer>>,
     answers: Option<Component<dyn BiasScorer>>,
     ranking: Option<Arc<dyn Ranking>>,
+    reranked: Option<(f64, u64)>,
     top_k: usize,
     discount: Discount,
     seed: u64,
@@ -272,7 +280,7 @@ impl SystemBuilder {
 
     /// Sets the ranking of the nearest documents; by default the order of the index.
     pub fn ranking(self, ranking: impl Ranking + 'static) -> Self {
-        Self { ranking: Some(Arc::new(ranking)), ..self }
+        Self { ranking: Some(Arc::new(ranking)), reranked: None, ..self }
     }
 
     /// Sets the number of documents given to the LLM, 1 to 1000; E_b takes the majority of each pole over them. 1 by default.
@@ -297,9 +305,19 @@ impl SystemBuilder {
 
     /// Sets index, ranking, top k, discount, seed and how answers are read as in an experiment.
     pub fn measured_as(self, config: MeasureConfig) -> Self {
-        let MeasureConfig { top_k, index, temperature, seed, discount, answers } = config;
+        let MeasureConfig { top_k, index, temperature, rerank, seed, discount, answers } = config;
         let ranking = StochasticRanking::at(temperature, seed);
-        Self { top_k, backend: index.backend(), ranking, seed, discount, answering: answers, ..self }
+        let reranked = rerank.map(|share| (share, seed));
+        Self {
+            top_k,
+            backend: index.backend(),
+            ranking,
+            reranked,
+            seed,
+            discount,
+            answering: answers,
+            ..self
+        }
     }
 
     /// Sets how an LLM given by name generates.
@@ -340,6 +358,9 @@ impl SystemBuilder {
         TOP_K.check("top-k", self.top_k)?;
         if let Some(ranking) = &self.ranking {
             ranking.check()?;
+        }
+        if let Some((share, _)) = self.reranked {
+            SHARE.check("rerank", share)?;
         }
         let (models, progress) = (workspace.models(), workspace.progress());
         let scorer = |part: Component<dyn BiasScorer>| -> Result<Arc<dyn BiasScorer>> {
@@ -408,7 +429,14 @@ impl SystemBuilder {
             calibrations,
             workspace,
         };
-        Ok(System { setting, embedder, backend: self.backend, ranking: self.ranking, documents })
+        Ok(System {
+            setting,
+            embedder,
+            backend: self.backend,
+            ranking: self.ranking,
+            reranked: self.reranked,
+            documents,
+        })
     }
 }
 

@@ -13,10 +13,8 @@ use super::setting::{Rendered, Setting};
 use super::twins::{Comparison, TwinPreference};
 use crate::answer_bias::AnswerBias;
 use crate::measure::AnswerMode;
+use crate::ranking::NEIGHBOURHOOD;
 use crate::{Error, Result};
-
-/// Number of nearest documents per question over which C_b is measured; also the pool that a ranking orders.
-pub(crate) const NEIGHBOURHOOD: usize = 20;
 
 /// Questions, and the documents retrieved for each: E_b. The index and the embedder are not kept.
 #[derive(Clone)]
