@@ -27,20 +27,10 @@ const HINT: &str = "the address must be of OpenAI's embeddings, and ends before 
 /// A server that gives vectors: `POST {address}/embeddings`, as in OpenAI's API.
 ///
 /// The key is that of the address, or else from `RAGBIAS_API_KEY` or `OPENAI_API_KEY`; it is sent to no other host.
-#[derive(Debug)]
 pub struct EmbeddingServer {
-    transport: Connection,
+    transport: Transport,
     address: Address,
     model: String,
-}
-
-/// A transport, which is not shown.
-struct Connection(Transport);
-
-impl std::fmt::Debug for Connection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Connection")
-    }
 }
 
 /// Fields of a request beyond OpenAI's, which some servers know.
@@ -58,11 +48,7 @@ impl EmbeddingServer {
     /// # Errors
     /// An address that is none, a key that must not be sent there, or several models and no name.
     pub fn connect(address: &str, allowed: &[AllowedHost]) -> Result<Self> {
-        let (url, name) =
-            address.trim().split_once('#').map_or((address.trim(), ""), |(url, name)| (url, name));
-        let url = url.trim_end_matches('/');
-        let url = url.strip_suffix("/embeddings").unwrap_or(url);
-        let address = Address::parse(&format!("{url}#{name}"))?;
+        let address = Address::parse(&before_embeddings(address.trim()))?;
         let transport = Transport::new(&address, Key::from_env()?, allowed, 1)?;
         let models = address.at("/models");
         let listing = match transport.send(&models, None, LONGEST_LISTING) {
@@ -71,7 +57,7 @@ impl EmbeddingServer {
         };
         let listing = listing.unwrap_or_else(|failure| Listing::Nothing(failure.reason));
         let model = Identity::of(&address, listing, SystemTime::now())?.name;
-        Ok(Self { transport: Connection(transport), address, model })
+        Ok(Self { transport, address, model })
     }
 
     /// The model's name.
@@ -110,7 +96,7 @@ impl EmbeddingServer {
                 _ => {
                     let reason = failure.reason;
                     return Err(Error::Server {
-                        url: format!("{}/embeddings", self.label()),
+                        url: self.address.without_key("/embeddings"),
                         reason,
                         attempts,
                         hint: HINT,
@@ -123,9 +109,17 @@ impl EmbeddingServer {
     }
 
     fn once(&self, url: &str, body: &str, texts: usize) -> Result<Vec<Vec<f32>>, Failure> {
-        let response = self.transport.0.send(url, Some(body), PATIENCE)?;
+        let response = self.transport.send(url, Some(body), PATIENCE)?;
         vectors(&response, texts)
     }
+}
+
+/// An address without a last part `/embeddings`, which is before its query and the model's name.
+fn before_embeddings(address: &str) -> String {
+    let end = address.find(['?', '#']).unwrap_or(address.len());
+    let (url, rest) = address.split_at(end);
+    let url = url.trim_end_matches('/');
+    format!("{}{rest}", url.strip_suffix("/embeddings").unwrap_or(url))
 }
 
 #[derive(Deserialize)]
@@ -190,6 +184,17 @@ mod tests {
             held_secret: false,
         };
         vectors(&response, texts).map_err(|failure| failure.reason)
+    }
+
+    #[test]
+    fn an_address_may_end_in_embeddings() {
+        for (given, expected) in [
+            ("http://h/v1", "http://h/v1"),
+            ("http://h/v1/embeddings/#m", "http://h/v1#m"),
+            ("https://h/v1/embeddings?api-version=2#a/embeddings", "https://h/v1?api-version=2#a/embeddings"),
+        ] {
+            assert_eq!(before_embeddings(given), expected);
+        }
     }
 
     #[test]

@@ -243,7 +243,10 @@ fn verdict(
     if whole == Equivalence::Biased {
         return Ok((MonitorVerdict::Drifted, None));
     }
-    if let Some(recent) = bias.restarts.iter().find(|restart| restart.verdict == Equivalence::Biased) {
+    let biased = bias.restarts.iter().filter(|restart| restart.verdict == Equivalence::Biased);
+    // The one that lies farthest beyond.
+    let nearest = |restart: &RestartReport| restart.now.low.abs().min(restart.now.high.abs());
+    if let Some(recent) = biased.max_by(|a, b| nearest(a).total_cmp(&nearest(b))) {
         let SequencePoint { units, value, low, high } = recent.now;
         let said = format!("R_b = {value:+.3} [{low:+.3}, {high:+.3}] over the last {units} units")
             .replace('-', "−");
