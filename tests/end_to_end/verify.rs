@@ -41,7 +41,8 @@ fn some_texts(scratch: &Scratch) -> String {
 
 /// The exit code and the result of verifying a server of `served` against MiniLM.
 fn verified(scratch: &Scratch, served: &[&str], more: &[&str]) -> (i32, Value) {
-    let server = Server::start(scratch, served);
+    // No test depends on how fast a machine is.
+    let server = Server::start(scratch, &[served, &["--timeout", "600"]].concat());
     let address = format!("{}/v1", server.started["address"].as_str().unwrap());
     let texts = some_texts(scratch);
     let args = [&["verify", "--server", &address, "--against", "minilm", "--texts", &texts, "--json"], more]
@@ -158,16 +159,13 @@ fn another_precision_another_model_and_lengths_other_than_1_are_told_so() {
     assert_eq!(found["cause"]["is_exact"], true);
     assert!(found["documents"]["median_cosine"].as_f64().unwrap() > 0.99);
 
-    let (code, found) = verified(&scratch, &["--embedder", "mpnet"], &["--axis", "gender"]);
+    let (code, found) = verified(&scratch, &["--embedder", "mpnet"], &[]);
     assert_eq!(
         (code, &found["cause"]),
         (3, &json!({ "kind": "dimension", "expected": 384, "received": 768 })),
         "{found}"
     );
-    assert_eq!(
-        (&found["documents"], found["embedder_bias"]["server"]["n"].as_u64()),
-        (&Value::Null, Some(120))
-    );
+    assert_eq!((&found["documents"], &found["embedder_bias"]), (&Value::Null, &Value::Null));
 
     // The same layers in another order are a model of its own.
     let other = changed(&scratch, "other", &[]);

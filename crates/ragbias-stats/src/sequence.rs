@@ -69,7 +69,7 @@ impl TryFrom<Sums> for ConfidenceSequence {
 
     fn try_from(Sums { units, sum, squares }: Sums) -> Result<Self> {
         let most = units as f64;
-        if !(sum.abs() <= most) {
+        if !(-most..=most).contains(&sum) {
             return Err(Error::Range { place: "the mean of a sequence".into(), received: sum / most });
         }
         if !(0.0..=LENGTH * LENGTH * most).contains(&squares) {

@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_mins(2);
 
 const HINT: &str = "the address must be of OpenAI's embeddings, and ends before /embeddings, as in http://localhost:8080/v1#minilm";
 
+const BUSY: &str = "see whether the server is up and not overloaded, then run again";
+
 /// A server that gives vectors: `POST {address}/embeddings`, as in OpenAI's API.
 ///
 /// The key is that of the address, or else from `RAGBIAS_API_KEY` or `OPENAI_API_KEY`; it is sent to no other host.
@@ -94,13 +96,10 @@ impl EmbeddingServer {
             let wait = match &failure.then {
                 Then::Again(after) | Then::Slower(after) if attempts < ATTEMPTS => after.unwrap_or(delay),
                 _ => {
-                    let reason = failure.reason;
-                    return Err(Error::Server {
-                        url: self.address.without_key("/embeddings"),
-                        reason,
-                        attempts,
-                        hint: HINT,
-                    });
+                    let (url, reason) = (self.address.without_key("/embeddings"), failure.reason);
+                    let is_busy = matches!(failure.then, Then::Again(_) | Then::Slower(_) | Then::Late);
+                    let hint = if is_busy { BUSY } else { HINT };
+                    return Err(Error::Server { url, reason, attempts, hint });
                 }
             };
             thread::sleep(wait);

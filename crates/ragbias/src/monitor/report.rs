@@ -120,12 +120,11 @@ impl Monitor {
             not_measured.insert("embedder_bias", documents_missing(shown, asked));
             (None, None)
         };
-        let llm_bias = match closed_book {
-            Some(alone) => report(alone, Series::Answers)?,
-            None => {
-                not_measured.insert("llm_bias", "no `closed-book` log was given".into());
-                None
-            }
+        let llm_bias = if let Some(alone) = closed_book {
+            report(alone, Series::Answers)?
+        } else {
+            not_measured.insert("llm_bias", "no `closed-book` log was given".into());
+            None
         };
         let change = match (&config.since, config.reference) {
             (Some(since), _) => Some(Change::within(since.to_string(), log, closed_book)),

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use ragbias_core::Verdict;
+use ragbias_core::{Lean, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
@@ -73,7 +73,7 @@ impl Unit {
             mean.sum += lean;
             mean.n += 1;
         };
-        let answer = judged.answer.lean().map(|lean| lean.value());
+        let answer = judged.answer.lean().map(Lean::value);
         if let Some(lean) = answer {
             add(Series::Answers, lean);
         }

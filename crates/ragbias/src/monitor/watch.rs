@@ -36,8 +36,12 @@ impl Answers {
         self.counts.add(judged.answer);
         let Some(documents) = &judged.documents else { return };
         self.with_documents += 1;
-        documents.iter().take(1).for_each(|first| self.first.add(*first));
-        documents.iter().for_each(|document| self.shown.add(*document));
+        if let Some(first) = documents.first() {
+            self.first.add(*first);
+        }
+        for document in documents {
+            self.shown.add(*document);
+        }
     }
 }
 
