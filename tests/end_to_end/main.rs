@@ -20,6 +20,10 @@ mod members;
 #[path = "../../crates/ragbias-generate/src/server/mock.rs"]
 #[allow(dead_code, reason = "it serves the server's own tests too")]
 mod mock;
+mod postgres;
+#[path = "../../crates/ragbias-postgres/tests/database/server.rs"]
+#[allow(dead_code, reason = "it serves the crate's own tests too")]
+mod postgres_server;
 mod published;
 mod report;
 mod resume;

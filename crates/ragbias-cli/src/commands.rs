@@ -3,6 +3,8 @@
 mod audit;
 mod calibrate;
 mod data;
+mod database;
+mod ingest;
 mod models;
 mod serve;
 mod twins;
@@ -85,6 +87,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Command::Plan(command) => session.plan(command),
         Command::Run(command) => session.run(command),
         Command::Audit(command) => return session.audit(command),
+        Command::Ingest(command) => session.ingest(command),
         Command::Serve(command) => session.serve(command),
         Command::Report { run } => {
             let path = ragbias::report(run, session.progress.as_ref())?;

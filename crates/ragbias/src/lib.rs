@@ -84,8 +84,8 @@ pub use choose::{
     Reached, TrailStep, choose,
 };
 pub use control::{
-    Control, ControlKind, ControlSpec, Draw, Merge, Projection, ProjectionSpec, RankingSpec, UnknownControl,
-    direction_of_poles,
+    Control, ControlKind, ControlSpec, Draw, Merge, Projection, ProjectionSpec, RankingSpec, ReadyControl,
+    UnknownControl, direction_of_poles,
 };
 pub use embedding::{EMBED_BATCH, embed_all};
 pub use error::{Error, Result};

@@ -14,7 +14,7 @@ pub use kind::{ControlKind, UnknownControl};
 pub use merge::Merge;
 pub use projection::{Projection, direction_of_poles};
 pub use ranking::Draw;
-pub use spec::{ControlSpec, ProjectionSpec, RankingSpec};
+pub use spec::{ControlSpec, ProjectionSpec, RankingSpec, ReadyControl};
 
 /// A setting that changes E_b continuously.
 pub trait Control: Send + Sync {

@@ -7,6 +7,7 @@ use ragbias_embed::Projected;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::ranking::Ranking;
 use crate::run::check_choice;
 use crate::{Embedded, Error, Result, StochasticRanking, Workspace};
 
@@ -55,6 +56,16 @@ pub struct RankingSpec {
     pub seed: u64,
 }
 
+/// A control with its models loaded.
+pub struct ReadyControl {
+    /// The embedder of documents.
+    pub embedder: Arc<dyn Embedder>,
+    /// The embedder of questions: the same, unless they are moved.
+    pub questions: Arc<dyn Embedder>,
+    /// How hits are ranked; none means in the order of the index.
+    pub ranking: Option<Arc<dyn Ranking>>,
+}
+
 /// The fields of `control.json` that are read; the rest are measurements.
 #[derive(Deserialize)]
 struct File {
@@ -91,6 +102,16 @@ impl ControlSpec {
         backend: Arc<dyn IndexBackend>,
         workspace: &Workspace,
     ) -> Result<Embedded> {
+        let ReadyControl { embedder, questions, ranking } = Self::ready(folder, workspace)?;
+        let embedded = Embedded::new(corpus, workspace.embedder(embedder), backend, workspace)?;
+        Ok(embedded.asked_by(questions)?.ranked_by(ranking))
+    }
+
+    /// What retrieves as specified by `control.json` in a folder.
+    ///
+    /// # Errors
+    /// A file that differs from what was written, or an embedder that differs from the one measured.
+    pub fn ready(folder: &Path, workspace: &Workspace) -> Result<ReadyControl> {
         let path = folder.join("control.json");
         let wrong = |reason: String| Error::Run { path: path.clone(), reason };
         let value: Value = serde_json::from_str(&fs_err::read_to_string(&path)?)
@@ -111,21 +132,16 @@ impl ControlSpec {
             }
             embedder
         };
-        let stored = workspace.embedder(Arc::clone(&embedder));
-        let embedded = Embedded::new(corpus, stored, backend, workspace)?.asked_by(embedder)?;
-        let embedded = match how.projection {
+        let questions: Arc<dyn Embedder> = match how.projection {
             Some(ProjectionSpec { alpha, direction, .. }) => {
-                let base = Arc::clone(embedded.embedder());
-                let moved = Projected::onto_direction(base, &direction, alpha as f32);
-                embedded.asked_by(Arc::new(moved.map_err(|error| wrong(message(&error)))?))?
+                let moved = Projected::onto_direction(Arc::clone(&embedder), &direction, alpha as f32);
+                Arc::new(moved.map_err(|error| wrong(message(&error)))?)
             }
-            None => embedded,
+            None => Arc::clone(&embedder),
         };
-        Ok(match how.ranking {
-            Some(RankingSpec { temperature, seed }) => {
-                embedded.ranked_by(StochasticRanking::at(temperature, seed))
-            }
-            None => embedded,
-        })
+        let ranking = how
+            .ranking
+            .and_then(|RankingSpec { temperature, seed }| StochasticRanking::at(temperature, seed));
+        Ok(ReadyControl { embedder, questions, ranking })
     }
 }
