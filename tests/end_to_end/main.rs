@@ -21,6 +21,10 @@ mod members;
 #[allow(dead_code, reason = "it serves the server's own tests too")]
 mod mock;
 mod monitor;
+mod postgres;
+#[path = "../../crates/ragbias-postgres/tests/database/server.rs"]
+#[allow(dead_code, reason = "it serves the crate's own tests too")]
+mod postgres_server;
 mod published;
 mod ranks;
 mod report;

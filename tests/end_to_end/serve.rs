@@ -18,7 +18,15 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(scratch: &Scratch, args: &[&str]) -> Self {
-        let mut command = scratch.command(&[&["serve", "--address", "127.0.0.1:0", "--json"], args].concat());
+        Self::run(&mut Self::command(scratch, args))
+    }
+
+    /// The command that [`Server::start`] runs.
+    pub(crate) fn command(scratch: &Scratch, args: &[&str]) -> Command {
+        scratch.command(&[&["serve", "--address", "127.0.0.1:0", "--json"], args].concat())
+    }
+
+    pub(crate) fn run(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -39,7 +47,15 @@ impl Server {
         (answer.status().as_u16(), serde_json::from_str(&text).unwrap())
     }
 
-    fn signal(&self, name: &str) {
+    /// Ends it; what it said on stderr.
+    pub(crate) fn end(mut self) -> String {
+        self.signal("-TERM");
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut self.child.stderr.take().unwrap(), &mut said).unwrap();
+        said
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
     }

@@ -195,11 +195,22 @@ A log has {\"question\", \"answer\"} on a line, with \"_id\", \"topic\", \"time\
 
 Exit status: 0 ok, 3 drifted, 4 watching: not decided yet.")]
     Monitor(Monitor),
+    /// Store documents with their vectors in a table of PostgreSQL, where `serve` searches them
+    #[command(after_help = "Examples:
+  ragbias ingest --corpus corpus.jsonl --embedder minilm --postgres postgres://me@localhost/library --table documents
+  RAGBIAS_POSTGRES=postgres://me:PASSWORD@db.example.org/library \\
+      ragbias ingest --corpus corpus.jsonl --embedder minilm --table documents --halfvec --index hnsw
+  ragbias ingest --corpus corpus.jsonl --control runs/quickstart/choice/gender-merge --table documents --prune
+
+What is there already is not sent again, and what has changed is replaced: an ingestion that was interrupted goes on when it is started
+again. The database needs pgvector 0.8. docs/postgres.md has all the steps.")]
+    Ingest(Ingest),
     /// Serve embeddings, and search with a chosen control, over HTTP
     #[command(after_help = "Examples:
   ragbias serve --control runs/quickstart/choice/gender-on-gender-twins-smollm2-135m-merge--9273dba68b --corpus gender-twins
   ragbias serve --embedder minilm
   RAGBIAS_SERVE_TOKEN=$(openssl rand -hex 32) ragbias serve --embedder minilm --corpus gender --address 0.0.0.0:8080
+  ragbias serve --embedder minilm --postgres postgres://me@localhost/library --table documents
 
   curl http://127.0.0.1:8080/search -H 'Content-Type: application/json' -d '{\"query\": \"Who designed the bridge?\", \"k\": 3}'
 
@@ -315,10 +326,52 @@ pub(crate) struct Monitor {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("served").required(true).args(["control", "embedder"]))]
+#[command(group = clap::ArgGroup::new("stored").required(true).args(["control", "embedder"]))]
+pub(crate) struct Ingest {
+    /// The documents: a bundled data set, or a file: .jsonl, .csv or .parquet
+    #[arg(long)]
+    pub(crate) corpus: String,
+    /// A model's name, its folder, or a hub id
+    #[arg(long)]
+    pub(crate) embedder: Option<String>,
+    /// A folder with a control.json, as `choose` writes it into a run: its embedder of documents
+    #[arg(long, value_name = "DIR")]
+    pub(crate) control: Option<PathBuf>,
+    /// The table, which is created if there is none: NAME or SCHEMA.NAME
+    #[arg(long, value_name = "NAME")]
+    pub(crate) table: String,
+    #[command(flatten)]
+    pub(crate) database: Database,
+    /// Store vectors in f16, in half the space [default: f32, or as the table has them]
+    #[arg(long)]
+    pub(crate) halfvec: bool,
+    /// Create an HNSW index after the documents are stored, or drop it [default: leave it as it is]
+    #[arg(long, value_enum)]
+    pub(crate) index: Option<Index>,
+    /// Spread the rows of a new table over so many partitions, by the hash of their id
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) partitions: usize,
+    /// Delete the rows whose ids are not in the corpus
+    #[arg(long)]
+    pub(crate) prune: bool,
+}
+
+/// Where a table is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Database {
+    /// The database: postgres://USER@HOST:PORT/DATABASE [default: RAGBIAS_POSTGRES, which may have a password: USER:PASSWORD@HOST]
+    #[arg(long, value_name = "URL", requires = "table")]
+    pub(crate) postgres: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    group = clap::ArgGroup::new("served").required(true).args(["control", "embedder"]),
+    group = clap::ArgGroup::new("searched").args(["corpus", "table"])
+)]
 pub(crate) struct Serve {
     /// A folder with a control.json, as `choose` writes it into a run
-    #[arg(long, value_name = "DIR", requires = "corpus")]
+    #[arg(long, value_name = "DIR", requires = "searched")]
     pub(crate) control: Option<PathBuf>,
     /// A model's name, its folder, or a hub id, without a control
     #[arg(long)]
@@ -326,9 +379,14 @@ pub(crate) struct Serve {
     /// The documents to search: a bundled data set, or a file: .jsonl, .csv or .parquet [default: none, only embeddings]
     #[arg(long)]
     pub(crate) corpus: Option<String>,
-    /// Nearest-neighbour index
-    #[arg(long, value_enum, default_value_t = Index::Exact)]
-    pub(crate) index: Index,
+    /// The documents to search: a table that `ingest` filled
+    #[arg(long, value_name = "NAME")]
+    pub(crate) table: Option<String>,
+    #[command(flatten)]
+    pub(crate) database: Database,
+    /// Nearest-neighbour index [default: exact; for a table, the one that it has]
+    #[arg(long, value_enum)]
+    pub(crate) index: Option<Index>,
     /// What requests call the embedder [default: its name, or that of the control's folder]
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -768,6 +826,15 @@ impl From<ErasedSides> for ragbias::embed::Sides {
 }
 
 impl From<Index> for ragbias::IndexKind {
+    fn from(index: Index) -> Self {
+        match index {
+            Index::Exact => Self::Exact,
+            Index::Hnsw => Self::Hnsw,
+        }
+    }
+}
+
+impl From<Index> for ragbias_postgres::Search {
     fn from(index: Index) -> Self {
         match index {
             Index::Exact => Self::Exact,

@@ -3,6 +3,8 @@
 mod audit;
 mod calibrate;
 mod data;
+mod database;
+mod ingest;
 mod models;
 mod monitor;
 mod serve;
@@ -93,6 +95,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Command::Run(command) => session.run(command),
         Command::Audit(command) => return session.audit(command),
         Command::Monitor(command) => return session.monitor(command),
+        Command::Ingest(command) => session.ingest(command),
         Command::Serve(command) => session.serve(command),
         Command::Verify(command) => return session.verify(command),
         Command::Report { run } => {

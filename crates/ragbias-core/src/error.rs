@@ -148,6 +148,17 @@ pub enum Error {
     /// An unknown precision.
     #[error("precision `{0}`: expected f32, bf16 or int8")]
     Precision(String),
+    /// A filter by a value to which nothing is compared.
+    #[error(
+        "filter: the value of `{field}`: expected a string, a number, true, false, null, or a list of them"
+    )]
+    Filter {
+        /// The field of the metadata.
+        field: String,
+    },
+    /// A component cannot be reached now, such as a database that restarts; it may be later.
+    #[error(transparent)]
+    Unavailable(Box<dyn StdError + Send + Sync>),
     /// A component (an embedder, an index, a generator, a scorer) failed.
     #[error(transparent)]
     Component(Box<dyn StdError + Send + Sync>),
@@ -159,5 +170,10 @@ impl Error {
     /// The text and `source` of the wrapped error become those of this one.
     pub fn component(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Component(source.into())
+    }
+
+    /// The same for a component that cannot be reached now.
+    pub fn unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Unavailable(source.into())
     }
 }

@@ -5,11 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use ragbias::Retriever;
-use ragbias::core::{Embedder, Embeddings, Role, TokenCount, message};
+use ragbias::core::{Embedder, Embeddings, Filter, Role, TokenCount, message};
 use tokio::sync::oneshot;
 
 use crate::failure::Failure;
-use crate::filter::Filter;
 use crate::hit::SearchHit;
 use crate::queue::Load;
 use crate::serving::Serving;
@@ -93,18 +92,18 @@ fn answer_as(serving: &Serving, jobs: Vec<Job>, role: Role) -> usize {
     }
     let texts: Vec<&str> = ready.iter().flat_map(|(job, _)| job.texts.iter().map(String::as_str)).collect();
     let number = texts.len();
-    match guarded(|| serving.vectors().embed(&texts, role).map_err(|error| message(&error))) {
+    match guarded(|| serving.vectors().embed(&texts, role).map_err(internal)) {
         Ok(vectors) if vectors.len() == number => {
             hand_out(serving, ready, &vectors);
             number
         }
         Ok(vectors) => {
             let given = format!("the embedder gave {} vectors for {number} texts", vectors.len());
-            fail_all(ready.into_iter().map(|(job, _)| job), &given);
+            fail_all(ready.into_iter().map(|(job, _)| job), &Failure::Internal(given));
             0
         }
-        Err(reason) if ready.len() == 1 => {
-            fail_all(ready.into_iter().map(|(job, _)| job), &reason);
+        Err(failure) if ready.len() == 1 => {
+            fail_all(ready.into_iter().map(|(job, _)| job), &failure);
             0
         }
         // One text may be at fault; the other jobs are not to suffer for it.
@@ -112,17 +111,21 @@ fn answer_as(serving: &Serving, jobs: Vec<Job>, role: Role) -> usize {
     }
 }
 
-fn fail_all(jobs: impl IntoIterator<Item = Job>, reason: &str) {
+fn fail_all(jobs: impl IntoIterator<Item = Job>, failure: &Failure) {
     for job in jobs {
-        job.fail(Failure::Internal(reason.to_owned()));
+        job.fail(failure.clone());
     }
+}
+
+fn internal(error: impl std::error::Error + 'static) -> Failure {
+    Failure::Internal(message(&error))
 }
 
 /// The number of tokens of a job, if it is known.
 fn counted(embedder: &dyn Embedder, job: &Job) -> Result<Option<usize>, Failure> {
     let texts: Vec<&str> = job.texts.iter().map(String::as_str).collect();
-    let counts = guarded(|| embedder.token_counts(&texts, job.role).map_err(|error| message(&error)));
-    let Some(counts) = counts.map_err(Failure::Internal)? else { return Ok(None) };
+    let counts = guarded(|| embedder.token_counts(&texts, job.role).map_err(internal));
+    let Some(counts) = counts? else { return Ok(None) };
     if let (false, Some(long)) = (job.truncate, counts.iter().position(|count| count.truncated)) {
         let TokenCount { tokens, .. } = counts[long];
         return Err(Failure::TooLarge(format!(
@@ -156,11 +159,11 @@ fn hand_out(serving: &Serving, jobs: Vec<(Job, Option<usize>)>, vectors: &Embedd
 /// Searches for jobs that ask for as many documents, all with the filter of the first.
 fn search(serving: &Serving, k: usize, jobs: Vec<(Job, Embeddings)>) {
     let (jobs, vectors): (Vec<Job>, Vec<Embeddings>) = jobs.into_iter().unzip();
-    let found = serving.documents().ok_or_else(|| "no documents are served".to_owned());
+    let found = serving.documents().ok_or_else(|| Failure::Internal("no documents are served".to_owned()));
     let found = found.and_then(|retriever| guarded(|| find(retriever, k, &jobs, vectors)));
     let mut found = match found {
         Ok(found) => found.into_iter(),
-        Err(reason) => return fail_all(jobs, &reason),
+        Err(failure) => return fail_all(jobs, &failure),
     };
     for job in jobs {
         let hits = found.by_ref().take(job.texts.len()).collect();
@@ -176,21 +179,22 @@ fn find(
     k: usize,
     jobs: &[Job],
     vectors: Vec<Embeddings>,
-) -> Result<Vec<Vec<SearchHit>>, String> {
+) -> Result<Vec<Vec<SearchHit>>, Failure> {
     let questions: Vec<&str> = jobs.iter().flat_map(|job| job.texts.iter().map(String::as_str)).collect();
     let filter = jobs.first().and_then(|job| match &job.task {
-        Task::Search { filter, .. } => Some(filter),
+        Task::Search { filter, .. } => Some(filter.clone()),
         Task::Embed(_) => None,
     });
-    let vectors = Embeddings::concatenated(vectors).map_err(|error| message(&error))?;
-    let found = retriever
-        .search_by(&questions, &vectors, k, &|document| filter.is_none_or(|filter| filter.accepts(document)));
-    let found = found.map_err(|error| message(&error))?;
-    Ok(found.into_iter().map(|hits| hits.iter().map(SearchHit::of).collect()).collect())
+    let vectors = Embeddings::concatenated(vectors).map_err(internal)?;
+    let found = retriever.search_by(&questions, &vectors, k, &filter.unwrap_or_default());
+    let found = found.map_err(|error| {
+        if error.is_unavailable() { Failure::Unavailable(message(&error)) } else { internal(error) }
+    })?;
+    Ok(found.into_iter().map(|hits| hits.into_iter().map(SearchHit::of).collect()).collect())
 }
 
 /// The result of some work; a panic is an error.
-fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err("the request could not be computed; this is a bug".into()))
+        .unwrap_or_else(|_| Err(Failure::Internal("the request could not be computed; this is a bug".into())))
 }

@@ -24,6 +24,8 @@ pub(crate) enum Failure {
     Busy(u64),
     /// No answer in time.
     Late,
+    /// The documents cannot be reached now.
+    Unavailable(String),
     /// The embedder or the index failed.
     Internal(String),
 }
@@ -55,6 +57,9 @@ impl Failure {
             Self::Late => {
                 (StatusCode::SERVICE_UNAVAILABLE, "timeout_error", "no answer in time; try again".into())
             }
+            Self::Unavailable(message) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable_error", message.clone())
+            }
             Self::Internal(message) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error", message.clone()),
         }
     }
@@ -70,7 +75,7 @@ impl IntoResponse for Failure {
             Self::Busy(seconds) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
             }
-            Self::Late => {
+            Self::Late | Self::Unavailable(_) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(1));
             }
             Self::Unauthorised => {

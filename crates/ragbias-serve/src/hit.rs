@@ -1,4 +1,5 @@
 use ragbias::Found;
+use ragbias::core::Document;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -14,14 +15,8 @@ pub(crate) struct SearchHit {
 }
 
 impl SearchHit {
-    pub(crate) fn of(found: &Found<'_>) -> Self {
-        let document = found.document;
-        Self {
-            id: document.id.clone(),
-            score: found.score,
-            title: document.title.clone(),
-            text: document.text.clone(),
-            metadata: document.metadata.clone(),
-        }
+    pub(crate) fn of(found: Found<'_>) -> Self {
+        let Document { id, title, text, metadata } = found.document.into_owned();
+        Self { id, score: found.score, title, text, metadata }
     }
 }

@@ -2,13 +2,13 @@
 
 use axum::extract::{RawQuery, State};
 use percent_encoding::percent_decode_str;
-use ragbias::core::Role;
+use ragbias::core::{Filter, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Task;
 use crate::body::{Body, Texts};
 use crate::failure::Failure;
-use crate::filter::Filter;
+use crate::filter;
 use crate::hit::SearchHit;
 use crate::json::Json;
 use crate::service::Service;
@@ -93,7 +93,7 @@ async fn find(service: &Service, request: Request) -> Result<Json<Answer>, Failu
     if serving.documents().is_none() {
         return Err(Failure::NotFound("no documents are served, only embeddings".into()));
     }
-    request.filter.check(serving.fields())?;
+    filter::check(&request.filter, serving.fields())?;
     let config = service.config();
     if !(1..=config.top_k).contains(&request.k) {
         let (k, most) = (request.k, config.top_k);

@@ -37,8 +37,7 @@ impl Serving {
     /// # Errors
     /// Failures of the embedder.
     pub fn retriever(model: impl Into<String>, retriever: Retriever) -> Result<Self> {
-        let documents = retriever.corpus().documents().iter();
-        let fields = documents.flat_map(|document| document.metadata.keys().cloned()).collect();
+        let fields = retriever.fields();
         Self::of(model.into(), Retrieval::Documents(Box::new(retriever)), fields)
     }
 
@@ -60,9 +59,9 @@ impl Serving {
         self.vectors().dim()
     }
 
-    /// Number of documents that are searched; none if only vectors are served.
+    /// Number of documents that are searched, when they were last counted; none if only vectors are served.
     pub fn documents_served(&self) -> Option<usize> {
-        self.documents().map(|retriever| retriever.corpus().len())
+        self.documents().map(|retriever| retriever.len())
     }
 
     pub(crate) fn vectors(&self) -> &dyn Embedder {

@@ -251,6 +251,19 @@ pub enum Error {
         /// Vectors of the index.
         received: usize,
     },
+    /// Documents stored with the vectors of another embedder.
+    #[error(
+        "the stored vectors are those of `{stored}` ({stored_id}), expected those of the embedder that asks ({expected_id})\nhint: \
+         search them with that embedder, or store the documents again with this one"
+    )]
+    OtherEmbedder {
+        /// The name of the embedder of the stored vectors.
+        stored: String,
+        /// The first digits of its id.
+        stored_id: String,
+        /// Those of the embedder that is to search.
+        expected_id: String,
+    },
     /// A scorer of another axis.
     #[error("the scorer judges on the axis `{received}`, expected `{expected}`")]
     ScorerAxis {
@@ -262,6 +275,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a component cannot be reached now, and may be later: see [`ragbias_core::Error::Unavailable`].
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Core(ragbias_core::Error::Unavailable(_)))
+    }
+
     /// [`Error::Toml`] for a well-formed file with invalid values.
     pub(crate) fn in_file(self, path: &Path) -> Self {
         Self::Toml { path: path.into(), reason: self.to_string() }

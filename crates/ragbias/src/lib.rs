@@ -91,8 +91,8 @@ pub use choose::{
 };
 pub use control::{
     Asked, Control, ControlKind, ControlSpec, Draw, Erasure, ErasureSpec, FittedEraser, KnownLeans, Merge,
-    Projection, ProjectionSpec, RankingSpec, Reranking, RerankingSpec, UnknownControl, direction_of_poles,
-    erased,
+    Projection, ProjectionSpec, RankingSpec, ReadyControl, Reranking, RerankingSpec, UnknownControl,
+    direction_of_poles, erased,
 };
 pub use embedding::{EMBED_BATCH, embed_all};
 pub use error::{Error, Result};

@@ -22,7 +22,7 @@ pub use merge::Merge;
 pub use projection::{Projection, direction_of_poles};
 pub use ranking::Draw;
 pub use reranking::Reranking;
-pub use spec::{ControlSpec, ErasureSpec, ProjectionSpec, RankingSpec, RerankingSpec};
+pub use spec::{ControlSpec, ErasureSpec, ProjectionSpec, RankingSpec, ReadyControl, RerankingSpec};
 
 /// A setting that changes E_b continuously.
 pub trait Control: Send + Sync {

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ragbias_core::limits::{ERASURE, OutOfLimits, PROJECTION, SHARE, TEMPERATURE};
-use ragbias_core::{ContentId, Corpus, Embedder, IndexBackend, Progress, message};
+use ragbias_core::{ContentId, Corpus, Embedder, IndexBackend, Progress};
 use ragbias_embed::{Erased, Projected, Sides};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,6 +15,9 @@ use crate::{Embedded, Error, FairRanking, Result, StochasticRanking, Workspace};
 
 /// The folder of the merged checkpoint, inside that of the control.
 pub(super) const EMBEDDER: &str = "embedder";
+
+/// The file that specifies a control.
+const FILE: &str = "control.json";
 
 /// How a control retrieves: its embedder, and the changes to questions and hits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -123,6 +126,16 @@ impl RerankingSpec {
     }
 }
 
+/// A control with its models loaded.
+pub struct ReadyControl {
+    /// The embedder of documents.
+    pub embedder: Arc<dyn Embedder>,
+    /// The embedder of questions: the same, unless they are moved.
+    pub questions: Arc<dyn Embedder>,
+    /// How hits are ranked; none means in the order of the index.
+    pub ranking: Option<Arc<dyn Ranking>>,
+}
+
 /// The fields of `control.json` that are read; the rest are measurements.
 #[derive(Deserialize)]
 struct File {
@@ -173,50 +186,80 @@ impl ControlSpec {
         backend: Arc<dyn IndexBackend>,
         workspace: &Workspace,
     ) -> Result<Embedded> {
-        let path = folder.join("control.json");
+        let (how, base) = Self::read(folder, workspace)?;
+        // The vectors of documents are taken from the store and kept there; those of questions are not.
+        let documents = how.documents_by(workspace.embedder(Arc::clone(&base)))?;
+        let questions = how.questions_by(how.documents_by(base)?)?;
+        let ranking = match how.reranking {
+            Some(reranked) => Some(reranked.of(folder, corpus, workspace.progress())?),
+            None => how.drawn(),
+        };
+        Ok(Embedded::new(corpus, documents, backend, workspace)?.asked_by(questions)?.ranked_by(ranking))
+    }
+
+    /// What retrieves as specified by `control.json` in a folder, for documents that are not in memory.
+    ///
+    /// # Errors
+    /// A file that differs from what was written, an embedder that differs from the one measured, or a re-ranking, which needs its documents.
+    pub fn ready(folder: &Path, workspace: &Workspace) -> Result<ReadyControl> {
+        let (how, base) = Self::read(folder, workspace)?;
+        if how.reranking.is_some() {
+            return Err(Error::Run {
+                path: folder.join(FILE),
+                reason: "it re-ranks documents by their verdicts, expected a control for documents that are stored elsewhere\nhint: search \
+                         them in memory (`corpus`), or choose another control"
+                    .into(),
+            });
+        }
+        let embedder = how.documents_by(base)?;
+        let questions = how.questions_by(Arc::clone(&embedder))?;
+        Ok(ReadyControl { embedder, questions, ranking: how.drawn() })
+    }
+
+    /// The specification in a folder, with its embedder, before its changes.
+    fn read(folder: &Path, workspace: &Workspace) -> Result<(Self, Arc<dyn Embedder>)> {
+        let path = folder.join(FILE);
         let wrong = |reason: String| Error::Run { path: path.clone(), reason };
         let value: Value = serde_json::from_str(&fs_err::read_to_string(&path)?)
             .map_err(|error| wrong(error.to_string()))?;
         check_choice(&value, &path)?;
         let File { how, ids } = serde_json::from_value(value).map_err(|error| wrong(error.to_string()))?;
         how.check().map_err(|error| wrong(error.to_string()))?;
-        let embedder: Arc<dyn Embedder> = if how.merge.is_some() {
+        if how.merge.is_some() {
             let place = folder.join(EMBEDDER);
-            workspace.models().embedder(&place.to_string_lossy(), workspace.progress())?
-        } else {
-            let embedder = workspace.models().embedder(&how.embedder, workspace.progress())?;
-            if embedder.id() != ids.base {
-                let name = &how.embedder;
-                return Err(wrong(format!(
-                    "the embedder `{name}` is not the one that was measured\nhint: `ragbias models verify {name}` compares its files"
-                )));
-            }
-            embedder
-        };
-        // The vectors of documents are taken from the store and kept there; those of questions are not.
-        let stored = workspace.embedder(Arc::clone(&embedder));
-        let erased = |embedder: Arc<dyn Embedder>| match &how.erasure {
-            Some(erasure) => erasure.applied_to(embedder).map_err(|error| wrong(message(&error))),
-            None => Ok(embedder),
-        };
-        let (stored, embedder) = (erased(stored)?, erased(embedder)?);
-        let embedded = Embedded::new(corpus, stored, backend, workspace)?.asked_by(embedder)?;
-        let embedded = match how.projection {
-            Some(ProjectionSpec { alpha, direction, .. }) => {
-                let base = Arc::clone(embedded.embedder());
-                let moved = Projected::onto_direction(base, &direction, alpha as f32);
-                embedded.asked_by(Arc::new(moved.map_err(|error| wrong(message(&error)))?))?
-            }
-            None => embedded,
-        };
-        if let Some(reranked) = how.reranking {
-            return Ok(embedded.ranked_by(Some(reranked.of(folder, corpus, workspace.progress())?)));
+            let embedder = workspace.models().embedder(&place.to_string_lossy(), workspace.progress())?;
+            return Ok((how, embedder));
         }
-        Ok(match how.ranking {
-            Some(RankingSpec { temperature, seed }) => {
-                embedded.ranked_by(StochasticRanking::at(temperature, seed))
-            }
-            None => embedded,
+        let embedder = workspace.models().embedder(&how.embedder, workspace.progress())?;
+        if embedder.id() != ids.base {
+            let name = &how.embedder;
+            return Err(wrong(format!(
+                "the embedder `{name}` is not the one that was measured\nhint: `ragbias models verify {name}` compares its files"
+            )));
+        }
+        Ok((how, embedder))
+    }
+
+    /// The embedder of documents: the base, from whose vectors a pole may be erased.
+    fn documents_by(&self, base: Arc<dyn Embedder>) -> Result<Arc<dyn Embedder>> {
+        Ok(match &self.erasure {
+            Some(erasure) => erasure.applied_to(base)?,
+            None => base,
         })
+    }
+
+    /// The embedder of questions: that of documents, unless they are moved.
+    fn questions_by(&self, documents: Arc<dyn Embedder>) -> Result<Arc<dyn Embedder>> {
+        Ok(match &self.projection {
+            Some(ProjectionSpec { alpha, direction, .. }) => {
+                Arc::new(Projected::onto_direction(documents, direction, *alpha as f32)?)
+            }
+            None => documents,
+        })
+    }
+
+    /// The ranking that draws, if hits are drawn.
+    fn drawn(&self) -> Option<Arc<dyn Ranking>> {
+        self.ranking.and_then(|RankingSpec { temperature, seed }| StochasticRanking::at(temperature, seed))
     }
 }

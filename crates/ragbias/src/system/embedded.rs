@@ -92,6 +92,11 @@ impl Embedded {
         &self.corpus
     }
 
+    /// The context in which it was embedded.
+    pub(crate) fn workspace(&self) -> &Workspace {
+        &self.workspace
+    }
+
     /// The embedder of questions.
     pub fn embedder(&self) -> &Arc<dyn Embedder> {
         &self.embedder
