@@ -26,21 +26,20 @@ pub(crate) const BUILT: &str = "SELECT tuples_done FROM pg_stat_progress_create_
 pub(crate) fn create(table: &TableName, description: &Description, partitions: usize) -> String {
     let name = table.quoted();
     let spread = if partitions > 0 { " PARTITION BY HASH (id)" } else { "" };
-    let mut sql = format!(
+    let mut statements = vec![format!(
         "CREATE TABLE {name} (id text COLLATE \"C\" PRIMARY KEY, title text, text text NOT NULL, metadata jsonb NOT NULL, \
-         content bytea NOT NULL, embedding {} NOT NULL){spread};",
+         content bytea NOT NULL, embedding {} NOT NULL){spread}",
         description.column_type()
-    );
+    )];
     if description.is_kept_in_row() {
-        sql += &format!("ALTER TABLE {name} ALTER COLUMN embedding SET STORAGE PLAIN;");
+        statements.push(format!("ALTER TABLE {name} ALTER COLUMN embedding SET STORAGE PLAIN"));
     }
-    for part in 0..partitions {
-        sql += &format!(
-            "CREATE TABLE {} PARTITION OF {name} FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part});",
-            table.beside(&format!("_p{part}"))
-        );
-    }
-    sql + &format!("COMMENT ON TABLE {name} IS {};", literal(&description.written()))
+    statements.extend((0..partitions).map(|part| {
+        let table = table.beside(&format!("_p{part}"));
+        format!("CREATE TABLE {table} PARTITION OF {name} FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part})")
+    }));
+    statements.push(format!("COMMENT ON TABLE {name} IS {}", literal(&description.written())));
+    statements.join(";")
 }
 
 /// Creates an HNSW index, with the parameters of this library's own.

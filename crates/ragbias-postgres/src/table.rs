@@ -13,7 +13,7 @@ use crate::row::Row;
 use crate::{Error, Result, Search, TableConfig, VectorType, hnsw, statements};
 
 /// Ids that are read or deleted at once.
-const IDS: usize = 10_000;
+const IDS: u16 = 10_000;
 /// The first version of pgvector that goes on with an index until enough rows pass a filter.
 const PGVECTOR: (u32, u32) = (0, 8);
 
@@ -68,7 +68,7 @@ impl Table {
     /// Those of the database, as for every other method.
     pub fn count(&self) -> Result<usize> {
         let rows = self.connection.run(|session| session.query(&statements::count(&self.name), &[]))?;
-        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0)) as usize)
+        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs() as usize))
     }
 
     /// How its documents are searched unless otherwise asked for: approximately if it has an HNSW index.
@@ -89,7 +89,7 @@ impl Table {
                 hnsw::build(&self.connection, &self.address, &sql, self.count()?, progress)
             }
             Search::Exact if !indexes.is_empty() => {
-                let sql: String = indexes.iter().map(|index| format!("DROP INDEX {index};")).collect();
+                let sql = format!("DROP INDEX {}", indexes.join(", "));
                 self.connection.run(|session| session.client().batch_execute(&sql))
             }
             Search::Hnsw | Search::Exact => Ok(()),
@@ -121,7 +121,7 @@ impl Table {
     /// Deletes the rows of these ids; the number of those that there were.
     pub fn delete(&self, ids: &[&str]) -> Result<usize> {
         let sql = statements::delete(&self.name);
-        let deleted = ids.chunks(IDS).map(|ids| {
+        let deleted = ids.chunks(IDS.into()).map(|ids| {
             self.connection.run_patiently(|session| {
                 let statement = session.prepared(&sql)?;
                 session.client().execute(&statement, &[&ids])
@@ -136,12 +136,12 @@ impl Table {
         let (mut last, mut deleted) = (String::new(), 0);
         loop {
             let rows =
-                self.connection.run_patiently(|session| session.query(&sql, &[&last, &(IDS as i64)]))?;
+                self.connection.run_patiently(|session| session.query(&sql, &[&last, &i64::from(IDS)]))?;
             let present: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
             let Some(end) = present.last() else { return Ok(deleted) };
             let others: Vec<&str> = present.iter().copied().filter(|id| !ids.contains(*id)).collect();
             deleted += self.delete(&others)?;
-            last = (*end).to_owned();
+            (*end).clone_into(&mut last);
         }
     }
 
@@ -221,7 +221,10 @@ impl Table {
 
 impl std::fmt::Debug for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Table").field("place", self.place()).field("description", &self.description).finish()
+        f.debug_struct("Table")
+            .field("place", self.place())
+            .field("description", &self.description)
+            .finish_non_exhaustive()
     }
 }
 

@@ -40,7 +40,7 @@ pub struct Retriever {
 
 /// Where documents are found.
 enum Source {
-    Memory(Embedded),
+    Memory(Box<Embedded>),
     Elsewhere(Stored),
 }
 
@@ -76,13 +76,13 @@ impl Retriever {
         workspace: &Workspace,
     ) -> Result<Self> {
         let embedded = ControlSpec::open(control.as_ref(), documents, Arc::new(backend), workspace)?;
-        Ok(Self { source: Source::Memory(embedded), workspace: workspace.clone() })
+        Ok(Self { source: Source::Memory(Box::new(embedded)), workspace: workspace.clone() })
     }
 
     /// Retrieves from a searchable corpus.
     pub fn new(embedded: Embedded) -> Self {
         let workspace = embedded.workspace().clone();
-        Self { source: Source::Memory(embedded), workspace }
+        Self { source: Source::Memory(Box::new(embedded)), workspace }
     }
 
     /// Reads `control.json` in a folder written by `choose`, and searches documents where they are stored.

@@ -92,6 +92,8 @@ impl Server {
     fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.folder.path()).env_remove("PGDATA").stderr(Stdio::null());
+        // psql looks for certificates there, and fails if it may not.
+        command.env("HOME", self.folder.path());
         if Self::is_of_root() {
             command.uid(NOBODY).gid(NOBODY);
         }
