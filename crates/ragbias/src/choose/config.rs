@@ -10,7 +10,7 @@ use crate::control::ControlKind;
 /// | `delta` | 0.1 | \|R_b\| below it counts as 0 | above 0, up to 1 |
 /// | `controls` | all | the controls to try | |
 /// | `word` | none | projection along this word; by default along the direction between the poles | |
-/// | `erased` | both | whose vectors an erasure changes: those of questions, or of documents as well | |
+/// | `erased` | questions | whose vectors an erasure changes: those of questions, or of documents as well | |
 /// | `steps` | 8 | maximum measurements of R_b on validation topics per control | 2 to 1000 |
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -41,7 +41,7 @@ impl Default for ChooseConfig {
             delta: Equivalence::DELTA,
             controls: ControlKind::ALL.to_vec(),
             word: None,
-            erased: Sides::Both,
+            erased: Sides::Questions,
             steps: 8,
         }
     }
