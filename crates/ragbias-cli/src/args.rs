@@ -141,7 +141,7 @@ corpus and split with at least three embedders.")]
   ragbias choose --run runs/gender-twins
   ragbias choose --run runs/gender --control merge --delta 0.2
   ragbias choose --run runs/politics --control projection --word conservative --json
-  ragbias choose --run runs/gender --control erasure --erase questions
+  ragbias choose --run runs/gender --control erasure --erase both
 
 The run needs a part with a family and an LLM. On split = \"held-out\", as in experiments/gender-twins.toml, folds of topics are
 judged at the settings found without them, and the setting that is saved is found on all. On split = \"validation\", as in
@@ -947,7 +947,7 @@ pub(crate) struct Choose {
     #[arg(long)]
     pub(crate) word: Option<String>,
     /// Erase the pole from the vectors of questions alone, or of both questions and documents
-    #[arg(long, value_enum, value_name = "questions|both", default_value_t = ErasedSides::Both)]
+    #[arg(long, value_enum, value_name = "questions|both", default_value_t = ErasedSides::Questions)]
     pub(crate) erase: ErasedSides,
     /// Maximum measurements on validation topics per control, 2 to 1000
     #[arg(long, default_value_t = 8)]

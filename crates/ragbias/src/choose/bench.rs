@@ -447,12 +447,14 @@ fn member_towards<'m>(members: &'m [Member], pole: &str, wanted: f64) -> Option<
     near.max_by(|a, b| a.ndcg10.unwrap_or(0.0).total_cmp(&b.ndcg10.unwrap_or(0.0)))
 }
 
-/// Of the controls that reach 0 on validation topics, within `resolution` of the best, the one with the highest utility.
+/// Of the controls that reach 0 on validation topics, within `resolution` of the best, the one with the highest utility, and the first of
+/// those that are equal.
 fn best(controls: &[ControlResult], resolution: f64) -> Option<ControlKind> {
     let reaching = || controls.iter().filter(|turned| turned.reached == Reached::Zero);
     let distance = |turned: &ControlResult| turned.confirmed.validation.rag_bias.value().abs();
     let least = reaching().map(distance).min_by(f64::total_cmp)?;
     let near = reaching().filter(|turned| distance(turned) <= least + resolution);
     let utility = |turned: &ControlResult| turned.confirmed.ndcg10.unwrap_or(0.0);
-    near.max_by(|a, b| utility(a).total_cmp(&utility(b))).map(|turned| turned.control)
+    // Of equal ones the last counts: the first, seen from behind.
+    near.rev().max_by(|a, b| utility(a).total_cmp(&utility(b))).map(|turned| turned.control)
 }

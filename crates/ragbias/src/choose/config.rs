@@ -9,7 +9,7 @@ use crate::control::ControlKind;
 /// | `delta` | declared by the experiment, else 0.1 | \|R_b\| below it counts as 0 | above 0, up to 1; as declared |
 /// | `controls` | all | the controls to try | |
 /// | `word` | none | projection along this word; by default along the direction between the poles | |
-/// | `erased` | both | whose vectors an erasure changes: those of questions, or of documents as well | |
+/// | `erased` | questions | whose vectors an erasure changes: those of questions, or of documents as well | |
 /// | `steps` | 8 | maximum measurements of R_b on validation topics per control | 2 to 1000 |
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -36,6 +36,12 @@ ragbias_core::setters!(ChooseConfig {
 
 impl Default for ChooseConfig {
     fn default() -> Self {
-        Self { delta: None, controls: ControlKind::ALL.to_vec(), word: None, erased: Sides::Both, steps: 8 }
+        Self {
+            delta: None,
+            controls: ControlKind::ALL.to_vec(),
+            word: None,
+            erased: Sides::Questions,
+            steps: 8,
+        }
     }
 }

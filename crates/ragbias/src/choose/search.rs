@@ -208,6 +208,19 @@ mod tests {
     }
 
     #[test]
+    fn an_effect_that_is_largest_between_the_ends_is_found() {
+        let (setting, reached, trail) =
+            close(ControlKind::Erasure, None, |strength| 0.3 * (1.0 - strength).powi(2) - 0.2);
+        assert_eq!((trail[1].setting, reached), (1.0, Reached::Zero));
+        assert!(setting < 1.0, "{setting}");
+        let (setting, reached, _) =
+            close(ControlKind::Erasure, None, |strength| 0.3 * (1.0 - strength).powi(2) + 0.1);
+        assert_eq!((setting, reached), (1.0, Reached::Nearest));
+        let (setting, reached, _) = close(ControlKind::Erasure, None, |strength| 0.3 - 0.2 * strength);
+        assert!((setting - 1.5).abs() <= 0.1 && reached == Reached::Zero, "{setting}");
+    }
+
+    #[test]
     fn a_crossing_is_found_on_either_side_or_is_none() {
         let at = |kind, zero: f64| crossing(kind, |setting| Ok(setting - zero)).unwrap();
         assert!((at(ControlKind::Reranking, 0.4).unwrap() - 0.4).abs() < 0.01);

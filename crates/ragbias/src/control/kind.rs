@@ -50,7 +50,9 @@ impl ControlKind {
     /// The extreme settings on either side of the start, in the order in which they are tried.
     pub fn ends(self) -> &'static [f64] {
         match self {
-            Self::Merge | Self::Erasure => &[2.0],
+            Self::Merge => &[2.0],
+            // If documents are changed as well, the effect is largest at 1: two vectors that are both reflected are as similar as before.
+            Self::Erasure => &[1.0, 2.0],
             Self::Projection => &[-3.0, 5.0],
             Self::Ranking => &[0.5],
             Self::Reranking => &[1.0],
