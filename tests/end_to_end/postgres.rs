@@ -44,8 +44,11 @@ fn questions(set: &str) -> Vec<String> {
     all.lines().map(text).collect()
 }
 
-/// Ids and scores of the documents for each question.
-fn search(server: &Server, asked: &Value) -> Vec<Vec<(String, f64)>> {
+/// Ids and scores of the documents for a question.
+type Hits = Vec<(String, f64)>;
+
+/// The hits of each question.
+fn search(server: &Server, asked: &Value) -> Vec<Hits> {
     let (status, answer) = server.post("/search", asked);
     assert_eq!(status, 200, "{answer}");
     let hit = |hit: &Value| (hit["id"].as_str().unwrap().to_owned(), hit["score"].as_f64().unwrap());
@@ -101,14 +104,14 @@ fn documents_in_a_table_are_served_as_those_in_memory() {
     }
     let filtered = json!({ "query": ["Who designed the bridge?"], "k": 10, "filter": { "lean": [1] } });
     assert_eq!(search(&table, &filtered)[0].len(), 10);
-    let ids = |lists: &[Vec<(String, f64)>]| lists[0].iter().map(|(id, _)| id.clone()).collect::<Vec<_>>();
+    let ids = |lists: &[Hits]| lists[0].iter().map(|(id, _)| id.clone()).collect::<Vec<_>>();
     assert_eq!(ids(&search(&table, &filtered)), ids(&search(&memory, &filtered)));
     let unknown = json!({ "query": "a", "filter": { "laen": 1 } });
     assert_eq!(table.post("/search", &unknown), memory.post("/search", &unknown));
 
     let halved = serve(&scratch, &address, &["--table", "half", "--embedder", "minilm"]);
     let found = search(&halved, &asked);
-    let common = |(found, expected): (&Vec<(String, f64)>, &Vec<(String, f64)>)| {
+    let common = |(found, expected): (&Hits, &Hits)| {
         expected.iter().filter(|(id, _)| found.iter().any(|(other, _)| other == id)).count()
     };
     let share = found.iter().zip(&expected).map(common).sum::<usize>() as f64 / (10 * expected.len()) as f64;

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use postgres::Config;
@@ -30,7 +31,7 @@ const WITHOUT_TLS: [&str; 3] = ["disable", "allow", "prefer"];
 /// ```
 #[derive(Clone)]
 pub struct Address {
-    config: Config,
+    config: Arc<Config>,
     tls: Option<Tls>,
 }
 
@@ -77,7 +78,7 @@ impl FromStr for Address {
         if config.get_application_name().is_none() {
             config.application_name("ragbias");
         }
-        Ok(Self { config, tls })
+        Ok(Self { config: Arc::new(config), tls })
     }
 }
 

@@ -112,7 +112,7 @@ pub(crate) struct Session {
 
 impl Session {
     fn begin(address: &Address, purpose: Purpose) -> Result<Self, postgres::Error> {
-        let mut config = address.config().clone();
+        let mut config = postgres::Config::clone(address.config());
         // What a server notes would be printed by the client.
         config.notice_callback(|_| {});
         let mut client = match address.tls() {

@@ -61,7 +61,7 @@ impl Serving {
 
     /// Number of documents that are searched, when they were last counted; none if only vectors are served.
     pub fn documents_served(&self) -> Option<usize> {
-        self.documents().map(|retriever| retriever.len())
+        self.documents().map(Retriever::len)
     }
 
     pub(crate) fn vectors(&self) -> &dyn Embedder {

@@ -46,14 +46,14 @@ fn documents(n: usize) -> Vec<Document> {
     let document = |at: usize| {
         let text = format!("the {} of the {}", words[at % 5], words[at / 5 % 5]);
         let mut document = Document::new(format!("d{at:04}"), text);
-        document.title = (at % 3 == 0).then(|| format!("number {}", at % 7));
+        document.title = at.is_multiple_of(3).then(|| format!("number {}", at % 7));
         let metadata = match at % 4 {
             0 => json!({ "year": 2000 + at % 10, "tags": ["law", words[at % 5]] }),
             1 => json!({ "year": (2000 + at % 10) as f64, "draft": at % 2 == 1 }),
             2 => json!({ "tags": "law", "nested": { "a": [1, null] }, "it's": "\"quoted\" \\ back" }),
             _ => json!({}),
         };
-        document.metadata = metadata.as_object().unwrap().clone();
+        document.metadata.clone_from(metadata.as_object().unwrap());
         document
     };
     (0..n).map(document).collect()
