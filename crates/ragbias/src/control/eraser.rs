@@ -148,6 +148,8 @@ pub fn erased(
             !asked_topics.contains(leaning.topic) && !searched.contains(&leaning.document.full_text())
         })
         .collect();
+    // The base's vectors come from the store, whatever the strength.
+    let embedder = workspace.embedder(embedder);
     let fitted = FittedEraser::fit(embedder.as_ref(), &free, "topics that are not asked about", progress)?;
     progress.note(&format!(
         "erasure: fitted on {} documents of {data} in {} topics that are not asked about",

@@ -51,7 +51,7 @@ impl ControlKind {
     pub fn ends(self) -> &'static [f64] {
         match self {
             Self::Merge => &[2.0],
-            // If documents are changed as well, the effect is largest at 1: two vectors that are both reflected are as similar as before.
+            // If documents are changed as well, a reflection may undo the effect: two vectors that are both reflected are about as similar as before.
             Self::Erasure => &[1.0, 2.0],
             Self::Projection => &[-3.0, 5.0],
             Self::Ranking => &[0.5],
