@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Instant;
 
 use ragbias::Retriever;
@@ -15,6 +16,8 @@ use crate::serving::Serving;
 
 /// Texts of one request that are embedded together.
 pub(crate) struct Job {
+    /// What the request was checked against, by which it is answered whatever is served by then.
+    pub(crate) serving: Arc<Serving>,
     pub(crate) texts: Vec<String>,
     pub(crate) role: Role,
     /// Whether the end of a text may be left out that is longer than the model's limit.
@@ -66,7 +69,7 @@ impl Job {
 }
 
 /// Answers every job; returns the number of texts that were embedded.
-pub(crate) fn answer(serving: &Serving, jobs: Vec<Job>) -> usize {
+pub(crate) fn answer(jobs: Vec<Job>) -> usize {
     let awaited = jobs.into_iter().filter_map(|job| {
         if job.is_awaited() {
             return Some(job);
@@ -74,8 +77,18 @@ pub(crate) fn answer(serving: &Serving, jobs: Vec<Job>) -> usize {
         job.fail(Failure::Late);
         None
     });
-    let (questions, documents): (Vec<Job>, Vec<Job>) = awaited.partition(|job| job.role == Role::Question);
-    answer_as(serving, questions, Role::Question) + answer_as(serving, documents, Role::Document)
+    // Those that ask the same one together; after a swap there are two for a moment.
+    let mut groups: Vec<(Arc<Serving>, Role, Vec<Job>)> = Vec::new();
+    for job in awaited {
+        let is_its = |(serving, role, _): &&mut (Arc<Serving>, Role, _)| {
+            *role == job.role && Arc::ptr_eq(serving, &job.serving)
+        };
+        match groups.iter_mut().find(is_its) {
+            Some((_, _, jobs)) => jobs.push(job),
+            None => groups.push((Arc::clone(&job.serving), job.role, vec![job])),
+        }
+    }
+    groups.into_iter().map(|(serving, role, jobs)| answer_as(&serving, jobs, role)).sum()
 }
 
 /// The same for jobs of one role.

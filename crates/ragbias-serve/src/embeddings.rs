@@ -87,7 +87,7 @@ pub(crate) async fn embed(
     let config = service.config();
     let texts = request.input.checked("input", config.texts, config.text_bytes)?;
     let (mut data, mut tokens) = (Vec::with_capacity(texts.len()), Some(0));
-    for vectors in service.compute(texts, role, request.truncate, Task::Embed).await? {
+    for vectors in service.compute(&serving, texts, role, request.truncate, Task::Embed).await? {
         tokens = tokens.zip(vectors.tokens).map(|(sum, more)| sum + more);
         for row in vectors.rows.as_slice().chunks_exact(vectors.rows.dim()) {
             let embedding = Vector::of(row, request.encoding_format);

@@ -103,7 +103,7 @@ async fn find(service: &Service, request: Request) -> Result<Json<Answer>, Failu
     let questions = request.query.checked("query", config.texts, config.text_bytes)?;
     let Request { k, filter, truncate, .. } = request;
     let task = |reply| Task::Search { k, filter: filter.clone(), reply };
-    let found = service.compute(questions, Role::Question, truncate, task).await?;
+    let found = service.compute(&serving, questions, Role::Question, truncate, task).await?;
     let mut results: Vec<Vec<SearchHit>> = found.into_iter().flatten().collect();
     let results = if one { Results::One(results.pop().unwrap_or_default()) } else { Results::Many(results) };
     Ok(Json(Answer { model: serving.model().to_owned(), results }))

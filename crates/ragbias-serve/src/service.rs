@@ -80,7 +80,7 @@ impl Service {
         self.token.is_some()
     }
 
-    /// Serves this from the next batch on. Requests are not interrupted: what is being computed is answered as it was asked.
+    /// Serves this from the next request on. Requests are not interrupted: one that waits is answered by what it was checked against.
     pub fn swap(&self, serving: Serving) {
         *self.shared.serving.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(serving);
         self.shared.metrics.swaps.inc();
@@ -106,11 +106,12 @@ impl Service {
         self.shared.metrics.answered(route, status, took);
     }
 
-    /// Embeds texts in batches, and does with them what `task` says; the results of the batches, in order.
+    /// Embeds texts in batches with what the request was checked against, and does with them what `task` says; the results of the batches, in order.
     ///
     /// All batches wait in the queue, or none; nobody waits for them after the time of a request.
     pub(crate) async fn compute<R>(
         &self,
+        serving: &Arc<Serving>,
         texts: Vec<String>,
         role: Role,
         truncate: bool,
@@ -122,7 +123,7 @@ impl Service {
         while texts.len() > 0 {
             let (reply, replied) = oneshot::channel();
             let texts = texts.by_ref().take(self.config().batch).collect();
-            jobs.push(Job { texts, role, truncate, until, task: task(reply) });
+            jobs.push(Job { serving: Arc::clone(serving), texts, role, truncate, until, task: task(reply) });
             replies.push(replied);
         }
         self.enqueue(jobs)?;
@@ -167,7 +168,7 @@ impl Shared {
     fn work(&self) {
         while let Some(jobs) = self.queue.take(self.config.batch, BATCH_BYTES) {
             let begun = Instant::now();
-            let texts = answer(&self.serving(), jobs);
+            let texts = answer(jobs);
             self.note(texts, begun.elapsed());
         }
     }
