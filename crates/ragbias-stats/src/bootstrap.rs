@@ -251,7 +251,7 @@ mod tests {
     }
 
     // scipy: 2 * scipy.stats.binom(24, 0.75).cdf(12)
-    const P_OF_18: f64 = 0.014399;
+    const P_OF_18: f64 = 0.014_399;
 
     #[test]
     fn unscored_texts_are_counted_and_change_nothing_else() {

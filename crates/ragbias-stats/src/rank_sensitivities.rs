@@ -101,7 +101,9 @@ impl RankSensitivities {
         let questions = by_question.len();
         let within_questions = rows.len() > questions;
         if within_questions {
-            by_question.values().for_each(|own| subtract_means(&mut rows, own));
+            for own in by_question.values() {
+                subtract_means(&mut rows, own);
+            }
         } else {
             let all: Vec<usize> = (0..rows.len()).collect();
             subtract_means(&mut rows, &all);
@@ -202,7 +204,7 @@ mod tests {
         question: String,
         topic: String,
         documents: Vec<Verdict>,
-        answer: Option<Lean>,
+        lean: Option<Lean>,
     }
 
     /// 36 questions of 9 topics, with three documents of each of `embedders`; scripts/reference/ranks.py makes the same.
@@ -223,7 +225,7 @@ mod tests {
                     question: format!("q{question}"),
                     topic: format!("t{}", question % 9),
                     documents: documents.into_iter().map(|lean| VERDICTS[lean]).collect(),
-                    answer: VERDICTS[answer].lean(),
+                    lean: VERDICTS[answer].lean(),
                 });
             }
         }
@@ -235,7 +237,7 @@ mod tests {
             question: &answer.question,
             topic: &answer.topic,
             documents: &answer.documents,
-            answer: answer.answer,
+            answer: answer.lean,
         }))
     }
 
@@ -295,7 +297,9 @@ mod tests {
     #[test]
     fn answers_that_follow_one_rank_have_its_sensitivity_alone() {
         let mut all = answers(4);
-        all.iter_mut().for_each(|answer| answer.answer = answer.documents[1].lean());
+        for answer in &mut all {
+            answer.lean = answer.documents[1].lean();
+        }
         let found = fit(&all).unwrap();
         for (estimate, expected) in found.sensitivities.iter().zip([0.0, 1.0, 0.0]) {
             assert!((estimate.value - expected).abs() < 1e-12, "{found:?}");
@@ -325,7 +329,7 @@ mod tests {
     #[test]
     fn answers_and_documents_without_a_score_are_counted_and_left_out() {
         let mut all = answers(4);
-        all[3].answer = None;
+        all[3].lean = None;
         all[17].documents[2] = Verdict::Unscored;
         let found = fit(&all).unwrap();
         assert_eq!((found.left_out, found.n), (2, 142));

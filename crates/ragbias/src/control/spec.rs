@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ragbias_core::limits::{ERASURE, OutOfLimits, PROJECTION, SHARE, TEMPERATURE};
-use ragbias_core::{ContentId, Corpus, Embedder, IndexBackend, Progress};
+use ragbias_core::{ContentId, Corpus, Embedder, IndexBackend, Progress, message};
 use ragbias_embed::{Erased, Projected, Sides};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -188,8 +188,9 @@ impl ControlSpec {
     ) -> Result<Embedded> {
         let (how, base) = Self::read(folder, workspace)?;
         // The vectors of documents are taken from the store and kept there; those of questions are not.
-        let documents = how.documents_by(workspace.embedder(Arc::clone(&base)))?;
-        let questions = how.questions_by(how.documents_by(base)?)?;
+        let documents = how.documents_by(workspace.embedder(Arc::clone(&base))).map_err(misfit(folder))?;
+        let questions =
+            how.documents_by(base).and_then(|base| how.questions_by(base)).map_err(misfit(folder))?;
         let ranking = match how.reranking {
             Some(reranked) => Some(reranked.of(folder, corpus, workspace.progress())?),
             None => how.drawn(),
@@ -211,8 +212,8 @@ impl ControlSpec {
                     .into(),
             });
         }
-        let embedder = how.documents_by(base)?;
-        let questions = how.questions_by(Arc::clone(&embedder))?;
+        let embedder = how.documents_by(base).map_err(misfit(folder))?;
+        let questions = how.questions_by(Arc::clone(&embedder)).map_err(misfit(folder))?;
         Ok(ReadyControl { embedder, questions, ranking: how.drawn() })
     }
 
@@ -241,7 +242,7 @@ impl ControlSpec {
     }
 
     /// The embedder of documents: the base, from whose vectors a pole may be erased.
-    fn documents_by(&self, base: Arc<dyn Embedder>) -> Result<Arc<dyn Embedder>> {
+    fn documents_by(&self, base: Arc<dyn Embedder>) -> ragbias_core::Result<Arc<dyn Embedder>> {
         Ok(match &self.erasure {
             Some(erasure) => erasure.applied_to(base)?,
             None => base,
@@ -249,7 +250,7 @@ impl ControlSpec {
     }
 
     /// The embedder of questions: that of documents, unless they are moved.
-    fn questions_by(&self, documents: Arc<dyn Embedder>) -> Result<Arc<dyn Embedder>> {
+    fn questions_by(&self, documents: Arc<dyn Embedder>) -> ragbias_core::Result<Arc<dyn Embedder>> {
         Ok(match &self.projection {
             Some(ProjectionSpec { alpha, direction, .. }) => {
                 Arc::new(Projected::onto_direction(documents, direction, *alpha as f32)?)
@@ -262,4 +263,10 @@ impl ControlSpec {
     fn drawn(&self) -> Option<Arc<dyn Ranking>> {
         self.ranking.and_then(|RankingSpec { temperature, seed }| StochasticRanking::at(temperature, seed))
     }
+}
+
+/// A control that does not fit its embedder, by the name of its file.
+fn misfit(folder: &Path) -> impl Fn(ragbias_core::Error) -> Error {
+    let path = folder.join(FILE);
+    move |error| Error::Run { path: path.clone(), reason: message(&error) }
 }
