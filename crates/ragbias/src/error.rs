@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use crate::answer_bias::NothingScored;
 use crate::control::ControlKind;
-use crate::threshold::Day;
+use crate::day::Day;
 
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

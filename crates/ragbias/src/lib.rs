@@ -45,6 +45,7 @@ mod calibration;
 mod check_data;
 mod choose;
 mod control;
+mod day;
 mod distractors;
 mod embedding;
 mod error;
@@ -94,6 +95,7 @@ pub use control::{
     Projection, ProjectionSpec, RankingSpec, ReadyControl, Reranking, RerankingSpec, UnknownControl,
     direction_of_poles, erased,
 };
+pub use day::Day;
 pub use embedding::{EMBED_BATCH, embed_all};
 pub use error::{Error, Result};
 pub use evaluate::{Comparison, Evaluation, RetrievalMetrics, TestCollection};
@@ -125,7 +127,7 @@ pub use system::{
     Answers, ByRank, Component, Embedded, Indexed, Judged, Labels, Retrieved, System, SystemBuilder,
     TwinPreference, TwinsOf,
 };
-pub use threshold::{Day, DeclaredThreshold};
+pub use threshold::DeclaredThreshold;
 pub use twins::{LeftOutCount, LeftOutPassage, TwinCard, TwinConfig, TwinSet, TwinSource};
 pub use undecided::until_decided;
 pub use warnings::{UNSCORED, unscored};

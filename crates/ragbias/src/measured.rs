@@ -82,7 +82,7 @@ impl Measured {
             corpus_bias: found.judged().bias(),
             neighbourhood_bias: found.neighbourhood_bias(),
             embedder_bias: found.bias(),
-            by_rank: found.by_rank(),
+            by_rank: ByRank::of(found),
             expected_embedder_bias: found.expected_bias(),
             twin_preference: found.twin_preference(),
             answers: given.or(alone).and_then(|_| found.answering()),

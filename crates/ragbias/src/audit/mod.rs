@@ -21,8 +21,9 @@ pub use self::command::Command;
 pub use self::log::{Logged, read_log};
 pub use self::source::{AnswerSource, Answered, Asked};
 use crate::answering::verdicts;
+use crate::day::Day;
 use crate::selection::{Scored, Selection};
-use crate::threshold::Day;
+use crate::threshold::check_day;
 use crate::undecided::further;
 use crate::warnings::{UNSCORED, unscored};
 use crate::{Error, Result, Workspace};
@@ -185,7 +186,7 @@ impl Auditing<'_> {
         workspace: &Workspace,
     ) -> Result<Audit> {
         Equivalence::judge(0.0..=0.0, config.threshold)?;
-        config.declared.map_or(Ok(()), Day::check)?;
+        config.declared.map_or(Ok(()), check_day)?;
         let parts = parts(questions, config);
         let looks = shares(&parts)?;
         let (mut asked, mut answers, mut seen) = (Vec::new(), Vec::new(), Vec::new());

@@ -10,16 +10,18 @@ use ragbias_stats::{
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::measured::{BASE_FAMILY, PartResult};
+use crate::measured::BASE_FAMILY;
 use crate::undecided::further;
 
 mod config;
 mod files;
+mod key;
 mod ranks;
 mod surfaces;
 
 pub use config::FitConfig;
 pub use files::fit_files;
+pub use key::{FitKey, LeftOut};
 pub use ranks::RankFit;
 pub use surfaces::{NoSurface, SurfaceFit};
 
@@ -79,19 +81,6 @@ impl LlmFit {
     }
 }
 
-/// What a line is of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct FitKey {
-    /// The LLM.
-    pub llm: String,
-    /// The axis.
-    pub axis: String,
-    /// The corpus, if the table has the column.
-    pub corpus: Option<String>,
-    /// The split of the questions, if the table has the column.
-    pub split: Option<String>,
-}
-
 /// One embedder of a line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FittedEmbedder {
@@ -146,34 +135,6 @@ pub struct SensitivityComparison {
     pub p: f64,
     /// Holm's p value, adjusted for all comparisons here.
     pub p_holm: f64,
-}
-
-/// An LLM and axis without a line.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LeftOut {
-    /// Its LLM, axis, corpus and split.
-    #[serde(flatten)]
-    pub of: FitKey,
-    /// The reason.
-    pub reason: String,
-}
-
-impl FitKey {
-    /// Whether a measurement is one of those that it names; a table that does not name its corpus or split names all.
-    pub(crate) fn covers(&self, result: &PartResult) -> bool {
-        let is = |of: &Option<String>, value: &str| of.as_deref().is_none_or(|of| of == value);
-        Some(&self.llm) == result.llm.as_ref()
-            && self.axis == result.axis
-            && is(&self.corpus, &result.data)
-            && is(&self.split, &result.split)
-    }
-}
-
-impl std::fmt::Display for FitKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} with {}", self.axis, self.llm)?;
-        self.split.as_ref().map_or(Ok(()), |split| write!(f, ", split {split}"))
-    }
 }
 
 /// Fits R_b = β0 + s·E_b for every LLM, axis, corpus and split of a table, and, where outcomes are given, R_b = β0 + s·E_b + c·C_b +

@@ -7,7 +7,7 @@ use ragbias_data::Outcome;
 use ragbias_stats::{RankSensitivities, RankedAnswer};
 use serde::{Deserialize, Serialize};
 
-use super::{FitKey, LeftOut};
+use super::key::{FitKey, LeftOut};
 
 /// How strongly the answers of one LLM follow the document at each rank, over all embedders.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

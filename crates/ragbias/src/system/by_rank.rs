@@ -15,7 +15,7 @@ pub struct ByRank {
 
 impl ByRank {
     /// None for one document per question, or if none is scored.
-    pub(super) fn of(found: &Retrieved) -> Option<Self> {
+    pub(crate) fn of(found: &Retrieved) -> Option<Self> {
         let longest = found.hits().iter().map(Vec::len).max()?;
         if found.setting.top_k < 2 || longest < 2 {
             return None;

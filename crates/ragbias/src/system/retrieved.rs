@@ -4,7 +4,6 @@ use ragbias_core::{Bias, Corpus, Hit, Question, QuestionSet, Verdict};
 use ragbias_data::{Outcome, Qrels};
 use ragbias_stats::JudgedRanking;
 
-use super::by_rank::ByRank;
 use super::embedded::Embedded;
 use super::judged::Judged;
 use super::labels::Labels;
@@ -104,11 +103,6 @@ impl Retrieved {
     /// Which twin of a passage the embedder ranks first; none if no question has twins.
     pub fn twin_preference(&self) -> Option<TwinPreference> {
         self.twin_preference
-    }
-
-    /// What is retrieved at each rank; none for one document per question, or if none is scored.
-    pub fn by_rank(&self) -> Option<ByRank> {
-        ByRank::of(self)
     }
 
     /// How the answers of the LLM are read, if there is one.
