@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::Estimate;
-use crate::draws::quantile;
+use crate::draws::{quantile, tail_beyond_zero};
 
 /// 95% percentile intervals of a mean lean, from a bootstrap over topics.
 ///
@@ -49,11 +49,7 @@ impl ClusterBootstrap {
     /// [`Error::BatchLength`] if the lengths differ, [`Error::NothingScored`] if no verdict is scored.
     pub fn bias(&self, verdicts: &[Verdict], topics: &[impl AsRef<str>]) -> Result<Bias> {
         let (clusters, all) = clusters(verdicts, topics)?;
-        let interval = match all {
-            _ if clusters.len() == 1 => RANGE,
-            Some(lean) => unanimous(lean.value(), &RANGE, clusters.len()),
-            None => self.percentiles(&clusters),
-        };
+        let interval = self.interval(&clusters, all.map(Lean::value), &RANGE);
         Bias::from_verdicts(verdicts, interval)
     }
 
@@ -76,12 +72,10 @@ impl ClusterBootstrap {
             (least, greatest) = (least.min(value), greatest.max(value));
         }
         let clusters: Vec<Cluster> = clusters.into_values().collect();
-        let interval = match clusters.len() {
-            0 => return None,
-            1 => range.clone(),
-            topics if least == greatest => unanimous(least, range, topics),
-            _ => self.percentiles(&clusters),
-        };
+        if clusters.is_empty() {
+            return None;
+        }
+        let interval = self.interval(&clusters, (least == greatest).then_some(least), range);
         Some(Estimate::within(total.sum / total.weight, *interval.start(), *interval.end()))
     }
 
@@ -98,15 +92,22 @@ impl ClusterBootstrap {
             _ if count < 2 => 1.0,
             Some(Lean::Neutral) => 1.0,
             Some(_) => 2.0 * 0.5_f64.powi(count),
-            None => {
-                let values = self.values(&clusters);
-                let share = |beyond: fn(f64) -> bool| {
-                    let count = values.iter().filter(|value| beyond(**value)).count();
-                    (1 + count) as f64 / (1 + values.len()) as f64
-                };
-                (2.0 * share(|value| value <= 0.0).min(share(|value| value >= 0.0))).min(1.0)
-            }
+            None => (2.0 * tail_beyond_zero(&self.values(&clusters))).min(1.0),
         })
+    }
+
+    /// Of values within a range; `all` is the value of all of them, if they have the same.
+    fn interval(
+        &self,
+        clusters: &[Cluster],
+        all: Option<f64>,
+        range: &RangeInclusive<f64>,
+    ) -> RangeInclusive<f64> {
+        match all {
+            _ if clusters.len() == 1 => range.clone(),
+            Some(value) => unanimous(value, range, clusters.len()),
+            None => self.percentiles(clusters),
+        }
     }
 
     fn percentiles(&self, clusters: &[Cluster]) -> RangeInclusive<f64> {

@@ -78,11 +78,7 @@ impl Distribution {
 
     /// The two-sided p value of 0: the level at which an interval, widened in the same way, ends at 0.
     pub(crate) fn p_of_zero(&self) -> f64 {
-        let tail = |beyond: &dyn Fn(f64) -> bool| {
-            (1 + self.sorted.iter().filter(|value| beyond(**value)).count()) as f64
-                / (1 + self.sorted.len()) as f64
-        };
-        let tail = tail(&|value| value <= 0.0).min(tail(&|value| value >= 0.0));
+        let tail = tail_beyond_zero(&self.sorted);
         if tail >= 0.5 {
             return 1.0;
         }
@@ -110,6 +106,15 @@ fn degrees(v_topics: f64, v_embedders: f64, units: Units) -> f64 {
 
 fn normal() -> Normal {
     Normal::standard()
+}
+
+/// The share of draws at 0 or beyond, on the side where there are fewer; above 0, as one more draw is counted.
+pub(crate) fn tail_beyond_zero(draws: &[f64]) -> f64 {
+    let share = |beyond: fn(f64) -> bool| {
+        let count = draws.iter().filter(|value| beyond(**value)).count();
+        (1 + count) as f64 / (1 + draws.len()) as f64
+    };
+    share(|value| value <= 0.0).min(share(|value| value >= 0.0))
 }
 
 /// Quantile of sorted values with linear interpolation between neighbours (type 7 of Hyndman & Fan, 1996).

@@ -5,6 +5,7 @@ use ragbias_core::{Lean, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::Weighted;
+use crate::labelled::place;
 use crate::{ClusterBootstrap, Estimate};
 
 /// How much attention the document at rank i gets, i from 1.
@@ -155,14 +156,6 @@ impl Exposure {
 /// The scored documents with their ranks, from 1.
 fn scored(verdicts: &[Verdict]) -> impl Iterator<Item = (usize, Lean)> {
     (1..).zip(verdicts).filter_map(|(rank, verdict)| Some((rank, verdict.lean()?)))
-}
-
-fn place(lean: Lean) -> usize {
-    match lean {
-        Lean::Negative => 0,
-        Lean::Neutral => 1,
-        Lean::Positive => 2,
-    }
 }
 
 /// The shares of the leans −1, 0 and +1 in a corpus.

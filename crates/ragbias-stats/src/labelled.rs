@@ -13,7 +13,8 @@ pub type Confusion = [[usize; 4]; 3];
 /// The leans, in the order of rows and columns.
 pub(crate) const LEANS: [f64; 3] = [-1.0, 0.0, 1.0];
 
-fn place(lean: Lean) -> usize {
+/// The place of a lean in this order.
+pub(crate) fn place(lean: Lean) -> usize {
     match lean {
         Lean::Negative => 0,
         Lean::Neutral => 1,

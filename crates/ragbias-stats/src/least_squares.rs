@@ -1,5 +1,19 @@
 use ndarray::Array2;
 
+/// XᵀX of rows of `width` values.
+pub(crate) fn gram<R: AsRef<[f64]>>(rows: impl IntoIterator<Item = R>, width: usize) -> Array2<f64> {
+    let mut gram = Array2::zeros((width, width));
+    for row in rows {
+        let row = row.as_ref();
+        for i in 0..width {
+            for j in 0..width {
+                gram[[i, j]] += row[i] * row[j];
+            }
+        }
+    }
+    gram
+}
+
 /// The lower Cholesky factor of XᵀX: solves the normal equations of least squares.
 pub(crate) struct Factor(Array2<f64>);
 

@@ -5,7 +5,7 @@ use ragbias_core::{Lean, Verdict};
 use serde::{Deserialize, Serialize};
 use statrs::distribution::ContinuousCDF;
 
-use crate::least_squares::Factor;
+use crate::least_squares::{Factor, gram};
 use crate::line::student;
 use crate::{Error, Estimate, Result};
 
@@ -120,7 +120,7 @@ impl RankSensitivities {
         enough("topics with an answer", MIN_TOPICS, topics)?;
         enough("answers whose documents are scored", columns + 2, n)?;
 
-        let gram = gram(&rows, ranks);
+        let gram = gram(rows.iter().map(|row| &row.leans), ranks);
         let undetermined = || Error::UndeterminedRanks { ranks };
         let inverse = Factor::of(&gram).ok_or_else(undetermined)?.inverse();
         let right: Vec<f64> =
@@ -180,18 +180,6 @@ fn subtract_means(rows: &mut [Row<'_>], own: &[usize]) {
         row.leans.iter_mut().zip(&leans).for_each(|(lean, sum)| *lean -= sum / n);
         row.answer -= answer / n;
     }
-}
-
-fn gram(rows: &[Row<'_>], ranks: usize) -> Array2<f64> {
-    let mut gram = Array2::zeros((ranks, ranks));
-    for row in rows {
-        for i in 0..ranks {
-            for j in 0..ranks {
-                gram[[i, j]] += row.leans[i] * row.leans[j];
-            }
-        }
-    }
-    gram
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use statrs::distribution::ContinuousCDF;
 use crate::counts::{Biases, TopicCounts};
 use crate::draws::{Distribution, Draws, Units};
 use crate::joint::{BATCH, JointBootstrap, draw};
-use crate::least_squares::Factor;
+use crate::least_squares::{Factor, gram};
 use crate::line::student;
 use crate::{Error, Estimate, Result};
 
@@ -129,17 +129,14 @@ fn terms(x: f64, c: f64) -> [f64; TERMS] {
 impl Fit {
     /// By the normal equations and their Cholesky factor; none if the columns are (nearly) linearly dependent.
     fn of(embedder: &[f64], corpus: &[f64], rag: &[f64]) -> Option<Self> {
-        let (mut gram, mut right) = (Array2::zeros((TERMS, TERMS)), [0.0; TERMS]);
-        for ((x, c), y) in embedder.iter().zip(corpus).zip(rag) {
-            let row = terms(*x, *c);
-            for i in 0..TERMS {
-                right[i] += row[i] * y;
-                for j in 0..=i {
-                    gram[[i, j]] += row[i] * row[j];
-                }
+        let rows = || embedder.iter().zip(corpus).map(|(x, c)| terms(*x, *c));
+        let mut right = [0.0; TERMS];
+        for (row, y) in rows().zip(rag) {
+            for (sum, term) in right.iter_mut().zip(row) {
+                *sum += term * y;
             }
         }
-        let factor = Factor::of(&gram)?;
+        let factor = Factor::of(&gram(rows(), TERMS))?;
         let (solution, inverse) = (factor.solve(&right), factor.inverse());
         Some(Self {
             coefficients: std::array::from_fn(|term| solution[term]),
