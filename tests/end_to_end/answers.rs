@@ -149,6 +149,20 @@ fn refused_and_cut_answers_are_counted_beside_those_that_are_scored() {
     assert!(table.stdout.contains("are shares of all"), "{}", table.stdout);
 }
 
+/// The command as started from a terminal. In the background of a shell without job control, SIGINT is ignored, by children too.
+fn interruptible(command: &Command) -> Command {
+    let mut there = Command::new("env");
+    there.arg("--default-signal=INT").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => there.env(name, value),
+            None => there.env_remove(name),
+        };
+    }
+    there.current_dir(command.get_current_dir().unwrap()).stdin(Stdio::null());
+    there
+}
+
 #[test]
 fn an_interrupted_measurement_ends_at_once_and_goes_on_from_what_was_answered() {
     for (signal, number) in [("-INT", 2), ("-TERM", 15)] {
@@ -160,7 +174,8 @@ fn an_interrupted_measurement_ends_at_once_and_goes_on_from_what_was_answered() 
             if waits { Act::Hang(Duration::from_hours(1)) } else { Act::content("Marie Curie") }
         });
         let args = measure(&scratch, &mock, &["--out", "out"]);
-        let mut child = scratch.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut command = interruptible(&scratch.command(&args));
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let begun = Instant::now();
         while answers_in(&scratch.store()) < 2 {
             assert!(child.try_wait().unwrap().is_none(), "it ended before it could be interrupted");
