@@ -51,8 +51,9 @@ fn dependencies_between_crates_are_those_of_the_architecture() {
     all.sort();
     expected.insert("ragbias".into(), all);
     expected.insert("ragbias-serve".into(), vec!["ragbias".into()]);
+    expected.insert("ragbias-lab".into(), vec!["ragbias".into()]);
     expected.insert("ragbias-postgres".into(), vec!["ragbias-core".into()]);
-    let faces = ["ragbias", "ragbias-postgres", "ragbias-serve"].map(str::to_owned).to_vec();
+    let faces = ["ragbias", "ragbias-lab", "ragbias-postgres", "ragbias-serve"].map(str::to_owned).to_vec();
     expected.insert("ragbias-cli".into(), faces);
     assert_eq!(edges, expected);
 }

@@ -136,6 +136,9 @@ The table needs the columns embedder, llm, axis, embedder_bias, rag_bias and llm
 and rag_bias_high are used where they are there. Rows without rag_bias are skipped. A line is fitted for every LLM, axis,
 corpus and split with at least three embedders.")]
     Fit(Fit),
+    /// Instruments: experiments on what makes a RAG system lean, how far it can be moved, and what that costs
+    #[command(subcommand)]
+    Lab(Lab),
     /// Find the setting at which a RAG system is fair: predicted, found on some topics, judged on others
     #[command(after_help = "Examples:
   ragbias choose --run runs/gender-twins
@@ -554,6 +557,9 @@ pub(crate) struct Evaluate {
     /// Seed of the randomisation test
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Folder of runs; this one is in lab-NAME
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub(crate) runs: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
@@ -989,4 +995,48 @@ mod tests {
     fn the_command_line_is_consistent() {
         super::Args::command().debug_assert();
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Lab {
+    /// Every instrument, with its question
+    List,
+    /// Run an experiment file of one or more instruments into runs/NAME
+    #[command(after_help = "Examples:
+  ragbias lab run experiments/lab.toml
+  ragbias lab run experiments/lab/pools.toml --size 0.5
+
+What an interrupted run has computed is kept in its folder, and not computed again.")]
+    Run {
+        /// The experiment
+        #[arg(value_name = "EXPERIMENT.toml")]
+        experiment: PathBuf,
+        /// How much is measured, in proportion to the default; in place of the file's
+        #[arg(long, value_name = "FACTOR")]
+        size: Option<f64>,
+        /// Folder of runs
+        #[arg(long, value_name = "DIR", default_value = "runs")]
+        runs: PathBuf,
+    },
+    /// Which mined examples are worth training on, and for how many epochs?
+    #[command(after_help = "Example:
+  ragbias lab pools --size 0.5
+
+Tunes heads on pools of examples by mining margin, fits a law of loss over repeated examples, and tests it on mixtures that were never
+trained. docs/lab/pools.md has the law and what came out.")]
+    Pools(Instrument),
+}
+
+/// How an instrument is run with its default settings.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Instrument {
+    /// How much is measured, in proportion to the default
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    pub(crate) size: f64,
+    /// Seed of everything that is drawn
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Folder of runs; this one is in lab-NAME
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub(crate) runs: PathBuf,
 }

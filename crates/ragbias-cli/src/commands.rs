@@ -5,6 +5,7 @@ mod calibrate;
 mod data;
 mod database;
 mod ingest;
+mod lab;
 mod models;
 mod monitor;
 mod serve;
@@ -90,6 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Command::Tune(command) => session.tune(command),
         Command::Merge(command) => session.merge(command),
         Command::Fit(command) => session.fit(command),
+        Command::Lab(command) => session.lab(command),
         Command::Choose(command) => return session.choose(command),
         Command::Plan(command) => session.plan(command),
         Command::Run(command) => session.run(command),

@@ -7,7 +7,8 @@
 //! for the correlation within topics. A [`JudgedRanking`] computes trec_eval's
 //! metrics of a ranking, an [`Exposure`] says how ranks share attention between the poles, and [`PairedRandomisation`] tests whether two embedders differ in one of
 //! them by more than chance. [`ScorerErrors`] says how often a scorer errs on [`LabelledTopics`], and [`RoganGladen`] and
-//! [`PredictionPowered`] correct a bias for it. A [`Leace`] removes what tells two classes of vectors apart.
+//! [`PredictionPowered`] correct a bias for it. [`NonlinearLeastSquares`] fits any law, and [`UnitBootstrap`] gives the interval of any
+//! statistic. A [`Leace`] removes what tells two classes of vectors apart.
 //!
 //! ```
 //! use ragbias_core::Verdict;
@@ -38,6 +39,7 @@ mod least_squares;
 mod line;
 mod linearity;
 mod looks;
+mod nonlinear;
 mod plan;
 mod prediction_powered;
 mod randomisation;
@@ -51,6 +53,7 @@ mod selection;
 mod sequence;
 mod surface;
 mod target;
+mod unit_bootstrap;
 
 pub use bootstrap::ClusterBootstrap;
 pub use clusters::Clusters;
@@ -67,6 +70,7 @@ pub use leace::{Leace, Shrinkage};
 pub use line::{Covariance, Estimate, Line, Points};
 pub use linearity::{LackOfFit, Linearity, SATURATION};
 pub use looks::Looks;
+pub use nonlinear::NonlinearLeastSquares;
 pub use plan::{Answering, Plan, SampleSize, further_questions};
 pub use prediction_powered::PredictionPowered;
 pub use randomisation::PairedRandomisation;
@@ -79,3 +83,4 @@ pub use selection::{impact_ratio, minimum_detectable};
 pub use sequence::{ConfidenceSequence, bounded_mean_interval};
 pub use surface::Surface;
 pub use target::{Target, TargetStatus};
+pub use unit_bootstrap::UnitBootstrap;

@@ -6,6 +6,7 @@ use ragbias_core::{Embedder, Generator, Precision, Processor, Progress};
 use ragbias_embed::{Card, Projected, TextEmbedder, TextEmbedderConfig};
 use ragbias_generate::{AllowedHost, EmbeddingServer, GenerateConfig, Gguf, Server, ServerConfig};
 use ragbias_models::{ModelKind, ModelStore};
+use ragbias_tune::Base;
 
 use crate::llm::{LlmName, Place};
 use crate::{Error, Result};
@@ -112,6 +113,14 @@ impl Models {
             progress.note(note);
         }
         Ok(Arc::new(embedder))
+    }
+
+    /// The same as a base of tuned embedders.
+    ///
+    /// # Errors
+    /// As for [`Models::embedder`]; a model that cannot be tuned.
+    pub fn base(&self, model: &str, progress: &dyn Progress) -> Result<Base> {
+        Ok(Base::load(&self.checkpoint(model, progress)?, &self.embedder_config())?)
     }
 
     /// A server of vectors at an address named by the user, with the model's name after `#`.

@@ -67,8 +67,7 @@ impl Family {
             .as_deref()
             .map(|data| TestCollection::load(data, None, None, progress))
             .transpose()?;
-        let folder = models.checkpoint(&recipe.base, progress)?;
-        let base = Base::load(&folder, &models.embedder_config())?;
+        let base = models.base(&recipe.base, progress)?;
         for planned in recipe.plan()? {
             planned.config.check(base.layers())?;
             base.check(planned.config.scope)?;

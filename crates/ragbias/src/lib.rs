@@ -74,6 +74,7 @@ mod run;
 pub mod scorer;
 mod selection;
 mod store;
+pub mod svg;
 mod system;
 mod threshold;
 mod twins;

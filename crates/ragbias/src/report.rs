@@ -4,7 +4,6 @@ mod evidence;
 mod figures;
 mod png;
 mod source;
-pub(crate) mod svg;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -239,9 +238,9 @@ fn page(source: &Source<'_>, groups: &[Group<'_>], evidence: &Evidence) -> Resul
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.add_filter("signed", words::signed);
-    environment.add_filter("number", words::number);
+    environment.add_filter("number", crate::svg::number);
     environment.add_filter("symbols", |text: &str| {
-        Value::from_safe_string(svg::escape(text).replace("_b", "<sub>b</sub>"))
+        Value::from_safe_string(crate::svg::escape(text).replace("_b", "<sub>b</sub>"))
     });
     environment.add_template("report", include_str!("report/page.html"))?;
     let mut room = ROOM;
@@ -261,7 +260,7 @@ fn page(source: &Source<'_>, groups: &[Group<'_>], evidence: &Evidence) -> Resul
         comparisons,
         tests => source.tests.iter().map(words::test).collect::<Vec<_>>(),
         threshold => source.manifest.experiment.threshold.as_ref().map(words::threshold),
-        style => Value::from_safe_string(format!("{}{}", include_str!("report/page.css"), svg::STYLE)),
+        style => Value::from_safe_string(format!("{}{}", include_str!("report/page.css"), crate::svg::STYLE)),
         script => Value::from_safe_string(include_str!("report/page.js").to_owned()),
         evidence => Value::from_safe_string(evidence.json()),
     })?)

@@ -1,5 +1,5 @@
 use super::report::SequenceReport;
-use crate::report::svg::{Panel, Scale, Svg};
+use crate::svg::{Panel, Scale, Svg};
 
 /// Width of a figure, in its own units, as in a report.
 const WIDTH: f64 = 440.0;

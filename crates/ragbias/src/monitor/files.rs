@@ -8,7 +8,7 @@ use super::figure;
 use super::report::{Monitor, SequenceReport};
 use super::watched::SequencePoint;
 use crate::Result;
-use crate::report::svg::STYLE;
+use crate::svg::STYLE;
 use crate::result_folder::replace_files;
 
 /// The page.

@@ -48,7 +48,7 @@ impl Painter {
 
 #[cfg(test)]
 mod tests {
-    use super::super::svg::Svg;
+    use crate::svg::Svg;
     use super::*;
 
     #[test]

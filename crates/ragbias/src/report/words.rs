@@ -9,14 +9,9 @@ use crate::fit::{RankFit, SensitivityComparison};
 use crate::measured::PartResult;
 use crate::multiplicity::SystemTest;
 use crate::system::{TwinPreference, TwinsOf};
+use crate::svg::number;
 use crate::threshold::DeclaredThreshold;
 use crate::undecided::until_decided;
-
-/// A number on a scale, with a true minus sign, as short as possible.
-pub(super) fn number(value: f64) -> String {
-    let rounded = (value * 1000.0).round() / 1000.0 + 0.0;
-    format!("{rounded}").replace('-', "−")
-}
 
 /// Two decimals and a sign, which 0 does not have.
 pub(super) fn signed(value: f64) -> String {

@@ -2,8 +2,8 @@ use ragbias_core::Bias;
 use ragbias_stats::{BiasConflict, Estimate, TargetStatus};
 
 use super::super::source::System;
-use super::super::svg::{Panel, Scale, Svg};
-use super::super::words::{interval, number, r_squared, signed};
+use crate::svg::{Panel, Scale, Svg, number};
+use super::super::words::{interval, r_squared, signed};
 use super::figure::{Figure, POINT, WIDTH};
 use crate::choose::{Biases, Confirmed, ControlChoice};
 use crate::measured::PartResult;

@@ -1,5 +1,5 @@
 use super::super::source::System;
-use super::super::svg::Svg;
+use crate::svg::Svg;
 
 /// A figure with its caption.
 pub(in crate::report) struct Figure {

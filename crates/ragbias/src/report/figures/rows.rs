@@ -2,8 +2,8 @@ use ragbias_core::{Bias, slug};
 use ragbias_stats::Estimate;
 
 use super::super::source::System;
-use super::super::svg::{Scale, Svg};
-use super::super::words::{interval, left_out, number, p_value, signed};
+use crate::svg::{Scale, Svg, number};
+use super::super::words::{interval, left_out, p_value, signed};
 use super::figure::{Figure, WIDTH};
 use crate::choose::Reached;
 

@@ -1,7 +1,7 @@
 use ragbias_stats::Estimate;
 
 use super::super::source::System;
-use super::super::svg::{Panel, Scale, Svg};
+use crate::svg::{Panel, Scale, Svg};
 use super::super::words::{p_value, signed};
 use super::figure::{Figure, POINT, WIDTH};
 

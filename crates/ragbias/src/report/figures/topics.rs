@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::source::System;
-use super::super::svg::{Panel, Scale, Svg};
+use crate::svg::{Panel, Scale, Svg};
 use super::figure::{Figure, WIDTH};
 
 /// A mean over the scored questions.

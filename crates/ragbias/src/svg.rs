@@ -1,11 +1,9 @@
-//! Drawing: a canvas of SVG elements with classes, and a panel with two axes. Colours are those of `figure.css`.
+//! Figures: a canvas of SVG elements with classes, and a panel with two axes. Classes and colours are those of [`STYLE`].
 
 use std::fmt::{Display, Write as _};
 
-use super::words::number;
-
 /// The style of figures; colours are `var(--name)`, which the page gives for light and dark.
-pub(crate) const STYLE: &str = include_str!("figure.css");
+pub const STYLE: &str = include_str!("svg.css");
 
 /// Light colours, for separate files.
 const LIGHT: &[(&str, &str)] = &[
@@ -26,10 +24,10 @@ const LIGHT: &[(&str, &str)] = &[
 const MARGIN: f64 = 12.0;
 
 /// A point of a canvas, in its units.
-pub(crate) type At = (f64, f64);
+pub type At = (f64, f64);
 
 /// A figure.
-pub(crate) struct Svg {
+pub struct Svg {
     width: f64,
     height: f64,
     label: String,
@@ -38,11 +36,12 @@ pub(crate) struct Svg {
 
 impl Svg {
     /// An empty canvas; `label` describes its content in words.
-    pub(crate) fn new(width: f64, height: f64, label: impl Into<String>) -> Self {
+    pub fn new(width: f64, height: f64, label: impl Into<String>) -> Self {
         Self { width, height, label: label.into(), body: String::new() }
     }
 
-    pub(crate) fn line(&mut self, class: &str, from: At, to: At) {
+    /// A line between two points.
+    pub fn line(&mut self, class: &str, from: At, to: At) {
         self.push(format_args!(
             r#"<line class="{class}" x1="{}" y1="{}" x2="{}" y2="{}"/>"#,
             short(from.0),
@@ -52,7 +51,8 @@ impl Svg {
         ));
     }
 
-    pub(crate) fn rect(&mut self, class: &str, corner: At, opposite: At) {
+    /// A rectangle, by two opposite corners.
+    pub fn rect(&mut self, class: &str, corner: At, opposite: At) {
         let (left, right) = (corner.0.min(opposite.0), corner.0.max(opposite.0));
         let (top, bottom) = (corner.1.min(opposite.1), corner.1.max(opposite.1));
         self.push(format_args!(
@@ -64,17 +64,20 @@ impl Svg {
         ));
     }
 
-    pub(crate) fn polygon(&mut self, class: &str, points: impl IntoIterator<Item = At>) {
+    /// A closed polygon.
+    pub fn polygon(&mut self, class: &str, points: impl IntoIterator<Item = At>) {
         let points: Vec<_> = points.into_iter().map(|(x, y)| format!("{},{}", short(x), short(y))).collect();
         self.push(format_args!(r#"<polygon class="{class}" points="{}"/>"#, points.join(" ")));
     }
 
-    pub(crate) fn polyline(&mut self, class: &str, points: impl IntoIterator<Item = At>) {
+    /// A line through points.
+    pub fn polyline(&mut self, class: &str, points: impl IntoIterator<Item = At>) {
         let points: Vec<_> = points.into_iter().map(|(x, y)| format!("{},{}", short(x), short(y))).collect();
         self.push(format_args!(r#"<polyline class="{class}" points="{}"/>"#, points.join(" ")));
     }
 
-    pub(crate) fn circle(&mut self, class: &str, (x, y): At, radius: f64) {
+    /// A circle.
+    pub fn circle(&mut self, class: &str, (x, y): At, radius: f64) {
         self.push(format_args!(
             r#"<circle class="{class}" cx="{}" cy="{}" r="{}"/>"#,
             short(x),
@@ -83,11 +86,13 @@ impl Svg {
         ));
     }
 
-    pub(crate) fn diamond(&mut self, class: &str, (x, y): At, radius: f64) {
+    /// A square on its corner.
+    pub fn diamond(&mut self, class: &str, (x, y): At, radius: f64) {
         self.polygon(class, [(x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)]);
     }
 
-    pub(crate) fn text(&mut self, class: &str, (x, y): At, text: impl AsRef<str>) {
+    /// Text, in which the b of `R_b` is a subscript.
+    pub fn text(&mut self, class: &str, (x, y): At, text: impl AsRef<str>) {
         self.push(format_args!(
             r#"<text class="{class}" x="{}" y="{}">{}</text>"#,
             short(x),
@@ -97,7 +102,7 @@ impl Svg {
     }
 
     /// Text that runs upwards.
-    pub(crate) fn text_up(&mut self, class: &str, (x, y): At, text: impl AsRef<str>) {
+    pub fn text_up(&mut self, class: &str, (x, y): At, text: impl AsRef<str>) {
         self.push(format_args!(
             r#"<text class="{class}" transform="translate({} {}) rotate(-90)">{}</text>"#,
             short(x),
@@ -114,7 +119,7 @@ impl Svg {
     }
 
     /// Marks an element to show its name on hovering.
-    pub(crate) fn named(&mut self, name: &str, draw: impl FnOnce(&mut Self)) {
+    pub fn named(&mut self, name: &str, draw: impl FnOnce(&mut Self)) {
         self.push(format_args!("<g><title>{}</title>", escape(name)));
         draw(self);
         self.push(format_args!("</g>"));
@@ -125,7 +130,7 @@ impl Svg {
     }
 
     /// The figure as part of a page that has [`STYLE`].
-    pub(crate) fn inline(&self, id: &str) -> String {
+    pub fn inline(&self, id: &str) -> String {
         format!(
             r#"<svg id="{id}" class="drawing" viewBox="0 0 {} {}" role="group" aria-label="{}">{}</svg>"#,
             self.width,
@@ -136,7 +141,7 @@ impl Svg {
     }
 
     /// The figure as a separate file, in light colours.
-    pub(crate) fn standalone(&self) -> String {
+    pub fn standalone(&self) -> String {
         let mut style = STYLE.to_owned();
         for (name, colour) in LIGHT {
             style = style.replace(&format!("var({name})"), colour);
@@ -153,28 +158,30 @@ impl Svg {
 
 /// A linear scale from values to the units of a canvas.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Scale {
+pub struct Scale {
     values: (f64, f64),
     units: (f64, f64),
 }
 
 impl Scale {
-    pub(crate) fn new(values: (f64, f64), units: (f64, f64)) -> Self {
+    /// The scale that takes the first value to the first unit, and the second to the second.
+    pub fn new(values: (f64, f64), units: (f64, f64)) -> Self {
         Self { values, units }
     }
 
-    pub(crate) fn at(&self, value: f64) -> f64 {
+    /// The unit of a value.
+    pub fn at(&self, value: f64) -> f64 {
         let (low, high) = self.values;
         self.units.0 + (value - low) / (high - low) * (self.units.1 - self.units.0)
     }
 
     /// The value, clamped to the scale.
-    pub(crate) fn within(&self, value: f64) -> f64 {
+    pub fn within(&self, value: f64) -> f64 {
         value.clamp(self.values.0, self.values.1)
     }
 
     /// About five round tick values.
-    pub(crate) fn ticks(&self) -> Vec<f64> {
+    pub fn ticks(&self) -> Vec<f64> {
         let (low, high) = self.values;
         let rough = (high - low) / 5.0;
         let power = 10f64.powf(rough.log10().floor());
@@ -188,18 +195,21 @@ impl Scale {
 }
 
 /// A plot with two axes.
-pub(crate) struct Panel {
-    pub(crate) x: Scale,
-    pub(crate) y: Scale,
+pub struct Panel {
+    /// The horizontal axis.
+    pub x: Scale,
+    /// The vertical axis, whose units run downwards.
+    pub y: Scale,
 }
 
 impl Panel {
-    pub(crate) fn at(&self, x: f64, y: f64) -> At {
+    /// The point of two values.
+    pub fn at(&self, x: f64, y: f64) -> At {
         (self.x.at(x), self.y.at(y))
     }
 
     /// Frame, ticks and names; the grid shows only 0.
-    pub(crate) fn axes(&self, svg: &mut Svg, x_name: &str, y_name: &str) {
+    pub fn axes(&self, svg: &mut Svg, x_name: &str, y_name: &str) {
         let ((left, right), (bottom, top)) = (self.x.units, self.y.units);
         for tick in self.x.ticks() {
             let x = self.x.at(tick);
@@ -216,8 +226,14 @@ impl Panel {
     }
 }
 
+/// A number on a scale, with a true minus sign, as short as possible.
+pub fn number(value: f64) -> String {
+    let rounded = (value * 1000.0).round() / 1000.0 + 0.0;
+    format!("{rounded}").replace('-', "−")
+}
+
 /// Escapes text for XML; a character that XML does not allow, such as a form feed, becomes a replacement character.
-pub(crate) fn escape(text: impl Display) -> String {
+pub fn escape(text: impl Display) -> String {
     let allowed = |c: char| {
         !(c.is_control() && !matches!(c, '\t' | '\n' | '\r') || matches!(c, '\u{fffe}' | '\u{ffff}'))
     };

@@ -1,0 +1,178 @@
+use std::path::{Path, PathBuf};
+
+use ragbias::Workspace;
+use ragbias::data::read_text;
+use serde::{Deserialize, Serialize};
+
+use crate::bench::{Bench, check_size};
+use crate::error::{Error, Result};
+use crate::instrument::Instrument;
+use crate::page::write_page;
+use crate::pools::Pools;
+use crate::report::Report;
+
+/// An experiment of one or more instruments, in one file.
+///
+/// ```toml
+/// name = "lab"               # its folder, runs/lab
+/// about = "All instruments, small"
+/// size = 0.1                 # of what each does by default; 1 by default
+/// seed = 0
+///
+/// [lab.pools]                # an instrument, with the settings that differ from its defaults
+/// seeds = 2
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabFile {
+    /// Its name, and that of its folder.
+    pub name: String,
+    /// A one-line description.
+    #[serde(default)]
+    pub about: String,
+    /// How much is measured, in proportion to an instrument's default.
+    #[serde(default = "whole")]
+    pub size: f64,
+    /// The seed of everything that is drawn.
+    #[serde(default)]
+    pub seed: u64,
+    /// The instruments.
+    pub lab: Instruments,
+}
+
+fn whole() -> f64 {
+    1.0
+}
+
+/// One of each instrument at most.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Instruments {
+    /// Which mined examples, for how many epochs?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pools: Option<Pools>,
+}
+
+impl Instruments {
+    /// Every instrument, with its default settings.
+    pub fn all() -> Self {
+        Self { pools: Some(Pools::default()) }
+    }
+
+    /// The instrument of this name alone, with its default settings; none if there is none.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = Self::all();
+        match name {
+            "pools" => Some(Self { pools: all.pools }),
+            _ => None,
+        }
+    }
+
+    /// Those that there are, in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Instrument> {
+        let Self { pools } = self;
+        [pools.as_ref().map(|pools| pools as &dyn Instrument)].into_iter().flatten()
+    }
+}
+
+impl LabFile {
+    /// Reads an experiment and checks it before work starts.
+    ///
+    /// # Errors
+    /// Malformed TOML, unknown keys, settings out of range, unknown models or data.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = read_text(path)?;
+        Self::checked(&text).map_err(|error| match error {
+            Error::File { source, .. } => Error::File { path: Some(path.into()), source },
+            other => other,
+        })
+    }
+
+    /// The same from text.
+    ///
+    /// # Errors
+    /// As for [`LabFile::read`].
+    pub fn parse(text: &str) -> Result<Self> {
+        Self::checked(text)
+    }
+
+    /// One instrument with its default settings; none if there is none of this name.
+    pub fn of(instrument: &str, size: f64, seed: u64) -> Option<Self> {
+        let lab = Instruments::named(instrument)?;
+        Some(Self { name: format!("lab-{instrument}"), about: String::new(), size, seed, lab })
+    }
+
+    fn checked(text: &str) -> Result<Self> {
+        let file: Self = toml::from_str(text).map_err(|source| Error::File { path: None, source })?;
+        file.check()?;
+        Ok(file)
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// As for [`LabFile::read`].
+    pub fn check(&self) -> Result<()> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if self.name.is_empty() || self.name.len() > 100 || !self.name.chars().all(plain) {
+            let expected = "1 to 100 letters, digits, - and _, as it names a folder";
+            return Err(Error::Setting { setting: "name", expected, received: self.name.clone() });
+        }
+        check_size(self.size)?;
+        if self.lab.iter().next().is_none() {
+            let all = Instruments::all();
+            let names: Vec<&str> = all.iter().map(Instrument::name).collect();
+            return Err(Error::NoInstrument { expected: names.join(", ") });
+        }
+        self.lab.iter().try_for_each(Instrument::check)
+    }
+}
+
+/// Runs every instrument of an experiment, and writes `folder/INSTRUMENT/report.json` with its figures, and `folder/index.html`.
+///
+/// What an interrupted run has computed is not computed again.
+///
+/// # Errors
+/// Those of the instruments, and of the file system.
+pub fn run(file: &LabFile, folder: &Path, workspace: &Workspace) -> Result<(Vec<Report>, PathBuf)> {
+    file.check()?;
+    let mut reports = Vec::new();
+    for instrument in file.lab.iter() {
+        let place = folder.join(instrument.name());
+        workspace.progress().note(&format!("{}: {}", instrument.name(), instrument.question()));
+        let bench = Bench::new(workspace, &place, file.size, file.seed)?;
+        let report = instrument.run(&bench)?;
+        report.write(&place)?;
+        reports.push(report);
+    }
+    let page = folder.join("index.html");
+    write_page(&page, file, &reports)?;
+    Ok((reports, page))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_instruments_and_a_misspelt_key_are_named() {
+        let error = LabFile::parse("name = \"x\"\n[lab]\n").unwrap_err().to_string();
+        assert!(error.contains("no instrument") && error.contains("pools"), "{error}");
+        let error = LabFile::parse("name = \"x\"\n[lab.pools]\nsedes = 2\n").unwrap_err().to_string();
+        assert!(error.contains("line 3") && error.contains("sedes"), "{error}");
+        let error = LabFile::parse("name = \"../x\"\n[lab.pools]\n").unwrap_err().to_string();
+        assert!(error.starts_with("name is ../x"), "{error}");
+    }
+
+    #[test]
+    fn every_instrument_has_its_page_and_its_experiment() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for instrument in Instruments::all().iter() {
+            let name = instrument.name();
+            assert!(root.join(format!("docs/lab/{name}.md")).is_file(), "docs/lab/{name}.md");
+            let experiment = root.join(format!("experiments/lab/{name}.toml"));
+            let file = LabFile::read(&experiment).unwrap();
+            assert_eq!(file.lab, Instruments::named(name).unwrap(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The law of loss over pools of examples that are repeated.
+
+use ragbias::stats::{Estimate, NonlinearLeastSquares};
+use serde::{Deserialize, Serialize};
+
+/// A measured loss: after how many epochs, on how many distinct examples, of which pools.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Cell {
+    /// The pools, which contribute in equal parts.
+    pub(super) pools: Vec<usize>,
+    /// Number of distinct examples.
+    pub(super) distinct: usize,
+    /// Number of passes over them.
+    pub(super) epochs: usize,
+    /// The validation loss.
+    pub(super) loss: f64,
+}
+
+/// L = (a·n₁)^b₁ · Π_k (n_k/n_{k−1})^b_k + d, with b_k = b·(1/2)^((k−1)/τ).
+///
+/// n_k is the number of examples seen after k epochs, k times the distinct ones; b < 0 is a pool's utility and τ > 0 the number of epochs
+/// in which it halves. a and d belong to the task, and all pools share them. In a mixture of p pools in equal parts, b_k is the mean of
+/// those of the pools with p·τ in place of τ, since each example is then seen among p times as many. Source: Goyal, Maini, Lipton,
+/// Raghunathan, Kolter, *Scaling Laws for Data Filtering*, CVPR 2024, <https://arxiv.org/abs/2404.07177>.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Law {
+    ln_a: f64,
+    d: f64,
+    /// b and τ of each pool.
+    pub(super) pools: Vec<(f64, f64)>,
+}
+
+/// A law fitted to cells of single pools.
+#[derive(Debug, Clone)]
+pub(super) struct FittedLaw {
+    pub(super) law: Law,
+    pub(super) fit: NonlinearLeastSquares,
+    pub(super) cells: usize,
+}
+
+impl Law {
+    /// θ = (ln a, d, ln −b₁, …, ln τ₁, …).
+    fn of(theta: &[f64]) -> Self {
+        let pools = (theta.len() - 2) / 2;
+        let pool = |i: usize| (-theta[2 + i].exp(), theta[2 + pools + i].exp());
+        Self { ln_a: theta[0], d: theta[1], pools: (0..pools).map(pool).collect() }
+    }
+
+    /// The loss that the law predicts.
+    pub(super) fn loss(&self, pools: &[usize], distinct: usize, epochs: usize) -> f64 {
+        let p = pools.len() as f64;
+        let utility = |k: usize| {
+            let of = |&pool: &usize| {
+                let (b, half_life) = self.pools[pool];
+                b * 0.5_f64.powf((k - 1) as f64 / (p * half_life))
+            };
+            pools.iter().map(of).sum::<f64>() / p
+        };
+        let first = utility(1) * (self.ln_a + (distinct as f64).ln());
+        let later: f64 = (2..=epochs).map(|k| utility(k) * (k as f64 / (k - 1) as f64).ln()).sum();
+        (first + later).exp() + self.d
+    }
+}
+
+impl FittedLaw {
+    /// The least-squares fit; none if there are no more cells than parameters, or some pool has no cell.
+    pub(super) fn of(cells: &[Cell], pools: usize) -> Option<Self> {
+        let parameters = 2 + 2 * pools;
+        if cells.len() <= parameters || (0..pools).any(|pool| !cells.iter().any(|cell| cell.pools == [pool])) {
+            return None;
+        }
+        let least = cells.iter().map(|cell| cell.loss).fold(f64::INFINITY, f64::min);
+        let mut starts = Vec::new();
+        for utility in [0.1_f64, 0.5] {
+            for half_life in [1.0_f64, 8.0] {
+                let mut start = vec![-2.0, 0.5 * least];
+                start.extend(std::iter::repeat_n(utility.ln(), pools));
+                start.extend(std::iter::repeat_n(half_life.ln(), pools));
+                starts.push(start);
+            }
+        }
+        let residuals = |theta: &[f64]| -> Vec<f64> {
+            let law = Law::of(theta);
+            cells.iter().map(|cell| law.loss(&cell.pools, cell.distinct, cell.epochs) - cell.loss).collect()
+        };
+        let fit = NonlinearLeastSquares::best_of(&starts, residuals)?;
+        Some(Self { law: Law::of(&fit.parameters), fit, cells: cells.len() })
+    }
+
+    /// b of a pool; none if the cells do not identify it.
+    pub(super) fn utility(&self, pool: usize) -> Option<Estimate> {
+        let ln = self.fit.interval(2 + pool)?;
+        Some(Estimate { value: -ln.value.exp(), low: -ln.high.exp(), high: -ln.low.exp() })
+    }
+
+    /// τ of a pool, in epochs; none if the cells do not identify it.
+    pub(super) fn half_life(&self, pool: usize) -> Option<Estimate> {
+        let ln = self.fit.interval(2 + self.law.pools.len() + pool)?;
+        // An interval over a hundredfold says nothing.
+        (ln.high - ln.low < 100.0_f64.ln())
+            .then(|| Estimate { value: ln.value.exp(), low: ln.low.exp(), high: ln.high.exp() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planted() -> (Law, Vec<Cell>) {
+        let law = Law { ln_a: -1.5, d: 0.2, pools: vec![(-0.15, 2.0), (-0.4, 5.0)] };
+        let mut cells = Vec::new();
+        for pool in 0..2 {
+            for distinct in [16, 32, 64, 128, 256] {
+                for epochs in [1, 2, 4, 8] {
+                    let loss = law.loss(&[pool], distinct, epochs);
+                    cells.push(Cell { pools: vec![pool], distinct, epochs, loss });
+                }
+            }
+        }
+        (law, cells)
+    }
+
+    #[test]
+    fn a_planted_law_is_found() {
+        let (law, cells) = planted();
+        let found = FittedLaw::of(&cells, 2).unwrap();
+        for (planted, found) in law.pools.iter().zip(&found.law.pools) {
+            assert!((planted.0 - found.0).abs() < 1e-5 && (planted.1 - found.1).abs() < 1e-3, "{found:?}");
+        }
+        assert!((found.law.loss(&[0, 1], 96, 6) - law.loss(&[0, 1], 96, 6)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn losses_without_an_effect_identify_no_utility() {
+        let (_, mut cells) = planted();
+        for (i, cell) in cells.iter_mut().enumerate() {
+            cell.loss = 0.5 + 0.001 * ((i * 7919) % 13) as f64;
+        }
+        let found = FittedLaw::of(&cells, 2);
+        let said = found.map(|found| (found.utility(0), found.half_life(0), found.law.pools[0].0));
+        if let Some((Some(utility), Some(half_life), _)) = said {
+            assert!(utility.high > -0.05 || half_life.high > 20.0, "{utility:?} {half_life:?}");
+        }
+    }
+}
