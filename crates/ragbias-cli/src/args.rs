@@ -1018,6 +1018,13 @@ What an interrupted run has computed is kept in its folder, and not computed aga
         #[arg(long, value_name = "DIR", default_value = "runs")]
         runs: PathBuf,
     },
+    /// Does an embedder that was trained longer break sooner when it is reversed?
+    #[command(after_help = "Example:
+  ragbias lab overtraining --size 0.5
+
+Trains the base further on pairs of question and passage, reverses each result by the same recipe, and perturbs it by noise.
+docs/lab/overtraining.md has the definitions and what came out.")]
+    Overtraining(Instrument),
     /// Which mined examples are worth training on, and for how many epochs?
     #[command(after_help = "Example:
   ragbias lab pools --size 0.5

@@ -65,8 +65,7 @@ impl Chart {
             [point.y, low, high].into_iter().filter(|y| y.is_finite())
         }));
         let bottom = HEIGHT - 44.0;
-        let panel =
-            Panel { x: Scale::new(xs, (64.0, WIDTH - 14.0)), y: Scale::new(ys, (bottom, 14.0)) };
+        let panel = Panel { x: Scale::new(xs, (64.0, WIDTH - 14.0)), y: Scale::new(ys, (bottom, 14.0)) };
         let mut svg = Svg::new(WIDTH, HEIGHT + LINE * self.series.len() as f64, label);
         let name = if self.log2 { format!("log₂ {}", self.x) } else { self.x.clone() };
         panel.axes(&mut svg, &name, &self.y);

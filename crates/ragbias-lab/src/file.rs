@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::bench::{Bench, check_size};
 use crate::error::{Error, Result};
 use crate::instrument::Instrument;
+use crate::overtraining::Overtraining;
 use crate::page::write_page;
 use crate::pools::Pools;
 use crate::report::Report;
@@ -48,6 +49,9 @@ fn whole() -> f64 {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Instruments {
+    /// Does an embedder that was trained longer break sooner when it is reversed?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overtraining: Option<Overtraining>,
     /// Which mined examples, for how many epochs?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pools: Option<Pools>,
@@ -56,22 +60,26 @@ pub struct Instruments {
 impl Instruments {
     /// Every instrument, with its default settings.
     pub fn all() -> Self {
-        Self { pools: Some(Pools::default()) }
+        Self { overtraining: Some(Overtraining::default()), pools: Some(Pools::default()) }
     }
 
     /// The instrument of this name alone, with its default settings; none if there is none.
     pub fn named(name: &str) -> Option<Self> {
-        let all = Self::all();
+        let (all, none) = (Self::all(), Self::default());
         match name {
-            "pools" => Some(Self { pools: all.pools }),
+            "overtraining" => Some(Self { overtraining: all.overtraining, ..none }),
+            "pools" => Some(Self { pools: all.pools, ..none }),
             _ => None,
         }
     }
 
     /// Those that there are, in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = &dyn Instrument> {
-        let Self { pools } = self;
-        [pools.as_ref().map(|pools| pools as &dyn Instrument)].into_iter().flatten()
+        fn one(instrument: Option<&impl Instrument>) -> Option<&dyn Instrument> {
+            instrument.map(|instrument| instrument as &dyn Instrument)
+        }
+        let Self { overtraining, pools } = self;
+        [one(overtraining.as_ref()), one(pools.as_ref())].into_iter().flatten()
     }
 }
 

@@ -104,9 +104,21 @@ impl Finding {
 /// An estimate in words, with digits according to its size.
 pub(crate) fn shown(estimate: Estimate) -> String {
     let widest = estimate.value.abs().max(estimate.low.abs()).max(estimate.high.abs());
-    let digits = if widest >= 10.0 { 1 } else if widest >= 0.1 { 2 } else { 4 };
+    let digits = if widest >= 10.0 {
+        1
+    } else if widest >= 0.1 {
+        2
+    } else {
+        4
+    };
     let number = |value: f64| format!("{value:+.digits$}").replace('-', "−");
     format!("{} [{}, {}]", number(estimate.value), number(estimate.low), number(estimate.high))
+}
+
+/// Two decimals, or three of a small number, and a true minus sign.
+pub(crate) fn signed(value: f64) -> String {
+    let digits = if value.abs() < 0.1 { 3 } else { 2 };
+    format!("{value:+.digits$}").replace('-', "−")
 }
 
 impl Table {

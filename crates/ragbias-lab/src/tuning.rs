@@ -1,12 +1,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ragbias::core::{Axis, ContentHasher, ContentId, DocId, Document, Embedder, Question, QuestionSet, Role, Verdict};
+use ragbias::core::{
+    Axis, ContentHasher, ContentId, DocId, Document, Embedder, Question, QuestionSet, Role, Verdict,
+};
 use ragbias::data::{Split, load_axis};
 use ragbias::index::{Exact, ExactIndex};
 use ragbias::tune::{
-    Base, Example, MineConfig, Mined, Scope, Texts, Towards, TrainConfig, Trained, Training, Tuned, Weights, examples,
-    mine,
+    Base, Example, MineConfig, Mined, Scope, Texts, Towards, TrainConfig, Trained, Training, Tuned, Weights,
+    examples, mine,
 };
 use ragbias::{Inputs, Judged, System, TestCollection, Workspace, embed_all};
 use serde::{Deserialize, Serialize};
@@ -50,6 +52,20 @@ impl TunedSetting {
         TestCollection::load(&self.utility, None, None, &ragbias::core::Silent)?;
         Ok(())
     }
+}
+
+/// The pole of an axis that has this name.
+///
+/// # Errors
+/// An unknown axis, or none of its poles.
+pub(crate) fn pole(axis: &str, name: &str) -> Result<Towards> {
+    let axis = load_axis(axis)?;
+    let poles = [Towards::Positive, Towards::Negative];
+    poles.into_iter().find(|pole| pole.name(&axis) == name).ok_or_else(|| Error::Setting {
+        setting: "towards",
+        expected: "the name of one of the axis's poles",
+        received: name.into(),
+    })
 }
 
 /// A base with its data, from which embedders are tuned and on which they are measured.
@@ -217,7 +233,12 @@ impl TunedBase {
     }
 
     /// Unit vectors of texts.
-    fn embedded(&self, embedder: &dyn Embedder, texts: &[String], role: Role) -> Result<ragbias::core::Embeddings> {
+    fn embedded(
+        &self,
+        embedder: &dyn Embedder,
+        texts: &[String],
+        role: Role,
+    ) -> Result<ragbias::core::Embeddings> {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         Ok(embed_all(embedder, &texts, role, "embedding", &ragbias::core::Silent)?.normalised()?)
     }
@@ -282,10 +303,23 @@ impl TunedBase {
             System::on(self.axis.clone()).embedder(Arc::clone(&embedder)).workspace(&quiet).build()?;
         let found = system.index_judged(&self.judged)?.retrieve(&self.validation)?;
         let leans = found.verdicts().iter().map(|verdict: &Verdict| verdict.lean().map(|lean| lean as i32));
+        Ok(Outcomes { leans: leans.collect(), ndcg10: self.utility(embedder)? })
+    }
+
+    /// nDCG@10 of each question of the utility collection.
+    ///
+    /// # Errors
+    /// Failures of the embedder or the index.
+    pub fn utility(&self, embedder: Arc<dyn Embedder>) -> Result<Vec<f64>> {
+        let quiet = Workspace::new(self.workspace.models().clone());
         let embedded = self.utility.embed(embedder, Arc::new(Exact), &quiet)?;
         let evaluation = self.utility.evaluate(&embedded)?;
-        let ndcg10 = evaluation.per_question.iter().map(|(_, metrics)| metrics.ndcg10).collect();
-        Ok(Outcomes { leans: leans.collect(), ndcg10 })
+        Ok(evaluation.per_question.iter().map(|(_, metrics)| metrics.ndcg10).collect())
+    }
+
+    /// The base.
+    pub fn base(&self) -> &Base {
+        &self.base
     }
 }
 

@@ -61,7 +61,9 @@ impl NonlinearLeastSquares {
             let slope = products(&jacobian, &rest);
             let mut moved = false;
             for _ in 0..DAMPINGS {
-                let step = damped(&normal, damping).and_then(|normal| Factor::of(&normal)).map(|factor| factor.solve(&slope));
+                let step = damped(&normal, damping)
+                    .and_then(|normal| Factor::of(&normal))
+                    .map(|factor| factor.solve(&slope));
                 let there: Option<Vec<f64>> =
                     step.map(|step| theta.iter().zip(step).map(|(theta, step)| theta - step).collect());
                 let better = there.and_then(|there| {
@@ -166,8 +168,11 @@ mod tests {
     /// Misra1a of NIST's reference data sets for nonlinear regression: y = b₁·(1 − e^(−b₂·x)), certified values.
     #[test]
     fn the_certified_values_of_misra1a_are_found_from_both_starts() {
-        let x = [77.6, 114.9, 141.1, 190.8, 239.9, 289.0, 332.8, 378.4, 434.8, 477.3, 536.8, 593.1, 689.1, 760.0];
-        let y = [10.07, 14.73, 17.94, 23.93, 29.61, 35.18, 40.02, 44.82, 50.76, 55.05, 61.01, 66.40, 75.47, 81.78];
+        let x =
+            [77.6, 114.9, 141.1, 190.8, 239.9, 289.0, 332.8, 378.4, 434.8, 477.3, 536.8, 593.1, 689.1, 760.0];
+        let y = [
+            10.07, 14.73, 17.94, 23.93, 29.61, 35.18, 40.02, 44.82, 50.76, 55.05, 61.01, 66.40, 75.47, 81.78,
+        ];
         let residuals = |theta: &[f64]| -> Vec<f64> {
             x.iter().zip(y).map(|(x, y)| theta[0] * (1.0 - (-theta[1] * x).exp()) - y).collect()
         };

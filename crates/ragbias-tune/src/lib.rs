@@ -31,6 +31,7 @@ mod base;
 mod config;
 mod error;
 mod loss;
+mod matrices;
 mod mine;
 mod optimiser;
 mod texts;

@@ -19,13 +19,15 @@ impl Session<'_> {
                 let size = size.unwrap_or(file.size);
                 self.run_lab(&LabFile { size, ..file }, runs)
             }
+            args::Lab::Overtraining(settings) => self.instrument("overtraining", settings),
             args::Lab::Pools(settings) => self.instrument("pools", settings),
         }
     }
 
     fn instruments(&self) -> Result<()> {
         let all = Instruments::all();
-        let list: Vec<_> = all.iter().map(|one| json!({ "name": one.name(), "question": one.question() })).collect();
+        let list: Vec<_> =
+            all.iter().map(|one| json!({ "name": one.name(), "question": one.question() })).collect();
         self.print(&json!({ "instruments": list }), || {
             let mut table = with_header(&["instrument", "question"]);
             for one in all.iter() {
@@ -36,7 +38,8 @@ impl Session<'_> {
     }
 
     fn instrument(&self, name: &str, settings: &args::Instrument) -> Result<()> {
-        let file = LabFile::of(name, settings.size, settings.seed).expect("an instrument that is listed; this is a bug");
+        let file = LabFile::of(name, settings.size, settings.seed)
+            .expect("an instrument that is listed; this is a bug");
         self.run_lab(&file, &settings.runs)
     }
 

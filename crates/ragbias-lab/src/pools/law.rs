@@ -39,11 +39,11 @@ pub(super) struct FittedLaw {
 }
 
 impl Law {
-    /// θ = (ln a, d, ln −b₁, …, ln τ₁, …).
+    /// θ = (ln a, ln d, ln −b₁, …, ln τ₁, …).
     fn of(theta: &[f64]) -> Self {
         let pools = (theta.len() - 2) / 2;
         let pool = |i: usize| (-theta[2 + i].exp(), theta[2 + pools + i].exp());
-        Self { ln_a: theta[0], d: theta[1], pools: (0..pools).map(pool).collect() }
+        Self { ln_a: theta[0], d: theta[1].exp(), pools: (0..pools).map(pool).collect() }
     }
 
     /// The loss that the law predicts.
@@ -63,17 +63,18 @@ impl Law {
 }
 
 impl FittedLaw {
-    /// The least-squares fit; none if there are no more cells than parameters, or some pool has no cell.
+    /// The least-squares fit of the logarithms, so that small losses count as much as large ones; none if there are no more cells than parameters, or some pool has no cell.
     pub(super) fn of(cells: &[Cell], pools: usize) -> Option<Self> {
         let parameters = 2 + 2 * pools;
-        if cells.len() <= parameters || (0..pools).any(|pool| !cells.iter().any(|cell| cell.pools == [pool])) {
+        if cells.len() <= parameters || (0..pools).any(|pool| !cells.iter().any(|cell| cell.pools == [pool]))
+        {
             return None;
         }
         let least = cells.iter().map(|cell| cell.loss).fold(f64::INFINITY, f64::min);
         let mut starts = Vec::new();
         for utility in [0.1_f64, 0.5] {
             for half_life in [1.0_f64, 8.0] {
-                let mut start = vec![-2.0, 0.5 * least];
+                let mut start = vec![-2.0, (0.5 * least).ln()];
                 start.extend(std::iter::repeat_n(utility.ln(), pools));
                 start.extend(std::iter::repeat_n(half_life.ln(), pools));
                 starts.push(start);
@@ -81,10 +82,16 @@ impl FittedLaw {
         }
         let residuals = |theta: &[f64]| -> Vec<f64> {
             let law = Law::of(theta);
-            cells.iter().map(|cell| law.loss(&cell.pools, cell.distinct, cell.epochs) - cell.loss).collect()
+            let predicted = |cell: &Cell| law.loss(&cell.pools, cell.distinct, cell.epochs);
+            cells.iter().map(|cell| (predicted(cell) / cell.loss).ln()).collect()
         };
         let fit = NonlinearLeastSquares::best_of(&starts, residuals)?;
         Some(Self { law: Law::of(&fit.parameters), fit, cells: cells.len() })
+    }
+
+    /// Root mean square of the relative errors of the fit.
+    pub(super) fn error(&self) -> f64 {
+        (self.fit.residual_sum / self.cells as f64).sqrt()
     }
 
     /// b of a pool; none if the cells do not identify it.
@@ -97,8 +104,11 @@ impl FittedLaw {
     pub(super) fn half_life(&self, pool: usize) -> Option<Estimate> {
         let ln = self.fit.interval(2 + self.law.pools.len() + pool)?;
         // An interval over a hundredfold says nothing.
-        (ln.high - ln.low < 100.0_f64.ln())
-            .then(|| Estimate { value: ln.value.exp(), low: ln.low.exp(), high: ln.high.exp() })
+        (ln.high - ln.low < 100.0_f64.ln()).then(|| Estimate {
+            value: ln.value.exp(),
+            low: ln.low.exp(),
+            high: ln.high.exp(),
+        })
     }
 }
 

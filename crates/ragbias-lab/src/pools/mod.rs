@@ -2,9 +2,11 @@
 
 mod law;
 
+use std::collections::BTreeMap;
+
 use ragbias::core::ContentHasher;
 use ragbias::stats::UnitBootstrap;
-use ragbias::tune::{Example, MineConfig, Scope, Towards, TrainConfig};
+use ragbias::tune::{Example, MineConfig, Scope, TrainConfig};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -15,8 +17,8 @@ use crate::bench::Bench;
 use crate::chart::{Chart, Point, Series};
 use crate::error::{Error, Result};
 use crate::instrument::Instrument;
-use crate::report::{Figure, Finding, Report, Table, shown};
-use crate::tuning::{Outcomes, TunedBase, TunedSetting};
+use crate::report::{Figure, Finding, Report, Table, shown, signed};
+use crate::tuning::{Outcomes, TunedBase, TunedSetting, pole};
 
 /// Which mined examples, for how many epochs?
 ///
@@ -87,7 +89,7 @@ impl Instrument for Pools {
         }
         self.config(1, 0).check(usize::MAX)?;
         self.tuning.check()?;
-        self.pole().map(drop)
+        pole(&self.tuning.axis, &self.towards).map(drop)
     }
 
     fn run(&self, bench: &Bench) -> Result<Report> {
@@ -99,17 +101,6 @@ impl Instrument for Pools {
 }
 
 impl Pools {
-    /// The pole that heads are tuned towards.
-    fn pole(&self) -> Result<Towards> {
-        let axis = ragbias::data::load_axis(&self.tuning.axis)?;
-        let poles = [Towards::Positive, Towards::Negative];
-        poles.into_iter().find(|pole| pole.name(&axis) == self.towards).ok_or_else(|| Error::Setting {
-            setting: "towards",
-            expected: "the name of one of the axis's poles",
-            received: self.towards.clone(),
-        })
-    }
-
     fn config(&self, epochs: usize, seed: u64) -> TrainConfig {
         TrainConfig::new(Scope::Head, self.learning_rate, epochs).warmup(0).seed(seed)
     }
@@ -130,7 +121,8 @@ struct Study<'a> {
 
 impl<'a> Study<'a> {
     fn new(settings: &'a Pools, base: &'a TunedBase, bench: &'a Bench) -> Result<Self> {
-        let (config, pole) = (MineConfig::default(), settings.pole()?);
+        let config = MineConfig::default();
+        let pole = pole(&settings.tuning.axis, &settings.towards)?;
         let examples = base.examples(&base.mined(base.training(), config)?, pole, config)?;
         let validation = base.examples(&base.mined(base.validation(), config)?, pole, config)?;
         let margins = base.margins(&base.untuned()?, &examples)?;
@@ -214,7 +206,8 @@ impl<'a> Study<'a> {
     fn head(&self, pools: &[usize], distinct: usize, epochs: usize, seed: u64) -> Result<Head> {
         let key = (self.settings, self.base.id(), pools, distinct, epochs, seed);
         self.bench.kept("head", &key, || {
-            let id = ContentHasher::new("pools/1").field(serde_json::to_vec(&key).map_err(std::io::Error::from)?);
+            let id =
+                ContentHasher::new("pools/1").field(serde_json::to_vec(&key).map_err(std::io::Error::from)?);
             let id = id.finish();
             let mut rng = ChaCha8Rng::from_seed(*id.as_bytes());
             let mut examples = Vec::new();
@@ -257,14 +250,18 @@ impl<'a> Study<'a> {
         }
         self.find_differences(single, &mut report);
         report.tables.push(self.table("Heads of one pool", single, law.as_ref()));
-        report.tables.push(self.table("Heads of mixtures, which the law was not fitted to", mixed, law.as_ref()));
+        report.tables.push(self.table(
+            "Heads of mixtures, which the law was not fitted to",
+            mixed,
+            law.as_ref(),
+        ));
         report.figures.push(self.figure(single, law.as_ref()));
         report.notes.push(format!(
-            "{} validation questions on {} topics, the same for all heads: the intervals are over draws of examples, and do not hold the choice of \
-             these questions. Untuned, E_b is {:+.2} and nDCG@10 {:.3}.",
+            "{} validation questions on {} topics, the same for all heads: the intervals of the law are over draws of examples, and do not hold \
+             the choice of these questions. Untuned, E_b is {} and nDCG@10 {:.3}.",
             self.validation.len(),
             topics(&self.base.validation_topics()),
-            self.untuned.embedder_bias(),
+            signed(self.untuned.embedder_bias()),
             self.untuned.utility(),
         ));
         report
@@ -278,7 +275,10 @@ impl<'a> Study<'a> {
                 law.utility(pool),
                 law.cells,
                 "heads",
-                format!("mean mining margin {margin:+.3}; the more negative b, the faster the loss falls with examples"),
+                format!(
+                    "mean mining margin {}; the more negative b, the faster the loss falls with examples",
+                    signed(margin)
+                ),
             ));
             let half_life = law.half_life(pool);
             let meaning = match half_life {
@@ -290,7 +290,7 @@ impl<'a> Study<'a> {
         }
     }
 
-    /// The error of the law on mixtures, beside that of the mean over all heads of one pool as large and as long.
+    /// How well the law fits, and its error on mixtures, beside that of the mean over all heads of one pool as large and as long.
     fn find_predictions(&self, law: &FittedLaw, mixed: &[Head], report: &mut Report) {
         let means = by_cell(mixed);
         let error = |cell: &Cell, predicted: f64| (predicted - cell.loss).abs() / cell.loss;
@@ -299,20 +299,24 @@ impl<'a> Study<'a> {
             .collect();
         let plain = means.iter().map(|cell| cell.loss).sum::<f64>() / means.len() as f64;
         let of_mean: Vec<f64> = means.iter().map(|cell| error(cell, plain)).collect();
-        let mean = |errors: &[f64], units: &[usize]| {
+        let over = |errors: &[f64], units: &[usize]| {
             units.iter().map(|&unit| errors[unit]).sum::<f64>() / units.len() as f64
         };
         let bootstrap = UnitBootstrap::new(means.len(), self.bench.seed());
+        report.notes.push(format!(
+            "The law fits the heads of one pool with a relative error of {:.0}% (root mean square).",
+            100.0 * law.error()
+        ));
         report.findings.push(Finding::new(
             "relative error of the law on mixtures",
-            bootstrap.estimate(|units| Some(mean(&of_law, units))),
+            bootstrap.estimate(|units| Some(over(&of_law, units))),
             means.len(),
             "mixtures",
             "mean of |predicted − measured| / measured on mixtures and numbers of epochs that were not fitted",
         ));
         report.findings.push(Finding::new(
             "the same, less that of one mean for all mixtures",
-            bootstrap.estimate(|units| Some(mean(&of_law, units) - mean(&of_mean, units))),
+            bootstrap.estimate(|units| Some(over(&of_law, units) - over(&of_mean, units))),
             means.len(),
             "mixtures",
             "below 0: the law says more than that all mixtures are alike",
@@ -331,28 +335,36 @@ impl<'a> Study<'a> {
             single.iter().filter(most).collect()
         };
         let (hard, easy) = (of(0), of(last));
-        let bootstrap = UnitBootstrap::new(hard.len().min(easy.len()), self.bench.seed());
-        let difference = |value: &dyn Fn(&Head) -> f64| {
-            bootstrap.estimate(|units| {
-                let sum: f64 = units.iter().map(|&unit| value(hard[unit]) - value(easy[unit])).sum();
-                Some(sum / units.len() as f64)
-            })
-        };
         let what = |symbol: &str| format!("{symbol} of heads of the hardest pool less that of the easiest");
-        report.findings.push(Finding::new(
-            what("E_b"),
-            difference(&|head| head.outcomes.embedder_bias()),
-            hard.len(),
-            "draws",
-            format!("all {} examples of a pool, {} epochs", self.each(), EPOCHS[EPOCHS.len() - 1]),
-        ));
-        report.findings.push(Finding::new(
-            what("nDCG@10"),
-            difference(&|head| head.outcomes.utility()),
-            hard.len(),
-            "draws",
-            "on the utility collection",
-        ));
+        let meaning = format!("all {} examples of a pool, {} epochs", self.each(), EPOCHS[EPOCHS.len() - 1]);
+        // By topic: the sum of the differences of mean leans, and the number of questions.
+        let mut by_topic: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+        for (row, topic) in self.base.validation_topics().into_iter().enumerate() {
+            let lean = |heads: &[&Head]| {
+                mean(heads.iter().filter_map(|head| head.outcomes.leans[row].map(f64::from)))
+            };
+            if let (Some(hard), Some(easy)) = (lean(&hard), lean(&easy)) {
+                let topic = by_topic.entry(topic).or_default();
+                *topic = (topic.0 + hard - easy, topic.1 + 1.0);
+            }
+        }
+        let by_topic: Vec<(f64, f64)> = by_topic.into_values().collect();
+        let difference = UnitBootstrap::new(by_topic.len(), self.bench.seed()).estimate(|topics| {
+            let sum = topics
+                .iter()
+                .fold((0.0, 0.0), |sum, &topic| (sum.0 + by_topic[topic].0, sum.1 + by_topic[topic].1));
+            Some(sum.0 / sum.1)
+        });
+        report.findings.push(Finding::new(what("E_b"), difference, by_topic.len(), "topics", &meaning));
+        let utility: Vec<f64> = (0..self.untuned.ndcg10.len())
+            .filter_map(|row| {
+                let of = |heads: &[&Head]| mean(heads.iter().map(|head| head.outcomes.ndcg10[row]));
+                Some(of(&hard)? - of(&easy)?)
+            })
+            .collect();
+        let difference = UnitBootstrap::new(utility.len(), self.bench.seed())
+            .estimate(|rows| mean(rows.iter().map(|&row| utility[row])));
+        report.findings.push(Finding::new(what("nDCG@10"), difference, utility.len(), "questions", meaning));
     }
 
     fn table(&self, title: &str, heads: &[Head], law: Option<&FittedLaw>) -> Table {
@@ -369,7 +381,7 @@ impl<'a> Study<'a> {
                 cell.epochs.to_string(),
                 format!("{:.3}", mean(&|head| head.cell.loss)),
                 predicted.map_or(String::new(), |loss| format!("{loss:.3}")),
-                format!("{:+.2}", mean(&|head| head.outcomes.embedder_bias())),
+                signed(mean(&|head| head.outcomes.embedder_bias())),
                 format!("{:.3}", mean(&|head| head.outcomes.utility())),
                 heads.len().to_string(),
             ]);
@@ -392,7 +404,12 @@ impl<'a> Study<'a> {
                 let points = (1..=EPOCHS[EPOCHS.len() - 1])
                     .map(|k| Point::new((self.each() * k) as f64, law.law.loss(&[pool], self.each(), k)))
                     .collect();
-                series.push(Series { name: format!("law, {}", self.name(&[pool])), points, joined: true, colour: pool });
+                series.push(Series {
+                    name: format!("law, {}", self.name(&[pool])),
+                    points,
+                    joined: true,
+                    colour: pool,
+                });
             }
         }
         let chart = Chart { x: "examples seen".into(), y: "validation loss".into(), log2: true, series };
@@ -424,6 +441,12 @@ fn groups(heads: &[Head]) -> Vec<(&Cell, Vec<&Head>)> {
 fn by_cell(heads: &[Head]) -> Vec<Cell> {
     let mean = |heads: &[&Head]| heads.iter().map(|head| head.cell.loss).sum::<f64>() / heads.len() as f64;
     groups(heads).into_iter().map(|(cell, heads)| Cell { loss: mean(&heads), ..cell.clone() }).collect()
+}
+
+/// The mean; none of nothing.
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    (count > 0.0).then(|| sum / count)
 }
 
 fn topics(topics: &[&str]) -> usize {

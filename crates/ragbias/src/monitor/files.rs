@@ -8,8 +8,8 @@ use super::figure;
 use super::report::{Monitor, SequenceReport};
 use super::watched::SequencePoint;
 use crate::Result;
-use crate::svg::STYLE;
 use crate::result_folder::replace_files;
+use crate::svg::STYLE;
 
 /// The page.
 const PAGE: &str = include_str!("page.html");

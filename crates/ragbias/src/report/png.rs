@@ -48,8 +48,8 @@ impl Painter {
 
 #[cfg(test)]
 mod tests {
-    use crate::svg::Svg;
     use super::*;
+    use crate::svg::Svg;
 
     #[test]
     fn text_with_control_characters_is_drawn_and_what_is_too_large_is_said() {

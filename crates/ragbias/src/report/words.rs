@@ -8,8 +8,8 @@ use crate::calibration::Correction;
 use crate::fit::{RankFit, SensitivityComparison};
 use crate::measured::PartResult;
 use crate::multiplicity::SystemTest;
-use crate::system::{TwinPreference, TwinsOf};
 use crate::svg::number;
+use crate::system::{TwinPreference, TwinsOf};
 use crate::threshold::DeclaredThreshold;
 use crate::undecided::until_decided;
 

@@ -2,11 +2,11 @@ use ragbias_core::Bias;
 use ragbias_stats::{BiasConflict, Estimate, TargetStatus};
 
 use super::super::source::System;
-use crate::svg::{Panel, Scale, Svg, number};
 use super::super::words::{interval, r_squared, signed};
 use super::figure::{Figure, POINT, WIDTH};
 use crate::choose::{Biases, Confirmed, ControlChoice};
 use crate::measured::PartResult;
+use crate::svg::{Panel, Scale, Svg, number};
 
 /// R_b against E_b.
 pub(super) fn draw(system: &System, number_of_system: usize) -> Option<Figure> {

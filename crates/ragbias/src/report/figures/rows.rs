@@ -2,10 +2,10 @@ use ragbias_core::{Bias, slug};
 use ragbias_stats::Estimate;
 
 use super::super::source::System;
-use crate::svg::{Scale, Svg, number};
 use super::super::words::{interval, left_out, p_value, signed};
 use super::figure::{Figure, WIDTH};
 use crate::choose::Reached;
+use crate::svg::{Scale, Svg, number};
 
 const ROW: f64 = 44.0;
 const TOP: f64 = 22.0;

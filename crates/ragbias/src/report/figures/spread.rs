@@ -1,9 +1,9 @@
 use ragbias_stats::Estimate;
 
 use super::super::source::System;
-use crate::svg::{Panel, Scale, Svg};
 use super::super::words::{p_value, signed};
 use super::figure::{Figure, POINT, WIDTH};
+use crate::svg::{Panel, Scale, Svg};
 
 const HEIGHT: f64 = 300.0;
 

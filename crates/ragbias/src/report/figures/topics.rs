@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::source::System;
-use crate::svg::{Panel, Scale, Svg};
 use super::figure::{Figure, WIDTH};
+use crate::svg::{Panel, Scale, Svg};
 
 /// A mean over the scored questions.
 #[derive(Default)]
