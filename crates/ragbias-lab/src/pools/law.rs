@@ -36,14 +36,19 @@ pub(super) struct FittedLaw {
     pub(super) law: Law,
     pub(super) fit: NonlinearLeastSquares,
     pub(super) cells: usize,
+    /// Whether the utility of each pool decays.
+    decays: Vec<bool>,
 }
 
 impl Law {
-    /// θ = (ln a, ln d, ln −b₁, …, ln τ₁, …).
-    fn of(theta: &[f64]) -> Self {
-        let pools = (theta.len() - 2) / 2;
-        let pool = |i: usize| (-theta[2 + i].exp(), theta[2 + pools + i].exp());
-        Self { ln_a: theta[0], d: theta[1].exp(), pools: (0..pools).map(pool).collect() }
+    /// θ = (ln a, ln d, ln −b₁, …, ln τ of each pool that decays).
+    fn of(theta: &[f64], decays: &[bool]) -> Self {
+        let mut half_lives = theta[2 + decays.len()..].iter().map(|ln| ln.exp());
+        let pools = decays.iter().zip(&theta[2..]).map(|(&decays, ln)| {
+            let half_life = decays.then(|| half_lives.next()).flatten().unwrap_or(f64::INFINITY);
+            (-ln.exp(), half_life)
+        });
+        Self { ln_a: theta[0], d: theta[1].exp(), pools: pools.collect() }
     }
 
     /// The loss that the law predicts.
@@ -62,31 +67,48 @@ impl Law {
     }
 }
 
+/// A half-life above this many epochs is none: the cells do not tell it from one without end.
+const ENDLESS: f64 = 100.0;
+
 impl FittedLaw {
-    /// The least-squares fit of the logarithms, so that small losses count as much as large ones; none if there are no more cells than parameters, or some pool has no cell.
+    /// The least-squares fit of the logarithms, so that small losses count as much as large ones; none if there are no more cells than
+    /// parameters, or some pool has no cell.
+    ///
+    /// A pool whose half-life grows beyond a hundred epochs has none in a second fit: its utility does not decay.
     pub(super) fn of(cells: &[Cell], pools: usize) -> Option<Self> {
-        let parameters = 2 + 2 * pools;
-        if cells.len() <= parameters || (0..pools).any(|pool| !cells.iter().any(|cell| cell.pools == [pool]))
+        if cells.len() <= 2 + 2 * pools
+            || (0..pools).any(|pool| !cells.iter().any(|cell| cell.pools == [pool]))
         {
             return None;
         }
+        let mut decays = vec![true; pools];
+        loop {
+            let found = Self::with(cells, &decays)?;
+            let endless = |pool: usize| decays[pool] && found.law.pools[pool].1 > ENDLESS;
+            let Some(pool) = (0..pools).find(|&pool| endless(pool)) else { return Some(found) };
+            decays[pool] = false;
+        }
+    }
+
+    fn with(cells: &[Cell], decays: &[bool]) -> Option<Self> {
         let least = cells.iter().map(|cell| cell.loss).fold(f64::INFINITY, f64::min);
         let mut starts = Vec::new();
         for utility in [0.1_f64, 0.5] {
             for half_life in [1.0_f64, 8.0] {
                 let mut start = vec![-2.0, (0.5 * least).ln()];
-                start.extend(std::iter::repeat_n(utility.ln(), pools));
-                start.extend(std::iter::repeat_n(half_life.ln(), pools));
+                start.extend(std::iter::repeat_n(utility.ln(), decays.len()));
+                start.extend(decays.iter().filter(|decays| **decays).map(|_| half_life.ln()));
                 starts.push(start);
             }
         }
         let residuals = |theta: &[f64]| -> Vec<f64> {
-            let law = Law::of(theta);
+            let law = Law::of(theta, decays);
             let predicted = |cell: &Cell| law.loss(&cell.pools, cell.distinct, cell.epochs);
             cells.iter().map(|cell| (predicted(cell) / cell.loss).ln()).collect()
         };
         let fit = NonlinearLeastSquares::best_of(&starts, residuals)?;
-        Some(Self { law: Law::of(&fit.parameters), fit, cells: cells.len() })
+        let law = Law::of(&fit.parameters, decays);
+        Some(Self { law, fit, cells: cells.len(), decays: decays.to_vec() })
     }
 
     /// Root mean square of the relative errors of the fit.
@@ -100,15 +122,24 @@ impl FittedLaw {
         Some(Estimate { value: -ln.value.exp(), low: -ln.high.exp(), high: -ln.low.exp() })
     }
 
-    /// τ of a pool, in epochs; none if the cells do not identify it.
+    /// τ of a pool, in epochs; none if the cells do not identify it, or it has none.
     pub(super) fn half_life(&self, pool: usize) -> Option<Estimate> {
-        let ln = self.fit.interval(2 + self.law.pools.len() + pool)?;
+        if !self.decays[pool] {
+            return None;
+        }
+        let before = self.decays[..pool].iter().filter(|decays| **decays).count();
+        let ln = self.fit.interval(2 + self.decays.len() + before)?;
         // An interval over a hundredfold says nothing.
         (ln.high - ln.low < 100.0_f64.ln()).then(|| Estimate {
             value: ln.value.exp(),
             low: ln.low.exp(),
             high: ln.high.exp(),
         })
+    }
+
+    /// Whether the utility of a pool decays over the epochs that were measured.
+    pub(super) fn is_decaying(&self, pool: usize) -> bool {
+        self.decays[pool]
     }
 }
 
@@ -138,6 +169,31 @@ mod tests {
             assert!((planted.0 - found.0).abs() < 1e-5 && (planted.1 - found.1).abs() < 1e-3, "{found:?}");
         }
         assert!((found.law.loss(&[0, 1], 96, 6) - law.loss(&[0, 1], 96, 6)).abs() < 1e-6);
+    }
+
+    /// Without decay, a repetition is worth as much as another example.
+    #[test]
+    fn a_pool_that_does_not_decay_is_told_from_one_that_does() {
+        let (law, mut cells) = planted();
+        let endless = Law { pools: vec![(-0.15, 2.0), (-0.4, f64::INFINITY)], ..law };
+        for (i, cell) in cells.iter_mut().enumerate() {
+            let noise = 0.002 * (((i * 7919) % 13) as f64 / 6.0 - 1.0);
+            cell.loss = endless.loss(&cell.pools, cell.distinct, cell.epochs) * (1.0 + noise);
+        }
+        let found = FittedLaw::of(&cells, 2).unwrap();
+        assert!(found.half_life(0).unwrap().covers(2.0), "{found:?}");
+        assert!(found.half_life(1).is_none_or(|half_life| half_life.high > 20.0), "{found:?}");
+        // scripts/reference/pools_law.py, with scipy.
+        let found = FittedLaw::with(&cells, &[true, false]).unwrap();
+        let close =
+            |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 1e-6, "{found} {expected}");
+        close(found.law.pools[0].0, -0.149_220_273_798_405_4);
+        close(found.law.pools[1].0, -0.398_061_069_091_926);
+        close(found.law.pools[0].1, 1.997_328_711_852_7);
+        close(found.law.d, 0.198_942_301_832_106_8);
+        close(found.fit.residual_sum, 5.843_580_681_285_72e-5);
+        let errors = found.fit.standard_errors.unwrap();
+        assert!((errors[4] - 0.011_459_26).abs() < 1e-7, "{errors:?}");
     }
 
     #[test]

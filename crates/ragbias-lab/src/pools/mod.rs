@@ -283,7 +283,8 @@ impl<'a> Study<'a> {
             let half_life = law.half_life(pool);
             let meaning = match half_life {
                 Some(_) => "epochs in which what a repetition adds halves",
-                None => "repetitions are too few, or cost too little, to tell when they stop paying",
+                None if law.is_decaying(pool) => "the fit does not tell when repetitions stop paying",
+                None => "no decay is seen: up to 8 epochs, a repetition is worth as much as another example",
             };
             let what = format!("half-life τ of the {name} pool");
             report.findings.push(Finding::new(what, half_life, law.cells, "heads", meaning));
