@@ -1032,6 +1032,13 @@ docs/lab/overtraining.md has the definitions and what came out.")]
 Tunes heads on pools of examples by mining margin, fits a law of loss over repeated examples, and tests it on mixtures that were never
 trained. docs/lab/pools.md has the law and what came out.")]
     Pools(Instrument),
+    /// Does quantising an embedder move its bias, and does more training make it worse?
+    #[command(after_help = "Example:
+  ragbias lab precision --size 0.5
+
+Rounds the weights of embedders that were trained for different times, and their vectors, to 16 to 1 bits. docs/lab/precision.md has the law
+and what came out.")]
+    Precision(Instrument),
 }
 
 /// How an instrument is run with its default settings.

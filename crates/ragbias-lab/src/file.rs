@@ -10,6 +10,7 @@ use crate::instrument::Instrument;
 use crate::overtraining::Overtraining;
 use crate::page::write_page;
 use crate::pools::Pools;
+use crate::precision::Precision;
 use crate::report::Report;
 
 /// An experiment of one or more instruments, in one file.
@@ -55,12 +56,19 @@ pub struct Instruments {
     /// Which mined examples, for how many epochs?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pools: Option<Pools>,
+    /// Does quantising an embedder move its bias, and does more training make it worse?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
 }
 
 impl Instruments {
     /// Every instrument, with its default settings.
     pub fn all() -> Self {
-        Self { overtraining: Some(Overtraining::default()), pools: Some(Pools::default()) }
+        Self {
+            overtraining: Some(Overtraining::default()),
+            pools: Some(Pools::default()),
+            precision: Some(Precision::default()),
+        }
     }
 
     /// The instrument of this name alone, with its default settings; none if there is none.
@@ -69,6 +77,7 @@ impl Instruments {
         match name {
             "overtraining" => Some(Self { overtraining: all.overtraining, ..none }),
             "pools" => Some(Self { pools: all.pools, ..none }),
+            "precision" => Some(Self { precision: all.precision, ..none }),
             _ => None,
         }
     }
@@ -78,8 +87,8 @@ impl Instruments {
         fn one(instrument: Option<&impl Instrument>) -> Option<&dyn Instrument> {
             instrument.map(|instrument| instrument as &dyn Instrument)
         }
-        let Self { overtraining, pools } = self;
-        [one(overtraining.as_ref()), one(pools.as_ref())].into_iter().flatten()
+        let Self { overtraining, pools, precision } = self;
+        [one(overtraining.as_ref()), one(pools.as_ref()), one(precision.as_ref())].into_iter().flatten()
     }
 }
 

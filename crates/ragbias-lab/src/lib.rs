@@ -25,7 +25,9 @@ mod file;
 mod instrument;
 mod overtraining;
 mod page;
+mod pairs;
 mod pools;
+mod precision;
 mod report;
 mod tuning;
 
@@ -36,5 +38,6 @@ pub use file::{Instruments, LabFile, run};
 pub use instrument::Instrument;
 pub use overtraining::Overtraining;
 pub use pools::Pools;
+pub use precision::Precision;
 pub use report::{Figure, Finding, Report, Table};
 pub use tuning::{Outcomes, TunedBase, TunedSetting};

@@ -24,8 +24,10 @@ pub struct TunedSetting {
     pub base: String,
     /// The axis. `gender` by default.
     pub axis: String,
-    /// The data: tuned on its train split, measured on its validation split. `gender-twins` by default.
+    /// The data: tuned on its train split. `gender-twins` by default.
     pub data: String,
+    /// The split that is measured: `validation` by default; `all` where nothing is tuned.
+    pub measured: Split,
     /// A test collection that nothing is tuned on, whose nDCG@10 is the utility. `politics` by default.
     pub utility: String,
 }
@@ -36,6 +38,7 @@ impl Default for TunedSetting {
             base: "minilm".into(),
             axis: "gender".into(),
             data: "gender-twins".into(),
+            measured: Split::Validation,
             utility: "politics".into(),
         }
     }
@@ -48,7 +51,7 @@ impl TunedSetting {
     /// Unknown or malformed ones.
     pub fn check(&self) -> Result<()> {
         let axis = load_axis(&self.axis)?;
-        Inputs::of_dataset(&self.data, Split::Validation, &axis, &ragbias::core::Silent)?;
+        Inputs::of_dataset(&self.data, self.measured, &axis, &ragbias::core::Silent)?;
         TestCollection::load(&self.utility, None, None, &ragbias::core::Silent)?;
         Ok(())
     }
@@ -111,7 +114,7 @@ impl TunedBase {
         let (workspace, progress) = (bench.workspace(), bench.progress());
         let axis = load_axis(&setting.axis)?;
         let train = Inputs::of_dataset(&setting.data, Split::Train, &axis, progress)?;
-        let validation = Inputs::of_dataset(&setting.data, Split::Validation, &axis, progress)?.questions;
+        let validation = Inputs::of_dataset(&setting.data, setting.measured, &axis, progress)?.questions;
         let utility = TestCollection::load(&setting.utility, None, None, progress)?;
         let base = workspace.models().base(&setting.base, progress)?;
         let system = System::on(axis.clone()).workspace(workspace).build()?;
@@ -136,7 +139,7 @@ impl TunedBase {
         &self.training
     }
 
-    /// The validation questions.
+    /// The questions that are measured.
     pub fn validation(&self) -> &QuestionSet {
         &self.validation
     }
@@ -146,7 +149,7 @@ impl TunedBase {
         &self.judged
     }
 
-    /// The topic of each validation question.
+    /// The topic of each question that is measured.
     pub fn validation_topics(&self) -> Vec<&str> {
         self.validation.questions().iter().map(Question::cluster).collect()
     }
@@ -296,7 +299,7 @@ impl TunedBase {
     ///
     /// # Errors
     /// Failures of the embedder or the index.
-    pub fn measure(&self, embedder: Tuned) -> Result<Outcomes> {
+    pub fn measure(&self, embedder: impl Embedder + 'static) -> Result<Outcomes> {
         let embedder: Arc<dyn Embedder> = Arc::new(embedder);
         let quiet = Workspace::new(self.workspace.models().clone());
         let system =

@@ -21,6 +21,7 @@ impl Session<'_> {
             }
             args::Lab::Overtraining(settings) => self.instrument("overtraining", settings),
             args::Lab::Pools(settings) => self.instrument("pools", settings),
+            args::Lab::Precision(settings) => self.instrument("precision", settings),
         }
     }
 

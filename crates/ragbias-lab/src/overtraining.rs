@@ -1,7 +1,5 @@
 //! Does an embedder that was trained longer break sooner when it is reversed?
 
-mod pairs;
-
 use std::sync::Arc;
 
 use ragbias::core::ContentHasher;
@@ -11,11 +9,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use self::pairs::{Pairs, SCOPE};
 use crate::bench::Bench;
 use crate::chart::{Chart, Point, Series};
 use crate::error::{Error, Result};
 use crate::instrument::Instrument;
+use crate::pairs::{LongerTraining, Pairs};
 use crate::report::{Figure, Finding, Report, Table, shown, signed};
 use crate::tuning::{Outcomes, TunedBase, TunedSetting, pole};
 
@@ -114,7 +112,7 @@ impl Instrument for Overtraining {
         if self.noise.is_empty() || !self.noise.iter().all(positive) {
             return wrong("noise", "standard deviations above 0", format!("{:?}", self.noise));
         }
-        self.training(1).check(usize::MAX)?;
+        LongerTraining { pairs: &self.pairs, rate: self.training_rate, steps: 1 }.check()?;
         self.reversal().check(usize::MAX)?;
         self.tuning.check()?;
         pole(&self.tuning.axis, &self.towards)?;
@@ -133,10 +131,6 @@ impl Instrument for Overtraining {
 }
 
 impl Overtraining {
-    fn training(&self, seed: u64) -> TrainConfig {
-        TrainConfig::new(SCOPE, self.training_rate, 1).warmup(0).seed(seed)
-    }
-
     fn reversal(&self) -> TrainConfig {
         TrainConfig::new(Scope::Head, self.reversal_rate, self.reversal_epochs)
     }
@@ -146,18 +140,9 @@ impl Overtraining {
         let untrained = bench.workspace().models().base(&self.tuning.base, bench.progress())?;
         let key = (self, untrained.id(), steps, bench.scaled(self.draws, 1), bench.seed());
         bench.kept("base", &key, || {
-            let mut setting = self.tuning.clone();
-            if steps > 0 {
-                let of = ContentHasher::new("overtraining/1").field(untrained.id().as_bytes());
-                let of = of.field(
-                    serde_json::to_vec(&(&self.pairs, self.training_rate)).map_err(std::io::Error::from)?,
-                );
-                let id = of.field(bench.seed().to_le_bytes()).finish();
-                let folder = bench.folder().join(format!("bases/{}-{steps}-steps", id.short()));
-                bench.progress().note(&format!("training for {steps} steps"));
-                pairs.train(&untrained, &self.training(bench.seed()), steps, &folder, bench)?;
-                setting.base = std::path::absolute(&folder)?.to_string_lossy().into_owned();
-            }
+            let longer = LongerTraining { pairs: &self.pairs, rate: self.training_rate, steps };
+            let setting =
+                TunedSetting { base: longer.base(pairs, &self.tuning.base, bench)?, ..self.tuning.clone() };
             bench.progress().note(&format!("reversing and perturbing what was trained for {steps} steps"));
             let (untuned, reversed) = self.reversed(&setting, bench)?;
             let noisy = self.noisy(&setting, bench)?;
