@@ -15,6 +15,7 @@ mod data;
 mod files;
 mod fit;
 mod harness;
+mod lab;
 mod loops;
 mod members;
 #[path = "../../crates/ragbias-generate/src/server/mock.rs"]

@@ -1025,6 +1025,13 @@ What an interrupted run has computed is kept in its folder, and not computed aga
 Trains the base further on pairs of question and passage, reverses each result by the same recipe, and perturbs it by noise.
 docs/lab/overtraining.md has the definitions and what came out.")]
     Overtraining(Instrument),
+    /// How many documents must an author edit or add to be retrieved, and to move E_b?
+    #[command(after_help = "Example:
+  ragbias lab planting
+
+Edits the documents at several ranks, adds documents about each topic, and tries a defence. docs/lab/planting.md has the definitions and what
+came out.")]
+    Planting(Instrument),
     /// Which mined examples are worth training on, and for how many epochs?
     #[command(after_help = "Example:
   ragbias lab pools --size 0.5

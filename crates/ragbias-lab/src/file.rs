@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::instrument::Instrument;
 use crate::overtraining::Overtraining;
 use crate::page::write_page;
+use crate::planting::Planting;
 use crate::pools::Pools;
 use crate::precision::Precision;
 use crate::report::Report;
@@ -53,6 +54,9 @@ pub struct Instruments {
     /// Does an embedder that was trained longer break sooner when it is reversed?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overtraining: Option<Overtraining>,
+    /// How many documents must an author edit or add to be retrieved, and to move E_b?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planting: Option<Planting>,
     /// Which mined examples, for how many epochs?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pools: Option<Pools>,
@@ -66,6 +70,7 @@ impl Instruments {
     pub fn all() -> Self {
         Self {
             overtraining: Some(Overtraining::default()),
+            planting: Some(Planting::default()),
             pools: Some(Pools::default()),
             precision: Some(Precision::default()),
         }
@@ -76,6 +81,7 @@ impl Instruments {
         let (all, none) = (Self::all(), Self::default());
         match name {
             "overtraining" => Some(Self { overtraining: all.overtraining, ..none }),
+            "planting" => Some(Self { planting: all.planting, ..none }),
             "pools" => Some(Self { pools: all.pools, ..none }),
             "precision" => Some(Self { precision: all.precision, ..none }),
             _ => None,
@@ -87,8 +93,10 @@ impl Instruments {
         fn one(instrument: Option<&impl Instrument>) -> Option<&dyn Instrument> {
             instrument.map(|instrument| instrument as &dyn Instrument)
         }
-        let Self { overtraining, pools, precision } = self;
-        [one(overtraining.as_ref()), one(pools.as_ref()), one(precision.as_ref())].into_iter().flatten()
+        let Self { overtraining, planting, pools, precision } = self;
+        [one(overtraining.as_ref()), one(planting.as_ref()), one(pools.as_ref()), one(precision.as_ref())]
+            .into_iter()
+            .flatten()
     }
 }
 

@@ -20,6 +20,7 @@ impl Session<'_> {
                 self.run_lab(&LabFile { size, ..file }, runs)
             }
             args::Lab::Overtraining(settings) => self.instrument("overtraining", settings),
+            args::Lab::Planting(settings) => self.instrument("planting", settings),
             args::Lab::Pools(settings) => self.instrument("pools", settings),
             args::Lab::Precision(settings) => self.instrument("precision", settings),
         }

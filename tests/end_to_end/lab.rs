@@ -1,0 +1,67 @@
+use serde_json::Value;
+
+use crate::harness::Scratch;
+
+/// The finding whose quantity begins so.
+fn finding<'a>(report: &'a Value, what: &str) -> &'a Value {
+    let findings = report["findings"].as_array().unwrap();
+    findings.iter().find(|finding| finding["what"].as_str().unwrap().starts_with(what)).unwrap()
+}
+
+#[test]
+fn every_instrument_is_listed_with_its_question_and_has_help() {
+    let scratch = Scratch::new();
+    let list = scratch.json(&["lab", "list"]);
+    let instruments = list["instruments"].as_array().unwrap();
+    assert!(instruments.len() >= 4, "{list}");
+    for instrument in instruments {
+        let name = instrument["name"].as_str().unwrap();
+        assert!(instrument["question"].as_str().unwrap().ends_with('?'), "{instrument}");
+        let help = scratch.run(&["lab", name, "--help"]);
+        assert_eq!(help.code, 0, "{}", help.stderr);
+        assert!(help.stdout.contains(&format!("ragbias lab {name}")), "{}", help.stdout);
+        assert!(help.stdout.contains(&format!("docs/lab/{name}.md")), "{}", help.stdout);
+    }
+}
+
+#[test]
+fn documents_that_are_added_move_what_is_retrieved_from_what_measure_says_and_a_second_run_takes_what_was_kept() {
+    let scratch = Scratch::new();
+    let file = scratch.write(
+        "plant.toml",
+        "name = \"plant\"\n[lab.planting]\ndata = \"gender\"\nquestions = 6\nranks = [20, 101, 501]\nadded = [1, 4]\n",
+    );
+    let said = scratch.json(&["lab", "run", &file]);
+    let report = &said["reports"][0];
+    let bias = |what: &str| finding(report, what)["estimate"]["value"].as_f64().unwrap();
+    let args = ["measure", "--axis", "gender", "--questions", "gender", "--corpus", "gender", "--split", "validation"];
+    let measured = scratch.json(&[&args[..], &["--embedder", "minilm", "--retrieve-only"]].concat());
+    let own = measured["embedder_bias"]["value"].as_f64().or(measured["embedder_bias"].as_f64()).unwrap();
+    assert!((bias("E_b of the corpus as it is") - own).abs() < 1e-12, "{report}\n{measured}");
+    assert!(bias("E_b with 4 documents") > own + 0.2, "questions before passages are found: {report}");
+    assert!(finding(report, "share that reaches rank 1 with the question")["estimate"]["value"].as_f64().unwrap() > 0.5);
+    // There are 192 documents: no rank 501.
+    assert!(!report["tables"].to_string().contains("\"501\""), "{report}");
+
+    let page = scratch.path("runs/plant/index.html");
+    assert!(fs_err::read_to_string(&page).unwrap().contains("E_b of the corpus as it is"));
+    assert!(scratch.path("runs/plant/planting/added.svg").is_file());
+    let kept = || fs_err::read_dir(scratch.path("runs/plant/planting/kept")).unwrap().count();
+    let before = kept();
+    assert_eq!(before, 6);
+    assert_eq!(scratch.json(&["lab", "run", &file]), said);
+    assert_eq!(kept(), before);
+}
+
+#[test]
+fn an_unknown_key_and_a_size_of_nothing_are_refused_before_work_starts() {
+    let scratch = Scratch::new();
+    let file = scratch.write("x.toml", "name = \"x\"\n[lab.planting]\nrank = [1]\n");
+    let refused = scratch.run(&["lab", "run", &file]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("x.toml") && refused.stderr.contains("unknown field `rank`"), "{}", refused.stderr);
+    let refused = scratch.run(&["lab", "planting", "--size", "0"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("size is 0, expected above 0"), "{}", refused.stderr);
+    assert!(!scratch.path("runs").exists());
+}
