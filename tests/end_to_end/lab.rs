@@ -25,21 +25,25 @@ fn every_instrument_is_listed_with_its_question_and_has_help() {
 }
 
 #[test]
-fn documents_that_are_added_move_what_is_retrieved_from_what_measure_says_and_a_second_run_takes_what_was_kept() {
+fn documents_that_are_added_move_what_is_retrieved_from_what_measure_says_and_a_second_run_takes_what_was_kept()
+ {
     let scratch = Scratch::new();
     let file = scratch.write(
         "plant.toml",
-        "name = \"plant\"\n[lab.planting]\ndata = \"gender\"\nquestions = 6\nranks = [20, 101, 501]\nadded = [1, 4]\n",
+        "name = \"plant\"\n[lab.planting]\ndata = \"gender\"\nsplit = \"all\"\nquestions = 6\nranks = [20, 101, 501]\nadded = [1, 4]\n",
     );
     let said = scratch.json(&["lab", "run", &file]);
     let report = &said["reports"][0];
     let bias = |what: &str| finding(report, what)["estimate"]["value"].as_f64().unwrap();
-    let args = ["measure", "--axis", "gender", "--questions", "gender", "--corpus", "gender", "--split", "validation"];
+    let args = ["measure", "--axis", "gender", "--questions", "gender", "--corpus", "gender"];
     let measured = scratch.json(&[&args[..], &["--embedder", "minilm", "--retrieve-only"]].concat());
     let own = measured["embedder_bias"]["value"].as_f64().or(measured["embedder_bias"].as_f64()).unwrap();
     assert!((bias("E_b of the corpus as it is") - own).abs() < 1e-12, "{report}\n{measured}");
     assert!(bias("E_b with 4 documents") > own + 0.2, "questions before passages are found: {report}");
-    assert!(finding(report, "share that reaches rank 1 with the question")["estimate"]["value"].as_f64().unwrap() > 0.5);
+    assert!(
+        finding(report, "share that reaches rank 1 with the question")["estimate"]["value"].as_f64().unwrap()
+            > 0.5
+    );
     // There are 192 documents: no rank 501.
     assert!(!report["tables"].to_string().contains("\"501\""), "{report}");
 
@@ -59,7 +63,11 @@ fn an_unknown_key_and_a_size_of_nothing_are_refused_before_work_starts() {
     let file = scratch.write("x.toml", "name = \"x\"\n[lab.planting]\nrank = [1]\n");
     let refused = scratch.run(&["lab", "run", &file]);
     assert_eq!(refused.code, 1);
-    assert!(refused.stderr.contains("x.toml") && refused.stderr.contains("unknown field `rank`"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("x.toml") && refused.stderr.contains("unknown field `rank`"),
+        "{}",
+        refused.stderr
+    );
     let refused = scratch.run(&["lab", "planting", "--size", "0"]);
     assert_eq!(refused.code, 1);
     assert!(refused.stderr.contains("size is 0, expected above 0"), "{}", refused.stderr);

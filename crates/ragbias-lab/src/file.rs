@@ -1,18 +1,15 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use ragbias::Workspace;
 use ragbias::data::read_text;
 use serde::{Deserialize, Serialize};
 
-use crate::bench::{Bench, check_size};
+use crate::bench::check_size;
 use crate::error::{Error, Result};
 use crate::instrument::Instrument;
 use crate::overtraining::Overtraining;
-use crate::page::write_page;
 use crate::planting::Planting;
 use crate::pools::Pools;
 use crate::precision::Precision;
-use crate::report::Report;
 
 /// An experiment of one or more instruments, in one file.
 ///
@@ -151,28 +148,6 @@ impl LabFile {
         }
         self.lab.iter().try_for_each(Instrument::check)
     }
-}
-
-/// Runs every instrument of an experiment, and writes `folder/INSTRUMENT/report.json` with its figures, and `folder/index.html`.
-///
-/// What an interrupted run has computed is not computed again.
-///
-/// # Errors
-/// Those of the instruments, and of the file system.
-pub fn run(file: &LabFile, folder: &Path, workspace: &Workspace) -> Result<(Vec<Report>, PathBuf)> {
-    file.check()?;
-    let mut reports = Vec::new();
-    for instrument in file.lab.iter() {
-        let place = folder.join(instrument.name());
-        workspace.progress().note(&format!("{}: {}", instrument.name(), instrument.question()));
-        let bench = Bench::new(workspace, &place, file.size, file.seed)?;
-        let report = instrument.run(&bench)?;
-        report.write(&place)?;
-        reports.push(report);
-    }
-    let page = folder.join("index.html");
-    write_page(&page, file, &reports)?;
-    Ok((reports, page))
 }
 
 #[cfg(test)]
