@@ -14,7 +14,10 @@ mod commands;
 mod data;
 mod files;
 mod fit;
+mod full_disk;
 mod harness;
+mod host;
+mod kills;
 mod loops;
 mod members;
 #[path = "../../crates/ragbias-generate/src/server/mock.rs"]
