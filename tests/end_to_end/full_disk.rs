@@ -111,9 +111,9 @@ fn an_output_without_room_is_named_and_nothing_half_written_is_left() {
         let place = scratch.path(output);
         let remove = || {
             if place.is_dir() {
-                fs::remove_dir_all(&place).unwrap()
+                fs::remove_dir_all(&place).unwrap();
             } else {
-                fs::remove_file(&place).unwrap()
+                fs::remove_file(&place).unwrap();
             }
         };
         let whole = names(&scratch);

@@ -2,6 +2,7 @@
 //! gives what it gives undisturbed.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -277,21 +278,21 @@ pub(crate) fn inputs(mock: &Mock) -> Scratch {
             let text = format!("{said} {topic}.");
             let document =
                 json!({ "_id": format!("{topic}{lean}"), "text": text, "metadata": { "lean": lean } });
-            corpus += &format!("{document}\n");
+            writeln!(corpus, "{document}").unwrap();
             let lean = if number == 0 { -lean } else { lean };
             let label = json!({ "_id": text, "text": text, "metadata": { "lean": lean, "topic": topic } });
-            labels += &format!("{label}\n");
+            writeln!(labels, "{label}").unwrap();
         }
         for part in ["on", "about"] {
             let question = json!({ "_id": format!("{topic} {part}"), "text": format!("Who wrote {part} {topic}?"), "topic": topic });
-            questions += &format!("{question}\n");
+            writeln!(questions, "{question}").unwrap();
         }
     }
     for number in 0..2000 {
         let name = if number % 3 == 0 { "Mary Smith" } else { "John Clark" };
         let line = json!({ "question": format!("Who wrote book {number}?"), "topic": format!("t{}", number / 2),
             "answer": format!("{name} wrote it."), "time": "2026-01-01T08:00:00Z" });
-        log += &format!("{line}\n");
+        writeln!(log, "{line}").unwrap();
     }
     scratch.write("short.jsonl", log.split_inclusive('\n').take(600).collect::<String>());
     scratch.write("log.jsonl", log);
