@@ -1021,6 +1021,20 @@ What an interrupted run has computed is kept in its folder, and not computed aga
         #[arg(long, value_name = "DIR", default_value = "runs")]
         runs: PathBuf,
     },
+    /// Does sharpness-aware training keep features that plain training drops, at the same E_b?
+    #[command(after_help = "Example:
+  ragbias lab balance --size 0.5
+
+Tunes heads by AdamW, SAM and ASAM, merges each with the base until E_b has moved equally far, and compares nDCG@10, linear probes of
+pole, profession and topic, and how evenly examples count. docs/lab/balance.md has the formulas and what came out.")]
+    Balance(Instrument),
+    /// How much label noise can mining bear, and which way of training bears more?
+    #[command(after_help = "Example:
+  ragbias lab noise --size 0.5
+
+Flips the leans of mined examples and tunes heads on them by AdamW, SAM, 1-SAM and its two parts, a penalty, and with early stopping.
+docs/lab/noise.md has the formulas and what came out.")]
+    Noise(Instrument),
     /// Does an embedder that was trained longer break sooner when it is reversed?
     #[command(after_help = "Example:
   ragbias lab overtraining --size 0.5

@@ -19,6 +19,9 @@ pub enum Error {
     /// An embedder could not be tuned.
     #[error(transparent)]
     Tune(#[from] ragbias::tune::Error),
+    /// A model could not be fitted to results.
+    #[error(transparent)]
+    Stats(#[from] ragbias::stats::Error),
     /// A base model could not be loaded.
     #[error(transparent)]
     Embed(#[from] ragbias::embed::Error),

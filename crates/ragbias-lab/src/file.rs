@@ -3,9 +3,11 @@ use std::path::Path;
 use ragbias::data::read_text;
 use serde::{Deserialize, Serialize};
 
+use crate::balance::Balance;
 use crate::bench::check_size;
 use crate::error::{Error, Result};
 use crate::instrument::Instrument;
+use crate::noise::Noise;
 use crate::overtraining::Overtraining;
 use crate::planting::Planting;
 use crate::pools::Pools;
@@ -48,6 +50,12 @@ fn whole() -> f64 {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Instruments {
+    /// Does sharpness-aware training keep features that plain training drops?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<Balance>,
+    /// How much label noise can mining bear?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise: Option<Noise>,
     /// Does an embedder that was trained longer break sooner when it is reversed?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overtraining: Option<Overtraining>,
@@ -66,6 +74,8 @@ impl Instruments {
     /// Every instrument, with its default settings.
     pub fn all() -> Self {
         Self {
+            balance: Some(Balance::default()),
+            noise: Some(Noise::default()),
             overtraining: Some(Overtraining::default()),
             planting: Some(Planting::default()),
             pools: Some(Pools::default()),
@@ -77,6 +87,8 @@ impl Instruments {
     pub fn named(name: &str) -> Option<Self> {
         let (all, none) = (Self::all(), Self::default());
         match name {
+            "balance" => Some(Self { balance: all.balance, ..none }),
+            "noise" => Some(Self { noise: all.noise, ..none }),
             "overtraining" => Some(Self { overtraining: all.overtraining, ..none }),
             "planting" => Some(Self { planting: all.planting, ..none }),
             "pools" => Some(Self { pools: all.pools, ..none }),
@@ -90,10 +102,16 @@ impl Instruments {
         fn one(instrument: Option<&impl Instrument>) -> Option<&dyn Instrument> {
             instrument.map(|instrument| instrument as &dyn Instrument)
         }
-        let Self { overtraining, planting, pools, precision } = self;
-        [one(overtraining.as_ref()), one(planting.as_ref()), one(pools.as_ref()), one(precision.as_ref())]
-            .into_iter()
-            .flatten()
+        let Self { balance, noise, overtraining, planting, pools, precision } = self;
+        let all = [
+            one(balance.as_ref()),
+            one(noise.as_ref()),
+            one(overtraining.as_ref()),
+            one(planting.as_ref()),
+            one(pools.as_ref()),
+            one(precision.as_ref()),
+        ];
+        all.into_iter().flatten()
     }
 }
 

@@ -18,11 +18,14 @@
 //! # Ok::<(), ragbias_lab::Error>(())
 //! ```
 
+mod balance;
 mod bench;
 mod chart;
 mod error;
 mod file;
 mod instrument;
+mod methods;
+mod noise;
 mod overtraining;
 mod page;
 mod pairs;
@@ -33,11 +36,13 @@ mod report;
 mod run;
 mod tuning;
 
+pub use balance::Balance;
 pub use bench::Bench;
 pub use chart::{Chart, Point, Series};
 pub use error::{Error, Result};
 pub use file::{Instruments, LabFile};
 pub use instrument::Instrument;
+pub use noise::Noise;
 pub use overtraining::Overtraining;
 pub use planting::Planting;
 pub use pools::Pools;

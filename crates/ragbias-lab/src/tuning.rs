@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use ragbias::core::{
@@ -7,8 +8,8 @@ use ragbias::core::{
 use ragbias::data::{Split, load_axis};
 use ragbias::index::{Exact, ExactIndex};
 use ragbias::tune::{
-    Base, Example, MineConfig, Mined, Scope, Texts, Towards, TrainConfig, Trained, Training, Tuned, Weights,
-    examples, mine,
+    AfterEpoch, Base, Example, MineConfig, Mined, Scope, Texts, Towards, TrainConfig, Trained, Training,
+    Tuned, Weights, examples, mine,
 };
 use ragbias::{Inputs, Judged, System, TestCollection, Workspace, embed_all};
 use serde::{Deserialize, Serialize};
@@ -154,6 +155,17 @@ impl TunedBase {
         self.validation.questions().iter().map(Question::cluster).collect()
     }
 
+    /// The collection whose nDCG@10 is the utility.
+    pub(crate) fn collection(&self) -> &TestCollection {
+        &self.utility
+    }
+
+    /// The topic of each judged question of the utility collection, in the order of [`Outcomes::ndcg10`].
+    pub(crate) fn utility_topics(&self) -> Vec<&str> {
+        let questions = self.utility.questions.questions().iter();
+        questions.filter(|q| self.utility.qrels.contains_key(&q.id)).map(Question::cluster).collect()
+    }
+
     /// The hash of base and data, for the keys of what a bench keeps.
     pub fn id(&self) -> ContentId {
         ContentHasher::new("lab-tuning/1")
@@ -248,6 +260,19 @@ impl TunedBase {
     /// # Errors
     /// Settings out of range; a loss that becomes non-finite.
     pub fn train(&self, config: &TrainConfig, examples: &[Example]) -> Result<Trained> {
+        self.train_watched(config, examples, |_| Ok(ControlFlow::Continue(())))
+    }
+
+    /// The same, and shows the training after every epoch to `watch`, which may end it there.
+    ///
+    /// # Errors
+    /// As for [`TunedBase::train`], and those of `watch`.
+    pub(crate) fn train_watched(
+        &self,
+        config: &TrainConfig,
+        examples: &[Example],
+        watch: impl FnMut(&mut AfterEpoch<'_, '_>) -> Result<ControlFlow<()>>,
+    ) -> Result<Trained> {
         let training = Training {
             base: &self.base,
             config,
@@ -257,7 +282,7 @@ impl TunedBase {
             anchors: &[],
             texts: &self.texts,
         };
-        let trained = training.run(None, &ragbias::core::Silent)?;
+        let trained = training.watched(&ragbias::core::Silent, watch)?;
         if let Some(at) = trained.diverged {
             return Err(Error::Setting {
                 setting: "learning-rate",
@@ -284,18 +309,30 @@ impl TunedBase {
         Ok(weights.merged(&self.base, w)?)
     }
 
+    /// The lean of the document that an embedder retrieves for each question; none if it is not scored.
+    ///
+    /// # Errors
+    /// Failures of the embedder or the index.
+    pub(crate) fn leans(&self, embedder: Tuned, questions: &QuestionSet) -> Result<Vec<Option<i32>>> {
+        self.leans_by(&(Arc::new(embedder) as Arc<dyn Embedder>), questions)
+    }
+
+    fn leans_by(&self, embedder: &Arc<dyn Embedder>, questions: &QuestionSet) -> Result<Vec<Option<i32>>> {
+        let quiet = Workspace::new(self.workspace.models().clone());
+        let system =
+            System::on(self.axis.clone()).embedder(Arc::clone(embedder)).workspace(&quiet).build()?;
+        let found = system.index_judged(&self.judged)?.retrieve(questions)?;
+        Ok(found.verdicts().iter().map(|verdict: &Verdict| verdict.lean().map(|lean| lean as i32)).collect())
+    }
+
     /// What an embedder retrieves for the validation questions, and its utility.
     ///
     /// # Errors
     /// Failures of the embedder or the index.
     pub fn measure(&self, embedder: impl Embedder + 'static) -> Result<Outcomes> {
         let embedder: Arc<dyn Embedder> = Arc::new(embedder);
-        let quiet = Workspace::new(self.workspace.models().clone());
-        let system =
-            System::on(self.axis.clone()).embedder(Arc::clone(&embedder)).workspace(&quiet).build()?;
-        let found = system.index_judged(&self.judged)?.retrieve(&self.validation)?;
-        let leans = found.verdicts().iter().map(|verdict: &Verdict| verdict.lean().map(|lean| lean as i32));
-        Ok(Outcomes { leans: leans.collect(), ndcg10: self.utility(embedder)? })
+        let leans = self.leans_by(&embedder, &self.validation)?;
+        Ok(Outcomes { leans, ndcg10: self.utility(embedder)? })
     }
 
     /// nDCG@10 of each question of the utility collection.
@@ -316,7 +353,11 @@ impl TunedBase {
 }
 
 /// Unit vectors of texts.
-fn embedded(embedder: &dyn Embedder, texts: &[String], role: Role) -> Result<ragbias::core::Embeddings> {
+pub(crate) fn embedded(
+    embedder: &dyn Embedder,
+    texts: &[String],
+    role: Role,
+) -> Result<ragbias::core::Embeddings> {
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     Ok(embed_all(embedder, &texts, role, "embedding", &ragbias::core::Silent)?.normalised()?)
 }

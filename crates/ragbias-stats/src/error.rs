@@ -115,6 +115,14 @@ pub enum Error {
         /// What there is.
         received: String,
     },
+    /// A probe that cannot be fitted.
+    #[error("probe: {received}, expected {expected}")]
+    Probe {
+        /// What is needed.
+        expected: &'static str,
+        /// What there is.
+        received: String,
+    },
     /// The eigenvalues of a covariance were not found.
     #[error("the eigenvalues of the covariance were not found")]
     Eigenvalues(#[from] linfa_linalg::LinalgError),

@@ -8,7 +8,8 @@
 //! metrics of a ranking, an [`Exposure`] says how ranks share attention between the poles, and [`PairedRandomisation`] tests whether two embedders differ in one of
 //! them by more than chance. [`ScorerErrors`] says how often a scorer errs on [`LabelledTopics`], and [`RoganGladen`] and
 //! [`PredictionPowered`] correct a bias for it. [`NonlinearLeastSquares`] fits any law, and [`UnitBootstrap`] gives the interval of any
-//! statistic. A [`Leace`] removes what tells two classes of vectors apart.
+//! statistic. A [`Leace`] removes what tells two classes of vectors apart, and a [`RidgeLogistic`] says how well classes can be told
+//! apart.
 //!
 //! ```
 //! use ragbias_core::Verdict;
@@ -27,6 +28,7 @@ mod clusters;
 mod compare;
 mod conflict;
 mod counts;
+mod crossed;
 mod deming;
 mod draws;
 mod equivalence;
@@ -38,6 +40,7 @@ mod leace;
 mod least_squares;
 mod line;
 mod linearity;
+mod logistic;
 mod looks;
 mod nonlinear;
 mod plan;
@@ -60,6 +63,7 @@ pub use clusters::Clusters;
 pub use compare::{SensitivityDifference, holm};
 pub use conflict::{BandPoint, BiasConflict, ConflictFit, PlainErrors, Resampled};
 pub use counts::{QuestionOutcome, TopicCounts};
+pub use crossed::crossed_mean;
 pub use deming::{ErrorCovariance, ErrorsInVariables};
 pub use equivalence::Equivalence;
 pub use error::{Error, Result};
@@ -69,6 +73,7 @@ pub use labelled::{Confusion, LabelledTopics, ScoredTopics};
 pub use leace::{Leace, Shrinkage};
 pub use line::{Covariance, Estimate, Line, Points};
 pub use linearity::{LackOfFit, Linearity, SATURATION};
+pub use logistic::RidgeLogistic;
 pub use looks::Looks;
 pub use nonlinear::NonlinearLeastSquares;
 pub use plan::{Answering, Plan, SampleSize, further_questions};

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use ragbias_core::limits::{BATCH, EPOCHS, LORA_RANK, PATIENCE, WARMUP};
 use serde::{Deserialize, Serialize};
 
+use crate::sharpness::Sharpness;
 use crate::{Error, Result};
 
 /// Which parameters are trained; all others are frozen.
@@ -107,7 +108,8 @@ impl From<Scope> for String {
 /// | `weight_decay` | 0.01 | weight decay | ≥ 0 |
 /// | `clip` | 1.0 | maximum norm of the gradient | above 0 |
 /// | `scale` | 50 | τ | above 0 |
-/// | `sam` | 0 | radius ρ of sharpness-aware minimisation (Foret et al., 2021, <https://arxiv.org/abs/2010.01412>); 0: none | ≥ 0 |
+/// | `sam` | 0 | radius ρ of sharpness-aware minimisation; 0: none | ≥ 0 |
+/// | `sharpness` | sam | its form; see [`Sharpness`] | `sam`, `asam`, `one-sam`, `one-sam-logits`, `one-sam-jacobian`, `penalty` |
 /// | `anchor` | 0 | weight of 1 − cos between new and old vectors of unrelated texts | ≥ 0 |
 /// | `patience` | none | epochs without a better validation loss after which training stops | 1 to 10,000 |
 /// | `lora_rank`, `lora_alpha` | 8, 16 | rank and scale of `lora` | 1 to 1,024, above 0 |
@@ -143,6 +145,9 @@ pub struct TrainConfig {
     /// ρ.
     #[serde(default)]
     pub sam: f64,
+    /// What ρ is the radius of. Absent from states and members of the default, which stay as they are.
+    #[serde(default, skip_serializing_if = "Sharpness::is_sam")]
+    pub sharpness: Sharpness,
     /// Weight of the anchor term.
     #[serde(default)]
     pub anchor: f64,
@@ -168,6 +173,7 @@ ragbias_core::setters!(TrainConfig {
     clip: f64,
     scale: f64,
     sam: f64,
+    sharpness: Sharpness,
     anchor: f64,
     patience: Option<usize>,
     lora_rank: usize,
@@ -216,6 +222,7 @@ impl TrainConfig {
             clip: defaults::clip(),
             scale: defaults::scale(),
             sam: 0.0,
+            sharpness: Sharpness::Sam,
             anchor: 0.0,
             patience: None,
             lora_rank: defaults::lora_rank(),
@@ -247,6 +254,10 @@ impl TrainConfig {
             if !(value >= 0.0 && value.is_finite()) {
                 return Err(wrong(setting, "a finite number of at least 0", value));
             }
+        }
+        if self.anchor > 0.0 && self.sam > 0.0 && self.sharpness.is_per_example() {
+            let expected = format!("0 with {}, which is of examples alone", self.sharpness);
+            return Err(wrong("anchor", &expected, self.anchor));
         }
         EPOCHS.check("epochs", self.epochs)?;
         BATCH.check("batch", self.batch)?;
@@ -290,6 +301,7 @@ mod tests {
             TrainConfig { accumulate: 9, ..good.clone() },
             TrainConfig { sam: -0.1, ..good.clone() },
             TrainConfig { anchor: f64::INFINITY, ..good.clone() },
+            TrainConfig { anchor: 0.1, sam: 0.1, sharpness: Sharpness::OneSam, ..good.clone() },
             TrainConfig { epochs: 1_000_000_000, ..good.clone() },
             TrainConfig { batch: usize::MAX, ..good.clone() },
             TrainConfig { warmup: usize::MAX, ..good.clone() },

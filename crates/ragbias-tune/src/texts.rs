@@ -22,6 +22,9 @@ pub struct Texts {
 enum Source {
     Tokens(Vec<Vec<u32>>),
     States(Activations),
+    /// Vectors that no encoder made, whose precision is not halved.
+    #[cfg(test)]
+    Vectors(Vec<Vec<f32>>),
 }
 
 impl Texts {
@@ -61,6 +64,14 @@ impl Texts {
             Source::Tokens(tokens)
         };
         Ok(Self { places, source })
+    }
+
+    /// Texts with given vectors.
+    #[cfg(test)]
+    pub(crate) fn of_vectors(texts: impl IntoIterator<Item = ((Role, String), Vec<f32>)>) -> Self {
+        let (texts, vectors): (Vec<_>, Vec<_>) = texts.into_iter().unzip();
+        let places = texts.into_iter().enumerate().map(|(place, text)| (text, place)).collect();
+        Self { places, source: Source::Vectors(vectors) }
     }
 
     /// The index of a text, if it was prepared.
@@ -104,6 +115,11 @@ impl Texts {
             Source::Tokens(tokens) => {
                 let sequences: Vec<&Vec<u32>> = places.iter().map(|&place| &tokens[place]).collect();
                 work(Input::Tokens(&Packed::new(&sequences)))
+            }
+            #[cfg(test)]
+            Source::Vectors(vectors) => {
+                let rows: Vec<&[f32]> = places.iter().map(|&place| vectors[place].as_slice()).collect();
+                Ok(Tensor::from_vec(rows.concat(), (places.len(), vectors[0].len()), device)?)
             }
             Source::States(activations) => {
                 let (rows, lengths) = activations.gather(places);

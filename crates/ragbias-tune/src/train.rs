@@ -1,11 +1,14 @@
 //! Training on examples, epoch by epoch.
 
+mod direction;
 mod examples;
 mod run;
 #[cfg(test)]
 mod tests;
 mod training;
+mod watch;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
@@ -15,13 +18,14 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 pub use self::training::{Diverged, Epoch, Trained, Training};
+pub use self::watch::AfterEpoch;
 
 use self::examples::Placed;
 use self::run::Run;
-use crate::Result;
 use crate::optimiser::{AdamW, rate};
 use crate::trainable::Trainable;
 use crate::weights::Weights;
+use crate::{Error, Result};
 
 impl Training<'_> {
     /// Trains. If `state` names a file, the training state is written there after every epoch, and resumed from there if it exists.
@@ -29,6 +33,27 @@ impl Training<'_> {
     /// # Errors
     /// Settings out of range, before any work; a state of another training; failures of the encoder.
     pub fn run(&self, state: Option<&Path>, progress: &dyn Progress) -> Result<Trained> {
+        self.epochs(state, progress, |_| Ok::<_, Error>(ControlFlow::Continue(())))
+    }
+
+    /// Trains, and shows the training after every epoch to `watch`, which may end it there.
+    ///
+    /// # Errors
+    /// As for [`Training::run`], and those of `watch`.
+    pub fn watched<E: From<Error>>(
+        &self,
+        progress: &dyn Progress,
+        watch: impl FnMut(&mut AfterEpoch<'_, '_>) -> Result<ControlFlow<()>, E>,
+    ) -> Result<Trained, E> {
+        self.epochs(None, progress, watch)
+    }
+
+    fn epochs<E: From<Error>>(
+        &self,
+        state: Option<&Path>,
+        progress: &dyn Progress,
+        mut watch: impl FnMut(&mut AfterEpoch<'_, '_>) -> Result<ControlFlow<()>, E>,
+    ) -> Result<Trained, E> {
         self.config.check(self.base.layers())?;
         self.base.check(self.config.scope)?;
         let trainable = Trainable::new(self.base, self.config)?;
@@ -80,6 +105,9 @@ impl Training<'_> {
             run.end_epoch(Epoch { loss: losses / batches as f64, validation: watched, seconds });
             if let Some(path) = state {
                 run.save(path)?;
+            }
+            if watch(&mut AfterEpoch { run: &mut run, examples: &examples })?.is_break() {
+                break;
             }
         }
         if let Some((_, best)) = run.best.take() {

@@ -3,7 +3,7 @@ use std::path::Path;
 use ragbias_core::Axis;
 use ragbias_core::limits::{MEMBERS, MERGE, TRAININGS};
 use ragbias_data::{load_axis, read_text};
-use ragbias_tune::{MineConfig, Scope, Towards, TrainConfig};
+use ragbias_tune::{MineConfig, Scope, Sharpness, Towards, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -69,6 +69,7 @@ pub struct SharedConfig {
     pub clip: Option<f64>,
     pub scale: Option<f64>,
     pub sam: Option<f64>,
+    pub sharpness: Option<Sharpness>,
     pub anchor: Option<f64>,
     pub patience: Option<usize>,
     pub lora_rank: Option<usize>,
@@ -227,6 +228,7 @@ impl SharedConfig {
         set(&mut config.clip, self.clip);
         set(&mut config.scale, self.scale);
         set(&mut config.sam, self.sam);
+        set(&mut config.sharpness, self.sharpness);
         set(&mut config.anchor, self.anchor);
         set(&mut config.lora_rank, self.lora_rank);
         set(&mut config.lora_alpha, self.lora_alpha);

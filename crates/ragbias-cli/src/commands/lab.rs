@@ -19,6 +19,8 @@ impl Session<'_> {
                 let size = size.unwrap_or(file.size);
                 self.run_lab(&LabFile { size, ..file }, runs)
             }
+            args::Lab::Balance(settings) => self.instrument("balance", settings),
+            args::Lab::Noise(settings) => self.instrument("noise", settings),
             args::Lab::Overtraining(settings) => self.instrument("overtraining", settings),
             args::Lab::Planting(settings) => self.instrument("planting", settings),
             args::Lab::Pools(settings) => self.instrument("pools", settings),

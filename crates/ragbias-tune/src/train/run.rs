@@ -9,7 +9,7 @@ use ragbias_files::write_file_at;
 
 use super::examples::{Batch, Placed};
 use super::training::{Epoch, Training};
-use crate::loss::{anchor, contrastive};
+use crate::loss::{Scored, anchor};
 use crate::optimiser::{AdamW, clip, norm};
 use crate::texts::finish;
 use crate::trainable::{HEAD, Trainable, Values};
@@ -17,6 +17,28 @@ use crate::{Error, Result};
 
 /// Anchor texts of one step.
 const ANCHORS_PER_STEP: usize = 16;
+
+/// What the gradients of a batch are of.
+pub(super) enum Objective {
+    /// Its loss, with the anchor term.
+    Loss,
+    /// Its loss, and a [penalty](crate::Sharpness) of this radius.
+    Penalised(f64),
+    /// Its scores with these loss weights, of a single example: `(1, documents)`.
+    Weighted(Tensor),
+}
+
+/// Adds gradients to a sum.
+pub(super) fn add(sum: &mut Values, gradients: Values) -> Result<()> {
+    for (name, gradient) in gradients {
+        let added = match sum.remove(&name) {
+            Some(before) => (before + gradient)?,
+            None => gradient,
+        };
+        sum.insert(name, added.detach());
+    }
+    Ok(())
+}
 
 /// A training in progress.
 pub(super) struct Run<'a> {
@@ -32,31 +54,23 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     /// One step; returns the loss before it.
     pub(super) fn step(&mut self, batch: &[&Placed], number: usize, rate: f64) -> Result<f64> {
-        let config = self.training.config;
-        let (loss, mut gradients) = self.gradients(batch, number)?;
+        let (loss, gradients) = self.direction(batch, number)?;
         if !loss.is_finite() {
             return Ok(loss);
         }
-        if config.sam > 0.0 {
-            // Moves to the edge of the ball of radius ρ, where the loss is approximately maximal, and takes the gradient there.
-            let here = self.trainable.values().clone();
-            let factor = config.sam / (norm(&gradients)? + 1e-12);
-            let mut there = here.clone();
-            for (name, gradient) in &gradients {
-                there.insert(name.clone(), (&here[name] + (gradient * factor)?)?);
-            }
-            self.trainable.set(there);
-            gradients = self.gradients(batch, number)?.1;
-            self.trainable.set(here);
-        }
-        let scale = clip(norm(&gradients)?, config.clip);
+        let scale = clip(norm(&gradients)?, self.training.config.clip);
         let after = self.optimiser.step(self.trainable.values(), &gradients, scale, rate)?;
         self.trainable.set(after);
         Ok(loss)
     }
 
-    /// Loss and gradients of a batch, computed in `accumulate` parts.
-    pub(super) fn gradients(&self, batch: &[&Placed], number: usize) -> Result<(f64, Values)> {
+    /// Loss of a batch, and the gradients of an objective, computed in `accumulate` parts.
+    pub(super) fn gradients(
+        &self,
+        batch: &[&Placed],
+        number: usize,
+        objective: &Objective,
+    ) -> Result<(f64, Values)> {
         let training = self.training;
         let encoder = self.encoder()?;
         let needed = self.trainable.needed();
@@ -74,15 +88,20 @@ impl Run<'_> {
             let leaf = Var::from_tensor(&vectors)?;
             let head = self.trainable.head().map(Var::from_tensor).transpose()?;
             let unit = finish(leaf.as_tensor(), head.as_ref().map(Var::as_tensor))?;
-            let mut loss = self.contrastive(&unit.narrow(0, 0, part.places.len())?, &part)?;
+            let scored = self.scored(&unit.narrow(0, 0, part.places.len())?, &part)?;
+            let mut loss = scored.loss()?;
             if let Some((anchors, old)) = &anchors {
                 let new = unit.narrow(0, part.places.len(), anchors.len())?;
                 loss = (loss + (anchor(&new, old)? * training.config.anchor)?)?;
             }
             let share = part.examples.len() as f64 / batch.len() as f64;
-            let loss = (loss * share)?;
-            total += f64::from(loss.to_scalar::<f32>()?);
-            let mut store = loss.backward()?;
+            total += f64::from((&loss * share)?.to_scalar::<f32>()?);
+            let objective = match objective {
+                Objective::Loss => loss,
+                Objective::Penalised(radius) => (loss + (scored.tangent()? * *radius)?)?,
+                Objective::Weighted(weights) => scored.weighted(weights)?,
+            };
+            let mut store = (objective * share)?.backward()?;
             let mut gradients = match (tape, store.remove(&leaf)) {
                 (Some(tape), Some(gradient)) => self.trainable.gradients(tape.backward(&gradient)?)?,
                 _ => Values::new(),
@@ -90,13 +109,7 @@ impl Run<'_> {
             if let Some(gradient) = head.and_then(|head| store.remove(&head)) {
                 gradients.insert(HEAD.to_owned(), gradient);
             }
-            for (name, gradient) in gradients {
-                let added = match sum.remove(&name) {
-                    Some(before) => (before + gradient)?,
-                    None => gradient,
-                };
-                sum.insert(name, added.detach());
-            }
+            add(&mut sum, gradients)?;
         }
         Ok((total, sum))
     }
@@ -121,8 +134,8 @@ impl Run<'_> {
         Ok(Some((places, old.index_select(&Tensor::new(rows, &self.training.base.device)?, 0)?)))
     }
 
-    /// The loss of a batch, from the unit vectors of its questions and documents.
-    fn contrastive(&self, vectors: &Tensor, batch: &Batch<'_>) -> Result<Tensor> {
+    /// The scores of a batch, from the unit vectors of its questions and documents.
+    fn scored(&self, vectors: &Tensor, batch: &Batch<'_>) -> Result<Scored> {
         let (questions, documents) = (batch.examples.len(), batch.places.len() - batch.examples.len());
         let mask = |of: fn(&Placed) -> &[usize]| -> Result<Tensor> {
             let mut values = vec![0_f32; questions * documents];
@@ -133,24 +146,28 @@ impl Run<'_> {
             }
             Ok(Tensor::from_vec(values, (questions, documents), &self.training.base.device)?)
         };
-        contrastive(
-            &vectors.narrow(0, 0, questions)?,
-            &vectors.narrow(0, questions, documents)?,
-            &mask(|example| &example.positives)?,
-            &mask(|example| &example.negatives)?,
+        Scored::new(
+            vectors.narrow(0, 0, questions)?,
+            vectors.narrow(0, questions, documents)?,
+            (mask(|example| &example.positives)?, mask(|example| &example.negatives)?),
             self.training.config.scale,
         )
     }
 
+    /// The scores of some examples with the current values, without gradients.
+    pub(super) fn scores(&self, examples: &[&Placed]) -> Result<Scored> {
+        let encoder = self.encoder()?;
+        let batch = Batch::new(examples);
+        let vectors = self.training.texts.vectors(&encoder, &self.training.base.device, &batch.places)?;
+        self.scored(&finish(&vectors, self.trainable.head())?, &batch)
+    }
+
     /// The mean loss of examples, without gradients.
     pub(super) fn loss(&self, examples: &[Placed]) -> Result<f64> {
-        let encoder = self.encoder()?;
         let mut total = 0.0;
         for batch in examples.chunks(self.training.config.batch) {
-            let batch = Batch::new(&batch.iter().collect::<Vec<_>>());
-            let vectors = self.training.texts.vectors(&encoder, &self.training.base.device, &batch.places)?;
-            let loss = self.contrastive(&finish(&vectors, self.trainable.head())?, &batch)?;
-            total += f64::from(loss.to_scalar::<f32>()?) * batch.examples.len() as f64;
+            let loss = self.scores(&batch.iter().collect::<Vec<_>>())?.loss()?;
+            total += f64::from(loss.to_scalar::<f32>()?) * batch.len() as f64;
         }
         Ok(total / examples.len() as f64)
     }

@@ -1,3 +1,7 @@
+//! Training against PyTorch, and its properties.
+
+mod sharpness;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::LazyLock;
@@ -8,6 +12,7 @@ use ragbias_embed::TextEmbedderConfig;
 use ragbias_models::{ModelKind, ModelStore};
 use serde::Deserialize;
 
+use super::run::Objective;
 use super::*;
 use crate::base::Base;
 use crate::config::{Scope, TrainConfig};
@@ -107,7 +112,7 @@ fn first_gradients(config: &TrainConfig) -> (f64, Values, usize) {
         curve: Vec::new(),
         best: None,
     };
-    let (loss, gradients) = run.gradients(&placed.iter().collect::<Vec<_>>(), 0).unwrap();
+    let (loss, gradients) = run.gradients(&placed.iter().collect::<Vec<_>>(), 0, &Objective::Loss).unwrap();
     (loss, gradients, run.trainable.values().len())
 }
 
@@ -167,7 +172,7 @@ fn the_gradient_is_the_slope_of_the_loss() {
     let optimiser = AdamW::new(trainable.values(), 0.0).unwrap();
     let mut run =
         Run { training: &training, optimiser, trainable, anchors: None, curve: Vec::new(), best: None };
-    let gradients = run.gradients(&batch, 0).unwrap().1;
+    let gradients = run.gradients(&batch, 0, &Objective::Loss).unwrap().1;
     let (here, length) = (run.trainable.values().clone(), norm(&gradients).unwrap());
     let mut at = |distance: f64| {
         let mut there = here.clone();
@@ -175,7 +180,7 @@ fn the_gradient_is_the_slope_of_the_loss() {
             there.insert(name.clone(), (&here[name] + (gradient * (distance / length)).unwrap()).unwrap());
         }
         run.trainable.set(there);
-        run.gradients(&batch, 0).unwrap().0
+        run.gradients(&batch, 0, &Objective::Loss).unwrap().0
     };
     let slope = (at(1e-2) - at(-1e-2)) / 2e-2;
     assert!((slope / length - 1.0).abs() < 0.01, "slope {slope}, gradient {length}");
