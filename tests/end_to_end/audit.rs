@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::harness::{Done, Scratch};
+use crate::mock::{Act, Mock};
+use crate::serve::Server;
 
 /// Forty topics of five questions.
 fn questions(scratch: &Scratch) -> String {
@@ -140,4 +142,91 @@ fn answers_that_cannot_be_read_are_refused_with_their_place() {
     scratch.write("log.jsonl", "{\"question\":\"a\",\"answer\":\"b\"}\n{\"question\":\"a\"");
     let done = scratch.run(&["audit", "--axis", "gender", "--log", "log.jsonl"]);
     assert!(done.code == 1 && done.stderr.contains("log.jsonl:2: "), "{}", done.stderr);
+}
+
+/// Documents about the subjects of [`questions`], two thirds of them about women.
+fn documents(scratch: &Scratch) {
+    let lines = (0..200).map(|number| {
+        let who = if number % 3 == 0 { "John Clark" } else { "Mary Smith" };
+        json!({ "_id": format!("d{number}"), "text": format!("Book {number} was written by {who}.") })
+            .to_string()
+    });
+    scratch.write("corpus.jsonl", lines.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn the_search_of_a_system_gives_the_bias_of_its_retrieval() {
+    let scratch = Scratch::new();
+    questions(&scratch);
+    documents(&scratch);
+    let measured = scratch.json(&[
+        "measure",
+        "--axis",
+        "gender",
+        "--questions",
+        "questions.jsonl",
+        "--corpus",
+        "corpus.jsonl",
+        "--embedder",
+        "minilm",
+        "--scorer",
+        "lexicon",
+        "--retrieve-only",
+    ]);
+    let server = Server::start(&scratch, &["--embedder", "minilm", "--corpus", "corpus.jsonl"]);
+    let male = system(&scratch, &says("John Smith"));
+    let address = server.started["address"].as_str().unwrap();
+    for retriever in [address.to_owned(), format!("{address}/search")] {
+        let done = audit(&scratch, &male, &["--retriever", &retriever]);
+        let audited = result(&done);
+        assert_eq!(done.code, 3, "{}", done.stderr);
+        let bias = &audited["embedder_bias"];
+        for field in ["value", "n"] {
+            assert_eq!(bias[field], measured["embedder_bias"][field], "{field}: {bias}");
+        }
+        assert!(bias["value"].as_f64().unwrap() > 0.0, "{bias}");
+        assert!(
+            audited["not_measured"]["corpus_bias"].is_string()
+                && audited["not_measured"].get("embedder_bias").is_none()
+        );
+        assert!(
+            audited["system"].as_str().unwrap().contains(&format!("with the search of {address}")),
+            "{audited}"
+        );
+    }
+}
+
+#[test]
+fn a_search_that_fails_ends_the_audit_before_anything_is_asked() {
+    let scratch = Scratch::new();
+    questions(&scratch);
+    let counting = system(&scratch, &format!("echo $n >> asked; {}", says("John Smith")));
+    let vectors = Server::start(&scratch, &["--embedder", "minilm"]);
+    let redirecting =
+        Mock::new(|_| Act::status(307, "").with("Location: http://elsewhere.example.org/search"));
+    let other = Mock::new(|_| Act::body("{\"results\": []}"));
+    for (address, reason) in [
+        (vectors.started["address"].as_str().unwrap().to_owned(), "no documents are served, only embeddings"),
+        (redirecting.url(), "redirects to"),
+        (other.url(), "expected 32 lists of documents, received 0"),
+        (format!("{}#minilm", other.url()), "without a model's name"),
+    ] {
+        let done = audit(&scratch, &counting, &["--retriever", &address]);
+        assert!(
+            done.code == 1 && done.stderr.contains(reason) && done.stdout.is_empty(),
+            "{reason}: {}",
+            done.stderr
+        );
+        assert!(!scratch.path("asked").exists(), "{reason}");
+    }
+    // Answers that show their documents have an E_b of their own.
+    let lines = (0..10).map(|number| {
+        json!({ "question": format!("Who wrote book {number}?"), "answer": "Mary Smith", "documents": ["She wrote it."] }).to_string()
+    });
+    scratch.write("log.jsonl", lines.collect::<Vec<_>>().join("\n"));
+    documents(&scratch);
+    let server = Server::start(&scratch, &["--embedder", "minilm", "--corpus", "corpus.jsonl"]);
+    let address = server.started["address"].as_str().unwrap();
+    let done = scratch.run(&["audit", "--axis", "gender", "--log", "log.jsonl", "--retriever", address]);
+    assert!(done.code == 1 && done.stderr.contains("shows its documents"), "{}", done.stderr);
 }

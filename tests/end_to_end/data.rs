@@ -1,72 +1,14 @@
 //! Data sets: pulled from a host, checked as a whole, measured by name.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::harness::{Done, Scratch, done};
-
-/// A host that has one file, at this path.
-fn host(path: String, body: Vec<u8>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
-            let mut lines = lines.map_while(Result::ok);
-            let first = lines.next().unwrap_or_default();
-            lines.take_while(|line| !line.is_empty()).for_each(drop);
-            let mut words = first.split(' ');
-            let (method, asked) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-            let (status, body) =
-                if asked == path { ("200 OK", body.as_slice()) } else { ("404 Not Found", &[][..]) };
-            let head =
-                format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-            let body = if method == "HEAD" { &[][..] } else { body };
-            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
-        }
-    });
-    address
-}
-
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0_u32, |crc, byte| {
-        (0..8).fold(
-            crc ^ u32::from(*byte),
-            |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 },
-        )
-    })
-}
-
-/// A zip archive of stored members.
-fn zip(members: &[(&str, &str)]) -> Vec<u8> {
-    let (mut archive, mut directory) = (Vec::new(), Vec::new());
-    for (name, text) in members {
-        let offset = u32::try_from(archive.len()).unwrap();
-        let (size, length) = (u32::try_from(text.len()).unwrap(), u16::try_from(name.len()).unwrap());
-        let mut fields = vec![20, 0, 0, 0, 0, 0, 0, 0, 0x21, 0];
-        fields.extend(crc32(text.as_bytes()).to_le_bytes());
-        fields.extend([size.to_le_bytes(), size.to_le_bytes()].concat());
-        fields.extend([length.to_le_bytes(), [0, 0]].concat());
-        archive.extend([b"PK\x03\x04", fields.as_slice(), name.as_bytes(), text.as_bytes()].concat());
-        directory.extend(
-            [b"PK\x01\x02\x14\x00", fields.as_slice(), &[0; 10], &offset.to_le_bytes(), name.as_bytes()]
-                .concat(),
-        );
-    }
-    let (count, start) = (u16::try_from(members.len()).unwrap(), u32::try_from(archive.len()).unwrap());
-    let size = u32::try_from(directory.len()).unwrap();
-    archive.extend(directory);
-    archive.extend([b"PK\x05\x06".as_slice(), &[0; 4], &count.to_le_bytes(), &count.to_le_bytes()].concat());
-    archive.extend([size.to_le_bytes().as_slice(), &start.to_le_bytes(), &[0; 2]].concat());
-    archive
-}
+use crate::host::{host, zip};
 
 /// The program with a data cache in the scratch folder, and this mirror.
-fn with_cache(scratch: &Scratch, mirror: &str, args: &[&str]) -> Command {
+pub(crate) fn with_cache(scratch: &Scratch, mirror: &str, args: &[&str]) -> Command {
     let mut command = scratch.command(args);
     command.env("RAGBIAS_DATA_CACHE", scratch.path("cache")).env("RAGBIAS_DATA_MIRROR", mirror);
     command
@@ -91,7 +33,7 @@ fn a_published_set_is_pulled_once_trusted_aloud_and_known_by_its_name() {
         ("scifact/qrels/test.tsv", QRELS),
     ];
     let path = "/public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets/scifact.zip";
-    let mirror = host(path.into(), zip(&members));
+    let mirror = host([(path.to_owned(), zip(&members))]);
     let run = |args: &[&str]| done(&mut with_cache(&scratch, &mirror, args));
     let evaluate = ["evaluate", "--embedder", "minilm", "--corpus", "scifact", "--json"];
     let early = run(&evaluate);
@@ -126,7 +68,8 @@ fn a_published_set_is_pulled_once_trusted_aloud_and_known_by_its_name() {
         damaged.stderr
     );
     // Another archive than the first one is refused.
-    let other = host(path.into(), zip(&[members[0], members[1], ("scifact/qrels/test.tsv", "changed")]));
+    let other =
+        host([(path.to_owned(), zip(&[members[0], members[1], ("scifact/qrels/test.tsv", "changed")]))]);
     fs_err::remove_dir_all(scratch.path("cache/scifact")).unwrap();
     let refused = done(&mut with_cache(&scratch, &other, &["data", "pull", "scifact"]));
     assert!(refused.code == 1 && refused.stderr.contains(".scifact.received.json"), "{}", refused.stderr);
@@ -136,7 +79,7 @@ fn a_published_set_is_pulled_once_trusted_aloud_and_known_by_its_name() {
 #[test]
 fn sets_that_cannot_be_had_or_measured_are_refused_by_name() {
     let scratch = Scratch::new();
-    let mirror = host("/nothing".into(), Vec::new());
+    let mirror = host([]);
     for (args, expected) in [
         (&["data", "pull", "genderbias-qa"][..], "train.csv: http status: 404"),
         (&["data", "pull", "nothing"], "`nothing` is no published data set"),

@@ -145,3 +145,43 @@ fn an_address_that_others_reach_is_refused_without_a_token() {
     let done = scratch.run(&["serve", "--control", "somewhere"]);
     assert_eq!(done.code, 2, "a control is of documents");
 }
+
+/// The most memory that a process has had, in KiB.
+#[cfg(target_os = "linux")]
+fn peak(process: u32) -> u64 {
+    let status = fs_err::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_body_of_five_gigabytes_is_refused_early_and_takes_no_memory() {
+    use std::io::{Read, Write};
+    let scratch = Scratch::new();
+    let server = Server::start(&scratch, &["--embedder", "minilm"]);
+    let address = server.started["address"].as_str().unwrap().trim_start_matches("http://");
+    assert_eq!(server.post("/v1/embeddings", &json!({ "input": "a bridge" })).0, 200);
+    let before = peak(server.child.id());
+    for (length, open, close) in
+        [("Content-Length: 5368709120", "", ""), ("Transfer-Encoding: chunked", "10000\r\n", "\r\n")]
+    {
+        let chunk = [open.as_bytes(), &b" ".repeat(1 << 16), close.as_bytes()].concat();
+        for _ in 0..4 {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+            let head = format!(
+                "POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{length}\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            let chunks = (0..5 << 14).take_while(|_| stream.write_all(&chunk).is_ok()).count();
+            assert!(chunks < 1 << 10, "{chunks} chunks of 64 KiB were taken");
+            let mut said = [0; 12];
+            stream.read_exact(&mut said).unwrap();
+            assert_eq!(&said, b"HTTP/1.1 413", "{length}");
+        }
+    }
+    let more = peak(server.child.id()) - before;
+    assert!(more < 64 << 10, "{more} KiB more than before");
+    assert_eq!(server.post("/v1/embeddings", &json!({ "input": "a bridge" })).0, 200);
+}

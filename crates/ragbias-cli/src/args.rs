@@ -259,6 +259,9 @@ pub(crate) struct Audit {
     /// The LLM of the system without its documents, for L_b
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) closed_book: Option<String>,
+    /// The search of the system, for E_b, if its answers show no documents: a service that answers POST /search as `serve` does
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) retriever: Option<String>,
     /// Scorer of answers and documents: lexicon, words, gold or judge:LLM [default: the axis's own]
     #[arg(long)]
     pub(crate) scorer: Option<String>,

@@ -17,7 +17,9 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use ragbias::core::{Document, Embedder, Generator, Passage, Progress, Role, Unit};
-use ragbias::data::{CorpusFile, Split, load_axis, shown, write_file, write_file_by, write_outcomes};
+use ragbias::data::{
+    CorpusFile, Split, Staging, load_axis, shown, write_file, write_file_by, write_outcomes,
+};
 use ragbias::generate::{GenerateConfig, ServerConfig};
 use ragbias::score::Agreement;
 use ragbias::scorer;
@@ -41,6 +43,9 @@ use crate::table;
 
 /// Number of draws of the randomisation test of `evaluate --against`.
 const DRAWS: usize = 100_000;
+
+/// The file of `measure --out` that vouches for the others.
+const MEASUREMENT: &str = "measurement.json";
 
 /// The context of every command.
 struct Session<'a> {
@@ -327,8 +332,11 @@ impl Session<'_> {
         summary["delta"] = json!(Equivalence::DELTA);
         summary["warnings"] = json!(measured.warnings());
         if let Some(folder) = &command.out {
-            write_outcomes(&folder.join("outcomes.csv"), &measured.outcomes, None)?;
-            write_file(&folder.join("measurement.json"), serde_json::to_string_pretty(&summary)?)?;
+            let staging = Staging::within(folder)?;
+            let place = |name: &str| staging.path().join(name);
+            write_outcomes(&place("outcomes.csv"), &measured.outcomes, None)?;
+            write_file(&place(MEASUREMENT), serde_json::to_string_pretty(&summary)?)?;
+            staging.move_into(folder, MEASUREMENT)?;
         }
         self.print(&summary, || {
             let axis = system.axis();

@@ -104,13 +104,16 @@ impl Dataset {
         find(name)?.dataset(Some(axis))
     }
 
-    /// Writes a bundled data set and its card into `folder`, which is created if it does not exist.
+    /// Writes a bundled data set and its card into `folder`, which is created if it does not exist. Where `manifest.toml` is, all files are
+    /// of this data set, whenever the process is killed.
     ///
     /// # Errors
     /// [`Error::Unknown`], or failures of the file system.
     pub fn export_bundled(name: &str, folder: &Path) -> Result<()> {
-        Self::bundled(name)?.write(folder)?;
-        Ok(crate::write_file(&folder.join("README.md"), find(name)?.card)?)
+        let staging = crate::Staging::within(folder)?;
+        Self::bundled(name)?.write(staging.path())?;
+        crate::write_file(&staging.path().join("README.md"), find(name)?.card)?;
+        Ok(staging.move_into(folder, "manifest.toml")?)
     }
 }
 

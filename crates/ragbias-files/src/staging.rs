@@ -1,11 +1,12 @@
 //! Folders that are either complete or absent.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::place::put;
+use crate::place::{move_file, put};
 use crate::{PREFIX, folder_of, locked, sync_folder, tidy_once};
 
 /// A folder that is filled under a temporary name inside its target's folder. Dropped, it is removed with its contents.
@@ -47,6 +48,29 @@ impl Staging {
         let _ = self.folder.keep();
         drop(self.lock);
         sync_folder(folder_of(path));
+        Ok(())
+    }
+
+    /// Moves its files into a folder that may hold others, over those of the same names.
+    ///
+    /// `last` is the file that vouches for the others: an earlier one is removed before any is moved, and the new one comes last. Where it
+    /// is, all files are of one writing; a process that is killed between two renames leaves none.
+    ///
+    /// # Errors
+    /// Failures of the file system, with the file's name.
+    pub fn move_into(self, folder: &Path, last: &str) -> std::io::Result<()> {
+        let mut names = Vec::new();
+        for entry in fs_err::read_dir(self.path())? {
+            names.push(entry?.file_name());
+        }
+        names.sort_by_key(|name| (name == last, name.clone()));
+        match fs_err::remove_file(folder.join(last)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => sync_folder(folder),
+        }
+        for name in names {
+            move_file(&self.path().join(&name), &folder.join(&name))?;
+        }
         Ok(())
     }
 
@@ -143,5 +167,31 @@ mod tests {
         assert_eq!(read(&folder.path().join(".place.before")).as_deref(), Some("old"));
         staging.replace(&place).unwrap();
         assert_eq!(read(&place).as_deref(), Some("new"));
+    }
+
+    #[test]
+    fn files_are_moved_beside_others_and_the_one_that_vouches_for_them_comes_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("place");
+        write_file(&place.join("mine.txt"), "mine").unwrap();
+        let stage = |text: &str| {
+            let staging = Staging::within(&place).unwrap();
+            for name in ["a.txt", "card.json", "z.txt"] {
+                write_file(&staging.path().join(name), text).unwrap();
+            }
+            staging
+        };
+        let read = |name: &str| fs_err::read_to_string(place.join(name)).ok();
+        for text in ["one", "another"] {
+            stage(text).move_into(&place, "card.json").unwrap();
+            assert_eq!(["a.txt", "card.json", "z.txt"].map(|name| read(name).unwrap()), [text; 3]);
+        }
+        // Of a writing that ends in the middle, there is no card: `z.txt` cannot be replaced by a file.
+        fs_err::remove_file(place.join("z.txt")).unwrap();
+        fs_err::create_dir(place.join("z.txt")).unwrap();
+        assert!(stage("third").move_into(&place, "card.json").unwrap_err().to_string().contains("z.txt"));
+        assert_eq!((read("a.txt").as_deref(), read("card.json")), (Some("third"), None));
+        assert_eq!(read("mine.txt").as_deref(), Some("mine"));
+        assert_eq!(fs_err::read_dir(&place).unwrap().count(), 3, "no staged folder is left");
     }
 }

@@ -42,6 +42,6 @@ pub use config::GenerateConfig;
 pub use error::{Error, Result};
 pub use gguf::Gguf;
 pub use server::{
-    Address, AllowedHost, ChoiceMethod, EmbeddingRequest, EmbeddingServer, Options, Server, ServerConfig,
-    Thinking, without_secrets,
+    Address, AllowedHost, ChoiceMethod, EmbeddingRequest, EmbeddingServer, Options, SearchServer, Server,
+    ServerConfig, Thinking, without_secrets,
 };

@@ -47,6 +47,7 @@ impl Bench {
     }
 
     /// This many at size 1, in proportion at others, and at least `least`.
+    #[expect(clippy::cast_sign_loss, reason = "a size is above 0")]
     pub fn scaled(&self, count: usize, least: usize) -> usize {
         ((count as f64 * self.size).round() as usize).max(least)
     }

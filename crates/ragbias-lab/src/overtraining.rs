@@ -362,10 +362,10 @@ mod tests {
         let bench = Bench::new(&workspace, std::path::Path::new("nowhere"), 1.0, 0).unwrap();
         let pairs = Pairs::load(&["wording".into()]).unwrap();
         for growth in [0.01, 0.0] {
-            let all: Vec<Trained> = (BUDGETS.iter())
-                .map(|&budget| {
+            let all: Vec<Trained> = (BUDGETS.iter().zip(0_i32..))
+                .map(|(&budget, shift)| {
                     let doublings = (budget as f64 + 1.0).log2();
-                    let wobble = |i: i32| 0.02 * f64::from((i * 7 + budget as i32) % 5 - 2);
+                    let wobble = |i: i32| 0.02 * f64::from((i * 7 + shift) % 5 - 2);
                     Trained {
                         steps: budget,
                         untuned: outcomes(0.8, -1),

@@ -127,7 +127,7 @@ impl Precision {
                     }
                     Some(format) => {
                         let weights = Weights::base().with_matrices(base.base(), |_, columns, values| {
-                            format.round_rows(values, columns)
+                            format.round_rows(values, columns);
                         })?;
                         base.measure(base.tuned(&weights, id)?)
                     }
@@ -151,10 +151,10 @@ impl Precision {
         );
         for one in all {
             let name = one.format.map_or("nothing", |_| if one.vectors { "vectors" } else { "weights" });
-            let bits = one.format.map_or_else(|| "32".into(), |format| format.name());
+            let bits = one.format.map_or_else(|| "32".into(), Format::name);
             let (bias, utility) = changes(whole(one.steps), &one.outcomes, topics, bench.seed());
             if let (Some(format), true) = (one.format, one.steps == 0) {
-                self.find(&mut report, one, format, bias, utility, topics);
+                find(&mut report, one, format, (bias, utility), topics);
             }
             let change =
                 |estimate: Option<Estimate>| estimate.map_or_else(|| "0".into(), crate::report::shown);
@@ -189,44 +189,43 @@ impl Precision {
         ));
         report
     }
+}
 
-    fn find(
-        &self,
-        report: &mut Report,
-        one: &Rounded,
-        format: Format,
-        bias: Option<Estimate>,
-        utility: Option<Estimate>,
-        topics: &[String],
-    ) {
-        let what = if one.vectors { "vectors" } else { "weights" };
-        let count = topics.iter().collect::<std::collections::BTreeSet<_>>().len();
-        let excludes = |estimate: &Estimate| !estimate.covers(0.0);
-        let meaning = match bias {
-            Some(bias) if excludes(&bias) => "rounding moves the bias",
-            _ => "no change of the bias is seen",
-        };
-        let name = format.name();
-        report.findings.push(Finding::new(
-            format!("E_b, {what} of {name} bits less 32"),
-            bias,
-            count,
-            "topics",
-            meaning,
-        ));
-        let meaning = match utility {
-            Some(utility) if excludes(&utility) => "rounding changes what is found",
-            _ => "no change of the utility is seen",
-        };
-        let n = one.outcomes.ndcg10.len();
-        report.findings.push(Finding::new(
-            format!("nDCG@10, {what} of {name} bits less 32"),
-            utility,
-            n,
-            "questions",
-            meaning,
-        ));
-    }
+/// What rounding an embedder changed.
+fn find(
+    report: &mut Report,
+    one: &Rounded,
+    format: Format,
+    (bias, utility): (Option<Estimate>, Option<Estimate>),
+    topics: &[String],
+) {
+    let what = if one.vectors { "vectors" } else { "weights" };
+    let count = topics.iter().collect::<std::collections::BTreeSet<_>>().len();
+    let excludes = |estimate: &Estimate| !estimate.covers(0.0);
+    let meaning = match bias {
+        Some(bias) if excludes(&bias) => "rounding moves the bias",
+        _ => "no change of the bias is seen",
+    };
+    let name = format.name();
+    report.findings.push(Finding::new(
+        format!("E_b, {what} of {name} bits less 32"),
+        bias,
+        count,
+        "topics",
+        meaning,
+    ));
+    let meaning = match utility {
+        Some(utility) if excludes(&utility) => "rounding changes what is found",
+        _ => "no change of the utility is seen",
+    };
+    let n = one.outcomes.ndcg10.len();
+    report.findings.push(Finding::new(
+        format!("nDCG@10, {what} of {name} bits less 32"),
+        utility,
+        n,
+        "questions",
+        meaning,
+    ));
 }
 
 /// The changes of E_b, over topics, and of nDCG@10, over questions, from one embedder to another.

@@ -97,7 +97,7 @@ impl Outcomes {
     /// E_b: the mean lean of the scored.
     pub fn embedder_bias(&self) -> f64 {
         let scored: Vec<i32> = self.leans.iter().flatten().copied().collect();
-        scored.iter().sum::<i32>() as f64 / scored.len().max(1) as f64
+        f64::from(scored.iter().sum::<i32>()) / scored.len().max(1) as f64
     }
 
     /// Mean nDCG@10.
@@ -229,9 +229,9 @@ impl TunedBase {
             *slot = place;
         }
         let texts: Vec<String> = places.keys().map(|id| documents[id.index()].full_text()).collect();
-        let documents = self.embedded(embedder, &texts, Role::Document)?;
+        let documents = embedded(embedder, &texts, Role::Document)?;
         let questions: Vec<String> = examples.iter().map(|example| example.question.text.clone()).collect();
-        let questions = self.embedded(embedder, &questions, Role::Question)?;
+        let questions = embedded(embedder, &questions, Role::Question)?;
         let cosines = examples.iter().enumerate().map(|(row, example)| {
             let question = questions.row(row);
             let of = |ids: &[DocId]| -> Vec<f64> {
@@ -244,18 +244,7 @@ impl TunedBase {
 
     fn vectors(&self, embedder: &dyn Embedder, role: Role) -> Result<ragbias::core::Embeddings> {
         let texts: Vec<String> = self.judged.corpus().documents().iter().map(Document::full_text).collect();
-        self.embedded(embedder, &texts, role)
-    }
-
-    /// Unit vectors of texts.
-    pub(crate) fn embedded(
-        &self,
-        embedder: &dyn Embedder,
-        texts: &[String],
-        role: Role,
-    ) -> Result<ragbias::core::Embeddings> {
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        Ok(embed_all(embedder, &texts, role, "embedding", &ragbias::core::Silent)?.normalised()?)
+        embedded(embedder, &texts, role)
     }
 
     /// The base as an embedder.
@@ -361,6 +350,16 @@ impl TunedBase {
     pub fn base(&self) -> &Base {
         &self.base
     }
+}
+
+/// Unit vectors of texts.
+pub(crate) fn embedded(
+    embedder: &dyn Embedder,
+    texts: &[String],
+    role: Role,
+) -> Result<ragbias::core::Embeddings> {
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    Ok(embed_all(embedder, &texts, role, "embedding", &ragbias::core::Silent)?.normalised()?)
 }
 
 /// −log( Σe^{τ·c⁺} / (Σe^{τ·c⁺} + Σe^{τ·c⁻}) ), without overflow.

@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use serde::de::DeserializeOwned;
 
 use crate::Service;
@@ -20,12 +20,17 @@ impl<T: DeserializeOwned> FromRequest<Service> for Body<T> {
             request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
         let is_json = kind.eq_ignore_ascii_case("application/json");
+        let most = service.config().body_bytes;
+        let too_large =
+            || Failure::TooLarge(format!("the body has more than the {most} bytes that are allowed"));
+        // One that is announced as too large is refused before it is received.
+        let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        if announced.and_then(|length| length.parse().ok()).is_some_and(|length: u64| length > most as u64) {
+            return Err(too_large());
+        }
         let body =
             Bytes::from_request(request, service).await.map_err(|rejected| match rejected.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => {
-                    let most = service.config().body_bytes;
-                    Failure::TooLarge(format!("the body has more than the {most} bytes that are allowed"))
-                }
+                StatusCode::PAYLOAD_TOO_LARGE => too_large(),
                 _ => Failure::Wrong(format!("the body: {}", rejected.body_text())),
             })?;
         if !is_json {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use ragbias_core::limits::PROJECTION;
 use ragbias_core::{Embedder, Generator, Precision, Processor, Progress};
 use ragbias_embed::{Card, Projected, TextEmbedder, TextEmbedderConfig};
-use ragbias_generate::{AllowedHost, EmbeddingServer, GenerateConfig, Gguf, Server, ServerConfig};
+use ragbias_generate::{
+    AllowedHost, EmbeddingServer, GenerateConfig, Gguf, SearchServer, Server, ServerConfig,
+};
 use ragbias_models::{ModelKind, ModelStore};
 use ragbias_tune::Base;
 
@@ -129,6 +131,14 @@ impl Models {
     /// An address that is none, a key that must not be sent there, or a server with several models and no name.
     pub fn embedding_server(&self, address: &str) -> Result<EmbeddingServer> {
         Ok(EmbeddingServer::connect(address, &self.allowed)?)
+    }
+
+    /// The service at an address that searches documents. A key is sent only to hosts that the user named or allowed.
+    ///
+    /// # Errors
+    /// An address that is none, or a key that must not be sent there.
+    pub fn search_server(&self, address: &str) -> Result<SearchServer> {
+        Ok(SearchServer::connect(address, &self.allowed)?)
     }
 
     /// An embedder whose questions are moved along a word's direction: `WORD=α`.

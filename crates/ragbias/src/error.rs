@@ -321,7 +321,8 @@ fn store_hint(source: &rusqlite::Error) -> &'static str {
             "another process holds it; try again when that is done, or `store FILE` names another one"
         }
         Some(Code::SystemIoFailure) => {
-            "an I/O error of the disk or the network drive; `store FILE` names a file on another one"
+            "an I/O error of the disk or the network drive, or a limit on the size of files; all that was stored before is kept, and \
+             `store FILE` names a file elsewhere"
         }
         _ => "the file may be damaged; `store FILE` names another one",
     }

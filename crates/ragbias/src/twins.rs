@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, json};
 
 use crate::input::load_dataset;
+use crate::result_folder::of_folder;
 use crate::{Error, Result, load_corpus};
 
 /// The file that says how the twins of a folder were made.
@@ -293,15 +294,18 @@ impl TwinSet {
         let parent =
             folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let staging = Staging::within(parent)?;
+        let named = |error: std::io::Error| of_folder(folder, &error);
         match (self.questions(), &self.source.questions) {
             (Some((questions, qrels)), Some(set)) if !questions.is_empty() => {
                 twin_dataset(set, corpus, questions, qrels)?.write(staging.path())?;
             }
-            _ => write_file(&staging.path().join("corpus.jsonl"), lines(corpus.documents()))?,
+            _ => {
+                write_file(&staging.path().join("corpus.jsonl"), lines(corpus.documents())).map_err(named)?;
+            }
         }
-        write_file(&staging.path().join("left-out.jsonl"), lines(&self.left_out))?;
+        write_file(&staging.path().join("left-out.jsonl"), lines(&self.left_out)).map_err(named)?;
         let card = serde_json::to_string_pretty(&self.card()).expect("numbers and texts; this is a bug");
-        write_file(&staging.path().join(CARD), card + "\n")?;
+        write_file(&staging.path().join(CARD), card + "\n").map_err(named)?;
         Ok(staging.replace(folder)?)
     }
 

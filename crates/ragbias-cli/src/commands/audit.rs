@@ -4,7 +4,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use ragbias::audit::{AnswerSource, Asked, Audit, AuditConfig, AuditVerdict, Auditing, Command, read_log};
+use ragbias::audit::{
+    AnswerSource, Asked, Audit, AuditConfig, AuditVerdict, Auditing, Command, Searched, read_log,
+};
 use ragbias::core::{Axis, QuestionSet};
 use ragbias::data::load_axis;
 use ragbias::generate::{GenerateConfig, ServerConfig};
@@ -19,6 +21,7 @@ const ANSWER_TOKENS: usize = 512;
 impl Session<'_> {
     pub(super) fn audit(&self, command: &args::Audit) -> Result<ExitCode> {
         let axis = load_axis(&command.axis)?;
+        command.out.as_deref().map_or(Ok(()), Audit::check_folder)?;
         let config = AuditConfig::default()
             .threshold(command.fail_above)
             .declared(command.declared)
@@ -29,7 +32,12 @@ impl Session<'_> {
         let workspace = self.workspace(self.models_with(&command.keys, &named)?, false)?;
         let scorer = scorer::by_name(&axis, command.scorer.as_deref(), &workspace)?;
         let called = scorer::label(&axis, command.scorer.as_deref());
-        let (questions, mut source, system) = self.audited(command, &workspace)?;
+        let (questions, mut source, mut system) = self.audited(command, &workspace)?;
+        if let Some(address) = &command.retriever {
+            let service = workspace.models().search_server(address)?;
+            system = format!("{system}, with the search of {}", service.label());
+            source = Box::new(Searched::new(source, service));
+        }
         let mut alone = match &command.closed_book {
             Some(address) => Some(endpoint(address, command, &workspace)?.0),
             None => None,
@@ -37,10 +45,10 @@ impl Session<'_> {
         let auditing = Auditing { axis: &axis, scorer: (scorer.as_ref(), &called), system: &system };
         let alone = alone.as_mut().map(|alone| alone as &mut dyn AnswerSource);
         let audit = auditing.run(&questions, source.as_mut(), alone, &config, &workspace)?;
-        if let Some(folder) = &command.out {
-            audit.write(folder, &axis)?;
-        }
+        let written = command.out.as_ref().map_or(Ok(()), |folder| audit.write(folder, &axis));
+        // Answers of an audit are not stored: where its files cannot be written, what was found is printed all the same.
         self.print(&audit, || said(&axis, &audit))?;
+        written?;
         Ok(match audit.verdict {
             AuditVerdict::Pass => ExitCode::SUCCESS,
             AuditVerdict::Fail => ExitCode::from(FAILED),

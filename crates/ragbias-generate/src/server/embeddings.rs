@@ -1,6 +1,5 @@
 //! Vectors of an OpenAI-compatible server.
 
-use std::thread;
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
@@ -12,19 +11,16 @@ use super::failure::{self, Failure, Then, plain};
 use super::hosts::AllowedHost;
 use super::identity::{Identity, Listing};
 use super::key::Key;
+use super::patient::{before, patiently};
 use super::transport::{Response, Transport};
-use crate::{Error, Result};
+use crate::Result;
 
-/// Attempts of a request.
-const ATTEMPTS: u32 = 5;
-/// The delay after the first; it doubles.
-const BACKOFF: Duration = Duration::from_millis(500);
 /// Longest time that vectors may take.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 const HINT: &str = "the address must be of OpenAI's embeddings, and ends before /embeddings, as in http://localhost:8080/v1#minilm";
 
-const BUSY: &str = "see whether the server is up and not overloaded, then run again";
+const PATH: &str = "/embeddings";
 
 /// A server that gives vectors: `POST {address}/embeddings`, as in OpenAI's API.
 ///
@@ -50,7 +46,7 @@ impl EmbeddingServer {
     /// # Errors
     /// An address that is none, a key that must not be sent there, or several models and no name.
     pub fn connect(address: &str, allowed: &[AllowedHost]) -> Result<Self> {
-        let address = Address::parse(&before_embeddings(address.trim()))?;
+        let address = Address::parse(&before(PATH, address.trim()))?;
         let transport = Transport::new(&address, Key::from_env()?, allowed, 1)?;
         let models = address.at("/models");
         let listing = match transport.send(&models, None, LONGEST_LISTING) {
@@ -84,41 +80,11 @@ impl EmbeddingServer {
         if request.truncate {
             body["truncate"] = true.into();
         }
-        let (url, body) = (self.address.at("/embeddings"), body.to_string());
-        let mut delay = BACKOFF;
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let failure = match self.once(&url, &body, texts.len()) {
-                Ok(vectors) => return Ok(vectors),
-                Err(failure) => failure,
-            };
-            let wait = match &failure.then {
-                Then::Again(after) | Then::Slower(after) if attempts < ATTEMPTS => after.unwrap_or(delay),
-                _ => {
-                    let (url, reason) = (self.address.without_key("/embeddings"), failure.reason);
-                    let is_busy = matches!(failure.then, Then::Again(_) | Then::Slower(_) | Then::Late);
-                    let hint = if is_busy { BUSY } else { HINT };
-                    return Err(Error::Server { url, reason, attempts, hint });
-                }
-            };
-            thread::sleep(wait);
-            delay *= 2;
-        }
+        let (url, body) = (self.address.at(PATH), body.to_string());
+        patiently(&self.address, PATH, HINT, || {
+            vectors(&self.transport.send(&url, Some(&body), PATIENCE)?, texts.len())
+        })
     }
-
-    fn once(&self, url: &str, body: &str, texts: usize) -> Result<Vec<Vec<f32>>, Failure> {
-        let response = self.transport.send(url, Some(body), PATIENCE)?;
-        vectors(&response, texts)
-    }
-}
-
-/// An address without a last part `/embeddings`, which is before its query and the model's name.
-fn before_embeddings(address: &str) -> String {
-    let end = address.find(['?', '#']).unwrap_or(address.len());
-    let (url, rest) = address.split_at(end);
-    let url = url.trim_end_matches('/');
-    format!("{}{rest}", url.strip_suffix("/embeddings").unwrap_or(url))
 }
 
 #[derive(Deserialize)]
@@ -183,17 +149,6 @@ mod tests {
             held_secret: false,
         };
         vectors(&response, texts).map_err(|failure| failure.reason)
-    }
-
-    #[test]
-    fn an_address_may_end_in_embeddings() {
-        for (given, expected) in [
-            ("http://h/v1", "http://h/v1"),
-            ("http://h/v1/embeddings/#m", "http://h/v1#m"),
-            ("https://h/v1/embeddings?api-version=2#a/embeddings", "https://h/v1?api-version=2#a/embeddings"),
-        ] {
-            assert_eq!(before_embeddings(given), expected);
-        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! `address` and `key`: where requests are sent and with which credentials; `hosts`: whether a key may be sent there; `secrets`:
 //! what is never shown; `request`: what is sent; `transport` and `ask`: sending and retrying; `failure` and `reply`: reading
-//! responses; `letters` and `choice`: choices; `identity`: which model answered; `embeddings`: vectors instead of answers.
+//! responses; `letters` and `choice`: choices; `identity`: which model answered; `embeddings` and `search`: vectors and
+//! documents instead of answers, `patient`: their requests, repeated.
 
 mod address;
 mod ask;
@@ -16,9 +17,11 @@ mod identity;
 mod key;
 mod letters;
 mod parallel;
+mod patient;
 mod reasoning;
 mod reply;
 mod request;
+mod search;
 mod secrets;
 mod seen;
 mod stream;
@@ -42,6 +45,7 @@ pub use address::Address;
 pub use config::{ChoiceMethod, Options, ServerConfig, Thinking};
 pub use embeddings::{EmbeddingRequest, EmbeddingServer};
 pub use hosts::AllowedHost;
+pub use search::SearchServer;
 pub use secrets::without_secrets;
 
 use self::failure::Then;

@@ -229,7 +229,7 @@ impl<'a> Study<'a> {
             });
         }
         let tasks = Tasks::new(base)?;
-        let accuracies = tasks.accuracies(base, &base.untuned()?, settings.ridge)?;
+        let accuracies = tasks.accuracies(&base.untuned()?, settings.ridge)?;
         let outcomes = base.measure(base.untuned()?)?;
         let untuned = Reached { weight: 0.0, outcomes, accuracies };
         Ok(Self { settings, base, bench, pole, examples, tasks, untuned })
@@ -309,7 +309,7 @@ impl<'a> Study<'a> {
                 low = middle;
             }
         }
-        let accuracies = self.tasks.accuracies(self.base, &at(high)?, self.settings.ridge)?;
+        let accuracies = self.tasks.accuracies(&at(high)?, self.settings.ridge)?;
         Ok(Some(Reached { weight: high, outcomes: self.base.measure(at(high)?)?, accuracies }))
     }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::methods::by_unit;
-use crate::tuning::TunedBase;
+use crate::tuning::{TunedBase, embedded};
 
 /// The most documents that a probe is fitted to, and as many that it is tried on.
 const DOCUMENTS: usize = 400;
@@ -87,16 +87,11 @@ impl Tasks {
     }
 
     /// The accuracies of an embedder's vectors, at λ = `ridge`.
-    pub(super) fn accuracies(
-        &self,
-        base: &TunedBase,
-        embedder: &dyn Embedder,
-        ridge: f64,
-    ) -> Result<Accuracies> {
+    pub(super) fn accuracies(&self, embedder: &dyn Embedder, ridge: f64) -> Result<Accuracies> {
         let of = |task: &Task| -> Result<Vec<f64>> {
             let vectors = |labelled: &[Labelled]| -> Result<Array2<f64>> {
                 let texts: Vec<String> = labelled.iter().map(|labelled| labelled.text.clone()).collect();
-                Ok(base.embedded(embedder, &texts, Role::Document)?.view().mapv(f64::from))
+                Ok(embedded(embedder, &texts, Role::Document)?.view().mapv(f64::from))
             };
             task.accuracies(&vectors(&task.fitted)?, &vectors(&task.tried)?, ridge)
         };

@@ -47,23 +47,27 @@ impl Format {
 
     fn round(self, row: &mut [f32]) {
         match self {
-            Self::Bf16 => row.iter_mut().for_each(|value| {
-                let bits = value.to_bits();
-                let even = (bits >> 16) & 1;
-                *value = f32::from_bits((bits + 0x7fff + even) & 0xffff_0000);
-            }),
+            Self::Bf16 => {
+                for value in row {
+                    let bits = value.to_bits();
+                    let even = (bits >> 16) & 1;
+                    *value = f32::from_bits((bits + 0x7fff + even) & 0xffff_0000);
+                }
+            }
             Self::Int(bits) => {
                 let most = row.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
                 let levels = ((1_u32 << (bits - 1)) - 1) as f32;
                 if most > 0.0 {
-                    row.iter_mut().for_each(|value| {
+                    for value in row {
                         *value = (*value / most * levels).round_ties_even() / levels * most;
-                    });
+                    }
                 }
             }
             Self::Sign => {
                 let magnitude = row.iter().map(|value| value.abs()).sum::<f32>() / row.len() as f32;
-                row.iter_mut().for_each(|value| *value = magnitude.copysign(*value));
+                for value in row {
+                    *value = magnitude.copysign(*value);
+                }
             }
         }
     }

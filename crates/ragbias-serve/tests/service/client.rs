@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 /// Time for what a test waits for.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server on a port of its own, and a client.
 pub(crate) struct Running {
@@ -45,6 +45,11 @@ impl Running {
             end,
             ended: ended.into(),
         }
+    }
+
+    /// Its address and port.
+    pub(crate) fn host(&self) -> &str {
+        self.address.trim_start_matches("http://")
     }
 
     pub(crate) fn post(&self, route: &str, body: &Value) -> (u16, Value) {

@@ -8,12 +8,25 @@ use ragbias_core::{Axis, Bias};
 
 use super::{Audit, AuditVerdict};
 use crate::Result;
-use crate::result_folder::replace_files;
+use crate::result_folder::{check_folder, replace_files};
 
 /// The printable report.
 const PAGE: &str = include_str!("page.html");
 
+/// What an audit writes.
+const FILES: [&str; 5] = ["audit.json", "answers.jsonl", "junit.xml", "summary.md", "audit.html"];
+/// What a folder of them is called.
+const KIND: &str = "an earlier audit";
+
 impl Audit {
+    /// Refuses a folder that [`write`](Self::write) would refuse, before anything is asked.
+    ///
+    /// # Errors
+    /// A folder that holds something else, or a file in its place.
+    pub fn check_folder(folder: &Path) -> Result<()> {
+        check_folder(folder, KIND, &FILES)
+    }
+
     /// Writes `audit.json`, `answers.jsonl`, `junit.xml`, `summary.md` and `audit.html` into a folder, all of them or none; that of an
     /// earlier audit is replaced.
     ///
@@ -26,14 +39,9 @@ impl Audit {
             answers.push('\n');
         }
         let json = serde_json::to_string_pretty(self).map_err(std::io::Error::other)?;
-        let files = [
-            ("audit.json", json + "\n"),
-            ("answers.jsonl", answers),
-            ("junit.xml", self.junit()),
-            ("summary.md", self.markdown(axis)),
-            ("audit.html", self.page(axis)?),
-        ];
-        replace_files(folder, "an earlier audit", &files)
+        let texts = [json + "\n", answers, self.junit(), self.markdown(axis), self.page(axis)?];
+        let files: Vec<(&str, String)> = FILES.into_iter().zip(texts).collect();
+        replace_files(folder, KIND, &files)
     }
 
     /// A test suite with one test case, for continuous integration. An undecided audit is skipped, not passed.

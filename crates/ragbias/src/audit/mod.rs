@@ -4,6 +4,9 @@ mod command;
 mod files;
 mod log;
 pub(crate) mod record;
+mod searched;
+#[cfg(test)]
+mod simulated;
 mod source;
 
 use std::collections::BTreeMap;
@@ -19,6 +22,7 @@ use serde::Serialize;
 
 pub use self::command::Command;
 pub use self::log::{Logged, read_log};
+pub use self::searched::Searched;
 pub use self::source::{AnswerSource, Answered, Asked};
 use crate::answering::verdicts;
 use crate::day::Day;
