@@ -466,7 +466,7 @@ mod tests {
 
     #[test]
     fn the_effective_share_is_that_of_its_formula() {
-        assert_eq!(effective_share(&[0.3, 0.3, 0.3]), 1.0);
+        assert!((effective_share(&[0.3, 0.3, 0.3]) - 1.0).abs() < 1e-12);
         assert_eq!(effective_share(&[0.0, 0.5, 0.0, 0.0]), 0.25);
         assert!((effective_share(&[1.0, 3.0]) - 16.0 / 20.0).abs() < 1e-15);
         assert_eq!(effective_share(&[0.0, 0.0]), 1.0);
