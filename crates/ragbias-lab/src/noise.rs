@@ -347,7 +347,7 @@ impl<'a> Study<'a> {
                 self.find(cell, plain, &mut report);
             }
         }
-        report.tables.push(self.table(cells));
+        report.tables.push(table(cells));
         report.figures.push(self.figure(cells));
         report.notes.push(format!(
             "Untuned, E_b is {:+.2} and nDCG@10 {:.3}. Intervals resample seeds and topics; those of nDCG@10, the topics of `{}`.",
@@ -398,32 +398,6 @@ impl<'a> Study<'a> {
         ));
     }
 
-    fn table(&self, cells: &[Cell]) -> Table {
-        let columns =
-            ["flipped", "method", "epochs", "E_b", "nDCG@10", "clean share, first epoch", "last", "seeds"];
-        let mut table =
-            Table::new("Every method at every share of flipped leans, means over seeds", &columns);
-        for cell in cells {
-            let of = |value: fn(&Outcomes) -> f64| mean(cell.outcomes.iter().map(value));
-            let clean = |which: fn(&[(usize, f64)]) -> Option<&(usize, f64)>| -> String {
-                let shares: Vec<f64> =
-                    cell.clean.iter().filter_map(|looks| which(looks)).map(|(_, share)| *share).collect();
-                if shares.is_empty() { String::new() } else { format!("{:.3}", mean(shares.into_iter())) }
-            };
-            table.push([
-                percent(cell.share),
-                cell.method.clone(),
-                format!("{:.1}", cell.epochs),
-                format!("{:+.2}", of(Outcomes::embedder_bias)),
-                format!("{:.3}", of(Outcomes::utility)),
-                clean(<[_]>::first),
-                clean(<[_]>::last),
-                cell.outcomes.len().to_string(),
-            ]);
-        }
-        table
-    }
-
     /// E_b over the share that is flipped, by method.
     fn figure(&self, cells: &[Cell]) -> Figure {
         let mut names: Vec<&str> = Vec::new();
@@ -448,6 +422,31 @@ impl<'a> Study<'a> {
         );
         Figure::new("noise", caption, &chart.draw("E_b over the share of flipped leans"))
     }
+}
+
+/// Every method at every share, means over seeds.
+fn table(cells: &[Cell]) -> Table {
+    let columns =
+        ["flipped", "method", "epochs", "E_b", "nDCG@10", "clean share, first epoch", "last", "seeds"];
+    let mut table = Table::new("Every method at every share of flipped leans, means over seeds", &columns);
+    for cell in cells {
+        let of = |value: fn(&Outcomes) -> f64| mean(cell.outcomes.iter().map(value));
+        let clean = |look: fn(&Vec<(usize, f64)>) -> Option<f64>| -> String {
+            let shares: Vec<f64> = cell.clean.iter().filter_map(look).collect();
+            if shares.is_empty() { String::new() } else { format!("{:.3}", mean(shares.into_iter())) }
+        };
+        table.push([
+            percent(cell.share),
+            cell.method.clone(),
+            format!("{:.1}", cell.epochs),
+            format!("{:+.2}", of(Outcomes::embedder_bias)),
+            format!("{:.3}", of(Outcomes::utility)),
+            clean(|looks| Some(looks.first()?.1)),
+            clean(|looks| Some(looks.last()?.1)),
+            cell.outcomes.len().to_string(),
+        ]);
+    }
+    table
 }
 
 /// What is seen of a training.
