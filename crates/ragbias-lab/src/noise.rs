@@ -424,6 +424,31 @@ impl<'a> Study<'a> {
     }
 }
 
+/// Every method at every share, means over seeds.
+fn table(cells: &[Cell]) -> Table {
+    let columns =
+        ["flipped", "method", "epochs", "E_b", "nDCG@10", "clean share, first epoch", "last", "seeds"];
+    let mut table = Table::new("Every method at every share of flipped leans, means over seeds", &columns);
+    for cell in cells {
+        let of = |value: fn(&Outcomes) -> f64| mean(cell.outcomes.iter().map(value));
+        let clean = |look: fn(&Vec<(usize, f64)>) -> Option<f64>| -> String {
+            let shares: Vec<f64> = cell.clean.iter().filter_map(look).collect();
+            if shares.is_empty() { String::new() } else { format!("{:.3}", mean(shares.into_iter())) }
+        };
+        table.push([
+            percent(cell.share),
+            cell.method.clone(),
+            format!("{:.1}", cell.epochs),
+            format!("{:+.2}", of(Outcomes::embedder_bias)),
+            format!("{:.3}", of(Outcomes::utility)),
+            clean(|looks| Some(looks.first()?.1)),
+            clean(|looks| Some(looks.last()?.1)),
+            cell.outcomes.len().to_string(),
+        ]);
+    }
+    table
+}
+
 /// What is seen of a training.
 struct Looks {
     clean: Vec<(usize, f64)>,

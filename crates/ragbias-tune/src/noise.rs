@@ -37,6 +37,7 @@ pub fn flipped(mined: &[Mined], share: f64, seed: u64) -> Result<Flipped> {
         .collect();
     let seed = ContentHasher::new("flipped/1").field(seed.to_le_bytes()).finish();
     places.shuffle(&mut ChaCha8Rng::from_seed(*seed.as_bytes()));
+    #[expect(clippy::cast_sign_loss, reason = "a share of at least 0")]
     let count = (share * places.len() as f64).round() as usize;
     let (mut all, mut flipped) = (mined.to_vec(), vec![false; mined.len()]);
     for &place in &places[..count] {
