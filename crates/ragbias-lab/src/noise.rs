@@ -485,34 +485,6 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
     sum / f64::from(count.max(1))
 }
 
-/// Every method at every share.
-fn table(cells: &[Cell]) -> Table {
-    let columns =
-        ["flipped", "method", "epochs", "E_b", "nDCG@10", "clean share, first epoch", "last", "seeds"];
-    let mut table = Table::new("Every method at every share of flipped leans, means over seeds", &columns);
-    for cell in cells {
-        let of = |value: fn(&Outcomes) -> f64| mean(cell.outcomes.iter().map(value));
-        let clean = |shares: Vec<f64>| -> String {
-            if shares.is_empty() { String::new() } else { format!("{:.3}", mean(shares.into_iter())) }
-        };
-        let looks = |which: fn(usize) -> usize| -> Vec<f64> {
-            let looked = cell.clean.iter().filter(|looks| !looks.is_empty());
-            looked.map(|looks| looks[which(looks.len())].1).collect()
-        };
-        table.push([
-            percent(cell.share),
-            cell.method.clone(),
-            format!("{:.1}", cell.epochs),
-            format!("{:+.2}", of(Outcomes::embedder_bias)),
-            format!("{:.3}", of(Outcomes::utility)),
-            clean(looks(|_| 0)),
-            clean(looks(|count| count - 1)),
-            cell.outcomes.len().to_string(),
-        ]);
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
