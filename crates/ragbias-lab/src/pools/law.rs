@@ -36,19 +36,29 @@ pub(super) struct FittedLaw {
     pub(super) law: Law,
     pub(super) fit: NonlinearLeastSquares,
     pub(super) cells: usize,
+    form: Form,
+}
+
+/// Which parts of the law there are.
+#[derive(Debug, Clone)]
+struct Form {
+    /// Whether there is a d above 0.
+    floor: bool,
     /// Whether the utility of each pool decays.
     decays: Vec<bool>,
 }
 
 impl Law {
-    /// θ = (ln a, ln d, ln −b₁, …, ln τ of each pool that decays).
-    fn of(theta: &[f64], decays: &[bool]) -> Self {
-        let mut half_lives = theta[2 + decays.len()..].iter().map(|ln| ln.exp());
-        let pools = decays.iter().zip(&theta[2..]).map(|(&decays, ln)| {
-            let half_life = decays.then(|| half_lives.next()).flatten().unwrap_or(f64::INFINITY);
+    /// θ = (ln a, ln −b₁, …, then ln d if there is a floor, then ln τ of each pool that decays).
+    fn of(theta: &[f64], form: &Form) -> Self {
+        let pools = form.decays.len();
+        let mut rest = theta[1 + pools..].iter().map(|ln| ln.exp());
+        let d = form.floor.then(|| rest.next()).flatten().unwrap_or(0.0);
+        let pools = form.decays.iter().zip(&theta[1..]).map(|(&decays, ln)| {
+            let half_life = decays.then(|| rest.next()).flatten().unwrap_or(f64::INFINITY);
             (-ln.exp(), half_life)
         });
-        Self { ln_a: theta[0], d: theta[1].exp(), pools: pools.collect() }
+        Self { ln_a: theta[0], d, pools: pools.collect() }
     }
 
     /// The loss that the law predicts.
@@ -74,41 +84,47 @@ impl FittedLaw {
     /// The least-squares fit of the logarithms, so that small losses count as much as large ones; none if there are no more cells than
     /// parameters, or some pool has no cell.
     ///
-    /// A pool whose half-life grows beyond a hundred epochs has none in a second fit: its utility does not decay.
+    /// A pool whose half-life grows beyond a hundred epochs has none in another fit, and a floor d below a hundredth of the least loss is 0:
+    /// the cells do not tell them from none.
     pub(super) fn of(cells: &[Cell], pools: usize) -> Option<Self> {
         if cells.len() <= 2 + 2 * pools
             || (0..pools).any(|pool| !cells.iter().any(|cell| cell.pools == [pool]))
         {
             return None;
         }
-        let mut decays = vec![true; pools];
+        let mut form = Form { floor: true, decays: vec![true; pools] };
         loop {
-            let found = Self::with(cells, &decays)?;
-            let endless = |pool: usize| decays[pool] && found.law.pools[pool].1 > ENDLESS;
-            let Some(pool) = (0..pools).find(|&pool| endless(pool)) else { return Some(found) };
-            decays[pool] = false;
+            let found = Self::with(cells, &form)?;
+            let endless = |pool: usize| form.decays[pool] && found.law.pools[pool].1 > ENDLESS;
+            if form.floor && found.law.d < 0.01 * least(cells) {
+                form.floor = false;
+            } else if let Some(pool) = (0..pools).find(|&pool| endless(pool)) {
+                form.decays[pool] = false;
+            } else {
+                return Some(found);
+            }
         }
     }
 
-    fn with(cells: &[Cell], decays: &[bool]) -> Option<Self> {
-        let least = cells.iter().map(|cell| cell.loss).fold(f64::INFINITY, f64::min);
+    fn with(cells: &[Cell], form: &Form) -> Option<Self> {
         let mut starts = Vec::new();
         for utility in [0.1_f64, 0.5] {
             for half_life in [1.0_f64, 8.0] {
-                let mut start = vec![-2.0, (0.5 * least).ln()];
-                start.extend(std::iter::repeat_n(utility.ln(), decays.len()));
-                start.extend(decays.iter().filter(|decays| **decays).map(|_| half_life.ln()));
+                let mut start = vec![-2.0];
+                start.extend(form.decays.iter().map(|_| utility.ln()));
+                start.extend(form.floor.then(|| (0.5 * least(cells)).ln()));
+                start.extend(form.decays.iter().filter(|decays| **decays).map(|_| half_life.ln()));
                 starts.push(start);
             }
         }
         let residuals = |theta: &[f64]| -> Vec<f64> {
-            let law = Law::of(theta, decays);
+            let law = Law::of(theta, form);
             let predicted = |cell: &Cell| law.loss(&cell.pools, cell.distinct, cell.epochs);
             cells.iter().map(|cell| (predicted(cell) / cell.loss).ln()).collect()
         };
         let fit = NonlinearLeastSquares::best_of(&starts, residuals)?;
-        let law = Law::of(&fit.parameters, decays);
-        Some(Self { law, fit, cells: cells.len(), decays: decays.to_vec() })
+        let law = Law::of(&fit.parameters, form);
+        Some(Self { law, fit, cells: cells.len(), form: form.clone() })
     }
 
     /// Root mean square of the relative errors of the fit.
@@ -118,17 +134,18 @@ impl FittedLaw {
 
     /// b of a pool; none if the cells do not identify it.
     pub(super) fn utility(&self, pool: usize) -> Option<Estimate> {
-        let ln = self.fit.interval(2 + pool)?;
+        let ln = self.fit.interval(1 + pool)?;
         Some(Estimate { value: -ln.value.exp(), low: -ln.high.exp(), high: -ln.low.exp() })
     }
 
     /// τ of a pool, in epochs; none if the cells do not identify it, or it has none.
     pub(super) fn half_life(&self, pool: usize) -> Option<Estimate> {
-        if !self.decays[pool] {
+        let Form { floor, decays } = &self.form;
+        if !decays[pool] {
             return None;
         }
-        let before = self.decays[..pool].iter().filter(|decays| **decays).count();
-        let ln = self.fit.interval(2 + self.decays.len() + before)?;
+        let before = decays[..pool].iter().filter(|decays| **decays).count();
+        let ln = self.fit.interval(1 + decays.len() + usize::from(*floor) + before)?;
         // An interval over a hundredfold says nothing.
         (ln.high - ln.low < 100.0_f64.ln()).then(|| Estimate {
             value: ln.value.exp(),
@@ -139,8 +156,12 @@ impl FittedLaw {
 
     /// Whether the utility of a pool decays over the epochs that were measured.
     pub(super) fn is_decaying(&self, pool: usize) -> bool {
-        self.decays[pool]
+        self.form.decays[pool]
     }
+}
+
+fn least(cells: &[Cell]) -> f64 {
+    cells.iter().map(|cell| cell.loss).fold(f64::INFINITY, f64::min)
 }
 
 #[cfg(test)]
@@ -184,7 +205,7 @@ mod tests {
         assert!(found.half_life(0).unwrap().covers(2.0), "{found:?}");
         assert!(found.half_life(1).is_none_or(|half_life| half_life.high > 20.0), "{found:?}");
         // scripts/reference/pools_law.py, with scipy.
-        let found = FittedLaw::with(&cells, &[true, false]).unwrap();
+        let found = FittedLaw::with(&cells, &Form { floor: true, decays: vec![true, false] }).unwrap();
         let close =
             |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 1e-6, "{found} {expected}");
         close(found.law.pools[0].0, -0.149_220_273_798_405_4);
