@@ -119,7 +119,9 @@ fn an_output_without_room_is_named_and_nothing_half_written_is_left() {
         let whole = names(&scratch);
         remove();
         let before = names(&scratch);
-        let failed = done(&mut limited(&scratch, 40, &args));
+        // The table of what is mined has some 20 KiB.
+        let room = if output == "mined.csv" { 4 } else { 40 };
+        let failed = done(&mut limited(&scratch, room, &args));
         assert_named(&failed, &[named, "hint: make room"]);
         assert_eq!(names(&scratch), before, "{line}");
         // Answers of an audit are not stored: what was found is not lost with its files.

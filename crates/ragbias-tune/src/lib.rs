@@ -35,6 +35,7 @@ mod matrices;
 mod mine;
 mod noise;
 mod optimiser;
+mod perturbation;
 mod sharpness;
 mod texts;
 mod train;

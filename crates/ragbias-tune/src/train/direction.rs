@@ -4,7 +4,8 @@ use super::examples::Placed;
 use super::run::{Objective, Run, add};
 use crate::Result;
 use crate::optimiser::norm;
-use crate::sharpness::{Sharpness, adaptively_perturbed, perturbed};
+use crate::perturbation::{adaptively_perturbed, perturbed};
+use crate::sharpness::Sharpness;
 use crate::trainable::Values;
 
 impl Run<'_> {
