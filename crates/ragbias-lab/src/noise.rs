@@ -529,6 +529,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "some minutes: cargo test --release --workspace --lib flipping -- --ignored"]
     fn flipping_every_lean_turns_the_bias_and_its_cost_is_found() {
         let report = measured(Noise { shares: vec![0.0, 1.0], examples: 40, ..Noise::default() });
         let cost = report.findings[0].estimate.unwrap();

@@ -25,7 +25,6 @@ pub struct Flipped {
 ///
 /// # Errors
 /// [`Error::Setting`] for a share outside 0 to 1.
-#[expect(clippy::cast_sign_loss, reason = "a share is not negative")]
 pub fn flipped(mined: &[Mined], share: f64, seed: u64) -> Result<Flipped> {
     if !(0.0..=1.0).contains(&share) {
         let (expected, received) = ("0 to 1".into(), share.to_string());
