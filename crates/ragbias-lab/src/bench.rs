@@ -46,6 +46,12 @@ impl Bench {
         self.seed
     }
 
+    /// Seeds of as many draws as this at size 1, in proportion at others, and at least two.
+    pub fn seeds(&self, count: usize) -> Vec<u64> {
+        let first = self.seed.wrapping_mul(1_000_003);
+        (0..self.scaled(count, 2) as u64).map(|seed| first.wrapping_add(seed)).collect()
+    }
+
     /// This many at size 1, in proportion at others, and at least `least`.
     #[expect(clippy::cast_sign_loss, reason = "a size is above 0")]
     pub fn scaled(&self, count: usize, least: usize) -> usize {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ragbias::stats::{Estimate, crossed_mean};
+use ragbias::stats::{Estimate, UnitBootstrap, crossed_mean};
 use ragbias::tune::{Sharpness, TrainConfig};
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +85,32 @@ pub(crate) fn by_unit<'u>(values: impl Iterator<Item = (&'u str, f64)>) -> Vec<f
         *count += 1;
     }
     sums.into_values().map(|(sum, count)| sum / count as f64).collect()
+}
+
+/// The mean of values with its interval over them.
+pub(crate) fn unit_mean(values: &[f64], seed: u64) -> Option<Estimate> {
+    let mean =
+        |units: &[usize]| Some(units.iter().map(|&unit| values[unit]).sum::<f64>() / units.len() as f64);
+    UnitBootstrap::new(values.len(), seed).estimate(mean)
+}
+
+/// The mean of values with its interval over their topics, and the number of topics.
+pub(crate) fn topic_mean<'t>(
+    values: impl Iterator<Item = (&'t str, f64)>,
+    seed: u64,
+) -> (Option<Estimate>, usize) {
+    let mut by_topic: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for (topic, value) in values {
+        let (sum, count) = by_topic.entry(topic).or_default();
+        (*sum, *count) = (*sum + value, *count + 1.0);
+    }
+    let by_topic: Vec<(f64, f64)> = by_topic.into_values().collect();
+    let estimate = UnitBootstrap::new(by_topic.len(), seed).estimate(|topics| {
+        let add = |sum: (f64, f64), &topic: &usize| (sum.0 + by_topic[topic].0, sum.1 + by_topic[topic].1);
+        let (sum, count) = topics.iter().fold((0.0, 0.0), add);
+        Some(sum / count)
+    });
+    (estimate, by_topic.len())
 }
 
 /// A share in per cent, to a tenth.

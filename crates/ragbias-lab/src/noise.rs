@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::instrument::Instrument;
 use crate::methods::{BySeed, Method, by_unit, difference, percent, says};
 use crate::report::{Figure, Finding, Report, Table};
-use crate::tuning::{Outcomes, TunedBase, TunedSetting, pole};
+use crate::tuning::{Outcomes, TunedBase, TunedSetting, pole, sign};
 
 /// How much label noise can mining bear?
 ///
@@ -189,8 +189,7 @@ impl<'a> Study<'a> {
     }
 
     fn seeds(&self) -> Vec<u64> {
-        let first = self.bench.seed().wrapping_mul(1_000_003);
-        (0..self.bench.scaled(self.settings.seeds, 2) as u64).map(|seed| first.wrapping_add(seed)).collect()
+        self.bench.seeds(self.settings.seeds)
     }
 
     /// Every method at every share.
@@ -293,15 +292,11 @@ impl<'a> Study<'a> {
     fn look_at_bias(&self, after: &AfterEpoch<'_, '_>, id: ContentId, looks: &mut Looks) -> Result<()> {
         let weights = after.weights()?;
         let leans = self.base.leans(self.base.tuned(&weights, id)?, &self.watched)?;
-        let moved = self.sign() * mean(leans.iter().flatten().map(|&lean| f64::from(lean)));
+        let moved = sign(self.pole) * mean(leans.iter().flatten().map(|&lean| f64::from(lean)));
         if looks.best.as_ref().is_none_or(|(_, best, _)| moved > *best) {
             looks.best = Some((after.epochs(), moved, weights));
         }
         Ok(())
-    }
-
-    fn sign(&self) -> f64 {
-        if self.pole == Towards::Positive { 1.0 } else { -1.0 }
     }
 
     /// E_b by seed and topic, with the sign of the pole.
@@ -309,7 +304,7 @@ impl<'a> Study<'a> {
         let topics = self.base.validation_topics();
         let of = |outcomes: &Outcomes| {
             let leans = topics.iter().zip(&outcomes.leans);
-            by_unit(leans.filter_map(|(&topic, lean)| Some((topic, self.sign() * f64::from((*lean)?)))))
+            by_unit(leans.filter_map(|(&topic, lean)| Some((topic, sign(self.pole) * f64::from((*lean)?)))))
         };
         cell.outcomes.iter().map(of).collect()
     }

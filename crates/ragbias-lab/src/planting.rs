@@ -18,6 +18,7 @@ use crate::bench::Bench;
 use crate::chart::{Chart, Point, Series};
 use crate::error::{Error, Result};
 use crate::instrument::Instrument;
+use crate::methods::unit_mean;
 use crate::report::{Figure, Finding, Report, Table};
 use crate::tuning::pole;
 
@@ -402,9 +403,7 @@ fn find_defence(
             Some(scored(&|place| own[place] < threshold) - scored(&|_| true))
         })
         .collect();
-    let bootstrap = UnitBootstrap::new(changes.len(), bench.seed());
-    let change = bootstrap
-        .estimate(|units| Some(units.iter().map(|&unit| changes[unit]).sum::<f64>() / units.len() as f64));
+    let change = unit_mean(&changes, bench.seed());
     report.findings.push(Finding::new(
         "nDCG@10 lost to that defence where it catches 95%",
         change,

@@ -2,11 +2,9 @@
 
 mod rounding;
 
-use std::collections::BTreeMap;
-
 use ragbias::core::ContentHasher;
 use ragbias::data::Split;
-use ragbias::stats::{Estimate, NonlinearLeastSquares, UnitBootstrap};
+use ragbias::stats::{Estimate, NonlinearLeastSquares};
 use ragbias::tune::{Scope, Weights};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +13,7 @@ use crate::bench::Bench;
 use crate::chart::{Chart, Point, Series};
 use crate::error::{Error, Result};
 use crate::instrument::Instrument;
+use crate::methods::{topic_mean, unit_mean};
 use crate::pairs::{LongerTraining, Pairs};
 use crate::report::{Figure, Finding, Report, Table, signed};
 use crate::tuning::{Outcomes, TunedBase, TunedSetting};
@@ -235,22 +234,11 @@ fn changes(
     topics: &[String],
     seed: u64,
 ) -> (Option<Estimate>, Option<Estimate>) {
-    let mut by_topic: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
-    for ((from, to), topic) in from.leans.iter().zip(&to.leans).zip(topics) {
-        if let (Some(from), Some(to)) = (from, to) {
-            let sum = by_topic.entry(topic).or_default();
-            *sum = (sum.0 + f64::from(to - from), sum.1 + 1.0);
-        }
-    }
-    let by_topic: Vec<(f64, f64)> = by_topic.into_values().collect();
-    let bias = UnitBootstrap::new(by_topic.len(), seed).estimate(|units| {
-        let sum =
-            units.iter().fold((0.0, 0.0), |sum, &unit| (sum.0 + by_topic[unit].0, sum.1 + by_topic[unit].1));
-        Some(sum.0 / sum.1)
-    });
-    let utility = UnitBootstrap::new(from.ndcg10.len(), seed).estimate(|units| {
-        Some(units.iter().map(|&unit| to.ndcg10[unit] - from.ndcg10[unit]).sum::<f64>() / units.len() as f64)
-    });
+    let leans = from.leans.iter().zip(&to.leans).zip(topics);
+    let moved = leans.filter_map(|((from, to), topic)| Some((topic.as_str(), f64::from((*to)? - (*from)?))));
+    let (bias, _) = topic_mean(moved, seed);
+    let lost: Vec<f64> = from.ndcg10.iter().zip(&to.ndcg10).map(|(from, to)| to - from).collect();
+    let utility = unit_mean(&lost, seed);
     (bias, utility)
 }
 

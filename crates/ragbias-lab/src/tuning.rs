@@ -72,6 +72,14 @@ pub(crate) fn pole(axis: &str, name: &str) -> Result<Towards> {
     })
 }
 
+/// The sign of a pole's lean.
+pub(crate) fn sign(pole: Towards) -> f64 {
+    match pole {
+        Towards::Positive => 1.0,
+        Towards::Negative => -1.0,
+    }
+}
+
 /// A base with its data, from which embedders are tuned and on which they are measured.
 pub struct TunedBase {
     axis: Axis,
@@ -184,7 +192,8 @@ impl TunedBase {
     /// Failures of the embedder.
     pub fn mined(&self, questions: &QuestionSet, config: MineConfig) -> Result<Vec<Mined>> {
         let (base, progress) = (self.base.embedder(), self.workspace.progress());
-        let documents = self.vectors(base, Role::Document)?;
+        let texts: Vec<String> = self.judged.corpus().documents().iter().map(Document::full_text).collect();
+        let documents = embedded(base, &texts, Role::Document)?;
         let index = ExactIndex::by(base.similarity(), documents).map_err(ragbias::Error::from)?;
         Ok(mine(questions.questions(), &self.axis, base, &index, self.judged.verdicts(), config, progress)?)
     }
@@ -240,11 +249,6 @@ impl TunedBase {
             (of(&example.positives), of(&example.negatives))
         });
         Ok(cosines.collect())
-    }
-
-    fn vectors(&self, embedder: &dyn Embedder, role: Role) -> Result<ragbias::core::Embeddings> {
-        let texts: Vec<String> = self.judged.corpus().documents().iter().map(Document::full_text).collect();
-        embedded(embedder, &texts, role)
     }
 
     /// The base as an embedder.

@@ -5,7 +5,6 @@ mod probes;
 use std::ops::ControlFlow;
 
 use ragbias::core::{ContentHasher, ContentId, Unit};
-use ragbias::stats::{Estimate, UnitBootstrap};
 use ragbias::tune::{Example, MineConfig, Scope, Sharpness, Towards, TrainConfig, Weights};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -17,9 +16,9 @@ use crate::bench::Bench;
 use crate::chart::{Chart, Point, Series};
 use crate::error::{Error, Result};
 use crate::instrument::Instrument;
-use crate::methods::{BySeed, Method, by_unit, difference, says};
+use crate::methods::{BySeed, Method, by_unit, difference, says, unit_mean};
 use crate::report::{Figure, Finding, Report, Table};
-use crate::tuning::{Outcomes, TunedBase, TunedSetting, pole};
+use crate::tuning::{Outcomes, TunedBase, TunedSetting, pole, sign};
 
 /// Does sharpness-aware minimisation keep features that plain training drops?
 ///
@@ -235,21 +234,16 @@ impl<'a> Study<'a> {
         Ok(Self { settings, base, bench, pole, examples, tasks, untuned })
     }
 
-    fn sign(&self) -> f64 {
-        if self.pole == Towards::Positive { 1.0 } else { -1.0 }
-    }
-
     fn trained(&self) -> Result<Vec<Trained>> {
-        let first = self.bench.seed().wrapping_mul(1_000_003);
-        let seeds = self.bench.scaled(self.settings.seeds, 2) as u64;
+        let seeds = self.bench.seeds(self.settings.seeds);
         let methods = self.settings.methods();
-        let total = methods.len() as u64 * seeds;
+        let total = (methods.len() * seeds.len()) as u64;
         let step = self.bench.progress().begin("tuning", total, Unit::Items);
         let mut trained = Vec::with_capacity(methods.len());
         for method in methods {
             let mut tunings = Vec::new();
-            for seed in 0..seeds {
-                tunings.push(self.tuning(method, first.wrapping_add(seed))?);
+            for &seed in &seeds {
+                tunings.push(self.tuning(method, seed)?);
                 step.advance(1);
             }
             trained.push(Trained { method, tunings });
@@ -288,11 +282,11 @@ impl<'a> Study<'a> {
                 ContentHasher::new("balance-merged/1").field(id.as_bytes()).field(w.to_le_bytes()).finish();
             self.base.tuned(&self.base.merged(weights, w)?, id)
         };
-        let goal = self.sign() * self.untuned.outcomes.embedder_bias() + self.settings.shift;
+        let goal = sign(self.pole) * self.untuned.outcomes.embedder_bias() + self.settings.shift;
         let is_there = |w: f64| -> Result<bool> {
             let leans = self.base.leans(at(w)?, self.base.validation())?;
             let outcomes = Outcomes { leans, ndcg10: Vec::new() };
-            Ok(self.sign() * outcomes.embedder_bias() >= goal)
+            Ok(sign(self.pole) * outcomes.embedder_bias() >= goal)
         };
         let (mut low, mut high) = (0.0, 0.25);
         while !is_there(high)? {
@@ -373,10 +367,7 @@ impl<'a> Study<'a> {
     fn importance(&self, method: &Trained, plain: &Trained) -> Finding {
         let differences: Vec<f64> =
             method.tunings.iter().zip(&plain.tunings).map(|(a, b)| a.effective - b.effective).collect();
-        let estimate: Option<Estimate> =
-            UnitBootstrap::new(differences.len(), self.bench.seed()).estimate(|units| {
-                Some(units.iter().map(|&unit| differences[unit]).sum::<f64>() / units.len() as f64)
-            });
+        let estimate = unit_mean(&differences, self.bench.seed());
         let what = format!("effective share of examples of {}, less that of AdamW", method.method.name());
         let meaning = says(estimate, "weighs examples more evenly", "weighs examples less evenly");
         Finding::new(what, estimate, differences.len(), "seeds", meaning)

@@ -2,8 +2,6 @@
 
 mod law;
 
-use std::collections::BTreeMap;
-
 use ragbias::core::ContentHasher;
 use ragbias::stats::UnitBootstrap;
 use ragbias::tune::{Example, MineConfig, Scope, TrainConfig};
@@ -17,6 +15,7 @@ use crate::bench::Bench;
 use crate::chart::{Chart, Point, Series};
 use crate::error::{Error, Result};
 use crate::instrument::Instrument;
+use crate::methods::{topic_mean, unit_mean};
 use crate::report::{Figure, Finding, Report, Table, shown, signed};
 use crate::tuning::{Outcomes, TunedBase, TunedSetting, pole};
 
@@ -149,10 +148,6 @@ impl<'a> Study<'a> {
         self.pools[0].len()
     }
 
-    fn seeds(&self) -> usize {
-        self.bench.scaled(self.settings.seeds, 2)
-    }
-
     /// Heads tuned on one pool each.
     fn single(&self) -> Result<Vec<Head>> {
         let mut plan = Vec::new();
@@ -188,13 +183,12 @@ impl<'a> Study<'a> {
     }
 
     fn heads(&self, what: &str, plan: &[(Vec<usize>, usize, usize)]) -> Result<Vec<Head>> {
-        let seeds = self.seeds();
-        let total = (plan.len() * seeds) as u64;
+        let seeds = self.bench.seeds(self.settings.seeds);
+        let total = (plan.len() * seeds.len()) as u64;
         let step = self.bench.progress().begin(what, total, ragbias::core::Unit::Items);
         let mut heads = Vec::new();
         for (pools, distinct, epochs) in plan {
-            for seed in 0..seeds as u64 {
-                let seed = self.bench.seed().wrapping_mul(1_000_003).wrapping_add(seed);
+            for &seed in &seeds {
                 heads.push(self.head(pools, *distinct, *epochs, seed)?);
                 step.advance(1);
             }
@@ -338,33 +332,22 @@ impl<'a> Study<'a> {
         let (hard, easy) = (of(0), of(last));
         let what = |symbol: &str| format!("{symbol} of heads of the hardest pool less that of the easiest");
         let meaning = format!("all {} examples of a pool, {} epochs", self.each(), EPOCHS[EPOCHS.len() - 1]);
-        // By topic: the sum of the differences of mean leans, and the number of questions.
-        let mut by_topic: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
-        for (row, topic) in self.base.validation_topics().into_iter().enumerate() {
+        let topics = self.base.validation_topics().into_iter().enumerate();
+        let moved = topics.filter_map(|(row, topic)| {
             let lean = |heads: &[&Head]| {
                 mean(heads.iter().filter_map(|head| head.outcomes.leans[row].map(f64::from)))
             };
-            if let (Some(hard), Some(easy)) = (lean(&hard), lean(&easy)) {
-                let topic = by_topic.entry(topic).or_default();
-                *topic = (topic.0 + hard - easy, topic.1 + 1.0);
-            }
-        }
-        let by_topic: Vec<(f64, f64)> = by_topic.into_values().collect();
-        let difference = UnitBootstrap::new(by_topic.len(), self.bench.seed()).estimate(|topics| {
-            let sum = topics
-                .iter()
-                .fold((0.0, 0.0), |sum, &topic| (sum.0 + by_topic[topic].0, sum.1 + by_topic[topic].1));
-            Some(sum.0 / sum.1)
+            Some((topic, lean(&hard)? - lean(&easy)?))
         });
-        report.findings.push(Finding::new(what("E_b"), difference, by_topic.len(), "topics", &meaning));
+        let (difference, n) = topic_mean(moved, self.bench.seed());
+        report.findings.push(Finding::new(what("E_b"), difference, n, "topics", &meaning));
         let utility: Vec<f64> = (0..self.untuned.ndcg10.len())
             .filter_map(|row| {
                 let of = |heads: &[&Head]| mean(heads.iter().map(|head| head.outcomes.ndcg10[row]));
                 Some(of(&hard)? - of(&easy)?)
             })
             .collect();
-        let difference = UnitBootstrap::new(utility.len(), self.bench.seed())
-            .estimate(|rows| mean(rows.iter().map(|&row| utility[row])));
+        let difference = unit_mean(&utility, self.bench.seed());
         report.findings.push(Finding::new(what("nDCG@10"), difference, utility.len(), "questions", meaning));
     }
 
