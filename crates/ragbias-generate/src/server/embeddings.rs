@@ -3,15 +3,15 @@
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::LONGEST_LISTING;
 use super::address::Address;
-use super::failure::{self, Failure, Then, plain};
+use super::failure::{Failure, Then};
 use super::hosts::AllowedHost;
 use super::identity::{Identity, Listing};
 use super::key::Key;
-use super::patient::{before, patiently};
+use super::patient::{answered, before, patiently};
 use super::transport::{Response, Transport};
 use crate::Result;
 
@@ -100,15 +100,9 @@ struct Row {
 
 /// The vectors of a response, in the order of the texts.
 fn vectors(response: &Response, texts: usize) -> Result<Vec<Vec<f32>>, Failure> {
-    if !(200..300).contains(&response.status) {
-        return Err(failure::of(response.status, &response.text, response.after));
-    }
     let wrong = |reason: String| Failure::new(reason, HINT, Then::Stop);
-    let value: Value = serde_json::from_str(&response.text)
-        .map_err(|_| wrong(format!("expected JSON, received `{}`", plain(&response.text))))?;
-    let answer: Answer = serde_json::from_value(value).map_err(|error| {
-        wrong(format!("expected `data` with an `embedding` of numbers for each text: {error}"))
-    })?;
+    let expected = "`data` with an `embedding` of numbers for each text";
+    let answer: Answer = answered(response, expected, HINT)?;
     if answer.data.len() != texts {
         return Err(wrong(format!("expected {texts} vectors, received {}", answer.data.len())));
     }
@@ -138,6 +132,8 @@ fn vectors(response: &Response, texts: usize) -> Result<Vec<Vec<f32>>, Failure> 
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn read(status: u16, body: Value, texts: usize) -> Result<Vec<Vec<f32>>, String> {

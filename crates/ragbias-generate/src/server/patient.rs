@@ -1,10 +1,14 @@
-//! Requests that are sent again while a server is busy.
+//! Requests that are sent again while a server is busy, and their answers in JSON.
 
 use std::thread;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
 use super::address::Address;
-use super::failure::{Failure, Then};
+use super::failure::{self, Failure, Then, plain};
+use super::transport::Response;
 use crate::Error;
 
 /// Attempts of a request.
@@ -13,6 +17,21 @@ const ATTEMPTS: u32 = 5;
 const BACKOFF: Duration = Duration::from_millis(500);
 
 const BUSY: &str = "see whether the server is up and not overloaded, then run again";
+
+/// The JSON of a successful response in the form that is expected, which `expected` describes.
+pub(super) fn answered<T: DeserializeOwned>(
+    response: &Response,
+    expected: &str,
+    hint: &'static str,
+) -> Result<T, Failure> {
+    if !(200..300).contains(&response.status) {
+        return Err(failure::of(response.status, &response.text, response.after));
+    }
+    let wrong = |reason: String| Failure::new(reason, hint, Then::Stop);
+    let value: Value = serde_json::from_str(&response.text)
+        .map_err(|_| wrong(format!("expected JSON, received `{}`", plain(&response.text))))?;
+    serde_json::from_value(value).map_err(|error| wrong(format!("expected {expected}: {error}")))
+}
 
 /// What a request to this path gives, sent again while the server is overloaded or breaks off.
 ///

@@ -7,10 +7,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::address::Address;
-use super::failure::{self, Failure, Then, plain};
+use super::failure::{Failure, Then};
 use super::hosts::AllowedHost;
 use super::key::Key;
-use super::patient::{before, patiently};
+use super::patient::{answered, before, patiently};
 use super::transport::{Response, Transport};
 use crate::{Error, Result};
 
@@ -91,15 +91,9 @@ struct Found {
 
 /// The first document of each list of a response.
 fn found(response: &Response, questions: usize) -> Result<Vec<Option<Document>>, Failure> {
-    if !(200..300).contains(&response.status) {
-        return Err(failure::of(response.status, &response.text, response.after));
-    }
     let wrong = |reason: String| Failure::new(reason, HINT, Then::Stop);
-    let value: Value = serde_json::from_str(&response.text)
-        .map_err(|_| wrong(format!("expected JSON, received `{}`", plain(&response.text))))?;
-    let answer: Answer = serde_json::from_value(value).map_err(|error| {
-        wrong(format!("expected `results` with a list of documents for each question: {error}"))
-    })?;
+    let expected = "`results` with a list of documents for each question";
+    let answer: Answer = answered(response, expected, HINT)?;
     let received = answer.results.len();
     if received != questions {
         return Err(wrong(format!("expected {questions} lists of documents, received {received}")));
