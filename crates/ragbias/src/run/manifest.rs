@@ -63,13 +63,13 @@ impl Manifest {
             path: folder.into(),
             reason: format!("not a run folder: {error}\nhint: `ragbias run EXPERIMENT.toml` makes one"),
         })?;
-        let wrong = |reason: String| Error::Run { path: path.clone(), reason };
-        let value: Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let wrong = |error| malformed(&path, &error, "ragbias run EXPERIMENT.toml");
+        let value: Value = serde_json::from_str(&text).map_err(wrong)?;
         let is_checked = is_sealed(&value);
         if is_checked && !is_whole(&value) {
             return Err(changed(&path));
         }
-        let manifest: Self = serde_json::from_value(value).map_err(|error| wrong(error.to_string()))?;
+        let manifest: Self = serde_json::from_value(value).map_err(wrong)?;
         if is_checked && manifest.run.is_none() {
             return Err(changed(&path));
         }
@@ -134,6 +134,13 @@ impl Manifest {
     }
 }
 
+/// A file that cannot be read as what `command` writes there.
+pub(super) fn malformed(path: &Path, error: &serde_json::Error, command: &str) -> Error {
+    let reason =
+        format!("not as `{command}` writes it: {error}\nhint: it writes the file again, from the store");
+    Error::Run { path: path.into(), reason }
+}
+
 /// A file that differs from what the run wrote.
 fn changed(path: &Path) -> Error {
     Error::Run {
@@ -141,5 +148,18 @@ fn changed(path: &Path) -> Error {
         reason: "not what was written here: damaged, or changed since\nhint: `ragbias run EXPERIMENT.toml` writes it again, \
                  from the store; a table of your own belongs into another folder"
             .into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_that_is_no_json_is_refused_with_a_hint() {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::write(folder.path().join(MANIFEST), "{\"run\": 07}").unwrap();
+        let error = Manifest::read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains(MANIFEST) && error.contains("hint: "), "{error}");
     }
 }

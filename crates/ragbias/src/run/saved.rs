@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::folder::CHOICES;
-use super::manifest::{MANIFEST, Manifest};
+use super::manifest::{MANIFEST, Manifest, malformed};
 use super::sealed::{check_choice, sealed};
 use crate::choose::ControlChoice;
 use crate::fit::Fits;
@@ -99,14 +99,13 @@ impl SavedRun {
         if !path.is_file() {
             return Ok(Vec::new());
         }
+        let wrong = |error| malformed(&path, &error, "ragbias choose");
         let text = fs_err::read_to_string(&path)?;
-        let values: Vec<Value> = serde_json::from_str(&text).map_err(|error| malformed(&path, &error))?;
+        let values: Vec<Value> = serde_json::from_str(&text).map_err(wrong)?;
         let mut choices = Vec::new();
         for value in values {
             check_choice(&value, &path)?;
-            choices.push(
-                serde_json::from_value::<ControlChoice>(value).map_err(|error| malformed(&path, &error))?,
-            );
+            choices.push(serde_json::from_value::<ControlChoice>(value).map_err(wrong)?);
         }
         choices.retain(|choice| choice.run == self.manifest.run);
         Ok(choices)
@@ -120,7 +119,8 @@ impl SavedRun {
 
     fn json<T: DeserializeOwned>(&self, file: &str) -> Result<T> {
         let path = self.checked(file)?;
-        serde_json::from_str(&fs_err::read_to_string(&path)?).map_err(|error| malformed(&path, &error))
+        serde_json::from_str(&fs_err::read_to_string(&path)?)
+            .map_err(|error| malformed(&path, &error, "ragbias run EXPERIMENT.toml"))
     }
 
     /// The path of a file, after comparing it with its hash in the manifest.
@@ -137,10 +137,6 @@ impl SavedRun {
         self.manifest.check(&self.folder, file)?;
         Ok(path)
     }
-}
-
-fn malformed(path: &Path, error: &serde_json::Error) -> Error {
-    Error::Run { path: path.into(), reason: error.to_string() }
 }
 
 fn value(of: &(impl Serialize + ?Sized)) -> Result<Value> {
