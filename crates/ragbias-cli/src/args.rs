@@ -1028,6 +1028,14 @@ What an interrupted run has computed is kept in its folder, and not computed aga
 Tunes heads by AdamW, SAM and ASAM, merges each with the base until E_b has moved equally far, and compares nDCG@10, linear probes of
 pole, profession and topic, and how evenly examples count. docs/lab/balance.md has the formulas and what came out.")]
     Balance(Instrument),
+    /// Which design choices predict s and R_b beyond the size of the LLM?
+    #[command(after_help = "Examples:
+  ragbias lab design --size 0.5
+  ragbias lab run mine.toml        with [lab.design] and runs = [\"runs\"]
+
+Reads run folders, or measures some systems of its own where the experiment names none, and predicts the systems of each LLM from those
+of the others: by the LLM's size alone, by all choices, by what its parts measured. docs/lab/design.md has the formulas and what came out.")]
+    Design(Instrument),
     /// How much label noise can mining bear, and which way of training bears more?
     #[command(after_help = "Example:
   ragbias lab noise --size 0.5

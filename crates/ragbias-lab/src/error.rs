@@ -55,6 +55,18 @@ pub enum Error {
         /// The value.
         received: String,
     },
+    /// A model of a run of which nothing is known.
+    #[error(
+        "nothing is known of {name}\nhint: describe it in the experiment: [lab.design.cards.{kind}.\"{name}\"] with {keys}"
+    )]
+    NoCard {
+        /// `llms` or `embedders`.
+        kind: &'static str,
+        /// Its name in the run.
+        name: String,
+        /// What is needed.
+        keys: &'static str,
+    },
     /// Too little data for an instrument.
     #[error("{what}: {received}, expected at least {expected}\nhint: a larger `size`, or other data")]
     TooFew {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::balance::Balance;
 use crate::bench::check_size;
+use crate::design::Design;
 use crate::error::{Error, Result};
 use crate::instrument::Instrument;
 use crate::noise::Noise;
@@ -53,6 +54,9 @@ pub struct Instruments {
     /// Does sharpness-aware training keep features that plain training drops?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub balance: Option<Balance>,
+    /// Which design choices predict s and R_b beyond size?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub design: Option<Design>,
     /// How much label noise can mining bear?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise: Option<Noise>,
@@ -75,6 +79,7 @@ impl Instruments {
     pub fn all() -> Self {
         Self {
             balance: Some(Balance::default()),
+            design: Some(Design::default()),
             noise: Some(Noise::default()),
             overtraining: Some(Overtraining::default()),
             planting: Some(Planting::default()),
@@ -88,6 +93,7 @@ impl Instruments {
         let (all, none) = (Self::all(), Self::default());
         match name {
             "balance" => Some(Self { balance: all.balance, ..none }),
+            "design" => Some(Self { design: all.design, ..none }),
             "noise" => Some(Self { noise: all.noise, ..none }),
             "overtraining" => Some(Self { overtraining: all.overtraining, ..none }),
             "planting" => Some(Self { planting: all.planting, ..none }),
@@ -102,9 +108,10 @@ impl Instruments {
         fn one(instrument: Option<&impl Instrument>) -> Option<&dyn Instrument> {
             instrument.map(|instrument| instrument as &dyn Instrument)
         }
-        let Self { balance, noise, overtraining, planting, pools, precision } = self;
+        let Self { balance, design, noise, overtraining, planting, pools, precision } = self;
         let all = [
             one(balance.as_ref()),
+            one(design.as_ref()),
             one(noise.as_ref()),
             one(overtraining.as_ref()),
             one(planting.as_ref()),

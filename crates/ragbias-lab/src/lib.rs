@@ -21,6 +21,7 @@
 mod balance;
 mod bench;
 mod chart;
+mod design;
 mod error;
 mod file;
 mod instrument;
@@ -39,6 +40,7 @@ mod tuning;
 pub use balance::Balance;
 pub use bench::Bench;
 pub use chart::{Chart, Point, Series};
+pub use design::Design;
 pub use error::{Error, Result};
 pub use file::{Instruments, LabFile};
 pub use instrument::Instrument;

@@ -123,6 +123,14 @@ pub enum Error {
         /// What there is.
         received: String,
     },
+    /// A predictor that cannot be fitted.
+    #[error("predictor: {received}, expected {expected}")]
+    Predictor {
+        /// What is needed.
+        expected: &'static str,
+        /// What there is.
+        received: String,
+    },
     /// The eigenvalues of a covariance were not found.
     #[error("the eigenvalues of the covariance were not found")]
     Eigenvalues(#[from] linfa_linalg::LinalgError),

@@ -9,7 +9,7 @@
 //! them by more than chance. [`ScorerErrors`] says how often a scorer errs on [`LabelledTopics`], and [`RoganGladen`] and
 //! [`PredictionPowered`] correct a bias for it. [`NonlinearLeastSquares`] fits any law, and [`UnitBootstrap`] gives the interval of any
 //! statistic. A [`Leace`] removes what tells two classes of vectors apart, and a [`RidgeLogistic`] says how well classes can be told
-//! apart.
+//! apart. An [`ElasticNet`] and [`BoostedTrees`] predict a value from many features.
 //!
 //! ```
 //! use ragbias_core::Verdict;
@@ -23,6 +23,7 @@
 //! # Ok::<(), ragbias_core::Error>(())
 //! ```
 
+mod boosted_trees;
 mod bootstrap;
 mod clusters;
 mod compare;
@@ -31,6 +32,7 @@ mod counts;
 mod crossed;
 mod deming;
 mod draws;
+mod elastic_net;
 mod equivalence;
 mod error;
 mod exposure;
@@ -58,6 +60,7 @@ mod surface;
 mod target;
 mod unit_bootstrap;
 
+pub use boosted_trees::BoostedTrees;
 pub use bootstrap::ClusterBootstrap;
 pub use clusters::Clusters;
 pub use compare::{SensitivityDifference, holm};
@@ -65,6 +68,7 @@ pub use conflict::{BandPoint, BiasConflict, ConflictFit, PlainErrors, Resampled}
 pub use counts::{QuestionOutcome, TopicCounts};
 pub use crossed::crossed_mean;
 pub use deming::{ErrorCovariance, ErrorsInVariables};
+pub use elastic_net::{ElasticNet, matrix};
 pub use equivalence::Equivalence;
 pub use error::{Error, Result};
 pub use exposure::{Discount, Exposure, RankedVerdicts};

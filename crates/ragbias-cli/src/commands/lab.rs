@@ -20,6 +20,7 @@ impl Session<'_> {
                 self.run_lab(&LabFile { size, ..file }, runs)
             }
             args::Lab::Balance(settings) => self.instrument("balance", settings),
+            args::Lab::Design(settings) => self.instrument("design", settings),
             args::Lab::Noise(settings) => self.instrument("noise", settings),
             args::Lab::Overtraining(settings) => self.instrument("overtraining", settings),
             args::Lab::Planting(settings) => self.instrument("planting", settings),

@@ -44,6 +44,16 @@ pub struct Run {
 }
 
 impl Run {
+    /// Reads a finished run from its folder, with its manifest, which says what was measured and with which settings.
+    ///
+    /// # Errors
+    /// A folder that is not that of a run, or a file that has changed since, by name.
+    pub fn read(folder: &Path) -> Result<(Manifest, Self)> {
+        let saved = SavedRun::read(folder)?;
+        let run = Self { folder: folder.into(), results: saved.results()?, fits: saved.fits()? };
+        Ok((saved.manifest().clone(), run))
+    }
+
     /// Chooses, for each LLM, a control and its setting so that R_b = 0: see [`choose()`](crate::choose()).
     ///
     /// # Errors
