@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test says what went wrong by panicking")]
 
 mod answers;
+mod at_once;
 mod audit;
 mod axes;
 mod bad_input;
