@@ -37,6 +37,9 @@ pub(super) struct SystemAnswers {
     pub(super) moved: Vec<Moved>,
 }
 
+/// A measure of the rows of some questions; none if it is not defined for them.
+pub(super) type Measure<R> = fn(&[&R]) -> Option<f64>;
+
 /// A row of answers, and its cluster.
 pub(super) trait OfTopic {
     fn topic(&self) -> &str;
@@ -215,8 +218,9 @@ mod tests {
     #[test]
     fn the_share_that_follows_is_the_sensitivity_to_one_passage() {
         // E_b is −1 or +1, and R_b(+1) − R_b(−1) = 2s.
-        let rows: Vec<Relied> =
-            (0..20).map(|i| row("a", 1.0, [(i % 3) as f64 - 1.0, (i % 5) as f64 - 1.5], [0.0; 3])).collect();
+        let rows: Vec<Relied> = (0..20)
+            .map(|i| row("a", 1.0, [f64::from(i % 3) - 1.0, f64::from(i % 5) - 1.5], [0.0; 3]))
+            .collect();
         let rows: Vec<&Relied> = rows.iter().collect();
         let rag = |shown: usize| rows.iter().map(|r| answer(r.alone[shown]).value()).sum::<f64>() / 20.0;
         let s = (rag(1) - rag(0)) / 2.0;

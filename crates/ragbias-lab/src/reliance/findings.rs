@@ -3,8 +3,8 @@
 use ragbias::stats::{Estimate, UnitBootstrap};
 
 use super::answers::{
-    Moved, Relied, SystemAnswers, contested, contested_at, counterfactual, drawn, over_topics, rag_biases,
-    reliance, sensitivity, sensitivity_in_nats, shift, thirds, topics,
+    Measure, Moved, Relied, SystemAnswers, contested, contested_at, counterfactual, drawn, over_topics,
+    rag_biases, reliance, sensitivity, sensitivity_in_nats, shift, thirds, topics,
 };
 use super::contexts::TOGETHER;
 use super::systems::{LEAST_SYSTEMS, Measures, points, regress, slope_over_topics};
@@ -75,7 +75,7 @@ fn moved(system: &SystemAnswers) -> &[Moved] {
 }
 
 /// The distinct values of a property, in order of appearance.
-fn distinct<'s>(systems: &'s [SystemAnswers], of: fn(&SystemAnswers) -> &str) -> Vec<&'s str> {
+fn distinct(systems: &[SystemAnswers], of: fn(&SystemAnswers) -> &str) -> Vec<&str> {
     let mut seen: Vec<&str> = Vec::new();
     for system in systems {
         if !seen.contains(&of(system)) {
@@ -95,30 +95,44 @@ fn wording(system: &SystemAnswers) -> &str {
 
 /// Reliance of each LLM, and what each wording changes.
 fn find_reliance(systems: &[SystemAnswers], seed: u64, report: &mut Report) {
-    for name in distinct(systems, llm) {
-        let of: Vec<&SystemAnswers> = systems.iter().filter(|system| system.llm == name).collect();
-        let (estimate, n) =
-            over_systems(&of, relied, seed, |system, places| counterfactual(&at(&system.relied, places)));
-        let what = format!("share of contradicting contexts that {name} follows");
-        let meaning =
-            "one passage that shows the other name than the answer without a context; mean over wordings";
-        report.findings.push(Finding::new(what, estimate, n, "topics", meaning));
+    let measures: [(&str, Measure<Relied>, &str); 2] = [
+        (
+            "share of contradicting contexts followed by",
+            counterfactual,
+            "one passage that shows the other name than the answer without a context; mean over wordings",
+        ),
+        (
+            "reliance in nats of",
+            shift,
+            "half of what one twin in place of the other adds; mean over wordings",
+        ),
+    ];
+    for (what, measure, meaning) in measures {
+        for name in distinct(systems, llm) {
+            let of: Vec<&SystemAnswers> = systems.iter().filter(|system| system.llm == name).collect();
+            let (estimate, n) =
+                over_systems(&of, relied, seed, |system, places| measure(&at(&system.relied, places)));
+            report.findings.push(Finding::new(format!("{what} {name}"), estimate, n, "topics", meaning));
+        }
     }
     let wordings = distinct(systems, wording);
     for name in wordings.iter().skip(1) {
-        let of = |name: &str| systems.iter().filter(|system| system.wording == name).collect::<Vec<_>>();
-        let all: Vec<(&SystemAnswers, &SystemAnswers)> = of(name).into_iter().zip(of(wordings[0])).collect();
-        let topics = systems.first().map(|system| topics(&system.relied)).unwrap_or_default();
-        let estimate = UnitBootstrap::new(topics.len(), seed).estimate(|units| {
-            let share = |system: &SystemAnswers| counterfactual(&drawn(&system.relied, &topics, units));
-            let differences: Option<Vec<f64>> =
-                all.iter().map(|(of, from)| Some(share(of)? - share(from)?)).collect();
-            let differences = differences?;
-            Some(differences.iter().sum::<f64>() / differences.len() as f64)
-        });
-        let what = format!("that share, wording {name} less {}", wordings[0]);
-        let meaning = says(estimate, "the wording raises reliance", "the wording lowers reliance");
-        report.findings.push(Finding::new(what, estimate, topics.len(), "topics", meaning));
+        for (what, measure) in [("share followed", counterfactual as Measure<Relied>), ("nats", shift)] {
+            let of = |name: &str| systems.iter().filter(|system| system.wording == name).collect::<Vec<_>>();
+            let (all, plain) = (of(name), of(wordings[0]));
+            let pairs: Vec<(&SystemAnswers, &SystemAnswers)> = all.into_iter().zip(plain).collect();
+            let topics = systems.first().map(|system| topics(&system.relied)).unwrap_or_default();
+            let estimate = UnitBootstrap::new(topics.len(), seed).estimate(|units| {
+                let value = |system: &SystemAnswers| measure(&drawn(&system.relied, &topics, units));
+                let differences: Option<Vec<f64>> =
+                    pairs.iter().map(|(of, from)| Some(value(of)? - value(from)?)).collect();
+                let differences = differences?;
+                Some(differences.iter().sum::<f64>() / differences.len() as f64)
+            });
+            let what = format!("reliance, {what}, wording {name} less {}, mean over LLMs", wordings[0]);
+            let meaning = says(estimate, "the wording raises reliance", "the wording lowers reliance");
+            report.findings.push(Finding::new(what, estimate, topics.len(), "topics", meaning));
+        }
     }
 }
 
@@ -130,8 +144,8 @@ fn find_conditions(systems: &[SystemAnswers], seed: u64, report: &mut Report) {
             let meaning = says(estimate, poles[0], poles[1]);
             report.findings.push(Finding::new(what, estimate, n, "topics", meaning));
         };
-    let measures: [(&str, fn(&[&Relied]) -> Option<f64>); 2] = [
-        ("that share, surest third less least sure third, mean over systems", counterfactual),
+    let measures: [(&str, Measure<Relied>); 2] = [
+        ("share of contradicting contexts followed, surest third less least sure third", counterfactual),
         ("the same with the twin beside, surest third less least sure third", contested),
     ];
     for (what, measure) in measures {
@@ -155,14 +169,14 @@ fn find_conditions(systems: &[SystemAnswers], seed: u64, report: &mut Report) {
         "of two passages that contradict each other, the one against the answer without a context is followed more often",
         "of two passages that contradict each other, the one that agrees with the answer without a context is followed more often",
     );
-    let what = "share of contradicting passages that is followed with the twin beside, mean over systems";
+    let what = "share of contradicting passages followed with the twin beside";
     report.findings.push(Finding::new(what, estimate, n, "topics", meaning));
     for place in 1..TOGETHER {
         let found = over_systems(&all, relied, seed, |system, places| {
             let rows = at(&system.relied, places);
             Some(contested_at(place, &rows)? - contested_at(0, &rows)?)
         });
-        let what = format!("that share, place {} of three less place 1", place + 1);
+        let what = format!("share followed with the twin beside, place {} of three less place 1", place + 1);
         find(
             report,
             &what,
@@ -196,7 +210,7 @@ fn find_sensitivity(systems: &[SystemAnswers], seed: u64, report: &mut Report) {
         "systems",
         meaning,
     ));
-    regression(systems, shares, "s over that share", seed, report);
+    regression(systems, shares, "s over the share of contradicting contexts followed", seed, report);
     let nats = Measures { reliance: shift, s: sensitivity_in_nats };
     regression(systems, nats, "s in nats over reliance in nats", seed, report);
 }
@@ -425,7 +439,7 @@ mod tests {
                 at_places: std::array::from_fn(|place| shown(i, Some(place))),
             });
             let moved = (0..60).map(|i| {
-                let offset = (i as f64 + 0.5) / 30.0 - 1.0;
+                let offset = (f64::from(i) + 0.5) / 30.0 - 1.0;
                 Moved { topic: format!("b{}", i % 20), mixed: LEVELS.map(|level| 0.5 * level + offset) }
             });
             SystemAnswers {
@@ -460,10 +474,10 @@ mod tests {
             draw(i, number) < share
         }));
         let of = |what: &str| estimate(&report, what).unwrap();
-        let doubt = of("wording doubt less plain");
+        let doubt = of("share followed, wording doubt");
         assert!(doubt.covers(-0.3) && doubt.high < 0.0, "{doubt:?}");
-        assert!(of("wording only less plain").covers(0.0));
-        let sureness = of("surest third");
+        assert!(of("share followed, wording only").covers(0.0));
+        let sureness = of("contexts followed, surest third");
         assert!(sureness.covers(-0.4) && sureness.high < -0.2, "{sureness:?}");
         let place = of("place 3 of three less place 1");
         assert!(place.covers(-0.4) && place.high < -0.2, "{place:?}");
@@ -476,19 +490,32 @@ mod tests {
     #[test]
     fn where_nothing_is_planted_no_effect_is_seen() {
         let report = of(&systems(|i, place, number| (i * 7 + number * 3 + place.unwrap_or(5)) % 10 < 6));
-        for what in ["wording only", "wording doubt", "surest third", "place 2", "place 3"] {
+        for what in [
+            "followed, wording only",
+            "followed, wording doubt",
+            "followed, surest third",
+            "beside, surest third",
+            "place 2",
+            "place 3",
+        ] {
             let estimate = estimate(&report, what).unwrap();
             assert!(estimate.covers(0.0), "{what}: {estimate:?}");
         }
-        assert!(estimate(&report, "slope of s over that share, over systems").is_none_or(|e| e.covers(0.0)));
+        assert!(
+            estimate(&report, "slope of s over the share of contradicting contexts followed, over systems")
+                .is_none_or(|e| e.covers(0.0))
+        );
     }
 
     #[test]
     fn systems_that_follow_everything_identify_no_slope() {
         let report = of(&systems(|_, _, _| true));
-        assert_eq!(estimate(&report, "slope of s over that share, over systems"), None);
-        assert_eq!(estimate(&report, "correlation of s over that share"), None);
-        let share = estimate(&report, "share of contradicting contexts that llm 0").unwrap();
+        assert_eq!(
+            estimate(&report, "slope of s over the share of contradicting contexts followed, over systems"),
+            None
+        );
+        assert_eq!(estimate(&report, "correlation of s over the share"), None);
+        let share = estimate(&report, "share of contradicting contexts followed by llm 0").unwrap();
         assert_eq!((share.value, share.low, share.high), (1.0, 1.0, 1.0));
     }
 }

@@ -2,7 +2,7 @@
 
 use ragbias::stats::{Estimate, LinearModel, UnitBootstrap};
 
-use super::answers::{Moved, Relied, SystemAnswers, drawn, topics};
+use super::answers::{Measure, Moved, Relied, SystemAnswers, drawn, topics};
 
 /// Systems with fewer of which no slope is told.
 pub(super) const LEAST_SYSTEMS: usize = 6;
@@ -18,8 +18,8 @@ pub(super) struct SystemPoint {
 /// A measure of reliance, and one of s.
 #[derive(Clone, Copy)]
 pub(super) struct Measures {
-    pub(super) reliance: fn(&[&Relied]) -> Option<f64>,
-    pub(super) s: fn(&[&Moved]) -> Option<f64>,
+    pub(super) reliance: Measure<Relied>,
+    pub(super) s: Measure<Moved>,
 }
 
 /// s regressed on reliance over systems.
