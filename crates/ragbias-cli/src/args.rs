@@ -1071,6 +1071,13 @@ trained. docs/lab/pools.md has the law and what came out.")]
 Rounds the weights of embedders that were trained for different times, and their vectors, to 16 to 1 bits. docs/lab/precision.md has the law
 and what came out.")]
     Precision(Instrument),
+    /// Does an LLM's reliance on its context predict the sensitivity s of a RAG?
+    #[command(after_help = "Example:
+  ragbias lab reliance --size 0.5
+
+Shows LLMs passages that contradict what they answer without, in several wordings of the prompt, and regresses s, measured on other topics, on
+how many they follow. docs/lab/reliance.md has the definitions and what came out.")]
+    Reliance(Instrument),
 }
 
 /// How an instrument is run with its default settings.

@@ -13,6 +13,7 @@ use crate::overtraining::Overtraining;
 use crate::planting::Planting;
 use crate::pools::Pools;
 use crate::precision::Precision;
+use crate::reliance::Reliance;
 
 /// An experiment of one or more instruments, in one file.
 ///
@@ -72,6 +73,9 @@ pub struct Instruments {
     /// Does quantising an embedder move its bias, and does more training make it worse?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub precision: Option<Precision>,
+    /// Does an LLM's reliance on its context predict the sensitivity s of a RAG?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reliance: Option<Reliance>,
 }
 
 impl Instruments {
@@ -85,6 +89,7 @@ impl Instruments {
             planting: Some(Planting::default()),
             pools: Some(Pools::default()),
             precision: Some(Precision::default()),
+            reliance: Some(Reliance::default()),
         }
     }
 
@@ -99,6 +104,7 @@ impl Instruments {
             "planting" => Some(Self { planting: all.planting, ..none }),
             "pools" => Some(Self { pools: all.pools, ..none }),
             "precision" => Some(Self { precision: all.precision, ..none }),
+            "reliance" => Some(Self { reliance: all.reliance, ..none }),
             _ => None,
         }
     }
@@ -108,7 +114,7 @@ impl Instruments {
         fn one(instrument: Option<&impl Instrument>) -> Option<&dyn Instrument> {
             instrument.map(|instrument| instrument as &dyn Instrument)
         }
-        let Self { balance, design, noise, overtraining, planting, pools, precision } = self;
+        let Self { balance, design, noise, overtraining, planting, pools, precision, reliance } = self;
         let all = [
             one(balance.as_ref()),
             one(design.as_ref()),
@@ -117,6 +123,7 @@ impl Instruments {
             one(planting.as_ref()),
             one(pools.as_ref()),
             one(precision.as_ref()),
+            one(reliance.as_ref()),
         ];
         all.into_iter().flatten()
     }

@@ -114,7 +114,7 @@ pub use measured::{BASE_FAMILY, Measured, PartResult};
 pub use memo::{StoredEmbedder, StoredGenerator, StoredScorer};
 pub use multiplicity::{SystemTest, system_tests};
 pub use plan::{Pilot, PlanConfig, VerdictPlan, plan, plan_from_pilot};
-pub use prompt::read_prompts;
+pub use prompt::{Prompter, read_prompts};
 pub use ragbias_data::Outcome;
 pub use ranking::{Ranking, StochasticRanking};
 pub use recipe::{Grid, Planned, Recipe, SharedConfig};

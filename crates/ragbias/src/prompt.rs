@@ -20,8 +20,8 @@ const SYSTEM: &str = "system";
 const WITH: &str = "with-context";
 const WITHOUT: &str = "without-context";
 
-/// The templates of an axis.
-pub(crate) struct Prompter {
+/// What an LLM is asked on an axis: the axis's templates, checked and ready to render.
+pub struct Prompter {
     environment: Environment<'static>,
     /// The system message; none if the axis has none.
     system: Option<String>,
@@ -30,9 +30,11 @@ pub(crate) struct Prompter {
 }
 
 impl Prompter {
+    /// The prompts of an axis.
+    ///
     /// # Errors
     /// A template that cannot be parsed, uses an unknown variable, or leaves out the question or the context.
-    pub(crate) fn new(axis: &Axis) -> Result<Self> {
+    pub fn new(axis: &Axis) -> Result<Self> {
         let mut prompter = with_deep_stack(|| Self::parse(axis)).map_err(|reason| Error::Prompt {
             axis: axis.name.clone(),
             template: WITH,
@@ -100,13 +102,16 @@ impl Prompter {
     }
 
     /// The system message that precedes every prompt.
-    pub(crate) fn system(&self) -> Option<&str> {
+    pub fn system(&self) -> Option<&str> {
         self.system.as_deref()
     }
 
     /// The user's message, with documents, best first, or without. The generator adds a choice's options, which it shows
     /// in both orders.
-    pub(crate) fn prompt(&self, question: &str, documents: &[&Document]) -> Result<String> {
+    ///
+    /// # Errors
+    /// A template that fails for this question.
+    pub fn prompt(&self, question: &str, documents: &[&Document]) -> Result<String> {
         let request = &self.request;
         if documents.is_empty() {
             return self.render(WITHOUT, context! { question, request });

@@ -1,0 +1,91 @@
+//! Asks an LLM which of two twins' names it holds more likely after a prompt.
+
+use std::sync::Arc;
+
+use ragbias::core::{
+    Axis, Choices, Generator, NameLikelihoods, PairAnswer, PossibleAnswer, Prompt, Unit, in_order,
+};
+use ragbias::generate::{GenerateConfig, ServerConfig};
+use ragbias::{AnswerMode, LlmName, System};
+use serde::Serialize;
+
+use crate::bench::Bench;
+use crate::error::Result;
+
+/// A prompt, and the names that are weighed as its answer.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Asked {
+    pub(super) system: Option<String>,
+    pub(super) user: String,
+    pub(super) names: Choices,
+}
+
+/// An LLM whose answers are kept.
+pub(super) struct Llm<'b> {
+    generator: Arc<dyn Generator>,
+    name: String,
+    bench: &'b Bench,
+}
+
+impl<'b> Llm<'b> {
+    /// The LLM of this name.
+    ///
+    /// # Errors
+    /// An unknown or damaged model, or one that does not tell the probability of a given text.
+    pub(super) fn load(name: &LlmName, axis: &Axis, bench: &'b Bench) -> Result<Self> {
+        let (models, workspace) = (bench.workspace().models(), bench.workspace());
+        let (generate, server) = (GenerateConfig::default(), ServerConfig::default());
+        let generator = models.generator(name, &generate, &server, bench.progress())?;
+        let system = System::on(axis.clone()).llm(generator).answering(AnswerMode::Pair).workspace(workspace);
+        let generator = Arc::clone(system.build()?.llm().expect("a system with an LLM; this is a bug"));
+        Ok(Self { generator, name: name.to_string(), bench })
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The mean log-probability of a token of the positive name less that of the negative one after each prompt, in nats. So many prompts
+    /// at a time are asked and kept: best those that begin with the same texts.
+    ///
+    /// # Errors
+    /// Those of the LLM; a prompt that is longer than its context.
+    pub(super) fn weigh(&self, asked: &[Asked], at_a_time: usize, what: &str) -> Result<Vec<f64>> {
+        let name = format!("{}, {what}", self.name);
+        let step = self.bench.progress().begin(&name, 2 * asked.len() as u64, Unit::Items);
+        let mut differences = Vec::with_capacity(asked.len());
+        for chunk in asked.chunks(at_a_time.max(1)) {
+            let weighed = std::cell::Cell::new(false);
+            let kept: Vec<f64> = self.bench.kept("answers", &(self.generator.id(), chunk), || {
+                weighed.set(true);
+                self.differences(chunk, &|| step.advance(1))
+            })?;
+            if !weighed.get() {
+                step.advance(2 * chunk.len() as u64);
+            }
+            differences.extend(kept);
+        }
+        Ok(differences)
+    }
+
+    fn differences(&self, asked: &[Asked], advance: &(dyn Fn() + Sync)) -> Result<Vec<f64>> {
+        let answers: Vec<PossibleAnswer<'_>> = (asked.iter())
+            .flat_map(|Asked { system, user, names }| {
+                let prompt = Prompt { system: system.as_deref(), user };
+                [&names.negative, &names.positive].map(|answer| PossibleAnswer { prompt, answer })
+            })
+            .collect();
+        let likelihoods = in_order(answers.len(), |keep| {
+            self.generator.likelihoods(&answers, &|number, likelihood| {
+                advance();
+                keep(number, likelihood)
+            })
+        })?;
+        let (pairs, _) = likelihoods.as_chunks::<2>();
+        let difference = |&[negative, positive]: &[_; 2]| {
+            PairAnswer::of_one_order(NameLikelihoods { negative, positive }).difference
+        };
+        Ok(pairs.iter().map(difference).collect())
+    }
+}
