@@ -1063,6 +1063,13 @@ trained. docs/lab/pools.md has the law and what came out.")]
 Rounds the weights of embedders that were trained for different times, and their vectors, to 16 to 1 bits. docs/lab/precision.md has the law
 and what came out.")]
     Precision(Instrument),
+    /// Can one string of words in documents move what many embedders retrieve, also one that it was not made for?
+    #[command(after_help = "Example:
+  ragbias lab trigger --size 0.5
+
+Makes strings of five words by swaps of tokens on several encoders together, and judges each on an encoder that was left out, on another
+architecture, and on an LLM's answers. docs/lab/trigger.md has the definitions and what came out.")]
+    Trigger(Instrument),
 }
 
 /// How an instrument is run with its default settings.

@@ -12,6 +12,7 @@ use crate::overtraining::Overtraining;
 use crate::planting::Planting;
 use crate::pools::Pools;
 use crate::precision::Precision;
+use crate::trigger::Trigger;
 
 /// An experiment of one or more instruments, in one file.
 ///
@@ -68,6 +69,9 @@ pub struct Instruments {
     /// Does quantising an embedder move its bias, and does more training make it worse?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub precision: Option<Precision>,
+    /// Can one string of words in documents move what many embedders retrieve?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
 }
 
 impl Instruments {
@@ -80,6 +84,7 @@ impl Instruments {
             planting: Some(Planting::default()),
             pools: Some(Pools::default()),
             precision: Some(Precision::default()),
+            trigger: Some(Trigger::default()),
         }
     }
 
@@ -93,6 +98,7 @@ impl Instruments {
             "planting" => Some(Self { planting: all.planting, ..none }),
             "pools" => Some(Self { pools: all.pools, ..none }),
             "precision" => Some(Self { precision: all.precision, ..none }),
+            "trigger" => Some(Self { trigger: all.trigger, ..none }),
             _ => None,
         }
     }
@@ -102,7 +108,7 @@ impl Instruments {
         fn one(instrument: Option<&impl Instrument>) -> Option<&dyn Instrument> {
             instrument.map(|instrument| instrument as &dyn Instrument)
         }
-        let Self { balance, noise, overtraining, planting, pools, precision } = self;
+        let Self { balance, noise, overtraining, planting, pools, precision, trigger } = self;
         let all = [
             one(balance.as_ref()),
             one(noise.as_ref()),
@@ -110,6 +116,7 @@ impl Instruments {
             one(planting.as_ref()),
             one(pools.as_ref()),
             one(precision.as_ref()),
+            one(trigger.as_ref()),
         ];
         all.into_iter().flatten()
     }

@@ -34,6 +34,7 @@ mod pools;
 mod precision;
 mod report;
 mod run;
+mod trigger;
 mod tuning;
 
 pub use balance::Balance;
@@ -49,4 +50,5 @@ pub use pools::Pools;
 pub use precision::Precision;
 pub use report::{Figure, Finding, Report, Table};
 pub use run::run;
+pub use trigger::Trigger;
 pub use tuning::{Outcomes, TunedBase, TunedSetting};

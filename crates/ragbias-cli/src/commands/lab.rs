@@ -25,6 +25,7 @@ impl Session<'_> {
             args::Lab::Planting(settings) => self.instrument("planting", settings),
             args::Lab::Pools(settings) => self.instrument("pools", settings),
             args::Lab::Precision(settings) => self.instrument("precision", settings),
+            args::Lab::Trigger(settings) => self.instrument("trigger", settings),
         }
     }
 
