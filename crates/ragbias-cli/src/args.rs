@@ -1078,6 +1078,13 @@ and what came out.")]
 Shows LLMs passages that contradict what they answer without, in several wordings of the prompt, and regresses s, measured on other topics, on
 how many they follow. docs/lab/reliance.md has the definitions and what came out.")]
     Reliance(Instrument),
+    /// Can one string of words in documents move what many embedders retrieve, also one that it was not made for?
+    #[command(after_help = "Example:
+  ragbias lab trigger --size 0.5
+
+Makes strings of five words by swaps of tokens on several encoders together, and judges each on an encoder that was left out, on another
+architecture, and on an LLM's answers. docs/lab/trigger.md has the definitions and what came out.")]
+    Trigger(Instrument),
 }
 
 /// How an instrument is run with its default settings.

@@ -187,6 +187,15 @@ impl TextEmbedder {
         texts.par_iter().enumerate().map(|(row, text)| self.tokenizer.ids(row, prefix, text)).collect()
     }
 
+    /// The words of the vocabulary, of two or more lower-case Latin letters, with their token ids: those that are that one token wherever
+    /// they stand between spaces, in order of id. No special tokens and no parts of words.
+    ///
+    /// # Errors
+    /// [`Error::Tokenise`](crate::Error::Tokenise) if the tokenizer fails on a word.
+    pub fn whole_words(&self) -> Result<Vec<(u32, String)>> {
+        self.tokenizer.whole_words()
+    }
+
     /// Notes for the user on how the checkpoint was read.
     pub fn notes(&self) -> &[String] {
         &self.notes

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use candle_core::{Device, Tensor, Var};
 use ragbias_core::Precision;
 
-use crate::config::{Architecture, EncoderConfig, Pooling};
+use crate::config::{Architecture, EncoderConfig, Pooling, Positions};
 use crate::cpu::{CpuEncoder, CpuTape};
-use crate::input::{Boundary, Input};
+use crate::input::{Boundary, Input, Packed};
 use crate::operators::DeviceEncoder;
 use crate::parameters::Parameters;
 use crate::processor::dtype;
@@ -155,12 +155,54 @@ impl Encoder {
             all.set(name, variable.as_tensor().clone())?;
             variables.insert(name.clone(), variable);
         }
-        let precision = if all.device().is_cpu() { Precision::F32 } else { self.precision };
-        let encoder = DeviceEncoder::new(&self.config, &all, dtype(precision)?)?;
-        let vectors = encoder.vectors(input, &self.pooling, 0)?;
+        let vectors = self.operators(&all)?.vectors(input, &self.pooling, 0)?;
         Ok((vectors.detach(), Tape(Recorded::Device { vectors, variables })))
     }
+
+    /// The vectors of [`Encoder::vectors`], and a tape for the gradients of the word embeddings at every place of every text.
+    ///
+    /// # Errors
+    /// Those of [`Encoder::record`]; a text that contains the token that fills up batches, for an encoder off the kernels whose
+    /// positions are counted from it.
+    pub fn record_inputs(&self, batch: &Packed) -> Result<(Tensor, InputTape)> {
+        let all = match &self.on {
+            On::Cpu { encoder, .. } if has_kernel_gradients(&self.config) => {
+                let (vectors, tape) = encoder.record_inputs(batch)?;
+                return Ok((vectors, InputTape(RecordedInputs::Cpu(Box::new(tape)))));
+            }
+            On::Cpu { parameters, .. } => parameters.as_ref().ok_or(Error::ForInference)?,
+            On::Device { parameters, .. } => parameters,
+        };
+        // A table with a row for every place, after as many others as there are positions before the first.
+        let before = self.config.positions.skipped();
+        if let Positions::AfterPadding(padding) = self.config.positions
+            && batch.ids.contains(&padding)
+        {
+            let (what, expected) = ("texts without the token that fills up batches; times it occurs:", 0);
+            let received = batch.ids.iter().filter(|&&id| id == padding).count();
+            return Err(Error::Input { what, expected, received });
+        }
+        let table = all.get(WORDS)?;
+        let ids = Tensor::from_slice(&batch.ids, batch.ids.len(), table.device())?;
+        let rows = Var::from_tensor(&table.index_select(&ids, 0)?)?;
+        let mut parameters = all.clone();
+        parameters.set(WORDS, rows.as_tensor().pad_with_zeros(0, before, 0)?)?;
+        let ids = (before as u32..).take(batch.ids.len()).collect();
+        let places = Packed { ids, lengths: batch.lengths.clone() };
+        let encoder = self.operators(&parameters)?;
+        let vectors = encoder.vectors(Input::Tokens(&places), &self.pooling, 0)?;
+        Ok((vectors.detach(), InputTape(RecordedInputs::Device { vectors, rows })))
+    }
+
+    /// The encoder by candle's operators.
+    fn operators(&self, parameters: &Parameters) -> Result<DeviceEncoder> {
+        let precision = if parameters.device().is_cpu() { Precision::F32 } else { self.precision };
+        DeviceEncoder::new(&self.config, parameters, dtype(precision)?)
+    }
 }
+
+/// The table of word embeddings.
+const WORDS: &str = "embeddings.word_embeddings.weight";
 
 /// Whether the CPU's kernels have the backward pass of this encoder.
 fn has_kernel_gradients(config: &EncoderConfig) -> bool {
@@ -199,6 +241,34 @@ impl Tape {
                 let store = (vectors * gradient)?.sum_all()?.backward()?;
                 let named = variables.into_iter();
                 Ok(named.filter_map(|(name, variable)| Some((name, store.get(&variable)?.clone()))).collect())
+            }
+        }
+    }
+}
+
+/// A recorded forward pass of an [`Encoder`], for the gradients of its input.
+pub struct InputTape(RecordedInputs);
+
+enum RecordedInputs {
+    Cpu(Box<CpuTape>),
+    Device { vectors: Tensor, rows: Var },
+}
+
+impl InputTape {
+    /// The gradient of the row of the table of word embeddings that each token of the batch takes, as if no other token took it:
+    /// `(tokens, hidden)`, row-major, from that of the vectors, `(texts, hidden)`.
+    ///
+    /// # Errors
+    /// A gradient of another shape.
+    pub fn backward(self, gradient: &Tensor) -> Result<Vec<f32>> {
+        match self.0 {
+            RecordedInputs::Cpu(tape) => tape.backward_to_inputs(gradient),
+            RecordedInputs::Device { vectors, rows } => {
+                let store = (vectors * gradient)?.sum_all()?.backward()?;
+                match store.get(&rows) {
+                    Some(gradient) => Ok(gradient.flatten_all()?.to_vec1()?),
+                    None => Ok(vec![0.0; rows.elem_count()]),
+                }
             }
         }
     }

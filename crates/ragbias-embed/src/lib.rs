@@ -4,7 +4,7 @@
 //! that sentence-transformers gives for it.
 //!
 //! [`Encoder`], [`Parameters`] and [`Checkpoint`] are for training: an encoder is a function of its parameters, and
-//! the [`Tape`] of a pass gives their gradients; a checkpoint is saved as a folder that sentence-transformers loads.
+//! the [`Tape`] of a pass gives their gradients, an [`InputTape`] those of the word embeddings of a text; a checkpoint is saved as a folder that sentence-transformers loads.
 //!
 //! ```no_run
 //! use ragbias_core::{Embedder, Role};
@@ -45,7 +45,7 @@ pub use config::{
     Rotary, RotaryScaling, Rounding, StepConfig,
 };
 pub use embedder::{TextEmbedder, TextEmbedderConfig};
-pub use encoder::{Encoder, Tape};
+pub use encoder::{Encoder, InputTape, Tape};
 pub use erasure::{Erased, Eraser, Sides};
 pub use error::{Error, Result};
 pub use input::{Boundary, Input, Packed};

@@ -14,6 +14,7 @@ use crate::planting::Planting;
 use crate::pools::Pools;
 use crate::precision::Precision;
 use crate::reliance::Reliance;
+use crate::trigger::Trigger;
 
 /// An experiment of one or more instruments, in one file.
 ///
@@ -76,6 +77,9 @@ pub struct Instruments {
     /// Does an LLM's reliance on its context predict the sensitivity s of a RAG?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reliance: Option<Reliance>,
+    /// Can one string of words in documents move what many embedders retrieve?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
 }
 
 impl Instruments {
@@ -90,6 +94,7 @@ impl Instruments {
             pools: Some(Pools::default()),
             precision: Some(Precision::default()),
             reliance: Some(Reliance::default()),
+            trigger: Some(Trigger::default()),
         }
     }
 
@@ -105,6 +110,7 @@ impl Instruments {
             "pools" => Some(Self { pools: all.pools, ..none }),
             "precision" => Some(Self { precision: all.precision, ..none }),
             "reliance" => Some(Self { reliance: all.reliance, ..none }),
+            "trigger" => Some(Self { trigger: all.trigger, ..none }),
             _ => None,
         }
     }
@@ -114,7 +120,8 @@ impl Instruments {
         fn one(instrument: Option<&impl Instrument>) -> Option<&dyn Instrument> {
             instrument.map(|instrument| instrument as &dyn Instrument)
         }
-        let Self { balance, design, noise, overtraining, planting, pools, precision, reliance } = self;
+        let Self { balance, design, noise, overtraining, planting, pools, precision, reliance, trigger } =
+            self;
         let all = [
             one(balance.as_ref()),
             one(design.as_ref()),
@@ -124,6 +131,7 @@ impl Instruments {
             one(pools.as_ref()),
             one(precision.as_ref()),
             one(reliance.as_ref()),
+            one(trigger.as_ref()),
         ];
         all.into_iter().flatten()
     }

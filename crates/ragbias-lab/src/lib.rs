@@ -36,6 +36,7 @@ mod precision;
 mod reliance;
 mod report;
 mod run;
+mod trigger;
 mod tuning;
 
 pub use balance::Balance;
@@ -53,4 +54,5 @@ pub use precision::Precision;
 pub use reliance::{ContextWording, Reliance};
 pub use report::{Figure, Finding, Report, Table};
 pub use run::run;
+pub use trigger::Trigger;
 pub use tuning::{Outcomes, TunedBase, TunedSetting};

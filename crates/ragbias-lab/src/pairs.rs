@@ -120,29 +120,33 @@ impl LongerTraining<'_> {
     fn train(&self, pairs: &Pairs, base: &Base, folder: &Path, bench: &Bench) -> Result<()> {
         let config = self.config(bench.seed());
         let examples = pairs.drawn(self.steps * config.batch, bench.seed());
-        let questions = examples.iter().map(|example| (Role::Question, example.question.text.clone()));
-        let documents =
-            pairs.corpus.documents().iter().map(|document| (Role::Document, document.full_text()));
-        let cache = bench.folder().join("hidden-states");
-        let texts = Texts::prepare(base, config.scope, questions.chain(documents), &cache, &Silent)?;
-        let training = Training {
-            base,
-            config: &config,
-            examples: &examples,
-            validation: &[],
-            corpus: &pairs.corpus,
-            anchors: &[],
-            texts: &texts,
-        };
-        let trained = training.run(None, bench.progress())?;
-        if let Some(at) = trained.diverged {
-            return Err(Error::Setting {
-                setting: "training-rate",
-                expected: "one at which the loss stays finite",
-                received: format!("{}, non-finite at batch {}", config.learning_rate, at.batch),
-            });
-        }
         let card = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "base_id": base.id(), "steps": self.steps });
-        Ok(trained.weights.save(base, folder, card)?)
+        let documents: Vec<String> = pairs.corpus.documents().iter().map(Document::full_text).collect();
+        train_into(folder, base, &config, (&examples, &pairs.corpus, &documents), card, bench)
     }
+}
+
+/// Trains a base on examples, whose documents are those of a corpus with these texts, and saves the result as a checkpoint.
+pub(crate) fn train_into(
+    folder: &Path,
+    base: &Base,
+    config: &TrainConfig,
+    (examples, corpus, documents): (&[Example], &Corpus, &[String]),
+    card: serde_json::Value,
+    bench: &Bench,
+) -> Result<()> {
+    let questions = examples.iter().map(|example| (Role::Question, example.question.text.clone()));
+    let documents = documents.iter().map(|text| (Role::Document, text.clone()));
+    let cache = bench.folder().join("hidden-states");
+    let texts = Texts::prepare(base, config.scope, questions.chain(documents), &cache, &Silent)?;
+    let training = Training { base, config, examples, validation: &[], corpus, anchors: &[], texts: &texts };
+    let trained = training.run(None, bench.progress())?;
+    if let Some(at) = trained.diverged {
+        return Err(Error::Setting {
+            setting: "training-rate",
+            expected: "one at which the loss stays finite",
+            received: format!("{}, non-finite at batch {}", config.learning_rate, at.batch),
+        });
+    }
+    Ok(trained.weights.save(base, folder, card)?)
 }

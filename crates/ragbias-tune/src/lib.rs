@@ -5,7 +5,7 @@
 //! changes the parameters of a [`Scope`] (all weights, the MLPs of the top layers, a linear head, …) with a contrastive loss, and
 //! gives [`Weights`], which [`merge`](Weights::merged) with the base's at any ratio and are saved as a checkpoint that
 //! sentence-transformers loads. [`Texts`] holds the hidden states below the trained layers, which are computed
-//! once for all members.
+//! once for all members. A [`Contest`] is for swaps of a document's tokens by their gradients.
 //!
 //! ```no_run
 //! use ragbias_core::{Corpus, Role, Silent};
@@ -37,6 +37,7 @@ mod noise;
 mod optimiser;
 mod perturbation;
 mod sharpness;
+mod swaps;
 mod texts;
 mod train;
 mod trainable;
@@ -48,6 +49,7 @@ pub use error::{Error, Result};
 pub use mine::{Example, MineConfig, Mined, Towards, examples, mine};
 pub use noise::{Flipped, flipped};
 pub use sharpness::Sharpness;
+pub use swaps::{Contest, Slopes};
 pub use texts::Texts;
 pub use train::{AfterEpoch, Diverged, Epoch, Trained, Training};
 pub use weights::{Tuned, Weights};

@@ -27,6 +27,7 @@ impl Session<'_> {
             args::Lab::Pools(settings) => self.instrument("pools", settings),
             args::Lab::Precision(settings) => self.instrument("precision", settings),
             args::Lab::Reliance(settings) => self.instrument("reliance", settings),
+            args::Lab::Trigger(settings) => self.instrument("trigger", settings),
         }
     }
 

@@ -14,7 +14,7 @@ use super::lines::Lines;
 use super::pool::Pool;
 use super::{CpuEncoder, POSITIONS, SEGMENTS, WORDS};
 use crate::config::PoolingMode;
-use crate::input::Input;
+use crate::input::{Input, Packed};
 use crate::parameters::RELATIVE;
 use crate::{Error, Result};
 
@@ -54,12 +54,21 @@ impl CpuEncoder {
         input: Input<'_>,
         parameters: &BTreeSet<String>,
     ) -> Result<(Tensor, CpuTape)> {
+        self.record_for(input, self.wanted(input, parameters))
+    }
+
+    /// The same, and the tape for the gradients of the word embeddings at every place: see [`CpuTape::backward_to_inputs`].
+    pub(crate) fn record_inputs(&self, batch: &Packed) -> Result<(Tensor, CpuTape)> {
+        let wanted = Wanted { parameters: BTreeSet::new(), embeddings: true, lowest: 0 };
+        self.record_for(Input::Tokens(batch), wanted)
+    }
+
+    fn record_for(&self, input: Input<'_>, wanted: Wanted) -> Result<(Tensor, CpuTape)> {
         if !self.is_trainable {
             return Err(Error::ForInference);
         }
         self.check(input)?;
         let pooling = self.trained_pooling()?;
-        let wanted = self.wanted(input, parameters);
         let one = |chunk: Chunk| {
             self.pools.lend(|pool| {
                 let mut embeddings =
@@ -130,24 +139,54 @@ impl CpuEncoder {
 impl CpuTape {
     /// The requested gradients of parameters, from that of the vectors, `(texts, hidden)`.
     pub(crate) fn backward(self, gradient: &Tensor) -> Result<BTreeMap<String, Tensor>> {
-        let Self { encoder, wanted, pooling, chunks } = self;
-        let gradient = gradient.flatten_all()?.to_vec1::<f32>()?;
-        let one = |kept: Kept| {
-            encoder.pools.lend(|pool| kept.backward(&encoder, &wanted, pooling, &gradient, pool))
-        };
-        let (chunk_gradients, rows): (Vec<ChunkGradients>, Vec<TableRows>) =
-            chunks.into_par_iter().map(one).unzip();
+        let Passed { encoder, wanted, chunk_gradients, rows } = self.pass(gradient)?;
         let mut gradients = added_up(&encoder, &wanted, chunk_gradients)?;
         if wanted.embeddings {
             encoder.gradients_of_tables(&rows, &wanted, &mut gradients)?;
         }
         Ok(gradients)
     }
+
+    /// The gradient of the word embedding of every token, `(tokens, hidden)` in the order of the batch, from that of the vectors.
+    pub(crate) fn backward_to_inputs(self, gradient: &Tensor) -> Result<Vec<f32>> {
+        let Passed { encoder, rows, .. } = self.pass(gradient)?;
+        let hidden = encoder.hidden;
+        let mut all = vec![0.0; rows.iter().map(|chunk| chunk.gradient.len()).sum()];
+        for chunk in &rows {
+            let mut rest: &[f32] = &chunk.gradient;
+            for (&start, &length) in chunk.starts.iter().zip(&chunk.lengths) {
+                let (own, after) = rest.split_at(length * hidden);
+                all[start * hidden..][..own.len()].copy_from_slice(own);
+                rest = after;
+            }
+        }
+        Ok(all)
+    }
+
+    fn pass(self, gradient: &Tensor) -> Result<Passed> {
+        let Self { encoder, wanted, pooling, chunks } = self;
+        let gradient = gradient.flatten_all()?.to_vec1::<f32>()?;
+        let one = |kept: Kept| {
+            encoder.pools.lend(|pool| kept.backward(&encoder, &wanted, pooling, &gradient, pool))
+        };
+        let (chunk_gradients, rows) = chunks.into_par_iter().map(one).unzip();
+        Ok(Passed { encoder, wanted, chunk_gradients, rows })
+    }
+}
+
+/// The backward pass of all chunks.
+struct Passed {
+    encoder: CpuEncoder,
+    wanted: Wanted,
+    chunk_gradients: Vec<ChunkGradients>,
+    rows: Vec<TableRows>,
 }
 
 /// The gradients of the embedding tables from a chunk: ids, positions, and a gradient for each, `(tokens, hidden)`.
 struct TableRows {
     ids: Vec<u32>,
+    /// Where each text begins in the batch.
+    starts: Vec<usize>,
     lengths: Vec<usize>,
     gradient: Lines,
 }
@@ -197,10 +236,12 @@ impl Kept {
             let norm = encoder.norm.as_ref().expect("kept for this norm; this is a bug");
             norm.backward(&mut gradient, &kept, &mut chunk_gradients.norm);
             pool.give([kept.centred, kept.scales]);
-            return (chunk_gradients, TableRows { ids: self.ids, lengths: self.chunk.lengths, gradient });
+            let Chunk { starts, lengths, .. } = self.chunk;
+            return (chunk_gradients, TableRows { ids: self.ids, starts, lengths, gradient });
         }
         pool.give([gradient]);
-        (chunk_gradients, TableRows { ids: Vec::new(), lengths: Vec::new(), gradient: Lines::with_room(0) })
+        let (ids, starts, lengths) = (Vec::new(), Vec::new(), Vec::new());
+        (chunk_gradients, TableRows { ids, starts, lengths, gradient: Lines::with_room(0) })
     }
 }
 

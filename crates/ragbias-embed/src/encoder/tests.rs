@@ -280,6 +280,48 @@ fn kernels_give_the_gradients_of_candles_operators() {
     }
 }
 
+/// Every token occurs once, so that the slope along a row of the table is that of one place.
+#[test]
+fn the_gradient_of_the_input_at_every_place_is_the_slope_of_the_vectors() {
+    for family in FAMILIES.into_iter().chain(OTHERS) {
+        let [kernels, operators] = of_family(family, PoolingMode::Mean, Activation::Gelu);
+        let On::Device { parameters, .. } = &operators.on else { unreachable!() };
+        let lengths = vec![5, 17, 1, 12];
+        let tokens: usize = lengths.iter().sum();
+        // Not in the order of the table, and without the token that fills up batches.
+        let batch = Packed { ids: (0..tokens as u32).map(|i| 3 + i * 31 % 47).collect(), lengths };
+        let weights: Vec<f32> = (0..4 * 24).map(|i| ((i * 37) % 19) as f32 / 9.0 - 1.0).collect();
+        let weights = Tensor::from_vec(weights, (4, 24), &Device::Cpu).unwrap();
+        let gradients = |encoder: &Encoder| {
+            let (vectors, tape) = encoder.record_inputs(&batch).unwrap();
+            assert!(difference(&vectors, &kernels.vectors(Input::Tokens(&batch)).unwrap()) < 1e-5);
+            tape.backward(&weights).unwrap()
+        };
+        let (ours, theirs) = (gradients(&kernels), gradients(&operators));
+        assert_eq!(ours.len(), tokens * 24);
+        let size = theirs.iter().fold(0.0_f32, |size, x| size.max(x.abs()));
+        assert!(ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() < 1e-4 * size.max(1.0)), "{family:?}");
+        let table = parameters.get(WORDS).unwrap();
+        for place in [0, 4, 5, 21, 22, 30, tokens - 1] {
+            let gradient = &ours[place * 24..][..24];
+            let length = gradient.iter().map(|x| f64::from(x * x)).sum::<f64>().sqrt();
+            let at = |distance: f64| {
+                let mut values = table.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                let row = &mut values[batch.ids[place] as usize * 24..][..24];
+                row.iter_mut().zip(gradient).for_each(|(x, g)| *x += g * (distance / length) as f32);
+                let mut there = parameters.clone();
+                there.set(WORDS, Tensor::from_vec(values, table.dims(), &Device::Cpu).unwrap()).unwrap();
+                let vectors = kernels.with(&there).unwrap().vectors(Input::Tokens(&batch)).unwrap();
+                f64::from((vectors * &weights).unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap())
+            };
+            let step = 0.02;
+            let slope = (at(step) - at(-step)) / (2.0 * step);
+            let error = (slope - length).abs();
+            assert!(error < 0.05 * length + 2e-3, "{family:?} at {place}: {slope}, {length}");
+        }
+    }
+}
+
 #[test]
 fn a_padding_token_within_a_text_has_a_position_of_its_own_and_is_not_counted() {
     let positions = |positions: Positions| positions.of(&[7, 1, 8, 1, 9]).collect::<Vec<_>>();

@@ -174,6 +174,24 @@ impl TextTokenizer {
         Ok(self.encoding(row, prefix, text)?.get_ids().to_vec())
     }
 
+    /// Words that are one token, see [`TextEmbedder::whole_words`](crate::TextEmbedder::whole_words).
+    pub(crate) fn whole_words(&self) -> Result<Vec<(u32, String)>> {
+        let is_word = |word: &str| word.len() > 1 && word.bytes().all(|letter| letter.is_ascii_lowercase());
+        let vocabulary = self.tokenizer.get_vocab(false).into_iter();
+        let mut words: Vec<(u32, String)> =
+            vocabulary.filter(|(word, _)| is_word(word)).map(|(word, id)| (id, word)).collect();
+        words.sort_unstable();
+        let mut whole = Vec::with_capacity(words.len());
+        for (id, word) in words {
+            let ids = self.ids(0, "", &format!("{word} {word}"))?;
+            let own: Vec<u32> = ids.into_iter().filter(|id| !self.special.contains(id)).collect();
+            if own == [id, id] && !self.special.contains(&id) {
+                whole.push((id, word));
+            }
+        }
+        Ok(whole)
+    }
+
     /// Number of those tokens, and whether the text is truncated.
     pub(crate) fn count(&self, row: usize, prefix: &str, text: &str) -> Result<TokenCount> {
         let encoding = self.encoding(row, prefix, text)?;

@@ -1,0 +1,85 @@
+//! The words that a trigger is made of.
+
+use ragbias::System;
+use ragbias::core::{Axis, Corpus, Document};
+use ragbias::embed::TextEmbedder;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use crate::bench::Bench;
+use crate::error::{Error, Result};
+
+/// Words of an embedder's vocabulary, each one token, without those that show a pole: a document's lean must not change.
+pub(super) struct Words {
+    ids: Vec<u32>,
+    texts: Vec<String>,
+}
+
+impl Words {
+    /// Those of an embedder, in the order of its vocabulary.
+    pub(super) fn of(embedder: &TextEmbedder, axis: &Axis, bench: &Bench) -> Result<Self> {
+        let all = embedder.whole_words()?;
+        let shown = |(id, word): &(u32, String)| {
+            let capital: String = word
+                .chars()
+                .take(1)
+                .map(|first| first.to_ascii_uppercase())
+                .chain(word.chars().skip(1))
+                .collect();
+            Document::new(id.to_string(), format!("{word}. {capital}."))
+        };
+        let corpus = Corpus::new(all.iter().map(shown).collect())?;
+        let judged = System::on(axis.clone()).workspace(bench.workspace()).build()?.judge(&corpus)?;
+        let is_neutral =
+            judged.verdicts().iter().map(|verdict| verdict.lean().is_none_or(|lean| lean as i32 == 0));
+        let (ids, texts) = all
+            .into_iter()
+            .zip(is_neutral)
+            .filter(|(_, is_neutral)| *is_neutral)
+            .map(|(word, _)| word)
+            .unzip();
+        Ok(Self { ids, texts })
+    }
+
+    /// Checks that there are enough for triggers of this length.
+    pub(super) fn check(&self, length: usize) -> Result<()> {
+        if self.ids.len() >= 10 * length {
+            return Ok(());
+        }
+        let what = "words of the vocabulary that are one token each";
+        Err(Error::TooFew { what, expected: 10 * length, received: self.ids.len() })
+    }
+
+    /// Their number.
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Their token ids.
+    pub(super) fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// Different words by a draw.
+    pub(super) fn drawn(&self, length: usize, seed: u64) -> Vec<u32> {
+        let mut ids = self.ids.clone();
+        ids.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        ids.truncate(length);
+        ids
+    }
+
+    /// The text of words.
+    pub(super) fn text(&self, ids: &[u32]) -> String {
+        let word = |id: &u32| {
+            let place = self.ids.iter().position(|own| own == id).expect("one of these words; this is a bug");
+            self.texts[place].as_str()
+        };
+        ids.iter().map(word).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A document with a trigger before it.
+pub(super) fn before(trigger: &str, document: &str) -> String {
+    format!("{trigger} {document}")
+}
