@@ -11,6 +11,9 @@ use crate::error::{Error, Result};
 /// Draws of an interval.
 const DRAWS: usize = 4_000;
 
+/// A difference that is no greater is one of rounding.
+const ROUNDING: f64 = 1e-9;
+
 /// A way of training: AdamW alone, or a form of sharpness-aware minimisation on it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Method {
@@ -122,8 +125,8 @@ pub(crate) fn percent(share: f64) -> String {
 pub(crate) fn says(estimate: Option<Estimate>, above: &str, below: &str) -> String {
     match estimate {
         None => "cannot be identified at this size".into(),
-        Some(estimate) if estimate.low > 0.0 => above.into(),
-        Some(estimate) if estimate.high < 0.0 => below.into(),
+        Some(estimate) if estimate.low > ROUNDING => above.into(),
+        Some(estimate) if estimate.high < -ROUNDING => below.into(),
         Some(_) => "no effect seen".into(),
     }
 }
@@ -146,6 +149,8 @@ mod tests {
         assert!(none.covers(0.0), "{none:?}");
         assert_eq!(says(Some(none), "above", "below"), "no effect seen");
         assert_eq!(says(Some(found), "above", "below"), "above");
+        let rounded = Estimate { value: -4e-16, low: -4e-16, high: -4e-16 };
+        assert_eq!(says(Some(rounded), "above", "below"), "no effect seen");
         assert!(difference(&of(0.0, 0), &of(0.0, 0)[..2], 0).is_none());
     }
 
