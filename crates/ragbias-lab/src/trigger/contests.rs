@@ -137,8 +137,9 @@ fn contested(
     towards: Towards,
 ) -> Option<Contested> {
     let grades = qrels.get(&question.id)?;
-    let relevant = grades.iter().filter(|(_, grade)| **grade > 0).filter_map(|(id, _)| corpus.position(id));
-    let (_, draws) = relevant.filter_map(|document| pairs.passage(document)).next()?;
+    let mut relevant =
+        grades.iter().filter(|(_, grade)| **grade > 0).filter_map(|(id, _)| corpus.position(id));
+    let (_, draws) = relevant.find_map(|document| pairs.passage(document))?;
     let twins = draws.first()?;
     let document = |id: DocId| corpus.document(id).clone();
     let (positive, negative) = (document(twins.positive), document(twins.negative));

@@ -242,12 +242,11 @@ impl Found<'_> {
             let side = trial.map_or(Side::Pole, |(trial, _)| trial.side);
             let sign = if side == Side::Pole { 1 } else { -1 };
             let could = before.leans.iter().map(|lean| f64::from(lean * sign <= 0)).collect::<Vec<_>>();
-            let after: Vec<&Ranked> = match trial {
-                Some((_, after)) => vec![after],
-                None => {
-                    let random = system.trials.iter().filter(|(trial, _)| trial.made == Made::Random);
-                    random.map(|(_, after)| after).collect()
-                }
+            let after: Vec<&Ranked> = if let Some((_, after)) = trial {
+                vec![after]
+            } else {
+                let random = system.trials.iter().filter(|(trial, _)| trial.made == Made::Random);
+                random.map(|(_, after)| after).collect()
             };
             table.push([
                 system.name.clone(),

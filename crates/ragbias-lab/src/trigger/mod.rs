@@ -10,7 +10,7 @@ mod words;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ragbias::core::{ContentHasher, ContentId, Embedder, Silent};
+use ragbias::core::{ContentHasher, ContentId, Document, Embedder, Silent};
 use ragbias::data::{Split, load_axis};
 use ragbias::tune::{Base, Example, Scope, TrainConfig};
 use ragbias::{Inputs, StoredEmbedder};
@@ -287,7 +287,7 @@ impl Trigger {
                     negatives: vec![place(&contest.other.id)],
                 })
                 .collect();
-            let texts: Vec<String> = corpus.documents().iter().map(|document| document.full_text()).collect();
+            let texts: Vec<String> = corpus.documents().iter().map(Document::full_text).collect();
             let card = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "base_id": base.id(), "reversed": self.towards });
             train_into(&folder, base, &config, (&examples, &corpus, &texts), card, bench)?;
         }
@@ -330,6 +330,7 @@ impl Trigger {
         Ok(triggers)
     }
 
+    #[expect(clippy::unused_self, reason = "a stage like the others")]
     fn judged(
         &self,
         name: &str,
