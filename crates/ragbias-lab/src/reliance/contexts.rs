@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use ragbias::Inputs;
 use ragbias::core::{Choices, Corpus, DocId, Document, Lean, Pairs, Progress, Question, Twins};
-use ragbias::data::{load_axis, sample};
+use ragbias::data::{Split, load_axis, sample};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::Reliance;
 use crate::error::{Error, Result};
 
 /// Passages that are shown together.
@@ -30,6 +29,14 @@ pub(super) struct Case {
     number: usize,
 }
 
+/// Where twins and their questions are read from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TwinData<'s> {
+    pub(super) axis: &'s str,
+    pub(super) data: &'s str,
+    pub(super) split: Split,
+}
+
 /// Questions in two halves that share no topic.
 #[derive(Debug)]
 pub(super) struct Halves {
@@ -45,16 +52,16 @@ impl Halves {
     ///
     /// # Errors
     /// Data that are not twins, questions without a passage of their own, topics of fewer than three passages.
-    pub(super) fn draw(setting: &Reliance, count: usize, seed: u64, progress: &dyn Progress) -> Result<Self> {
-        let axis = load_axis(&setting.axis)?;
-        let inputs = Inputs::of_dataset(&setting.data, setting.split, &axis, progress)?;
+    pub(super) fn draw(from: TwinData<'_>, count: usize, seed: u64, progress: &dyn Progress) -> Result<Self> {
+        let axis = load_axis(from.axis)?;
+        let inputs = Inputs::of_dataset(from.data, from.split, &axis, progress)?;
         let not_twins = |received: String| Error::Setting {
             setting: "data",
             expected: "twins, with the passage of every question",
             received,
         };
         let pairs = Pairs::of(&inputs.corpus)?;
-        let pairs = pairs.ok_or_else(|| not_twins(format!("{}, which has no pairs", setting.data)))?;
+        let pairs = pairs.ok_or_else(|| not_twins(format!("{}, which has no pairs", from.data)))?;
         let mut topics: BTreeMap<&str, Vec<(&Question, Twins)>> = BTreeMap::new();
         for question in inputs.questions.questions() {
             let judged = inputs.qrels.as_ref().and_then(|qrels| qrels.get(&question.id));
@@ -63,7 +70,7 @@ impl Halves {
                 .filter_map(|(id, _)| inputs.corpus.position(id))
                 .find_map(|document| pairs.twins(document));
             let twins = twins.ok_or_else(|| {
-                not_twins(format!("question `{}` of {} without one", question.id, setting.data))
+                not_twins(format!("question `{}` of {} without one", question.id, from.data))
             })?;
             topics.entry(question.cluster()).or_default().push((question, twins));
         }
@@ -153,8 +160,10 @@ mod tests {
 
     use super::*;
 
+    const TWINS: TwinData<'_> = TwinData { axis: "gender", data: "gender-twins", split: Split::All };
+
     fn halves(count: usize) -> Halves {
-        Halves::draw(&Reliance::default(), count, 0, &Silent).unwrap()
+        Halves::draw(TWINS, count, 0, &Silent).unwrap()
     }
 
     fn lean(halves: &Halves, passage: DocId) -> f64 {
@@ -215,8 +224,8 @@ mod tests {
 
     #[test]
     fn data_that_are_not_twins_are_refused_by_name() {
-        let setting = Reliance { data: "gender".into(), ..Reliance::default() };
-        let error = Halves::draw(&setting, 10, 0, &Silent).unwrap_err().to_string();
+        let from = TwinData { data: "gender", ..TWINS };
+        let error = Halves::draw(from, 10, 0, &Silent).unwrap_err().to_string();
         assert!(error.contains("data is gender, which has no pairs"), "{error}");
     }
 }

@@ -37,7 +37,8 @@ pub(super) fn report(systems: &[SystemAnswers], seed: u64, report: &mut Report) 
         topics(&first.moved).len(),
     ));
     report.notes.push(
-        "Systems share questions, and those of one LLM its weights: the intervals over systems take them for independent. LLMs that were \
+        "Systems share questions, and those of one LLM its weights: the intervals over systems take them for independent. \
+         An interval without width means that all topics agree: of n topics without an exception, shares down to 0.025^(1/n) remain possible. LLMs that were \
          fine-tuned to rely less are not measured, as nothing here trains an LLM."
             .into(),
     );
@@ -196,7 +197,9 @@ fn find_sensitivity(systems: &[SystemAnswers], seed: u64, report: &mut Report) {
 
     let shares = Measures { reliance: counterfactual, s: sensitivity };
     let of_shares = points(systems, shares);
-    let less: Vec<f64> = of_shares.iter().flatten().map(|point| point.s - point.reliance).collect();
+    // Equal values may differ in the last bit, which is no effect.
+    let rounded = |value: f64| (value * 1e9).round() / 1e9;
+    let less: Vec<f64> = of_shares.iter().flatten().map(|point| rounded(point.s - point.reliance)).collect();
     let less = unit_mean(&less, seed).filter(|_| systems.len() >= LEAST_SYSTEMS);
     let meaning = says(
         less,

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use self::answers::{Moved, Relied, SystemAnswers, contradicting};
 use self::asking::{Asked, Llm};
-use self::contexts::{Case, Halves, LEVELS, TOGETHER};
+use self::contexts::{Case, Halves, LEVELS, TOGETHER, TwinData};
 use crate::bench::Bench;
 use crate::error::{Error, Result};
 use crate::instrument::Instrument;
@@ -125,13 +125,13 @@ impl Instrument for Reliance {
             return wrong("axis", expected, self.axis.clone());
         }
         self.prompters(&axis)?;
-        Halves::draw(self, LEAST_QUESTIONS, 0, &Silent).map(drop)
+        Halves::draw(self.twins(), LEAST_QUESTIONS, 0, &Silent).map(drop)
     }
 
     fn run(&self, bench: &Bench) -> Result<Report> {
         let axis = load_axis(&self.axis)?;
         let questions = bench.scaled(self.questions, LEAST_QUESTIONS);
-        let halves = Halves::draw(self, questions, bench.seed(), bench.progress())?;
+        let halves = Halves::draw(self.twins(), questions, bench.seed(), bench.progress())?;
         let prompters = self.prompters(&axis)?;
         // An LLM that cannot be asked is found before any is.
         for llm in &self.llms {
@@ -159,6 +159,10 @@ fn repeated_or_none<'n>(names: impl Iterator<Item = &'n str>) -> Option<String> 
 }
 
 impl Reliance {
+    fn twins(&self) -> TwinData<'_> {
+        TwinData { axis: &self.axis, data: &self.data, split: self.split }
+    }
+
     /// What is asked with each wording.
     fn prompters(&self, axis: &Axis) -> Result<Vec<Prompter>> {
         let prompter = |wording: &ContextWording| {
