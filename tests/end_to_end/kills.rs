@@ -37,7 +37,7 @@ fn is_temporary(name: &str) -> bool {
     name.split('/').any(|part| part.starts_with(".ragbias-tmp-") || part == ".state")
 }
 
-/// A file without what differs between two equal runs: times, and hashes of files with times in them.
+/// A file without what differs between two equal runs: times, hashes of files with times in them, and how many answers came from the store.
 fn content(path: &Path) -> Vec<u8> {
     let bytes = fs::read(path).unwrap();
     match path.file_name().and_then(|name| name.to_str()) {
@@ -51,16 +51,24 @@ fn content(path: &Path) -> Vec<u8> {
             };
             text.lines().map(without).collect::<String>().into()
         }
-        Some("ragbias.json") => {
-            let mut card: Value = serde_json::from_slice(&bytes).unwrap();
-            let card = card.as_object_mut().unwrap();
-            for field in ["seconds", "hashes", "files", "checksum"] {
-                card.remove(field);
-            }
-            serde_json::to_vec(card).unwrap()
+        Some("ragbias.json") => without(&bytes, &["seconds", "hashes", "files", "checksum"]),
+        Some("manifest.json") => without(&bytes, &["notes", "checksum"]),
+        Some("report.html") => {
+            let text = String::from_utf8(bytes).unwrap();
+            let (head, notes) = text.split_once("<tr><th>note on ").unwrap_or((&text, ""));
+            format!("{head}{}", notes.rsplit("</td></tr>\n").next().unwrap()).into()
         }
         _ => bytes,
     }
+}
+
+/// A JSON object without these fields.
+fn without(object: &[u8], fields: &[&str]) -> Vec<u8> {
+    let mut object: Value = serde_json::from_slice(object).unwrap();
+    for field in fields {
+        object.as_object_mut().unwrap().remove(*field);
+    }
+    serde_json::to_vec(&object).unwrap()
 }
 
 /// The files of these outputs, files or folders of the scratch folder.
