@@ -9,7 +9,7 @@ use crate::config::{Architecture, EncoderConfig, Pooling, Positions};
 use crate::cpu::{CpuEncoder, CpuTape};
 use crate::input::{Boundary, Input, Packed};
 use crate::operators::DeviceEncoder;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, WORD_EMBEDDINGS};
 use crate::processor::dtype;
 use crate::{Error, Result};
 
@@ -182,11 +182,11 @@ impl Encoder {
             let received = batch.ids.iter().filter(|&&id| id == padding).count();
             return Err(Error::Input { what, expected, received });
         }
-        let table = all.get(WORDS)?;
+        let table = all.get(WORD_EMBEDDINGS)?;
         let ids = Tensor::from_slice(&batch.ids, batch.ids.len(), table.device())?;
         let rows = Var::from_tensor(&table.index_select(&ids, 0)?)?;
         let mut parameters = all.clone();
-        parameters.set(WORDS, rows.as_tensor().pad_with_zeros(0, before, 0)?)?;
+        parameters.set(WORD_EMBEDDINGS, rows.as_tensor().pad_with_zeros(0, before, 0)?)?;
         let ids = (before as u32..).take(batch.ids.len()).collect();
         let places = Packed { ids, lengths: batch.lengths.clone() };
         let encoder = self.operators(&parameters)?;
@@ -200,9 +200,6 @@ impl Encoder {
         DeviceEncoder::new(&self.config, parameters, dtype(precision)?)
     }
 }
-
-/// The table of word embeddings.
-const WORDS: &str = "embeddings.word_embeddings.weight";
 
 /// Whether the CPU's kernels have the backward pass of this encoder.
 fn has_kernel_gradients(config: &EncoderConfig) -> bool {

@@ -49,7 +49,7 @@ pub use encoder::{Encoder, InputTape, Tape};
 pub use erasure::{Erased, Eraser, Sides};
 pub use error::{Error, Result};
 pub use input::{Boundary, Input, Packed};
-pub use parameters::Parameters;
+pub use parameters::{Parameters, WORD_EMBEDDINGS};
 pub use projection::Projected;
 pub use ragbias_core::{Precision, Processor};
 pub use steps::read_head;

@@ -11,6 +11,9 @@ use crate::parts::{Map, MapPlace, NormPlace};
 use crate::weights::{Owner, Weights};
 use crate::{Error, Result};
 
+/// The name of the table of word embeddings, `(vocabulary, hidden)`.
+pub const WORD_EMBEDDINGS: &str = "embeddings.word_embeddings.weight";
+
 /// The biases of MPNet's relative attention, `(buckets, heads)`.
 pub(crate) const RELATIVE: &str = "encoder.relative_attention_bias.weight";
 

@@ -121,22 +121,21 @@ impl LongerTraining<'_> {
         let config = self.config(bench.seed());
         let examples = pairs.drawn(self.steps * config.batch, bench.seed());
         let card = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "base_id": base.id(), "steps": self.steps });
-        let documents: Vec<String> = pairs.corpus.documents().iter().map(Document::full_text).collect();
-        train_into(folder, base, &config, (&examples, &pairs.corpus, &documents), card, bench)
+        train_into(folder, base, &config, (&examples, &pairs.corpus), card, bench)
     }
 }
 
-/// Trains a base on examples, whose documents are those of a corpus with these texts, and saves the result as a checkpoint.
+/// Trains a base on examples, whose documents are those of a corpus, and saves the result as a checkpoint.
 pub(crate) fn train_into(
     folder: &Path,
     base: &Base,
     config: &TrainConfig,
-    (examples, corpus, documents): (&[Example], &Corpus, &[String]),
+    (examples, corpus): (&[Example], &Corpus),
     card: serde_json::Value,
     bench: &Bench,
 ) -> Result<()> {
     let questions = examples.iter().map(|example| (Role::Question, example.question.text.clone()));
-    let documents = documents.iter().map(|text| (Role::Document, text.clone()));
+    let documents = corpus.documents().iter().map(|document| (Role::Document, document.full_text()));
     let cache = bench.folder().join("hidden-states");
     let texts = Texts::prepare(base, config.scope, questions.chain(documents), &cache, &Silent)?;
     let training = Training { base, config, examples, validation: &[], corpus, anchors: &[], texts: &texts };

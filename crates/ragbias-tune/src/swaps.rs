@@ -3,13 +3,10 @@
 use std::ops::Range;
 
 use candle_core::{Tensor, Var};
-use ragbias_embed::{Input, Packed};
+use ragbias_embed::{Input, Packed, WORD_EMBEDDINGS};
 
 use crate::loss::normalised;
 use crate::{Base, Error, Result};
-
-/// The table of word embeddings.
-const WORDS: &str = "embeddings.word_embeddings.weight";
 
 /// A document that competes for a question with another one, whose cosine is known.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,7 +113,7 @@ impl Base {
     /// # Errors
     /// A gradient of another width, a token outside the vocabulary.
     pub fn swap_gains(&self, gradient: &[f32], now: u32) -> Result<Vec<f32>> {
-        let table = self.parameters.get(WORDS)?;
+        let table = self.parameters.get(WORD_EMBEDDINGS)?;
         let gradient = Tensor::from_slice(gradient, (gradient.len(), 1), &self.device)?;
         let along = table.matmul(&gradient)?.flatten_all()?.to_vec1::<f32>()?;
         let Some(&now) = along.get(now as usize) else {

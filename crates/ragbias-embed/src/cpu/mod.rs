@@ -48,7 +48,7 @@ use self::rotation::Angles;
 use self::weight::Weight;
 use crate::config::{EncoderConfig, Pooling, Positions};
 use crate::input::{Boundary, Input};
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, WORD_EMBEDDINGS};
 use crate::{Error, Result};
 
 /// An encoder with its pooling.
@@ -79,7 +79,6 @@ pub(crate) struct CpuEncoder {
     pools: Arc<Pools>,
 }
 
-const WORDS: &str = "embeddings.word_embeddings.weight";
 const POSITIONS: &str = "embeddings.position_embeddings.weight";
 const SEGMENTS: &str = "embeddings.token_type_embeddings.weight";
 const NORM: &str = "embeddings.LayerNorm";
@@ -144,7 +143,7 @@ impl CpuEncoder {
         Ok(Self {
             hidden: config.hidden_size,
             pooling: pooling.clone(),
-            words: Weight::named(parameters, WORDS)?,
+            words: Weight::named(parameters, WORD_EMBEDDINGS)?,
             word_scale: config.architecture.embedding_scale,
             places: has_places.then(|| Weight::named(parameters, POSITIONS)).transpose()?,
             positions: config.positions,

@@ -12,10 +12,10 @@ use super::layer::{KeptAttention, KeptMlp, Layer, Texts};
 use super::layer_norm::KeptNorm;
 use super::lines::Lines;
 use super::pool::Pool;
-use super::{CpuEncoder, POSITIONS, SEGMENTS, WORDS};
+use super::{CpuEncoder, POSITIONS, SEGMENTS};
 use crate::config::PoolingMode;
 use crate::input::{Input, Packed};
-use crate::parameters::RELATIVE;
+use crate::parameters::{RELATIVE, WORD_EMBEDDINGS};
 use crate::{Error, Result};
 
 /// A recorded forward pass.
@@ -255,7 +255,7 @@ impl CpuEncoder {
     ) -> Result<()> {
         let hidden = self.hidden;
         let tables = [
-            (WORDS, Some(&self.words)),
+            (WORD_EMBEDDINGS, Some(&self.words)),
             (POSITIONS, self.places.as_ref()),
             (SEGMENTS, self.segments.as_ref()),
         ];
@@ -270,7 +270,7 @@ impl CpuEncoder {
                 let rows = chunk.gradient.chunks_exact(hidden);
                 for ((row, &id), position) in rows.zip(&chunk.ids).zip(positions) {
                     let place = match name {
-                        WORDS => id as usize,
+                        WORD_EMBEDDINGS => id as usize,
                         POSITIONS => position,
                         _ => 0,
                     };

@@ -301,7 +301,7 @@ fn the_gradient_of_the_input_at_every_place_is_the_slope_of_the_vectors() {
         assert_eq!(ours.len(), tokens * 24);
         let size = theirs.iter().fold(0.0_f32, |size, x| size.max(x.abs()));
         assert!(ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() < 1e-4 * size.max(1.0)), "{family:?}");
-        let table = parameters.get(WORDS).unwrap();
+        let table = parameters.get(WORD_EMBEDDINGS).unwrap();
         for place in [0, 4, 5, 21, 22, 30, tokens - 1] {
             let gradient = &ours[place * 24..][..24];
             let length = gradient.iter().map(|x| f64::from(x * x)).sum::<f64>().sqrt();
@@ -310,7 +310,9 @@ fn the_gradient_of_the_input_at_every_place_is_the_slope_of_the_vectors() {
                 let row = &mut values[batch.ids[place] as usize * 24..][..24];
                 row.iter_mut().zip(gradient).for_each(|(x, g)| *x += g * (distance / length) as f32);
                 let mut there = parameters.clone();
-                there.set(WORDS, Tensor::from_vec(values, table.dims(), &Device::Cpu).unwrap()).unwrap();
+                there
+                    .set(WORD_EMBEDDINGS, Tensor::from_vec(values, table.dims(), &Device::Cpu).unwrap())
+                    .unwrap();
                 let vectors = kernels.with(&there).unwrap().vectors(Input::Tokens(&batch)).unwrap();
                 f64::from((vectors * &weights).unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap())
             };

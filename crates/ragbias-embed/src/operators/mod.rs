@@ -18,7 +18,7 @@ use self::pass::Pass;
 use self::weights::{Norm, Weights};
 use crate::config::{EncoderConfig, Pooling, PoolingMode, Positions};
 use crate::input::{Input, Packed};
-use crate::parameters::{Parameters, RELATIVE};
+use crate::parameters::{Parameters, RELATIVE, WORD_EMBEDDINGS};
 use crate::{Error, Result};
 
 /// An encoder of any description.
@@ -57,7 +57,7 @@ impl DeviceEncoder {
         let layers = (0..config.num_hidden_layers)
             .map(|layer| Layer::new(layer, &weights))
             .collect::<Result<Vec<_>>>()?;
-        let words = weights.get("embeddings.word_embeddings.weight")?;
+        let words = weights.get(WORD_EMBEDDINGS)?;
         let has_positions = config.positions != Positions::Rotary;
         let positions = has_positions.then(|| weights.get("embeddings.position_embeddings.weight"));
         Ok(Self {

@@ -10,7 +10,7 @@ mod words;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ragbias::core::{ContentHasher, ContentId, Document, Embedder, Silent};
+use ragbias::core::{ContentHasher, ContentId, Embedder, Silent};
 use ragbias::data::{Split, load_axis};
 use ragbias::tune::{Base, Example, Scope, TrainConfig};
 use ragbias::{Inputs, StoredEmbedder};
@@ -194,11 +194,11 @@ impl Instrument for Trigger {
         for (number, member) in members.iter().enumerate() {
             let embedder: Arc<dyn Embedder> = Arc::new(member.embedder().clone());
             let trials = trials(Some(number), &triggers, &random);
-            systems.push(self.judged(MEMBERS[number], &embedder, &test, &trials, bench)?);
+            systems.push(kept_judgement(MEMBERS[number], &embedder, &test, &trials, bench)?);
         }
         for name in &self.unseen {
             let embedder = bench.workspace().models().embedder(name, bench.progress())?;
-            systems.push(self.judged(name, &embedder, &test, &trials(None, &triggers, &random), bench)?);
+            systems.push(kept_judgement(name, &embedder, &test, &trials(None, &triggers, &random), bench)?);
         }
         let trigger = &triggers[without(0)].text;
         let answers = self.answers(&members[0], &test, &systems[0], trigger, bench)?;
@@ -244,6 +244,20 @@ fn trials(member: Option<usize>, triggers: &[Optimised], random: &[String]) -> V
     trials
 }
 
+/// What a system retrieves without and with each trigger, judged once.
+fn kept_judgement(
+    name: &str,
+    embedder: &Arc<dyn Embedder>,
+    test: &Contests,
+    trials: &[Trial],
+    bench: &Bench,
+) -> Result<JudgedSystem> {
+    bench.kept("judged", &(name, embedder.id(), test.id(), trials), || {
+        bench.progress().note(&format!("judging {name}"));
+        judged(name, embedder, test, trials)
+    })
+}
+
 /// The names of some members.
 fn named(members: &[usize]) -> String {
     members.iter().map(|&member| MEMBERS[member]).collect::<Vec<_>>().join(" + ")
@@ -271,12 +285,11 @@ impl Trigger {
     /// The folder of the base after training on which twin of the pole is to be nearer, with all its weights.
     fn reversed(&self, base: &Base, train: &Contests, bench: &Bench) -> Result<String> {
         let config = self.reversal(bench.seed());
-        let settings = serde_json::to_vec(&(config, train.id())).map_err(std::io::Error::from)?;
+        let settings = serde_json::to_vec(&(&config, train.id())).map_err(std::io::Error::from)?;
         let id = ContentHasher::new("reversal/1").field(base.id().as_bytes()).field(settings).finish();
         let folder: PathBuf = bench.folder().join(format!("bases/{}-reversed", id.short()));
         if !folder.join("ragbias.json").is_file() {
             bench.progress().note(&format!("reversing on {} questions", train.len()));
-            let config = self.reversal(bench.seed());
             let corpus = train.corpus(|_, document| document)?;
             let place = |id: &str| corpus.position(id).expect("a document of the contests; this is a bug");
             let examples: Vec<Example> = train
@@ -287,9 +300,8 @@ impl Trigger {
                     negatives: vec![place(&contest.other.id)],
                 })
                 .collect();
-            let texts: Vec<String> = corpus.documents().iter().map(Document::full_text).collect();
             let card = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "base_id": base.id(), "reversed": self.towards });
-            train_into(&folder, base, &config, (&examples, &corpus, &texts), card, bench)?;
+            train_into(&folder, base, &config, (&examples, &corpus), card, bench)?;
         }
         Ok(std::path::absolute(&folder)?.to_string_lossy().into_owned())
     }
@@ -314,8 +326,7 @@ impl Trigger {
         let mut triggers = Vec::new();
         for ensemble in ENSEMBLES {
             let ids: Vec<ContentId> = ensemble.iter().map(|&member| members[member].id()).collect();
-            let words_id = ContentHasher::new("words/1").field(words.text(words.ids())).finish();
-            triggers.push(bench.kept("trigger", &(how, ids, train.id(), words_id), || {
+            triggers.push(bench.kept("trigger", &(how, ids, train.id(), words.id()), || {
                 bench.progress().note(&format!("making a trigger for {}", named(ensemble)));
                 for &member in ensemble {
                     if seen[member].is_none() {
@@ -328,21 +339,6 @@ impl Trigger {
             })?);
         }
         Ok(triggers)
-    }
-
-    #[expect(clippy::unused_self, reason = "a stage like the others")]
-    fn judged(
-        &self,
-        name: &str,
-        embedder: &Arc<dyn Embedder>,
-        test: &Contests,
-        trials: &[Trial],
-        bench: &Bench,
-    ) -> Result<JudgedSystem> {
-        bench.kept("judged", &(name, embedder.id(), test.id(), trials), || {
-            bench.progress().note(&format!("judging {name}"));
-            judged(name, embedder, test, trials)
-        })
     }
 
     /// What an LLM answers to a sample of the questions whose first twin the trigger changed; nothing without an LLM or such questions.

@@ -1,7 +1,7 @@
 //! The words that a trigger is made of.
 
 use ragbias::System;
-use ragbias::core::{Axis, Corpus, Document};
+use ragbias::core::{Axis, ContentHasher, ContentId, Corpus, Document};
 use ragbias::embed::TextEmbedder;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -59,6 +59,11 @@ impl Words {
     /// Their token ids.
     pub(super) fn ids(&self) -> &[u32] {
         &self.ids
+    }
+
+    /// The hash of all of them.
+    pub(super) fn id(&self) -> ContentId {
+        ContentHasher::new("words/1").field(self.texts.join(" ")).finish()
     }
 
     /// Different words by a draw.
