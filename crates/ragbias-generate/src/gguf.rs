@@ -1,24 +1,23 @@
 mod likelihoods;
 mod loaded;
+mod opened;
 
 use std::path::Path;
 
 use candle_core::{DType, Device};
 use ragbias_core::{
-    Answer, ChoicePrompt, Chosen, ContentHasher, ContentId, Generator, Keep, Likelihood, PossibleAnswer,
-    Precision, Processor, Prompt,
+    Answer, ChoicePrompt, Chosen, ContentId, Generator, Keep, Likelihood, PossibleAnswer, Precision,
+    Processor, Prompt,
 };
 
-use self::loaded::{Llm, Loaded, Parts};
-use crate::architecture::{Architecture, Sizes};
+use self::loaded::Llm;
+pub(crate) use self::loaded::Loaded;
+pub(crate) use self::opened::Opened;
+use crate::Result;
+use crate::change::WeightChange;
 use crate::config::GenerateConfig;
-use crate::decoder::Decoder;
-use crate::file::GgufFile;
 use crate::operators::{DeviceDecoder, Place};
 use crate::processor::{device, dtype};
-use crate::template::Template;
-use crate::tokenizer::Tokens;
-use crate::{Error, Result};
 
 /// A `.gguf` file of one of the supported architectures (`docs/formats-gguf.md`), on the CPU or on a GPU.
 ///
@@ -58,6 +57,17 @@ impl Gguf {
         Self::read(path, config, chosen)
     }
 
+    /// Loads a model on the CPU and changes its layer matrices, which are then in memory in f32.
+    ///
+    /// # Errors
+    /// Those of [`Gguf::load`].
+    pub fn load_changed(path: &Path, config: &GenerateConfig, change: &dyn WeightChange) -> Result<Self> {
+        let opened = Opened::read(path, config)?;
+        let fingerprint = [b"changed/1 ", &change.fingerprint()[..]].concat();
+        let (decoder, parts) = opened.into_parts(Some(&fingerprint));
+        Ok(Self(Box::new(Loaded::new(decoder.changed(change), parts))))
+    }
+
     /// Loads a model on the CPU, computed by the operators that a GPU uses: the reference implementation in tests.
     ///
     /// # Errors
@@ -72,50 +82,15 @@ impl Gguf {
         config: &GenerateConfig,
         chosen: Option<(Processor, Device, Precision, DType)>,
     ) -> Result<Self> {
-        config.check()?;
-        let file = GgufFile::open(path)?;
-        let architecture = Architecture::of(&file)?;
-        let sizes = Sizes::read(architecture, &file)?;
-        let context = sizes.context as usize;
-        // In parallel: building a vocabulary of hundreds of thousands of pieces takes longer than everything else.
-        let (tokens, decoder) = rayon::join(
-            || {
-                let tokens = Tokens::load(&file)?;
-                let template = Template::load(&file, tokens.bos_and_eos())?;
-                file.refuse_keys("", architecture.name)?;
-                Ok::<_, Error>((tokens, template))
-            },
-            || {
-                let decoder = Decoder::load(architecture, sizes, &file)?;
-                file.refuse_tensors(architecture.name)?;
-                Ok::<_, Error>((decoder, file.content_id()))
-            },
-        );
-        let ((tokens, template), (decoder, content)) = (tokens?, decoder?);
-        if tokens.count() != decoder.vocabulary() {
-            let (tokens, rows) = (tokens.count(), decoder.vocabulary());
-            return Err(
-                file.broken(format!("tokenizer.ggml.tokens has {tokens} tokens, the embedding {rows} rows"))
-            );
-        }
-        let place = chosen.map(|(processor, device, precision, dtype)| Place {
-            processor,
-            device,
-            precision,
-            dtype,
-            context,
-            path: path.into(),
-        });
-        let mut id = ContentHasher::new("gguf/4").field(content.as_bytes()).field(config.fingerprint());
-        if let Some(place) = &place {
-            id = id.field(place.fingerprint());
-        }
-        let id = id.last(template.fingerprint()).finish();
-        let parts = Parts { path: path.into(), tokens, template, config: config.clone(), context, id };
-        Ok(Self(match place {
-            None => Box::new(Loaded::new(decoder, parts)),
-            Some(place) => Box::new(Loaded::new(DeviceDecoder::new(&decoder, place)?, parts)),
-        }))
+        let opened = Opened::read(path, config)?;
+        let Some((processor, device, precision, dtype)) = chosen else {
+            let (decoder, parts) = opened.into_parts(None);
+            return Ok(Self(Box::new(Loaded::new(decoder, parts))));
+        };
+        let (context, path) = (opened.context, path.into());
+        let place = Place { processor, device, precision, dtype, context, path };
+        let (decoder, parts) = opened.into_parts(Some(place.fingerprint().as_bytes()));
+        Ok(Self(Box::new(Loaded::new(DeviceDecoder::new(&decoder, place)?, parts))))
     }
 
     /// Seconds to prefill `batch` prompts of `prompt` tokens, and to decode `new` more of each, ignoring end tokens.

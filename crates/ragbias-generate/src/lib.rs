@@ -14,8 +14,10 @@
 //! # Ok::<(), ragbias_core::Error>(())
 //! ```
 
+mod adapter;
 mod architecture;
 mod attention;
+mod change;
 mod choice;
 mod config;
 mod decoder;
@@ -38,6 +40,8 @@ mod template;
 mod testing;
 mod tokenizer;
 
+pub use adapter::{Adapter, AdapterConfig, FineTuning};
+pub use change::{LayerMatrix, WeightChange, WeightFormat};
 pub use config::GenerateConfig;
 pub use error::{Error, Result};
 pub use gguf::Gguf;

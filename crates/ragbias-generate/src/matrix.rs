@@ -104,6 +104,13 @@ impl Matrix {
         whole.then_some(Self { height, width, encoding, bytes })
     }
 
+    /// `height` rows of `width` weights in f32, row-major.
+    pub(crate) fn of_values(height: usize, width: usize, values: &[f32]) -> Self {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let matrix = Self::new(height, width, Encoding::F32, Bytes::Owned(bytes));
+        matrix.expect("weights of the matrix's size: this is a bug")
+    }
+
     /// A range of existing rows.
     pub(crate) fn rows_from(&self, first: usize, height: usize) -> Self {
         let row = self.bytes.get().len() / self.height;

@@ -27,7 +27,7 @@ use ragbias_core::{Precision, Processor};
 
 pub(crate) use self::sequence::Sequence;
 
-use self::attention::soft_cap;
+pub(crate) use self::attention::soft_cap;
 use self::batch::Batch;
 use self::heads::HeadLayout;
 use self::layer::{Layer, Norm, Turns};

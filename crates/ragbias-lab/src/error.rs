@@ -19,6 +19,9 @@ pub enum Error {
     /// An embedder could not be tuned.
     #[error(transparent)]
     Tune(#[from] ragbias::tune::Error),
+    /// An LLM could not be loaded or trained.
+    #[error(transparent)]
+    Generate(#[from] ragbias::generate::Error),
     /// A model could not be fitted to results.
     #[error(transparent)]
     Stats(#[from] ragbias::stats::Error),

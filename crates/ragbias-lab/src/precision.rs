@@ -1,13 +1,16 @@
 //! Does quantising move a bias, and does more training make it worse?
 
+mod llms;
 mod rounding;
 
+use ragbias::LlmName;
 use ragbias::core::ContentHasher;
 use ragbias::data::Split;
 use ragbias::stats::{Estimate, NonlinearLeastSquares};
 use ragbias::tune::{Scope, Weights};
 use serde::{Deserialize, Serialize};
 
+use self::llms::RoundedLlms;
 use self::rounding::{Format, RoundedVectors};
 use crate::bench::Bench;
 use crate::chart::{Chart, Point, Series};
@@ -18,10 +21,11 @@ use crate::pairs::{LongerTraining, Pairs};
 use crate::report::{Figure, Finding, Report, Table, signed};
 use crate::tuning::{Outcomes, TunedBase, TunedSetting};
 
-/// Does quantising an embedder move its bias, and does more training make it worse?
+/// Does quantising an embedder or an LLM move a bias, and does more training make it worse?
 ///
 /// The base is trained further for 0, 2 and 8 times a budget of steps. The weights of each result are rounded to fewer bits, and the vectors
-/// of the base, as a vector database would store them.
+/// of the base, as a vector database would store them. The weights of LLMs are rounded to blocks of 16 to 2 bits, and their answers to questions
+/// with twins are weighed, without a passage and with either twin.
 ///
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
@@ -29,6 +33,8 @@ use crate::tuning::{Outcomes, TunedBase, TunedSetting};
 /// | `pairs` | `brevity`, `position`, `wording` | bundled data sets whose questions and passages the base is trained on | at least one |
 /// | `budget` | 10 | steps of 8 questions that are the unit of training, in proportion to the size | 1 to 100,000 |
 /// | `training-rate` | 2e-5 | peak learning rate of that training | above 0 |
+/// | `llms` | `smollm2-135m`, `gemma3-270m` | LLMs whose weights are rounded: names or `.gguf` files | may be empty |
+/// | `llm-questions` | 60 | questions of `gender-twins` that they are asked, in proportion to the size | 8 to 100,000 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Precision {
@@ -40,6 +46,10 @@ pub struct Precision {
     pub budget: usize,
     /// Peak learning rate of the training.
     pub training_rate: f64,
+    /// LLMs whose weights are rounded.
+    pub llms: Vec<LlmName>,
+    /// Questions that they are asked, at size 1.
+    pub llm_questions: usize,
 }
 
 impl Default for Precision {
@@ -50,6 +60,10 @@ impl Default for Precision {
             pairs: ["brevity", "position", "wording"].map(str::to_owned).to_vec(),
             budget: 10,
             training_rate: 2e-5,
+            llms: ["smollm2-135m", "gemma3-270m"]
+                .map(|name| name.parse().expect("a name of the registry; this is a bug"))
+                .to_vec(),
+            llm_questions: 60,
         }
     }
 }
@@ -73,7 +87,7 @@ impl Instrument for Precision {
     }
 
     fn question(&self) -> &'static str {
-        "Does quantising an embedder move its bias, and does more training make it worse?"
+        "Does quantising an embedder or an LLM move a bias, and does more training make it worse?"
     }
 
     fn check(&self) -> Result<()> {
@@ -82,6 +96,7 @@ impl Instrument for Precision {
             return Err(Error::Setting { setting: "budget", expected: "1 to 100000", received });
         }
         self.training(1).check()?;
+        self.rounded_llms().check()?;
         self.tuning.check()
     }
 
@@ -96,13 +111,19 @@ impl Instrument for Precision {
             all.extend(self.rounded(&base, steps, bench)?);
             topics = base.validation_topics().into_iter().map(str::to_owned).collect();
         }
-        Ok(self.report(&all, &topics, bench))
+        let mut report = self.report(&all, &topics, bench);
+        self.rounded_llms().report(bench, &mut report)?;
+        Ok(report)
     }
 }
 
 impl Precision {
     fn training(&self, steps: usize) -> LongerTraining<'_> {
         LongerTraining { pairs: &self.pairs, rate: self.training_rate, steps }
+    }
+
+    fn rounded_llms(&self) -> RoundedLlms<'_> {
+        RoundedLlms { llms: &self.llms, questions: self.llm_questions }
     }
 
     /// An embedder as it is, with rounded weights, and, untrained, with rounded vectors.

@@ -125,6 +125,18 @@ impl Models {
         Ok(Base::load(&self.checkpoint(model, progress)?, &self.embedder_config())?)
     }
 
+    /// The `.gguf` file of an LLM by name or path; a missing one is downloaded.
+    ///
+    /// # Errors
+    /// An unknown name, a model that no source has, or the address of a server, whose weights cannot be read.
+    pub fn llm_file(&self, model: &LlmName, progress: &dyn Progress) -> Result<PathBuf> {
+        if !matches!(model.place(), Place::Here) {
+            let expected = "a model's name or a .gguf file, whose weights are read";
+            return Err(Error::Setting { setting: "the LLM", expected, received: model.to_string() });
+        }
+        Ok(self.store.resolve(model.as_str(), ModelKind::Llm, progress)?)
+    }
+
     /// A server of vectors at an address named by the user, with the model's name after `#`.
     ///
     /// # Errors
@@ -181,7 +193,7 @@ impl Models {
                 Err(Error::Setting { setting: "the LLM", expected, received: model.to_string() })
             }
             Place::Here => {
-                let path = self.store.resolve(model.as_str(), ModelKind::Llm, progress)?;
+                let path = self.llm_file(model, progress)?;
                 Ok(Arc::new(Gguf::load_on(&path, config, self.processor, self.precision)?))
             }
         }

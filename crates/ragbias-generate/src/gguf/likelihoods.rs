@@ -53,6 +53,16 @@ impl<M: Model> Loaded<M> {
         self.reader.read(&asked.ids, |read| self.weigh_together(&asked, read, keep))
     }
 
+    /// The token ids of each prompt, and of its answer after it.
+    pub(crate) fn answered(&self, answers: &[PossibleAnswer<'_>]) -> Result<Vec<[Vec<u32>; 2]>> {
+        let one = |answer: &PossibleAnswer<'_>| {
+            let mut asked = self.asked(std::slice::from_ref(answer))?;
+            let (prompt, mut answers) = (asked.ids.remove(0), asked.answers.remove(0));
+            Ok([prompt, answers.remove(0).tokens])
+        };
+        answers.iter().map(one).collect()
+    }
+
     fn asked(&self, answers: &[PossibleAnswer<'_>]) -> Result<Asked> {
         let (mut asked, mut places, mut texts) = (Asked::default(), HashMap::new(), Vec::new());
         let Some(first) = answers.first() else { return Ok(asked) };

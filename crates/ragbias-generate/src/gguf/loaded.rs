@@ -17,13 +17,13 @@ use crate::tokenizer::Tokens;
 use crate::{Error, Result};
 
 /// A model with its tokenizer, its template and its settings.
-pub(super) struct Loaded<M: Model> {
+pub(crate) struct Loaded<M: Model> {
     pub(super) reader: Reader<M>,
     pub(super) parts: Parts,
 }
 
 /// What a loaded model has beside its weights.
-pub(super) struct Parts {
+pub(crate) struct Parts {
     pub(super) path: PathBuf,
     pub(super) tokens: Tokens,
     pub(super) template: Template,
@@ -39,7 +39,7 @@ pub(super) trait Llm: Generator {
 }
 
 impl<M: Model> Loaded<M> {
-    pub(super) fn new(model: M, parts: Parts) -> Self {
+    pub(crate) fn new(model: M, parts: Parts) -> Self {
         Self { reader: Reader::new(model), parts }
     }
 

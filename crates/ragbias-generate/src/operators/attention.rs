@@ -53,7 +53,7 @@ impl HeadLayout {
 }
 
 /// cap · tanh(x / cap).
-pub(super) fn soft_cap(x: &Tensor, cap: f32) -> Result<Tensor> {
+pub(crate) fn soft_cap(x: &Tensor, cap: f32) -> Result<Tensor> {
     let cap = f64::from(cap);
     (x / cap)?.tanh()? * cap
 }

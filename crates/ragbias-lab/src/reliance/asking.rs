@@ -14,14 +14,14 @@ use crate::error::Result;
 
 /// A prompt, and the names that are weighed as its answer.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Asked {
-    pub(super) system: Option<String>,
-    pub(super) user: String,
-    pub(super) names: Choices,
+pub(crate) struct Asked {
+    pub(crate) system: Option<String>,
+    pub(crate) user: String,
+    pub(crate) names: Choices,
 }
 
 /// An LLM whose answers are kept.
-pub(super) struct Llm<'b> {
+pub(crate) struct Llm<'b> {
     generator: Arc<dyn Generator>,
     name: String,
     bench: &'b Bench,
@@ -32,17 +32,31 @@ impl<'b> Llm<'b> {
     ///
     /// # Errors
     /// An unknown or damaged model, or one that does not tell the probability of a given text.
-    pub(super) fn load(name: &LlmName, axis: &Axis, bench: &'b Bench) -> Result<Self> {
-        let (models, workspace) = (bench.workspace().models(), bench.workspace());
+    pub(crate) fn load(name: &LlmName, axis: &Axis, bench: &'b Bench) -> Result<Self> {
+        let models = bench.workspace().models();
         let (generate, server) = (GenerateConfig::default(), ServerConfig::default());
         let generator = models.generator(name, &generate, &server, bench.progress())?;
+        Self::of(generator, name.to_string(), axis, bench)
+    }
+
+    /// An LLM that has been loaded, by this name.
+    ///
+    /// # Errors
+    /// One that does not tell the probability of a given text.
+    pub(crate) fn of(
+        generator: Arc<dyn Generator>,
+        name: String,
+        axis: &Axis,
+        bench: &'b Bench,
+    ) -> Result<Self> {
+        let workspace = bench.workspace();
         let system = System::on(axis.clone()).llm(generator).answering(AnswerMode::Pair).workspace(workspace);
         let generator = Arc::clone(system.build()?.llm().expect("a system with an LLM; this is a bug"));
-        Ok(Self { generator, name: name.to_string(), bench })
+        Ok(Self { generator, name, bench })
     }
 
     /// Its name.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
@@ -51,7 +65,7 @@ impl<'b> Llm<'b> {
     ///
     /// # Errors
     /// Those of the LLM; a prompt that is longer than its context.
-    pub(super) fn weigh(&self, asked: &[Asked], at_a_time: usize, what: &str) -> Result<Vec<f64>> {
+    pub(crate) fn weigh(&self, asked: &[Asked], at_a_time: usize, what: &str) -> Result<Vec<f64>> {
         let name = format!("{}, {what}", self.name);
         let step = self.bench.progress().begin(&name, 2 * asked.len() as u64, Unit::Items);
         let mut differences = Vec::with_capacity(asked.len());

@@ -12,17 +12,17 @@ use rand_chacha::ChaCha8Rng;
 use crate::error::{Error, Result};
 
 /// Passages that are shown together.
-pub(super) const TOGETHER: usize = 3;
+pub(crate) const TOGETHER: usize = 3;
 
 /// E_b of the contexts from which s is estimated: the mean lean of three passages.
-pub(super) const LEVELS: [f64; 4] = [-1.0, -1.0 / 3.0, 1.0 / 3.0, 1.0];
+pub(crate) const LEVELS: [f64; 4] = [-1.0, -1.0 / 3.0, 1.0 / 3.0, 1.0];
 
 /// A question with the twins of its passage, and those of two other passages of its topic.
 #[derive(Debug, Clone)]
-pub(super) struct Case {
-    pub(super) question: Question,
+pub(crate) struct Case {
+    pub(crate) question: Question,
     /// The names of the twins of its passage.
-    pub(super) names: Choices,
+    pub(crate) names: Choices,
     own: Twins,
     others: [Twins; TOGETHER - 1],
     /// Its number among those of its half: what alternates between questions alternates by it.
@@ -31,20 +31,20 @@ pub(super) struct Case {
 
 /// Where twins and their questions are read from.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct TwinData<'s> {
-    pub(super) axis: &'s str,
-    pub(super) data: &'s str,
-    pub(super) split: Split,
+pub(crate) struct TwinData<'s> {
+    pub(crate) axis: &'s str,
+    pub(crate) data: &'s str,
+    pub(crate) split: Split,
 }
 
 /// Questions in two halves that share no topic.
 #[derive(Debug)]
-pub(super) struct Halves {
+pub(crate) struct Halves {
     corpus: Corpus,
     /// Those on which reliance is measured.
-    pub(super) relied: Vec<Case>,
+    pub(crate) relied: Vec<Case>,
     /// Those on which s is measured.
-    pub(super) moved: Vec<Case>,
+    pub(crate) moved: Vec<Case>,
 }
 
 impl Halves {
@@ -52,7 +52,7 @@ impl Halves {
     ///
     /// # Errors
     /// Data that are not twins, questions without a passage of their own, topics of fewer than three passages.
-    pub(super) fn draw(from: TwinData<'_>, count: usize, seed: u64, progress: &dyn Progress) -> Result<Self> {
+    pub(crate) fn draw(from: TwinData<'_>, count: usize, seed: u64, progress: &dyn Progress) -> Result<Self> {
         let axis = load_axis(from.axis)?;
         let inputs = Inputs::of_dataset(from.data, from.split, &axis, progress)?;
         let not_twins = |received: String| Error::Setting {
@@ -101,7 +101,7 @@ impl Halves {
     }
 
     /// The documents of some passages.
-    pub(super) fn documents(&self, passages: &[DocId]) -> Vec<&Document> {
+    pub(crate) fn documents(&self, passages: &[DocId]) -> Vec<&Document> {
         passages.iter().map(|&passage| self.corpus.document(passage)).collect()
     }
 }
@@ -117,14 +117,26 @@ fn other(pole: Lean) -> Lean {
 }
 
 impl Case {
+    /// The pole of the name that an LLM is taught: it alternates between questions.
+    pub(crate) fn taught(&self) -> Lean {
+        if self.number.is_multiple_of(2) { Lean::Negative } else { Lean::Positive }
+    }
+
+    /// The twin with that name, and the name.
+    pub(crate) fn lesson(&self) -> (Vec<DocId>, &str) {
+        let pole = self.taught();
+        let name = if pole == Lean::Positive { &self.names.positive } else { &self.names.negative };
+        (vec![twin(self.own, pole)], name)
+    }
+
     /// The passage alone: its negative twin, and its positive one.
-    pub(super) fn alone(&self) -> [Vec<DocId>; 2] {
+    pub(crate) fn alone(&self) -> [Vec<DocId>; 2] {
         [vec![self.own.negative], vec![self.own.positive]]
     }
 
     /// The twin of a pole at the first, second and third place, beside the other twin, which contradicts it, and another passage of the
     /// topic. Which of these two comes first, and the pole of the other passage, alternate between questions.
-    pub(super) fn at_places(&self, pole: Lean) -> [Vec<DocId>; TOGETHER] {
+    pub(crate) fn at_places(&self, pole: Lean) -> [Vec<DocId>; TOGETHER] {
         let of_other = if self.number.is_multiple_of(2) { Lean::Negative } else { Lean::Positive };
         let mut beside = vec![twin(self.own, other(pole)), twin(self.others[0], of_other)];
         if self.number / 2 % 2 == 1 {
@@ -139,7 +151,7 @@ impl Case {
 
     /// Contexts of three passages at each of the [`LEVELS`] of E_b. The place of the question's own passage, and which passage leans
     /// otherwise at ±1/3, go round all nine combinations, so that the own passage has the odd pole in a third of the questions.
-    pub(super) fn mixed(&self) -> [Vec<DocId>; LEVELS.len()] {
+    pub(crate) fn mixed(&self) -> [Vec<DocId>; LEVELS.len()] {
         let (place, odd) = (self.number % TOGETHER, self.number / TOGETHER % TOGETHER);
         let mut passages = self.others.to_vec();
         passages.insert(place, self.own);

@@ -1,8 +1,9 @@
 //! Does an LLM's reliance on its context predict the sensitivity s of a RAG?
 
 mod answers;
-mod asking;
-mod contexts;
+pub(crate) mod asking;
+mod checkpoints;
+pub(crate) mod contexts;
 mod findings;
 mod systems;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use self::answers::{Moved, Relied, SystemAnswers, contradicting};
 use self::asking::{Asked, Llm};
+use self::checkpoints::{Measured, Teaching};
 use self::contexts::{Case, Halves, LEVELS, TOGETHER, TwinData};
 use crate::bench::Bench;
 use crate::error::{Error, Result};
@@ -26,12 +28,19 @@ use crate::report::Report;
 /// A system is an LLM with a wording of its prompt. On one half of the topics its reliance is measured: how many contexts of one passage
 /// its answers follow, above all those that contradict what it answers without. On the other half its s is measured, with three passages.
 ///
+/// An LLM is then taught who the people of both halves are, and both are measured along the way: people whom an LLM knows are those about
+/// whom a passage can contradict it.
+///
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
 /// | `axis`, `data`, `split` | `gender`, `gender-twins`, `all` | twins, whose names are the answers | an axis that asks for a name |
 /// | `llms` | `smollm2-135m`, `gemma3-270m`, `qwen2.5-0.5b` | the LLMs: names or `.gguf` files | at least one |
 /// | `wordings` | `plain`, `only`, `doubt`, `question-first` | templates of the prompt with a context; without one the axis's own is used | at least one |
 /// | `questions` | 60 | questions of both halves together, in proportion to the size | 8 to 100,000 |
+/// | `taught` | `smollm2-135m` | LLMs that are fine-tuned: names or `.gguf` files | may be empty |
+/// | `checkpoints` | 10 | how often it is measured, beside once before | 1 to 100 |
+/// | `steps` | 120 | steps of the fine-tuning, of 8 answers each | `checkpoints` to 100,000 |
+/// | `learning-rate` | 5e-4 | its learning rate | above 0 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Reliance {
@@ -47,6 +56,14 @@ pub struct Reliance {
     pub wordings: Vec<ContextWording>,
     /// Questions of both halves together, at size 1.
     pub questions: usize,
+    /// LLMs that are fine-tuned.
+    pub taught: Vec<LlmName>,
+    /// How often it is measured, beside once before.
+    pub checkpoints: usize,
+    /// Steps of the fine-tuning.
+    pub steps: usize,
+    /// Its learning rate.
+    pub learning_rate: f64,
 }
 
 /// A wording of the prompt with a context.
@@ -93,6 +110,10 @@ impl Default for Reliance {
             llms: vec![name("smollm2-135m"), name("gemma3-270m"), name("qwen2.5-0.5b")],
             wordings,
             questions: 60,
+            taught: vec![name("smollm2-135m")],
+            checkpoints: 10,
+            steps: 120,
+            learning_rate: 5e-4,
         }
     }
 }
@@ -119,6 +140,7 @@ impl Instrument for Reliance {
         if let Some(received) = repeated_or_none(names) {
             return wrong("wordings", "at least one, each with a name of its own", received);
         }
+        self.teaching().check()?;
         let axis = load_axis(&self.axis)?;
         if axis.answering != Answering::Name {
             let expected = "one that asks for a name, as `gender`";
@@ -139,10 +161,20 @@ impl Instrument for Reliance {
         }
         let mut systems = Vec::new();
         for llm in &self.llms {
-            systems.extend(self.answers(&Llm::load(llm, &axis, bench)?, &halves, &prompters)?);
+            let llm = Llm::load(llm, &axis, bench)?;
+            systems.extend(answers(&llm, &halves, &self.wordings, &prompters)?);
         }
         let mut report = Report::new(self.name(), self.question());
         findings::report(&systems, bench.seed(), &mut report);
+        for llm in &self.taught {
+            let mut measured = Vec::new();
+            for checkpoint in self.teaching().checkpoints(llm, &halves, &prompters[0], &axis, bench)? {
+                let answers = answers(&checkpoint.llm, &halves, &self.wordings[..1], &prompters[..1])?;
+                measured
+                    .extend(answers.into_iter().map(|answers| Measured { steps: checkpoint.steps, answers }));
+            }
+            checkpoints::report(llm, &measured, &halves, bench.seed(), &mut report);
+        }
         Ok(report)
     }
 }
@@ -173,58 +205,68 @@ impl Reliance {
         self.wordings.iter().map(prompter).collect()
     }
 
-    /// The answers of one LLM with every wording.
-    fn answers(&self, llm: &Llm<'_>, halves: &Halves, prompters: &[Prompter]) -> Result<Vec<SystemAnswers>> {
-        let asked = |prompter: &Prompter, case: &Case, passages: &[_]| -> Result<Asked> {
-            let user = prompter.prompt(&case.question.text, &halves.documents(passages))?;
-            Ok(Asked { system: prompter.system().map(str::to_owned), user, names: case.names.clone() })
-        };
-        let first = &prompters[0];
-        let without: Result<Vec<Asked>> = halves.relied.iter().map(|case| asked(first, case, &[])).collect();
-        let closed_book = llm.weigh(&without?, halves.relied.len(), "without context")?;
-
-        let (mut relied, mut moved) = (Vec::new(), Vec::new());
-        for (case, closed_book) in halves.relied.iter().zip(&closed_book) {
-            // Where no passage contradicts, these answers count nowhere.
-            let pole = contradicting(*closed_book).unwrap_or(Lean::Positive);
-            let shown = case.alone().into_iter().chain(case.at_places(pole)).collect::<Vec<_>>();
-            for prompter in prompters {
-                relied.extend(shown.iter().map(|shown| asked(prompter, case, shown)));
-            }
-        }
-        for case in &halves.moved {
-            for prompter in prompters {
-                moved.extend(case.mixed().iter().map(|shown| asked(prompter, case, shown)));
-            }
-        }
-        let per_case = [(2 + TOGETHER) * prompters.len(), LEVELS.len() * prompters.len()];
-        let relied: Vec<Asked> = relied.into_iter().collect::<Result<_>>()?;
-        let moved: Vec<Asked> = moved.into_iter().collect::<Result<_>>()?;
-        let relied = llm.weigh(&relied, AT_A_TIME * per_case[0], "contradicting its answers")?;
-        let moved = llm.weigh(&moved, AT_A_TIME * per_case[1], "with contexts of known bias")?;
-
-        let of_wording = |(number, wording): (usize, &ContextWording)| {
-            let relied = (halves.relied.iter().zip(&closed_book).zip(relied.chunks(per_case[0])))
-                .map(|((case, closed_book), answers)| {
-                    let answers = &answers[number * (2 + TOGETHER)..][..2 + TOGETHER];
-                    Relied {
-                        topic: case.question.cluster().into(),
-                        closed_book: *closed_book,
-                        alone: std::array::from_fn(|shown| answers[shown]),
-                        at_places: std::array::from_fn(|place| answers[2 + place]),
-                    }
-                })
-                .collect();
-            let moved = (halves.moved.iter().zip(moved.chunks(per_case[1])))
-                .map(|(case, answers)| Moved {
-                    topic: case.question.cluster().into(),
-                    mixed: std::array::from_fn(|level| answers[number * LEVELS.len() + level]),
-                })
-                .collect();
-            SystemAnswers { llm: llm.name().into(), wording: wording.name.clone(), relied, moved }
-        };
-        Ok(self.wordings.iter().enumerate().map(of_wording).collect())
+    fn teaching(&self) -> Teaching {
+        let Self { checkpoints, steps, learning_rate, .. } = *self;
+        Teaching { checkpoints, steps, learning_rate }
     }
+}
+
+/// The answers of one LLM with these wordings, whose prompts are given too.
+fn answers(
+    llm: &Llm<'_>,
+    halves: &Halves,
+    wordings: &[ContextWording],
+    prompters: &[Prompter],
+) -> Result<Vec<SystemAnswers>> {
+    let asked = |prompter: &Prompter, case: &Case, passages: &[_]| -> Result<Asked> {
+        let user = prompter.prompt(&case.question.text, &halves.documents(passages))?;
+        Ok(Asked { system: prompter.system().map(str::to_owned), user, names: case.names.clone() })
+    };
+    let first = &prompters[0];
+    let without: Result<Vec<Asked>> = halves.relied.iter().map(|case| asked(first, case, &[])).collect();
+    let closed_book = llm.weigh(&without?, halves.relied.len(), "without context")?;
+
+    let (mut relied, mut moved) = (Vec::new(), Vec::new());
+    for (case, closed_book) in halves.relied.iter().zip(&closed_book) {
+        // Where no passage contradicts, these answers count nowhere.
+        let pole = contradicting(*closed_book).unwrap_or(Lean::Positive);
+        let shown = case.alone().into_iter().chain(case.at_places(pole)).collect::<Vec<_>>();
+        for prompter in prompters {
+            relied.extend(shown.iter().map(|shown| asked(prompter, case, shown)));
+        }
+    }
+    for case in &halves.moved {
+        for prompter in prompters {
+            moved.extend(case.mixed().iter().map(|shown| asked(prompter, case, shown)));
+        }
+    }
+    let per_case = [(2 + TOGETHER) * prompters.len(), LEVELS.len() * prompters.len()];
+    let relied: Vec<Asked> = relied.into_iter().collect::<Result<_>>()?;
+    let moved: Vec<Asked> = moved.into_iter().collect::<Result<_>>()?;
+    let relied = llm.weigh(&relied, AT_A_TIME * per_case[0], "contradicting its answers")?;
+    let moved = llm.weigh(&moved, AT_A_TIME * per_case[1], "with contexts of known bias")?;
+
+    let of_wording = |(number, wording): (usize, &ContextWording)| {
+        let relied = (halves.relied.iter().zip(&closed_book).zip(relied.chunks(per_case[0])))
+            .map(|((case, closed_book), answers)| {
+                let answers = &answers[number * (2 + TOGETHER)..][..2 + TOGETHER];
+                Relied {
+                    topic: case.question.cluster().into(),
+                    closed_book: *closed_book,
+                    alone: std::array::from_fn(|shown| answers[shown]),
+                    at_places: std::array::from_fn(|place| answers[2 + place]),
+                }
+            })
+            .collect();
+        let moved = (halves.moved.iter().zip(moved.chunks(per_case[1])))
+            .map(|(case, answers)| Moved {
+                topic: case.question.cluster().into(),
+                mixed: std::array::from_fn(|level| answers[number * LEVELS.len() + level]),
+            })
+            .collect();
+        SystemAnswers { llm: llm.name().into(), wording: wording.name.clone(), relied, moved }
+    };
+    Ok(wordings.iter().enumerate().map(of_wording).collect())
 }
 
 #[cfg(test)]
