@@ -1,7 +1,6 @@
 //! Does an LLM's reliance on its context predict the sensitivity s of a RAG?
 
 mod answers;
-mod asking;
 mod contexts;
 mod findings;
 mod systems;
@@ -14,8 +13,8 @@ use ragbias::{LlmName, Prompter};
 use serde::{Deserialize, Serialize};
 
 use self::answers::{Moved, Relied, SystemAnswers, contradicting};
-use self::asking::{Asked, Llm};
 use self::contexts::{Case, Halves, LEVELS, TOGETHER, TwinData};
+use crate::asking::{Asked, Llm};
 use crate::bench::Bench;
 use crate::error::{Error, Result};
 use crate::instrument::Instrument;

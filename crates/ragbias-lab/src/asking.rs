@@ -1,9 +1,9 @@
-//! Asks an LLM which of two twins' names it holds more likely after a prompt.
+//! Asks an LLM which of two twins' names it holds more likely after a prompt, and how likely it holds a text.
 
 use std::sync::Arc;
 
 use ragbias::core::{
-    Axis, Choices, Generator, NameLikelihoods, PairAnswer, PossibleAnswer, Prompt, Unit, in_order,
+    Axis, Choices, Generator, Likelihood, NameLikelihoods, PairAnswer, PossibleAnswer, Prompt, Unit, in_order,
 };
 use ragbias::generate::{GenerateConfig, ServerConfig};
 use ragbias::{AnswerMode, LlmName, System};
@@ -12,16 +12,19 @@ use serde::Serialize;
 use crate::bench::Bench;
 use crate::error::Result;
 
+/// Texts that are read and kept together: each has keys and values of its own.
+const TEXTS_AT_A_TIME: usize = 24;
+
 /// A prompt, and the names that are weighed as its answer.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Asked {
-    pub(super) system: Option<String>,
-    pub(super) user: String,
-    pub(super) names: Choices,
+pub(crate) struct Asked {
+    pub(crate) system: Option<String>,
+    pub(crate) user: String,
+    pub(crate) names: Choices,
 }
 
 /// An LLM whose answers are kept.
-pub(super) struct Llm<'b> {
+pub(crate) struct Llm<'b> {
     generator: Arc<dyn Generator>,
     name: String,
     bench: &'b Bench,
@@ -32,7 +35,7 @@ impl<'b> Llm<'b> {
     ///
     /// # Errors
     /// An unknown or damaged model, or one that does not tell the probability of a given text.
-    pub(super) fn load(name: &LlmName, axis: &Axis, bench: &'b Bench) -> Result<Self> {
+    pub(crate) fn load(name: &LlmName, axis: &Axis, bench: &'b Bench) -> Result<Self> {
         let (models, workspace) = (bench.workspace().models(), bench.workspace());
         let (generate, server) = (GenerateConfig::default(), ServerConfig::default());
         let generator = models.generator(name, &generate, &server, bench.progress())?;
@@ -42,7 +45,7 @@ impl<'b> Llm<'b> {
     }
 
     /// Its name.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
@@ -51,7 +54,7 @@ impl<'b> Llm<'b> {
     ///
     /// # Errors
     /// Those of the LLM; a prompt that is longer than its context.
-    pub(super) fn weigh(&self, asked: &[Asked], at_a_time: usize, what: &str) -> Result<Vec<f64>> {
+    pub(crate) fn weigh(&self, asked: &[Asked], at_a_time: usize, what: &str) -> Result<Vec<f64>> {
         let name = format!("{}, {what}", self.name);
         let step = self.bench.progress().begin(&name, 2 * asked.len() as u64, Unit::Items);
         let mut differences = Vec::with_capacity(asked.len());
@@ -76,16 +79,44 @@ impl<'b> Llm<'b> {
                 [&names.negative, &names.positive].map(|answer| PossibleAnswer { prompt, answer })
             })
             .collect();
-        let likelihoods = in_order(answers.len(), |keep| {
-            self.generator.likelihoods(&answers, &|number, likelihood| {
-                advance();
-                keep(number, likelihood)
-            })
-        })?;
+        let likelihoods = self.likelihoods(&answers, advance)?;
         let (pairs, _) = likelihoods.as_chunks::<2>();
         let difference = |&[negative, positive]: &[_; 2]| {
             PairAnswer::of_one_order(NameLikelihoods { negative, positive }).difference
         };
         Ok(pairs.iter().map(difference).collect())
+    }
+
+    /// The mean negative log-probability of a token of each text, in nats, as the answer to a prompt: the logarithm of its perplexity.
+    ///
+    /// # Errors
+    /// Those of the LLM; a text that is longer than its context.
+    pub(crate) fn surprise(&self, user: &str, texts: &[&str], what: &str) -> Result<Vec<f64>> {
+        let step =
+            self.bench.progress().begin(&format!("{}, {what}", self.name), texts.len() as u64, Unit::Items);
+        let mut surprise = Vec::with_capacity(texts.len());
+        for chunk in texts.chunks(TEXTS_AT_A_TIME) {
+            surprise.extend(self.bench.kept("surprise", &(self.generator.id(), user, chunk), || {
+                let prompt = Prompt { system: None, user };
+                let answers: Vec<_> = chunk.iter().map(|answer| PossibleAnswer { prompt, answer }).collect();
+                let likelihoods = self.likelihoods(&answers, &|| ())?;
+                Ok(likelihoods.iter().map(|likelihood| -likelihood.per_token()).collect::<Vec<f64>>())
+            })?);
+            step.advance(chunk.len() as u64);
+        }
+        Ok(surprise)
+    }
+
+    fn likelihoods(
+        &self,
+        answers: &[PossibleAnswer<'_>],
+        advance: &(dyn Fn() + Sync),
+    ) -> Result<Vec<Likelihood>> {
+        Ok(in_order(answers.len(), |keep| {
+            self.generator.likelihoods(answers, &|number, likelihood| {
+                advance();
+                keep(number, likelihood)
+            })
+        })?)
     }
 }
