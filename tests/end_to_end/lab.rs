@@ -30,7 +30,8 @@ fn documents_that_are_added_move_what_is_retrieved_from_what_measure_says_and_a_
     let scratch = Scratch::new();
     let file = scratch.write(
         "plant.toml",
-        "name = \"plant\"\n[lab.planting]\ndata = \"gender\"\nsplit = \"all\"\nquestions = 6\nranks = [20, 101, 501]\nadded = [1, 4]\n",
+        "name = \"plant\"\n[lab.planting]\ndata = \"gender\"\nsplit = \"all\"\nunseen = []\nllm = \"\"\nquestions = 6\n\
+         ranks = [20, 101, 501]\nwords = 2\ncandidates = 4\nadded = [1, 4]\n",
     );
     let said = scratch.json(&["lab", "run", &file]);
     let report = &said["reports"][0];
@@ -44,12 +45,16 @@ fn documents_that_are_added_move_what_is_retrieved_from_what_measure_says_and_a_
         finding(report, "share that reaches rank 1 with the question")["estimate"]["value"].as_f64().unwrap()
             > 0.5
     );
+    assert!(
+        report["notes"].to_string().contains("R_b is not measured"),
+        "its documents have no twins: {report}"
+    );
     // There are 192 documents: no rank 501.
     assert!(!report["tables"].to_string().contains("\"501\""), "{report}");
 
     let page = scratch.path("runs/plant/index.html");
     assert!(fs_err::read_to_string(&page).unwrap().contains("E_b of the corpus as it is"));
-    assert!(scratch.path("runs/plant/planting/added.svg").is_file());
+    assert!(scratch.path("runs/plant/planting/eb-added.svg").is_file());
     let kept = || fs_err::read_dir(scratch.path("runs/plant/planting/kept")).unwrap().count();
     let before = kept();
     assert_eq!(before, 6);

@@ -1050,12 +1050,12 @@ docs/lab/noise.md has the formulas and what came out.")]
 Trains the base further on pairs of question and passage, reverses each result by the same recipe, and perturbs it by noise.
 docs/lab/overtraining.md has the definitions and what came out.")]
     Overtraining(Instrument),
-    /// How many documents must an author edit or add to be retrieved, and to move E_b?
+    /// How many documents must an author edit or add to be retrieved, and to move E_b and R_b?
     #[command(after_help = "Example:
   ragbias lab planting
 
-Edits the documents at several ranks, adds documents about each topic, and tries a defence. docs/lab/planting.md has the definitions and what
-came out.")]
+Edits the documents at several ranks, adds documents about each topic, asks an LLM with what is found first, and tries defences.
+docs/lab/planting.md has the definitions and what came out.")]
     Planting(Instrument),
     /// Which mined examples are worth training on, and for how many epochs?
     #[command(after_help = "Example:

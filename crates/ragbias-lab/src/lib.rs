@@ -18,12 +18,15 @@
 //! # Ok::<(), ragbias_lab::Error>(())
 //! ```
 
+mod asking;
 mod balance;
 mod bench;
 mod chart;
+mod contexts;
 mod design;
 mod error;
 mod file;
+mod hotflip;
 mod instrument;
 mod methods;
 mod noise;

@@ -90,6 +90,15 @@ pub(crate) fn by_unit<'u>(values: impl Iterator<Item = (&'u str, f64)>) -> Vec<f
     sums.into_values().map(|(sum, count)| sum / count as f64).collect()
 }
 
+/// The numbers of the values of each unit, in the order of the units' names.
+pub(crate) fn clusters<'u>(units: impl Iterator<Item = &'u str>) -> Vec<Vec<usize>> {
+    let mut clusters: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (number, unit) in units.enumerate() {
+        clusters.entry(unit).or_default().push(number);
+    }
+    clusters.into_values().collect()
+}
+
 /// The mean of values with its interval over them.
 pub(crate) fn unit_mean(values: &[f64], seed: u64) -> Option<Estimate> {
     let mean =
@@ -157,5 +166,6 @@ mod tests {
     #[test]
     fn units_have_their_mean_in_the_order_of_their_names() {
         assert_eq!(by_unit([("b", 1.0), ("a", 5.0), ("b", 2.0)].into_iter()), [5.0, 1.5]);
+        assert_eq!(clusters(["b", "a", "b"].into_iter()), [vec![1], vec![0, 2]]);
     }
 }

@@ -14,28 +14,32 @@ pub(super) enum Edit {
     Question,
     /// The question twice.
     Twice,
+    /// Other words, chosen by an embedder's gradients.
+    Swapped,
 }
 
 impl Edit {
-    pub(super) const ALL: [Self; 3] = [Self::Keywords, Self::Question, Self::Twice];
+    pub(super) const ALL: [Self; 4] = [Self::Keywords, Self::Question, Self::Twice, Self::Swapped];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Keywords => "its keywords",
             Self::Question => "the question",
             Self::Twice => "the question twice",
+            Self::Swapped => "words by gradients",
         }
     }
 
-    /// A text after the edit.
-    pub(super) fn of(self, text: &str, question: &str) -> String {
+    /// What it repeats of a question; none if it repeats nothing.
+    pub(super) fn repeated(self, question: &str) -> Option<String> {
         match self {
             Self::Keywords => {
                 let words: Vec<&str> = question.split_whitespace().filter(|word| is_content(word)).collect();
-                format!("{} {text}", words.join(" "))
+                Some(words.join(" "))
             }
-            Self::Question => format!("{question} {text}"),
-            Self::Twice => format!("{question} {question} {text}"),
+            Self::Question => Some(question.into()),
+            Self::Twice => Some(format!("{question} {question}")),
+            Self::Swapped => None,
         }
     }
 }
@@ -72,14 +76,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_edited_text_contains_all_content_words_of_its_question() {
+    fn what_repeats_a_question_contains_all_its_content_words() {
         let question = "Which restorer saved the fresco's blue, and when?";
         for edit in Edit::ALL {
-            let edited = edit.of("A passage on bees.", question);
-            assert!(edited.ends_with("A passage on bees."), "{edited}");
-            assert_eq!(containment(question, &edited), 1.0, "{edited}");
+            let repeated = edit.repeated(question);
+            assert_eq!(repeated.is_none(), edit == Edit::Swapped);
+            assert!(repeated.is_none_or(|words| containment(question, &words) == 1.0), "{edit:?}");
         }
-        assert_eq!(Edit::Keywords.of("x", question), "restorer saved fresco's blue, x");
+        assert_eq!(Edit::Keywords.repeated(question).unwrap(), "restorer saved fresco's blue,");
         assert_eq!(containment(question, "the restorer slept"), 0.25);
         assert_eq!(containment("who is it", "anything"), 0.0);
     }

@@ -8,12 +8,12 @@ use ragbias::generate::{GenerateConfig, Gguf, WeightFormat};
 use ragbias::stats::{Estimate, NonlinearLeastSquares};
 use ragbias::{LlmName, Prompter};
 
+use crate::asking::{Asked, Llm};
 use crate::bench::Bench;
 use crate::chart::{Chart, Point, Series};
+use crate::contexts::{Case, Halves, TwinData};
 use crate::error::{Error, Result};
 use crate::methods::{says, topic_mean};
-use crate::reliance::asking::{Asked, Llm};
-use crate::reliance::contexts::{Case, Halves, TwinData};
 use crate::report::{Figure, Finding, Report, Table, shown, signed};
 
 /// Bits of weights; the file's own come first.

@@ -6,7 +6,7 @@ use ragbias::core::Lean;
 use ragbias::stats::{Estimate, Line, Points, UnitBootstrap};
 use serde::{Deserialize, Serialize};
 
-use super::contexts::{LEVELS, TOGETHER};
+use crate::contexts::{LEVELS, TOGETHER};
 
 /// The answers to a question on which reliance is measured: each is the mean log-probability of a token of the positive name less that
 /// of the negative one, in nats, so that its sign is the answer.

@@ -12,11 +12,11 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::answers::{Measure, Relied, SystemAnswers, counterfactual, drawn, sensitivity, shift, topics};
-use super::asking::Llm;
-use super::contexts::Halves;
 use super::systems::{LEAST_SYSTEMS, Measures, points, regress};
+use crate::asking::Llm;
 use crate::bench::Bench;
 use crate::chart::{Chart, Point, Series};
+use crate::contexts::Halves;
 use crate::error::{Error, Result};
 use crate::methods::{percent, says};
 use crate::report::{Figure, Finding, Report, Table, signed};
@@ -340,8 +340,8 @@ mod tests {
     use ragbias::data::Split;
 
     use super::super::answers::Moved;
-    use super::super::contexts::{LEVELS, TwinData};
     use super::*;
+    use crate::contexts::{LEVELS, TwinData};
 
     const TEACHING: Teaching = Teaching { checkpoints: 4, steps: 10, learning_rate: 1e-3 };
 

@@ -6,9 +6,9 @@ use super::answers::{
     Measure, Moved, Relied, SystemAnswers, contested, contested_at, counterfactual, drawn, over_topics,
     rag_biases, reliance, sensitivity, sensitivity_in_nats, shift, thirds, topics,
 };
-use super::contexts::TOGETHER;
 use super::systems::{LEAST_SYSTEMS, Measures, points, regress, slope_over_topics};
 use crate::chart::{Chart, Point, Series};
+use crate::contexts::TOGETHER;
 use crate::methods::{says, unit_mean};
 use crate::report::{Figure, Finding, Report, Table, shown, signed};
 
@@ -426,8 +426,8 @@ fn figure_of_systems(systems: &[SystemAnswers], seed: u64) -> Figure {
 
 #[cfg(test)]
 mod tests {
-    use super::super::contexts::LEVELS;
     use super::*;
+    use crate::contexts::LEVELS;
 
     /// Two LLMs with four wordings each; `follows` says whether a contradicting passage is followed, by the question's number, its place
     /// among three (none: alone), and the system's number.

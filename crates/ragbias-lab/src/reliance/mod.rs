@@ -1,9 +1,7 @@
 //! Does an LLM's reliance on its context predict the sensitivity s of a RAG?
 
 mod answers;
-pub(crate) mod asking;
 mod checkpoints;
-pub(crate) mod contexts;
 mod findings;
 mod systems;
 
@@ -15,10 +13,10 @@ use ragbias::{LlmName, Prompter};
 use serde::{Deserialize, Serialize};
 
 use self::answers::{Moved, Relied, SystemAnswers, contradicting};
-use self::asking::{Asked, Llm};
 use self::checkpoints::{Measured, Teaching};
-use self::contexts::{Case, Halves, LEVELS, TOGETHER, TwinData};
+use crate::asking::{Asked, Llm};
 use crate::bench::Bench;
+use crate::contexts::{Case, Halves, LEVELS, TOGETHER, TwinData};
 use crate::error::{Error, Result};
 use crate::instrument::Instrument;
 use crate::report::Report;

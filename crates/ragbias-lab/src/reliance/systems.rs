@@ -135,8 +135,8 @@ pub(super) fn slope_over_topics(
 #[cfg(test)]
 mod tests {
     use super::super::answers::{counterfactual, sensitivity};
-    use super::super::contexts::LEVELS;
     use super::*;
+    use crate::contexts::LEVELS;
 
     /// Systems whose reliance goes from 0.4 to 0.95, with an s of this for each; noise that averages out.
     fn systems(of: impl Fn(f64) -> f64) -> Vec<SystemAnswers> {

@@ -7,9 +7,9 @@ use ragbias::{AnswerMode, System};
 use serde::{Deserialize, Serialize};
 
 use super::contests::{Contests, Side};
-use super::words::before;
 use crate::bench::Bench;
 use crate::error::Result;
+use crate::hotflip::before;
 
 /// The first passage and the answer to a question, without a trigger and with it, by sign: of the axis's positive pole +1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,9 +4,9 @@ use ragbias::stats::{Estimate, UnitBootstrap};
 
 use super::answers::Answered;
 use super::contests::Side;
-use super::ensemble::Optimised;
 use super::judge::{JudgedSystem, Made, Ranked, Trial};
 use crate::chart::{Chart, Point, Series};
+use crate::hotflip::Optimised;
 use crate::methods::{percent, says, topic_mean};
 use crate::report::{Figure, Finding, Report, Table, shown, signed};
 

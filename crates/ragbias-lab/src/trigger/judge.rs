@@ -9,8 +9,8 @@ use ragbias::stats::JudgedRanking;
 use serde::{Deserialize, Serialize};
 
 use super::contests::{Contests, Side};
-use super::words::before;
 use crate::error::Result;
+use crate::hotflip::before;
 use crate::tuning::embedded;
 
 /// Cosines that differ by no more than this are equal.

@@ -2,15 +2,13 @@
 
 mod answers;
 mod contests;
-mod ensemble;
 mod findings;
 mod judge;
-mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ragbias::core::{ContentHasher, ContentId, Embedder, Silent};
+use ragbias::core::{ContentHasher, ContentId, Embedder, Role, Silent};
 use ragbias::data::{Split, load_axis};
 use ragbias::tune::{Base, Example, Scope, TrainConfig};
 use ragbias::{Inputs, StoredEmbedder};
@@ -18,16 +16,15 @@ use serde::{Deserialize, Serialize};
 
 use self::answers::{Answered, answered};
 use self::contests::{Contests, Side};
-use self::ensemble::{Optimisation, Optimised, Seen, optimised};
 use self::findings::{Found, TriggerOf};
 use self::judge::{JudgedSystem, Made, Trial, judged};
-use self::words::Words;
 use crate::bench::Bench;
 use crate::error::{Error, Result};
+use crate::hotflip::{Competing, Optimisation, Optimised, Prefixed, Words, optimised};
 use crate::instrument::Instrument;
 use crate::pairs::{LongerTraining, Pairs, train_into};
 use crate::report::Report;
-use crate::tuning::pole;
+use crate::tuning::{embedded, pole};
 
 /// Can one string of words in documents move what many embedders retrieve, also one that it was not made for?
 ///
@@ -258,6 +255,17 @@ fn kept_judgement(
     })
 }
 
+/// Contests as an encoder sees them, with words before every document of the pole.
+fn prefixed<'b>(base: &'b Base, contests: &Contests, words: &Words, length: usize) -> Result<Prefixed<'b>> {
+    let questions = embedded(base.embedder(), &contests.questions(), Role::Question)?;
+    let others = embedded(base.embedder(), &contests.texts(Side::Other), Role::Document)?;
+    let competing = contests.texts(Side::Pole).into_iter().enumerate().map(|(row, document)| {
+        let question = questions.row(row);
+        Competing { question: question.to_vec(), rival: question.dot(&others.row(row)), document }
+    });
+    Prefixed::by(base, &competing.collect::<Vec<_>>(), words, length, "base")
+}
+
 /// The names of some members.
 fn named(members: &[usize]) -> String {
     members.iter().map(|&member| MEMBERS[member]).collect::<Vec<_>>().join(" + ")
@@ -322,7 +330,7 @@ impl Trigger {
             seed: bench.seed(),
         };
         // Contests are embedded when a trigger is not kept.
-        let mut seen: Vec<Option<Seen<'_>>> = members.iter().map(|_| None).collect();
+        let mut seen: Vec<Option<Prefixed<'_>>> = members.iter().map(|_| None).collect();
         let mut triggers = Vec::new();
         for ensemble in ENSEMBLES {
             let ids: Vec<ContentId> = ensemble.iter().map(|&member| members[member].id()).collect();
@@ -330,12 +338,12 @@ impl Trigger {
                 bench.progress().note(&format!("making a trigger for {}", named(ensemble)));
                 for &member in ensemble {
                     if seen[member].is_none() {
-                        seen[member] = Some(Seen::by(&members[member], train, words, self.length)?);
+                        seen[member] = Some(prefixed(&members[member], train, words, self.length)?);
                     }
                 }
-                let encoders: Vec<&Seen<'_>> =
+                let encoders: Vec<&Prefixed<'_>> =
                     ensemble.iter().filter_map(|&member| seen[member].as_ref()).collect();
-                optimised(&encoders, words, how, bench)
+                optimised(&encoders, words, how, bench.progress())
             })?);
         }
         Ok(triggers)

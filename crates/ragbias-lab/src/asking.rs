@@ -1,9 +1,9 @@
-//! Asks an LLM which of two twins' names it holds more likely after a prompt.
+//! Asks an LLM which of two twins' names it holds more likely after a prompt, and how likely it holds a text.
 
 use std::sync::Arc;
 
 use ragbias::core::{
-    Axis, Choices, Generator, NameLikelihoods, PairAnswer, PossibleAnswer, Prompt, Unit, in_order,
+    Axis, Choices, Generator, Likelihood, NameLikelihoods, PairAnswer, PossibleAnswer, Prompt, Unit, in_order,
 };
 use ragbias::generate::{GenerateConfig, ServerConfig};
 use ragbias::{AnswerMode, LlmName, System};
@@ -11,6 +11,9 @@ use serde::Serialize;
 
 use crate::bench::Bench;
 use crate::error::Result;
+
+/// Texts that are read and kept together: each has keys and values of its own.
+const TEXTS_AT_A_TIME: usize = 24;
 
 /// A prompt, and the names that are weighed as its answer.
 #[derive(Debug, Clone, Serialize)]
@@ -90,16 +93,44 @@ impl<'b> Llm<'b> {
                 [&names.negative, &names.positive].map(|answer| PossibleAnswer { prompt, answer })
             })
             .collect();
-        let likelihoods = in_order(answers.len(), |keep| {
-            self.generator.likelihoods(&answers, &|number, likelihood| {
-                advance();
-                keep(number, likelihood)
-            })
-        })?;
+        let likelihoods = self.likelihoods(&answers, advance)?;
         let (pairs, _) = likelihoods.as_chunks::<2>();
         let difference = |&[negative, positive]: &[_; 2]| {
             PairAnswer::of_one_order(NameLikelihoods { negative, positive }).difference
         };
         Ok(pairs.iter().map(difference).collect())
+    }
+
+    /// The mean negative log-probability of a token of each text, in nats, as the answer to a prompt: the logarithm of its perplexity.
+    ///
+    /// # Errors
+    /// Those of the LLM; a text that is longer than its context.
+    pub(crate) fn surprise(&self, user: &str, texts: &[&str], what: &str) -> Result<Vec<f64>> {
+        let step =
+            self.bench.progress().begin(&format!("{}, {what}", self.name), texts.len() as u64, Unit::Items);
+        let mut surprise = Vec::with_capacity(texts.len());
+        for chunk in texts.chunks(TEXTS_AT_A_TIME) {
+            surprise.extend(self.bench.kept("surprise", &(self.generator.id(), user, chunk), || {
+                let prompt = Prompt { system: None, user };
+                let answers: Vec<_> = chunk.iter().map(|answer| PossibleAnswer { prompt, answer }).collect();
+                let likelihoods = self.likelihoods(&answers, &|| ())?;
+                Ok(likelihoods.iter().map(|likelihood| -likelihood.per_token()).collect::<Vec<f64>>())
+            })?);
+            step.advance(chunk.len() as u64);
+        }
+        Ok(surprise)
+    }
+
+    fn likelihoods(
+        &self,
+        answers: &[PossibleAnswer<'_>],
+        advance: &(dyn Fn() + Sync),
+    ) -> Result<Vec<Likelihood>> {
+        Ok(in_order(answers.len(), |keep| {
+            self.generator.likelihoods(answers, &|number, likelihood| {
+                advance();
+                keep(number, likelihood)
+            })
+        })?)
     }
 }

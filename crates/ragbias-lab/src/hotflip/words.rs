@@ -1,4 +1,6 @@
-//! The words that a trigger is made of.
+//! The words that are put before texts.
+
+use std::collections::BTreeSet;
 
 use ragbias::System;
 use ragbias::core::{Axis, ContentHasher, ContentId, Corpus, Document};
@@ -11,14 +13,14 @@ use crate::bench::Bench;
 use crate::error::{Error, Result};
 
 /// Words of an embedder's vocabulary, each one token, without those that show a pole: a document's lean must not change.
-pub(super) struct Words {
+pub(crate) struct Words {
     ids: Vec<u32>,
     texts: Vec<String>,
 }
 
 impl Words {
     /// Those of an embedder, in the order of its vocabulary.
-    pub(super) fn of(embedder: &TextEmbedder, axis: &Axis, bench: &Bench) -> Result<Self> {
+    pub(crate) fn of(embedder: &TextEmbedder, axis: &Axis, bench: &Bench) -> Result<Self> {
         let all = embedder.whole_words()?;
         let shown = |(id, word): &(u32, String)| {
             let capital: String = word
@@ -42,8 +44,20 @@ impl Words {
         Ok(Self { ids, texts })
     }
 
-    /// Checks that there are enough for triggers of this length.
-    pub(super) fn check(&self, length: usize) -> Result<()> {
+    /// Those that a text lacks.
+    pub(crate) fn without(&self, text: &str) -> Self {
+        let own: BTreeSet<String> = text
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .map(str::to_lowercase)
+            .collect();
+        let all = self.ids.iter().zip(&self.texts).filter(|(_, word)| !own.contains(word.as_str()));
+        let (ids, texts) = all.map(|(id, word)| (*id, word.clone())).unzip();
+        Self { ids, texts }
+    }
+
+    /// Checks that there are enough to choose this many from.
+    pub(crate) fn check(&self, length: usize) -> Result<()> {
         if self.ids.len() >= 10 * length {
             return Ok(());
         }
@@ -52,22 +66,22 @@ impl Words {
     }
 
     /// Their number.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.ids.len()
     }
 
     /// Their token ids.
-    pub(super) fn ids(&self) -> &[u32] {
+    pub(crate) fn ids(&self) -> &[u32] {
         &self.ids
     }
 
     /// The hash of all of them.
-    pub(super) fn id(&self) -> ContentId {
+    pub(crate) fn id(&self) -> ContentId {
         ContentHasher::new("words/1").field(self.texts.join(" ")).finish()
     }
 
     /// Different words by a draw.
-    pub(super) fn drawn(&self, length: usize, seed: u64) -> Vec<u32> {
+    pub(crate) fn drawn(&self, length: usize, seed: u64) -> Vec<u32> {
         let mut ids = self.ids.clone();
         ids.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
         ids.truncate(length);
@@ -75,7 +89,7 @@ impl Words {
     }
 
     /// The text of words.
-    pub(super) fn text(&self, ids: &[u32]) -> String {
+    pub(crate) fn text(&self, ids: &[u32]) -> String {
         let word = |id: &u32| {
             let place = self.ids.iter().position(|own| own == id).expect("one of these words; this is a bug");
             self.texts[place].as_str()
@@ -84,7 +98,7 @@ impl Words {
     }
 }
 
-/// A document with a trigger before it.
-pub(super) fn before(trigger: &str, document: &str) -> String {
-    format!("{trigger} {document}")
+/// A document with words before it.
+pub(crate) fn before(words: &str, document: &str) -> String {
+    format!("{words} {document}")
 }
