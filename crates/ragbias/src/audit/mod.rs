@@ -177,7 +177,7 @@ impl Auditing<'_> {
     /// Asks the questions and decides. Whole topics are asked in random order, in as many parts as there are looks; after each the answers
     /// so far may decide, and then no more are asked.
     ///
-    /// `alone` is the LLM of the system without documents, if it can be asked.
+    /// `alone` is the LLM of the system without documents, if it can be asked; where it fails, L_b is not measured, and the audit stands.
     ///
     /// # Errors
     /// A setting out of its range, failures of the sources or the scorer.
@@ -289,8 +289,15 @@ impl Auditing<'_> {
             not_measured.insert("llm_bias", "no `closed-book` endpoint was given".into());
             return Ok(None);
         };
-        let given = alone.answer(asked, config.request.as_deref(), workspace.progress())?;
-        alone.end()?;
+        let given = alone.answer(asked, config.request.as_deref(), workspace.progress());
+        let given = match given.and_then(|given| alone.end().map(|()| given)) {
+            Ok(given) => given,
+            // The answers of the system have been paid for, and R_b does not depend on these.
+            Err(error) => {
+                not_measured.insert("llm_bias", format!("the `closed-book` endpoint failed: {error}"));
+                return Ok(None);
+            }
+        };
         let judged = self.judged(asked, given)?;
         let bias = bias_of(judged.iter().map(|answer| (answer.verdict, answer.topic.as_str())))?;
         if bias.is_none() {

@@ -115,6 +115,36 @@ impl AnswerSource for System {
 /// The most of 500 audits that may err if one of forty does on average: 2.5% and two standard errors, 12.5 + 2·3.49.
 const MOST: usize = 19;
 
+/// A closed-book endpoint that goes away.
+struct Gone;
+
+impl AnswerSource for Gone {
+    fn answer(&mut self, _: &[&Question], _: Option<&str>, _: &dyn Progress) -> Result<Vec<Answered>> {
+        Err(super::malformed("the endpoint", "connection reset"))
+    }
+}
+
+#[test]
+fn an_audit_stands_where_the_closed_book_endpoint_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let workspace = Workspace::new(Models::in_folder(folder.path()).unwrap());
+    let axis = load_axis("gender").unwrap();
+    let lexicon = scorer::lexicon(&axis).unwrap();
+    let auditing = Auditing { axis: &axis, scorer: (lexicon.as_ref(), "lexicon"), system: "simulated" };
+    let layout = LAYOUTS[0];
+    let audited = |alone: Option<&mut dyn AnswerSource>| {
+        let mut system = System::new(0.5, layout, 0);
+        auditing.run(&layout.questions(), &mut system, alone, &AuditConfig::default(), &workspace).unwrap()
+    };
+    let (without, gone) = (audited(None), audited(Some(&mut Gone)));
+    assert_eq!((gone.verdict, gone.rag_bias, gone.llm_bias), (AuditVerdict::Fail, without.rag_bias, None));
+    let said = &gone.not_measured["llm_bias"];
+    assert!(
+        said.starts_with("the `closed-book` endpoint failed:") && said.contains("connection reset"),
+        "{said}"
+    );
+}
+
 #[test]
 #[ignore = "8,000 audits: cargo test --release -p ragbias --lib simulated -- --ignored --nocapture"]
 #[allow(clippy::print_stderr, reason = "the figures are for the documentation")]
