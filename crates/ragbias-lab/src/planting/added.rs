@@ -82,13 +82,11 @@ impl Added {
                 Author::Expert => by_expert(rows, most, towards, collection),
             };
             let texts: Vec<String> = documents.iter().map(|document| document.text.clone()).collect();
-            if !texts.is_empty() {
-                let vectors = search.vectors(&texts)?;
-                for &row in rows {
-                    added.scores[row] = search.scores(row, &vectors);
-                }
+            let vectors = (!texts.is_empty()).then(|| search.vectors(&texts)).transpose()?;
+            for &row in rows {
+                added.topics[row] = topic;
+                added.scores[row] = vectors.as_ref().map_or_else(Vec::new, |all| search.scores(row, all));
             }
-            rows.iter().for_each(|&row| added.topics[row] = topic);
             added.documents.push(documents);
             step.advance(1);
         }

@@ -54,8 +54,8 @@ impl Leans<'_> {
                     .zip(&leans)
                     .map(|(own, lean)| Some((((*lean)?) - (*own)?) / *count as f64))
                     .collect();
-                let what = format!("{symbol} moved per document, by the first {} adds", author.name());
-                push(what, &moved, "one document about each topic, over all its questions");
+                let what = format!("{symbol} moved per document, by the first of {}", author.name());
+                push(what, &moved, &format!("{count} about each topic, over all its questions"));
                 authors.push((*author, vec![point(0, estimate)]));
             }
             if let Some((_, points)) = authors.last_mut() {

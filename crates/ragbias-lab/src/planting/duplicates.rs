@@ -4,8 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::added::Added;
 use super::collection::Collection;
-use super::defences::{Suspicion, by_edit};
-use super::edited::Edited;
+use super::defences::Suspicion;
 
 /// Words of a run.
 const RUN: usize = 5;
@@ -46,29 +45,24 @@ fn runs_of(text: &str) -> BTreeSet<Vec<String>> {
     words.windows(RUN).map(<[String]>::to_vec).collect()
 }
 
-/// The share of a document's runs of five words that another document of the corpus has. An edited document is not compared with what it
-/// was before.
-pub(super) fn duplicates<'a>(
-    collection: &'a Collection,
-    edited: &'a [Edited],
-    added: &'a [Added],
-) -> Suspicion<'a> {
+/// The share of a document's runs of five words that another document of the corpus has. An edited document is in place of what it was, and
+/// a copy of nothing: only what is added is looked at.
+pub(super) fn duplicates<'a>(collection: &'a Collection, added: &[Added]) -> Suspicion<'a> {
     let runs = Runs::of((0..collection.len()).map(|place| collection.text(place)));
-    let mut planted = by_edit(edited.iter().map(|one| (one, runs.repeated(&one.text, Some(one.place)))));
     let topics = collection.topics();
-    for one in added {
-        let documents = one.documents.iter().zip(&topics).flat_map(|(documents, rows)| {
+    let planted = added.iter().map(|added| {
+        let documents = added.documents.iter().zip(&topics).flat_map(|(documents, rows)| {
             documents.iter().map(|copied| (collection.topic(rows[0]), runs.repeated(&copied.text, None)))
         });
-        planted.push((format!("what {} adds", one.author.name()), documents.collect()));
-    }
+        (format!("what {} adds", added.author.name()), documents.collect())
+    });
     Suspicion {
         name: "near-duplicates",
         meaning: "the share of a document's runs of five words that another one has",
         own: (0..collection.len())
             .map(|place| Some(runs.repeated(&collection.text(place), Some(place))))
             .collect(),
-        planted,
+        planted: planted.collect(),
         rows: (0..collection.questions.len()).collect(),
     }
 }

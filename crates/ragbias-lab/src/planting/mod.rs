@@ -199,18 +199,14 @@ impl Instrument for Planting {
             found.answered(&asking)?.find(&self.towards, seed, &mut report);
         }
 
-        let mut table = defences::table();
         let mut suspicions = vec![shared_words(&collection, &edited)];
         if let Some(llm) = &llm {
             suspicions.push(perplexity(llm, &collection, search, &edited, &rows)?);
         }
-        suspicions.push(duplicates(&collection, &edited, &authors));
-        suspicions
-            .iter()
-            .for_each(|one: &Suspicion<'_>| one.find(&collection, search, seed, &mut report, &mut table));
-        report.tables.push(table);
+        suspicions.push(duplicates(&collection, &authors));
+        find_defences(&suspicions, &collection, search, seed, &mut report);
         cap::find(&collection, search, &authors, (self.lean()?, self.most()), seed, &mut report);
-        report.notes.extend(self.notes(&collection, &rows, pairs.is_some()));
+        report.notes.extend(notes(&collection, &rows, pairs.is_some()));
         Ok(report)
     }
 }
@@ -231,6 +227,21 @@ fn edited(editing: &Editing<'_>, rows: &[usize], bench: &Bench) -> Result<Vec<Ed
         step.advance(1);
     }
     Ok(all)
+}
+
+/// Adds what every defence finds, and a table of them.
+fn find_defences(
+    suspicions: &[Suspicion<'_>],
+    collection: &Collection,
+    search: &Search,
+    seed: u64,
+    report: &mut Report,
+) {
+    let mut table = defences::table();
+    for suspicion in suspicions {
+        suspicion.find(collection, search, seed, report, &mut table);
+    }
+    report.tables.push(table);
 }
 
 impl Planting {
@@ -275,19 +286,20 @@ impl Planting {
         }
         Ok(authors)
     }
+}
 
-    fn notes(&self, collection: &Collection, rows: &[usize], has_names: bool) -> Vec<String> {
-        let mut notes = vec![format!(
-            "{} documents, {} questions on {} topics, documents edited for {} of them. A paraphrase by an LLM is not tried.",
-            collection.len(),
-            collection.questions.len(),
-            collection.topics().len(),
-            rows.len(),
-        )];
-        if !has_names {
-            let without = "R_b is not measured: it takes twins, whose names are weighed as answers, and an axis that asks for a name.";
-            notes.push(without.into());
-        }
-        notes
+/// What the findings rest on, and what is not measured.
+fn notes(collection: &Collection, rows: &[usize], has_names: bool) -> Vec<String> {
+    let mut notes = vec![format!(
+        "{} documents, {} questions on {} topics, documents edited for {} of them.",
+        collection.len(),
+        collection.questions.len(),
+        collection.topics().len(),
+        rows.len(),
+    )];
+    if !has_names {
+        let without = "R_b is not measured: it takes twins, whose names are weighed as answers, and an axis that asks for a name.";
+        notes.push(without.into());
     }
+    notes
 }
