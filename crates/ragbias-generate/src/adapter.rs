@@ -2,7 +2,7 @@
 //!
 //! Source: Hu et al., *LoRA: Low-Rank Adaptation of Large Language Models*, <https://arxiv.org/abs/2106.09685>.
 
-mod fixed;
+mod adapted;
 mod network;
 mod training;
 

@@ -3,8 +3,8 @@
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::ops::{rms_norm_slow, softmax};
 
-use super::fixed::Fixed;
-use super::{Adapter, Pair};
+use super::Adapter;
+use super::adapted::Adapted;
 use crate::architecture::LayerKind;
 use crate::change::LayerMatrix;
 use crate::decoder::{Decoder, Layer as Weights};
@@ -19,7 +19,8 @@ pub(super) struct Network {
     embedding_scale: f64,
     layers: Vec<Layer>,
     norm: Norm,
-    output: Fixed,
+    /// `(vocabulary, hidden)`.
+    output: Tensor,
     logit_cap: Option<f32>,
     activation: Activation,
     key_heads: usize,
@@ -32,7 +33,7 @@ pub(super) struct Network {
 
 struct Layer {
     number: usize,
-    matrices: Vec<Fixed>,
+    matrices: Vec<Adapted>,
     attention_norm: Option<Norm>,
     query_key_norms: Option<[Norm; 2]>,
     after_attention_norm: Option<Norm>,
@@ -91,7 +92,7 @@ impl Network {
             embedding_scale: decoder.embedding_scale.into(),
             layers: layers.collect::<Result<_>>()?,
             norm: Norm::new(&decoder.norm, decoder.eps)?,
-            output: Fixed::new(output, None),
+            output,
             logit_cap: decoder.logit_cap,
             activation: decoder.activation,
             key_heads: decoder.key_heads,
@@ -113,7 +114,8 @@ impl Network {
             states = self.layer(layer, &states, packed, turns[layer.kind.rope].as_ref(), adapter)?;
         }
         let places = Tensor::from_slice(places, places.len(), &Device::Cpu)?;
-        let logits = self.output.forward(&self.norm.forward(&states.index_select(&places, 0)?)?)?;
+        let states = self.norm.forward(&states.index_select(&places, 0)?)?;
+        let logits = states.matmul(&self.output.t()?)?;
         self.logit_cap.map_or(Ok(logits.clone()), |cap| soft_cap(&logits, cap))
     }
 
@@ -187,12 +189,12 @@ impl Layer {
     fn new(number: usize, weights: &Weights, eps: f32) -> Result<Self> {
         let norm =
             |weight: &Option<Vec<f32>>| weight.as_ref().map(|weight| Norm::new(weight, eps)).transpose();
-        let fixed = |which: LayerMatrix| {
+        let adapted = |which: LayerMatrix| {
             let affine = which.of(weights);
             let (height, width) = (affine.matrix.height(), affine.matrix.width());
             let weight = Tensor::from_vec(affine.matrix.values(), (height, width), &Device::Cpu)?;
             let bias = affine.bias.as_ref().map(|bias| Tensor::from_slice(bias, height, &Device::Cpu));
-            Ok(Fixed::new(weight, bias.transpose()?))
+            Ok(Adapted::new(weight, bias.transpose()?))
         };
         let query_key_norms = match &weights.query_key_norms {
             Some([query, key]) => Some([Norm::new(query, eps)?, Norm::new(key, eps)?]),
@@ -200,7 +202,7 @@ impl Layer {
         };
         Ok(Self {
             number,
-            matrices: LayerMatrix::ALL.into_iter().map(fixed).collect::<Result<_>>()?,
+            matrices: LayerMatrix::ALL.into_iter().map(adapted).collect::<Result<_>>()?,
             attention_norm: norm(&weights.attention_norm)?,
             query_key_norms,
             after_attention_norm: norm(&weights.after_attention_norm)?,
@@ -212,9 +214,7 @@ impl Layer {
 
     /// x·(W + scale·B·A)ᵀ + b.
     fn product(&self, which: LayerMatrix, x: &Tensor, adapter: &Adapter) -> Result<Tensor> {
-        let fixed = self.matrices[which as usize].forward(x)?;
-        let Some(Pair { a, b }) = adapter.pairs.get(&(self.number, which)) else { return Ok(fixed) };
-        fixed + (x.matmul(&a.t()?)?.matmul(&b.t()?)? * adapter.scale)?
+        self.matrices[which as usize].forward(x, &adapter.pairs[&(self.number, which)], adapter.scale)
     }
 }
 

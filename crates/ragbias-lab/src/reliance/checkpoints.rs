@@ -11,7 +11,10 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::answers::{Measure, Relied, SystemAnswers, counterfactual, drawn, sensitivity, shift, topics};
+use super::answers::{
+    Measure, Moved, OfTopic, Relied, SystemAnswers, contested, counterfactual, drawn, sensitivity, shift,
+    topics,
+};
 use super::systems::{LEAST_SYSTEMS, Measures, points, regress};
 use crate::asking::Llm;
 use crate::bench::Bench;
@@ -213,48 +216,81 @@ pub(super) fn report(llm: &LlmName, all: &[Measured], halves: &Halves, seed: u64
 }
 
 fn find(llm: &LlmName, all: &[Measured], seed: u64, report: &mut Report) {
-    let (Some(first), Some(last)) = (all.first(), all.last()) else { return };
-    let topics = topics(&first.answers.relied);
-    let measures: [(&str, Measure<Relied>); 2] =
-        [("share of contradicting contexts followed", counterfactual), ("reliance in nats", shift)];
+    let measures: [(&str, Measure<Relied>); 3] = [
+        ("share of contradicting contexts followed", counterfactual),
+        ("share of contradicting passages followed with the twin beside", contested),
+        ("reliance in nats", shift),
+    ];
     for (what, measure) in measures {
-        let of = |one: &Measured, units: &[usize]| measure(&drawn(&one.answers.relied, &topics, units));
-        let change = |from: &Measured, to: &Measured, topics: &[usize]| {
-            UnitBootstrap::new(topics.len(), seed).estimate(|units| {
-                let units: Vec<usize> = units.iter().map(|&unit| topics[unit]).collect();
-                Some(of(to, &units)? - of(from, &units)?)
+        Along { what, rows: relied, measure, llm, seed }.find(all, report);
+    }
+    Along { what: "s, three passages", rows: moved, measure: sensitivity, llm, seed }.find(all, report);
+    over_checkpoints(llm, all, seed, report);
+}
+
+fn relied(one: &Measured) -> &[Relied] {
+    &one.answers.relied
+}
+
+fn moved(one: &Measured) -> &[Moved] {
+    &one.answers.moved
+}
+
+/// A measure along the checkpoints of an LLM.
+struct Along<'l, R> {
+    what: &'l str,
+    rows: fn(&Measured) -> &[R],
+    measure: Measure<R>,
+    llm: &'l LlmName,
+    seed: u64,
+}
+
+impl<R: OfTopic> Along<'_, R> {
+    /// The measure of a checkpoint over some topics.
+    fn of(&self, one: &Measured, topics: &[Vec<usize>], units: &[usize]) -> Option<f64> {
+        (self.measure)(&drawn((self.rows)(one), topics, units))
+    }
+
+    /// What changes from the untrained LLM to the last checkpoint, and by way of the one at which the measure is greatest: that one is chosen
+    /// on every other topic, and judged on the rest.
+    fn find(&self, all: &[Measured], report: &mut Report) {
+        let (Some(first), Some(last)) = (all.first(), all.last()) else { return };
+        let (llm, what) = (self.llm, self.what);
+        let topics = topics((self.rows)(first));
+        let change = |from: &Measured, to: &Measured, among: &[usize]| {
+            UnitBootstrap::new(among.len(), self.seed).estimate(|units| {
+                let units: Vec<usize> = units.iter().map(|&unit| among[unit]).collect();
+                Some(self.of(to, &topics, &units)? - self.of(from, &topics, &units)?)
             })
         };
+        let mut push = |what: String, estimate: Option<Estimate>, n: usize, above: &str, below: &str| {
+            report.findings.push(Finding::new(what, estimate, n, "topics", says(estimate, above, below)));
+        };
         let every: Vec<usize> = (0..topics.len()).collect();
-        let changed = change(first, last, &every);
-        report.findings.push(Finding::new(
+        push(
             format!("{what}, {llm} after {} steps less untrained", last.steps),
-            changed,
-            topics.len(),
-            "topics",
-            says(changed, "what it was taught makes it rely more", "what it was taught makes it rely less"),
-        ));
-        // The checkpoint that relies most is found on every other topic, and judged on the rest.
+            change(first, last, &every),
+            every.len(),
+            "it is greater for people whom the LLM was taught",
+            "it is less for people whom the LLM was taught",
+        );
         let (chosen, judged): (Vec<usize>, Vec<usize>) = every.iter().partition(|topic| *topic % 2 == 0);
-        let Some(peak) = most(all, |one| of(one, &chosen)) else { continue };
-        let (rise, fall) = (change(first, peak, &judged), change(peak, last, &judged));
-        let n = judged.len();
-        report.findings.push(Finding::new(
+        let Some(peak) = most(all, |one| self.of(one, &topics, &chosen)) else { return };
+        push(
             format!("{what}, {llm} at its highest, after {} steps, less untrained", peak.steps),
-            rise,
-            n,
-            "topics",
-            says(rise, "reliance rises first", "reliance falls from the first"),
-        ));
-        report.findings.push(Finding::new(
+            change(first, peak, &judged),
+            judged.len(),
+            "it rises first",
+            "it falls from the first",
+        );
+        push(
             format!("{what}, {llm} after {} steps less at its highest", last.steps),
-            fall,
-            n,
-            "topics",
-            says(fall, "reliance goes on rising", "reliance falls in the end"),
-        ));
+            change(peak, last, &judged),
+            judged.len(),
+            "it goes on rising",
+            "it falls in the end",
+        );
     }
-    over_checkpoints(llm, all, seed, report);
 }
 
 /// The checkpoint at which a measure is greatest, the first of equals.
@@ -272,7 +308,7 @@ fn most(all: &[Measured], measure: impl Fn(&Measured) -> Option<f64>) -> Option<
 /// s regressed on reliance over the checkpoints.
 fn over_checkpoints(llm: &LlmName, all: &[Measured], seed: u64, report: &mut Report) {
     let systems: Vec<SystemAnswers> = all.iter().map(|one| one.answers.clone()).collect();
-    let of = Measures { reliance: counterfactual, s: sensitivity };
+    let of = Measures { reliance: contested, s: sensitivity };
     let points = points(&systems, of).unwrap_or_default();
     let found = regress(&points, seed);
     let (above, below) =
@@ -281,7 +317,7 @@ fn over_checkpoints(llm: &LlmName, all: &[Measured], seed: u64, report: &mut Rep
         [("slope", found.slope_by_formula), ("correlation", found.correlation)];
     for (what, estimate) in all {
         report.findings.push(Finding::new(
-            format!("{what} of s over the share of contradicting contexts followed, checkpoints of {llm}"),
+            format!("{what} of s over the share followed with the twin beside, checkpoints of {llm}"),
             estimate.filter(|_| points.len() >= LEAST_SYSTEMS),
             points.len(),
             "checkpoints",
@@ -305,7 +341,7 @@ fn table(llm: &LlmName, all: &[Measured], known: &[f64]) -> Table {
             percent(*known),
             share(counterfactual(&relied)),
             number(shift(&relied)),
-            share(super::answers::contested(&relied)),
+            share(contested(&relied)),
             number(sensitivity(&moved)),
         ]);
     }
@@ -319,11 +355,11 @@ fn figure(all: &[Measured], known: &[f64]) -> Figure {
         let points = points.filter_map(|(i, one)| Some(Point::new(one.steps as f64, value(i)?))).collect();
         Series { name: name.into(), points, joined: true, colour }
     };
-    let relied = |i: usize| all[i].answers.relied.iter().collect::<Vec<&Relied>>();
+    let relied = |i: usize| relied(&all[i]).iter().collect::<Vec<&Relied>>();
     let drawn = vec![
         series("names known", 0, &|i| Some(known[i])),
         series("contradicting contexts followed", 1, &|i| counterfactual(&relied(i))),
-        series("the same with the twin beside", 2, &|i| super::answers::contested(&relied(i))),
+        series("the same with the twin beside", 2, &|i| contested(&relied(i))),
         series("s, three passages", 3, &|i| sensitivity(&all[i].answers.moved.iter().collect::<Vec<_>>())),
     ];
     let chart = Chart { x: "steps".into(), y: "share, and s".into(), log2: false, series: drawn };
@@ -339,7 +375,6 @@ mod tests {
     use ragbias::core::Silent;
     use ragbias::data::Split;
 
-    use super::super::answers::Moved;
     use super::*;
     use crate::contexts::{LEVELS, TwinData};
 
@@ -407,16 +442,18 @@ mod tests {
     fn a_rise_and_a_fall_are_found_and_a_constant_reliance_shows_neither() {
         let all = findings(&[0.5, 0.7, 0.95, 0.9, 0.6, 0.4, 0.3]);
         let said = |what: &str| {
-            let one = all.iter().find(|one| one.what.contains(what) && one.what.starts_with("share"));
+            let one = all
+                .iter()
+                .find(|one| one.what.contains(what) && one.what.starts_with("share of contradicting c"));
             one.unwrap().meaning.as_str()
         };
-        assert_eq!(said("after 20 steps, less untrained"), "reliance rises first", "{all:?}");
-        assert_eq!(said("less at its highest"), "reliance falls in the end");
+        assert_eq!(said("after 20 steps, less untrained"), "it rises first", "{all:?}");
+        assert_eq!(said("less at its highest"), "it falls in the end");
         let slope = all.iter().find(|one| one.what.starts_with("slope")).unwrap().estimate.unwrap();
         assert!(slope.low > 0.5, "{slope:?}");
         let none = findings(&[0.6; 7]);
         let shares = none.iter().filter(|one| one.what.starts_with("share"));
-        assert!(shares.clone().count() == 3 && shares.into_iter().all(|one| one.meaning == "no effect seen"));
+        assert!(shares.clone().count() == 6 && shares.into_iter().all(|one| one.meaning == "no effect seen"));
     }
 
     #[test]

@@ -38,8 +38,7 @@ pub(super) fn report(systems: &[SystemAnswers], seed: u64, report: &mut Report) 
     ));
     report.notes.push(
         "Systems share questions, and those of one LLM its weights: the intervals over systems take them for independent. \
-         An interval without width means that all topics agree: of n topics without an exception, shares down to 0.025^(1/n) remain possible. LLMs that were \
-         fine-tuned to rely less are not measured, as nothing here trains an LLM."
+         An interval without width means that all topics agree: of n topics without an exception, shares down to 0.025^(1/n) remain possible."
             .into(),
     );
 }
