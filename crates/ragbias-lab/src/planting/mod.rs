@@ -184,7 +184,7 @@ impl Instrument for Planting {
             ranks: &self.ranks,
         };
         let edited = edited(&editing, &rows, bench)?;
-        ranks::find(&edited, &self.embedders(), &self.ranks, seed, &mut report);
+        ranks::find(&edited, &collection, &self.embedders(), &self.ranks, seed, &mut report);
 
         let search = &searches[0];
         let authors = self.authors(&collection, search, bench)?;

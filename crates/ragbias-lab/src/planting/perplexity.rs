@@ -1,10 +1,10 @@
 //! How unlikely an LLM holds a document.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::collection::Collection;
 use super::defences::{Suspicion, by_edit};
-use super::edited::Edited;
+use super::edited::{Edited, in_turn};
 use super::search::Search;
 use crate::asking::Llm;
 use crate::error::Result;
@@ -42,44 +42,4 @@ pub(super) fn perplexity<'a>(
         planted: by_edit(planted.into_iter().zip(of_planted)),
         rows: rows.to_vec(),
     })
-}
-
-/// The edits of one document for each question, whose starting rank is the next one with each question.
-fn in_turn(edited: &[Edited]) -> Vec<&Edited> {
-    let mut starts: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
-    for one in edited {
-        starts.entry(one.row).or_default().insert(one.start);
-    }
-    let turns = starts.iter().enumerate();
-    let turns: BTreeMap<usize, Option<usize>> =
-        turns.map(|(turn, (row, starts))| (*row, starts.iter().nth(turn % starts.len()).copied())).collect();
-    edited.iter().filter(|one| turns[&one.row] == Some(one.start)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::planting::edits::Edit;
-
-    #[test]
-    fn starting_ranks_take_turns() {
-        let edited = |row, start, edit| Edited {
-            row,
-            topic: "t".into(),
-            place: 0,
-            start,
-            edit,
-            text: String::new(),
-            ranks: Vec::new(),
-            over_chunks: None,
-            containment: 0.0,
-        };
-        let all: Vec<Edited> = [4, 7, 9]
-            .into_iter()
-            .flat_map(|row| [20, 101].map(|start| (row, start)))
-            .flat_map(|(row, start)| [Edit::Question, Edit::Twice].map(|edit| edited(row, start, edit)))
-            .collect();
-        let chosen: Vec<(usize, usize)> = in_turn(&all).iter().map(|one| (one.row, one.start)).collect();
-        assert_eq!(chosen, [(4, 20), (4, 20), (7, 101), (7, 101), (9, 20), (9, 20)]);
-    }
 }

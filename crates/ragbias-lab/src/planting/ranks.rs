@@ -1,13 +1,24 @@
 //! Where edited documents end, with the embedder that the author searched with and with others.
 
 use super::chunks::Over;
-use super::edited::Edited;
+use super::collection::Collection;
+use super::edited::{Edited, in_turn};
 use super::edits::Edit;
 use crate::methods::topic_mean;
 use crate::report::{Finding, Report, Table};
 
+/// Rows of the table of words by gradients.
+const EXAMPLES: usize = 12;
+
 /// Adds what was found of edited documents. `embedders` are the names of those of the ranks.
-pub(super) fn find(edited: &[Edited], embedders: &[&str], ranks: &[usize], seed: u64, report: &mut Report) {
+pub(super) fn find(
+    edited: &[Edited],
+    collection: &Collection,
+    embedders: &[&str],
+    ranks: &[usize],
+    seed: u64,
+    report: &mut Report,
+) {
     for edit in Edit::ALL {
         let of: Vec<&Edited> = edited.iter().filter(|one| one.edit == edit).collect();
         if of.is_empty() {
@@ -41,6 +52,24 @@ pub(super) fn find(edited: &[Edited], embedders: &[&str], ranks: &[usize], seed:
         }
     }
     report.tables.push(table(edited, embedders, ranks));
+    report.tables.extend(examples(edited, collection, embedders));
+}
+
+/// Some words by gradients, spread over questions; none without any.
+fn examples(edited: &[Edited], collection: &Collection, embedders: &[&str]) -> Option<Table> {
+    let swapped: Vec<&Edited> = in_turn(edited).into_iter().filter(|one| one.edit == Edit::Swapped).collect();
+    let ranks = embedders.iter().map(|name| format!("rank, {name}"));
+    let columns: Vec<String> =
+        ["question", "words", "from rank"].map(str::to_owned).into_iter().chain(ranks).collect();
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let mut table = Table::new("Some words by gradients", &columns);
+    for one in swapped.iter().step_by(swapped.len().div_ceil(EXAMPLES).max(1)) {
+        let words = one.text.strip_suffix(&collection.text(one.place)).unwrap_or(&one.text).trim_end();
+        let question = collection.questions[one.row].text.clone();
+        let ranks = one.ranks.iter().map(usize::to_string);
+        table.push([question, words.into(), one.start.to_string()].into_iter().chain(ranks));
+    }
+    (!swapped.is_empty()).then_some(table)
 }
 
 fn table(edited: &[Edited], embedders: &[&str], starts: &[usize]) -> Table {
