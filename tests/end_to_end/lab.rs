@@ -13,7 +13,7 @@ fn every_instrument_is_listed_with_its_question_and_has_help() {
     let scratch = Scratch::new();
     let list = scratch.json(&["lab", "list"]);
     let instruments = list["instruments"].as_array().unwrap();
-    assert!(instruments.len() >= 4, "{list}");
+    assert_eq!(instruments.len(), 9, "{list}");
     for instrument in instruments {
         let name = instrument["name"].as_str().unwrap();
         assert!(instrument["question"].as_str().unwrap().ends_with('?'), "{instrument}");
@@ -60,6 +60,38 @@ fn documents_that_are_added_move_what_is_retrieved_from_what_measure_says_and_a_
     assert_eq!(before, 6);
     assert_eq!(scratch.json(&["lab", "run", &file]), said);
     assert_eq!(kept(), before);
+}
+
+#[test]
+fn every_instrument_says_what_it_found_with_its_interval_and_a_second_run_says_the_same() {
+    let scratch = Scratch::new();
+    let file = scratch.write("tiny.toml", include_str!("lab.toml"));
+    let said = scratch.json(&["lab", "run", &file]);
+    let reports = said["reports"].as_array().unwrap();
+    let list = scratch.json(&["lab", "list"]);
+    let name = |of: &Value, key: &str| of[key].as_str().unwrap().to_owned();
+    let all: Vec<String> =
+        list["instruments"].as_array().unwrap().iter().map(|one| name(one, "name")).collect();
+    assert_eq!(reports.iter().map(|report| name(report, "instrument")).collect::<Vec<_>>(), all);
+    for report in reports {
+        let instrument = name(report, "instrument");
+        let findings = report["findings"].as_array().unwrap();
+        assert!(!findings.is_empty() && !report["tables"].as_array().unwrap().is_empty(), "{report}");
+        for finding in findings {
+            assert!(finding["n"].as_u64().is_some() && finding["meaning"].is_string(), "{finding}");
+            let estimate = |key: &str| finding["estimate"][key].as_f64();
+            if let (Some(low), Some(value), Some(high)) =
+                (estimate("low"), estimate("value"), estimate("high"))
+            {
+                assert!(low <= value && value <= high, "{instrument}: {finding}");
+            }
+        }
+        for figure in report["figures"].as_array().unwrap() {
+            let file = format!("runs/tiny/{instrument}/{}.svg", name(figure, "id"));
+            assert!(scratch.path(&file).is_file(), "{file}");
+        }
+    }
+    assert_eq!(scratch.json(&["lab", "run", &file]), said);
 }
 
 #[test]

@@ -117,7 +117,9 @@ mod tests {
         fn change(&self, layer: usize, matrix: LayerMatrix, width: usize, weights: &mut [f32]) {
             assert!(weights.len().is_multiple_of(width));
             if (layer, matrix) == (self.0, self.1) {
-                weights.iter_mut().for_each(|weight| *weight += self.2);
+                for weight in weights {
+                    *weight += self.2;
+                }
             }
         }
     }

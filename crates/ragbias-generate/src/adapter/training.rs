@@ -96,7 +96,7 @@ impl FineTuning {
 
 #[cfg(test)]
 mod tests {
-    use ragbias_core::{GenerateAll, Prompt, Silent};
+    use ragbias_core::{GenerateAll, Generator, Likelihood, Prompt, Silent};
     use ragbias_models::{ModelKind, ModelStore};
 
     use super::*;
@@ -124,8 +124,8 @@ mod tests {
         let answers = answers(&FACTS);
         let llm = Gguf::load(&path, &GenerateConfig::default()).unwrap();
         let likelihoods = llm.likelihoods_all(&answers).unwrap();
-        let tokens: usize = likelihoods.iter().map(|likelihood| likelihood.tokens()).sum();
-        let expected = -likelihoods.iter().map(|l| l.log_probability()).sum::<f64>() / tokens as f64;
+        let tokens: usize = likelihoods.iter().map(Likelihood::tokens).sum();
+        let expected = -likelihoods.iter().map(Likelihood::log_probability).sum::<f64>() / tokens as f64;
         let loss = tuning.loss(&answers).unwrap();
         let value = f64::from(loss.to_scalar::<f32>().unwrap());
         assert!((value - expected).abs() < 1e-3, "{value} {expected}");
@@ -162,12 +162,11 @@ mod tests {
         let base = Gguf::load(&path, &config).unwrap();
         let mean = |llm: &Gguf| {
             let likelihoods = llm.likelihoods_all(&answers).unwrap();
-            likelihoods.iter().map(|likelihood| likelihood.per_token()).sum::<f64>() / 2.0
+            likelihoods.iter().map(Likelihood::per_token).sum::<f64>() / 2.0
         };
         assert!(mean(&tuned) > mean(&base) / 4.0, "{} {}", mean(&tuned), mean(&base));
         let loss = f64::from(tuning.loss(&answers).unwrap().to_scalar::<f32>().unwrap());
         assert!((mean(&tuned) + loss).abs() < 0.05, "{} {loss}", mean(&tuned));
-        use ragbias_core::Generator;
         assert_ne!(tuned.id(), base.id());
     }
 

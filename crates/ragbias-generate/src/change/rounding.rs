@@ -49,7 +49,9 @@ fn round_to_8(block: &mut [f32]) {
     let most = block.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
     let scale = most / 127.0;
     let (inverse, stored) = (if scale == 0.0 { 0.0 } else { 1.0 / scale }, f16::from_f32(scale).to_f32());
-    block.iter_mut().for_each(|x| *x = (*x * inverse).round() * stored);
+    for x in block {
+        *x = (*x * inverse).round() * stored;
+    }
 }
 
 fn round_to(bits: u32, block: &mut [f32]) {

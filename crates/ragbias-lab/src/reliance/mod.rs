@@ -34,9 +34,9 @@ use crate::report::Report;
 /// | `axis`, `data`, `split` | `gender`, `gender-twins`, `all` | twins, whose names are the answers | an axis that asks for a name |
 /// | `llms` | `smollm2-135m`, `gemma3-270m`, `qwen2.5-0.5b` | the LLMs: names or `.gguf` files | at least one |
 /// | `wordings` | `plain`, `only`, `doubt`, `question-first` | templates of the prompt with a context; without one the axis's own is used | at least one |
-/// | `questions` | 60 | questions of both halves together, in proportion to the size | 8 to 100,000 |
+/// | `questions` | 40 | questions of both halves together, in proportion to the size | 8 to 100,000 |
 /// | `taught` | `smollm2-135m` | LLMs that are fine-tuned: names or `.gguf` files | may be empty |
-/// | `checkpoints` | 10 | how often it is measured, beside once before | 1 to 100 |
+/// | `checkpoints` | 6 | how often it is measured, beside once before | 1 to 100 |
 /// | `steps` | 120 | steps of the fine-tuning, of 8 answers each | `checkpoints` to 100,000 |
 /// | `learning-rate` | 5e-4 | its learning rate | above 0 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -107,9 +107,9 @@ impl Default for Reliance {
             split: Split::All,
             llms: vec![name("smollm2-135m"), name("gemma3-270m"), name("qwen2.5-0.5b")],
             wordings,
-            questions: 60,
+            questions: 40,
             taught: vec![name("smollm2-135m")],
-            checkpoints: 10,
+            checkpoints: 6,
             steps: 120,
             learning_rate: 5e-4,
         }

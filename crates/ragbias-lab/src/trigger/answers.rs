@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ragbias::core::{Axis, Corpus, Document, Embedder, Lean};
-use ragbias::{AnswerMode, System};
+use ragbias::generate::{GenerateConfig, ServerConfig};
+use ragbias::{AnswerMode, LlmName, System};
 use serde::{Deserialize, Serialize};
 
 use super::contests::{Contests, Side};
@@ -26,14 +27,16 @@ pub(super) struct Answered {
 pub(super) fn answered(
     axis: &Axis,
     embedder: &Arc<dyn Embedder>,
-    llm: &str,
+    llm: &LlmName,
     (all, asked): (&Contests, &Contests),
     trigger: &str,
     bench: &Bench,
 ) -> Result<Vec<Answered>> {
+    let (models, generate, server) =
+        (bench.workspace().models(), GenerateConfig::default(), ServerConfig::default());
     let system = System::on(axis.clone())
         .embedder(Arc::clone(embedder))
-        .llm(llm)
+        .llm(models.generator(llm, &generate, &server, bench.progress())?)
         .answering(AnswerMode::Pair)
         .top_k(1)
         .workspace(bench.workspace())

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ragbias::core::{ContentHasher, ContentId, Embedder, Role, Silent};
 use ragbias::data::{Split, load_axis};
 use ragbias::tune::{Base, Example, Scope, TrainConfig};
-use ragbias::{Inputs, StoredEmbedder};
+use ragbias::{Inputs, LlmName, StoredEmbedder};
 use serde::{Deserialize, Serialize};
 
 use self::answers::{Answered, answered};
@@ -65,7 +65,7 @@ pub struct Trigger {
     /// Embedders that no trigger is made for.
     pub unseen: Vec<String>,
     /// The LLM; empty for none.
-    pub llm: String,
+    pub llm: LlmName,
     /// Words of a trigger.
     pub length: usize,
     /// Training questions, at size 1.
@@ -100,7 +100,7 @@ impl Default for Trigger {
             towards: "female".into(),
             base: "minilm".into(),
             unseen: vec!["mpnet".into()],
-            llm: "smollm2-135m".into(),
+            llm: "smollm2-135m".parse().expect("a name of the registry; this is a bug"),
             length: 5,
             training: 120,
             passes: 3,
@@ -361,7 +361,7 @@ impl Trigger {
         let (_, after) = &system.trials[0];
         let flipped = findings::flips(&system.before, after, Side::Pole);
         let rows: Vec<usize> = (0..flipped.len()).filter(|&row| flipped[row]).collect();
-        if self.llm.is_empty() || rows.is_empty() {
+        if self.llm.as_str().is_empty() || rows.is_empty() {
             return Ok(Vec::new());
         }
         let count = bench.scaled(self.asked, 2);
