@@ -133,7 +133,7 @@ fn an_audit_stands_where_the_closed_book_endpoint_fails() {
     let auditing = Auditing { axis: &axis, scorer: (lexicon.as_ref(), "lexicon"), system: "simulated" };
     let layout = LAYOUTS[0];
     let audited = |alone: Option<&mut dyn AnswerSource>| {
-        let mut system = System::new(0.5, layout, 0);
+        let mut system = System::new(0.3, layout, 0);
         auditing.run(&layout.questions(), &mut system, alone, &AuditConfig::default(), &workspace).unwrap()
     };
     let (without, gone) = (audited(None), audited(Some(&mut Gone)));
