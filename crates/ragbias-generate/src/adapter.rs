@@ -156,7 +156,7 @@ impl Adapter {
         let mut pairs = BTreeMap::new();
         for layer in 0.. {
             for matrix in LayerMatrix::ALL {
-                let part = |part| tensors.get(&Pair::name((layer, matrix), part)).cloned();
+                let part = |part| tensors.get(&Pair::name((layer, matrix), part));
                 let (Some(a), Some(b)) = (part("a"), part("b")) else {
                     if 2 * pairs.len() == tensors.len() && matrix == LayerMatrix::Query && layer > 0 {
                         return Ok(Self { scale: 1.0, pairs });
@@ -164,7 +164,8 @@ impl Adapter {
                     let reason = format!("no adapter of layer {layer}, {matrix}");
                     return Err(Error::File { path: path.into(), reason });
                 };
-                pairs.insert((layer, matrix), Pair { a, b });
+                let pair = Pair { a: a.to_dtype(DType::F32)?, b: b.to_dtype(DType::F32)? };
+                pairs.insert((layer, matrix), pair);
             }
         }
         unreachable!("a file has finitely many layers; this is a bug")
@@ -184,11 +185,21 @@ impl WeightChange for Adapter {
         id.finish().as_bytes().to_vec()
     }
 
-    fn change(&self, layer: usize, matrix: LayerMatrix, _: usize, weights: &mut [f32]) {
-        let Some(pair) = self.pairs.get(&(layer, matrix)) else { return };
-        let product = pair.b.matmul(&pair.a).and_then(|product| product.flatten_all()?.to_vec1::<f32>());
-        let product = product.expect("a product of the matrix's size; this is a bug");
+    fn layers(&self) -> Option<usize> {
+        Some(self.pairs.len() / LayerMatrix::ALL.len())
+    }
+
+    fn change(&self, layer: usize, matrix: LayerMatrix, width: usize, weights: &mut [f32]) -> Result<()> {
+        let Pair { a, b } = &self.pairs[&(layer, matrix)];
+        let (own, rows) = ((b.dim(0)?, a.dim(1)?), weights.len() / width);
+        if own != (rows, width) {
+            let received = format!("for {own:?} in {matrix} of layer {layer}, which is {:?}", (rows, width));
+            let expected = "one for matrices of the model's sizes";
+            return Err(Error::Setting { setting: "the change of weights", expected, received });
+        }
+        let product = b.matmul(a)?.flatten_all()?.to_vec1::<f32>()?;
         let scale = self.scale as f32;
         weights.iter_mut().zip(product).for_each(|(weight, change)| *weight += scale * change);
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@ pub use self::rounding::WeightFormat;
 
 use crate::decoder::{Affine, Decoder, Layer};
 use crate::matrix::Matrix;
+use crate::{Error, Result};
 
 /// A matrix of a layer, as named in GGUF files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,22 +79,38 @@ pub trait WeightChange: Sync {
     /// What distinguishes the change from others, for the identity of the changed model.
     fn fingerprint(&self) -> Vec<u8>;
 
+    /// The number of layers of the models that it can change; none if of any.
+    fn layers(&self) -> Option<usize> {
+        None
+    }
+
     /// Changes the weights of a matrix of a layer, counted from 0, in place: `(height, width)`, a row for each output, row-major.
-    fn change(&self, layer: usize, matrix: LayerMatrix, width: usize, weights: &mut [f32]);
+    ///
+    /// # Errors
+    /// A matrix of a size that the change is not made for.
+    fn change(&self, layer: usize, matrix: LayerMatrix, width: usize, weights: &mut [f32]) -> Result<()>;
 }
 
 impl Decoder {
     /// The same model after a change, its layer matrices in f32 in memory.
-    pub(crate) fn changed(mut self, change: &dyn WeightChange) -> Self {
+    ///
+    /// # Errors
+    /// A change that is made for other models.
+    pub(crate) fn changed(mut self, change: &dyn WeightChange) -> Result<Self> {
+        if let Some(layers) = change.layers().filter(|&layers| layers != self.layers.len()) {
+            let received = format!("for {layers} layers, where the model has {}", self.layers.len());
+            let expected = "one for as many layers as the model has";
+            return Err(Error::Setting { setting: "the change of weights", expected, received });
+        }
         for (number, layer) in self.layers.iter_mut().enumerate() {
             for which in LayerMatrix::ALL {
                 let matrix = &mut which.of_mut(layer).matrix;
                 let mut weights = matrix.values();
-                change.change(number, which, matrix.width(), &mut weights);
+                change.change(number, which, matrix.width(), &mut weights)?;
                 *matrix = Matrix::of_values(matrix.height(), matrix.width(), &weights);
             }
         }
-        self
+        Ok(self)
     }
 }
 
@@ -114,13 +131,14 @@ mod tests {
             Vec::new()
         }
 
-        fn change(&self, layer: usize, matrix: LayerMatrix, width: usize, weights: &mut [f32]) {
+        fn change(&self, layer: usize, matrix: LayerMatrix, width: usize, weights: &mut [f32]) -> Result<()> {
             assert!(weights.len().is_multiple_of(width));
             if (layer, matrix) == (self.0, self.1) {
                 for weight in weights {
                     *weight += self.2;
                 }
             }
+            Ok(())
         }
     }
 
@@ -135,11 +153,11 @@ mod tests {
             let load = || decoder(name, GgmlDType::Q8_0);
             let plain = logits(&load());
             let last = load().layers.len() - 1;
-            let same = logits(&load().changed(&Added(0, LayerMatrix::Query, 0.0)));
+            let same = logits(&load().changed(&Added(0, LayerMatrix::Query, 0.0)).unwrap());
             assert!(plain.iter().zip(&same).all(|(a, b)| (a - b).abs() < 1e-4), "{name}");
             for matrix in LayerMatrix::ALL {
                 // A number that is added to all weights of queries and keys may only move scores that softmax ignores.
-                let other = logits(&load().changed(&Added(last, matrix, 0.3)));
+                let other = logits(&load().changed(&Added(last, matrix, 0.3)).unwrap());
                 assert!(plain.iter().zip(&other).any(|(a, b)| (a - b).abs() > 1e-3), "{name} {matrix}");
             }
         }

@@ -60,12 +60,12 @@ impl Gguf {
     /// Loads a model on the CPU and changes its layer matrices, which are then in memory in f32.
     ///
     /// # Errors
-    /// Those of [`Gguf::load`].
+    /// Those of [`Gguf::load`]; a change that is made for other models.
     pub fn load_changed(path: &Path, config: &GenerateConfig, change: &dyn WeightChange) -> Result<Self> {
         let opened = Opened::read(path, config)?;
         let fingerprint = [b"changed/1 ", &change.fingerprint()[..]].concat();
         let (decoder, parts) = opened.into_parts(Some(&fingerprint));
-        Ok(Self(Box::new(Loaded::new(decoder.changed(change), parts))))
+        Ok(Self(Box::new(Loaded::new(decoder.changed(change)?, parts))))
     }
 
     /// Loads a model on the CPU, computed by the operators that a GPU uses: the reference implementation in tests.

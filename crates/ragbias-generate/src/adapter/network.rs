@@ -306,7 +306,7 @@ mod tests {
                 variable.set(&Tensor::from_vec(values, variable.shape(), &Device::Cpu).unwrap()).unwrap();
             }
             let logits = network.logits(&packed, &last.map(|place| place as u32), &adapter).unwrap();
-            let changed = variant.decoder().changed(&adapter);
+            let changed = variant.decoder().changed(&adapter).unwrap();
             for (logits, tokens) in logits.to_vec2::<f32>().unwrap().iter().zip(&sequences) {
                 let distance = distance(logits, &expected(&changed, tokens));
                 assert!(distance < 1e-4, "{}: {distance}", variant.name);

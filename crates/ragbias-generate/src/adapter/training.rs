@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_of_nothing_and_a_file_without_layers_are_refused() {
+    fn a_batch_of_nothing_a_file_without_layers_and_an_adapter_of_another_model_are_refused() {
         let mut tuning = FineTuning::new(&smollm2(), AdapterConfig::default().rank(1)).unwrap();
         assert!(tuning.step(&[]).unwrap_err().to_string().contains("at least one"));
         let folder = tempfile::tempdir().unwrap();
@@ -179,5 +179,17 @@ mod tests {
         candle_core::safetensors::save(&std::collections::HashMap::<String, Tensor>::new(), &file).unwrap();
         assert!(Adapter::load(&file).unwrap_err().to_string().contains("no adapter of layer 0, attn_q"));
         assert!(AdapterConfig::default().rank(0).check().is_err());
+
+        let adapter = |architecture: &str| {
+            let decoder = crate::testing::decoder(architecture, candle_core::quantized::GgmlDType::F32);
+            Adapter::variables(&decoder, &AdapterConfig::default().rank(1)).unwrap().0
+        };
+        let path = smollm2();
+        let refused = Gguf::load_changed(&path, &GenerateConfig::default(), &adapter("llama"));
+        let error = refused.err().unwrap().to_string();
+        assert!(error.contains("where the model has 30"), "{error}");
+        let own = crate::testing::decoder("gemma3", candle_core::quantized::GgmlDType::F32);
+        let other = adapter("gemma3");
+        assert!(own.changed(&other).is_ok());
     }
 }

@@ -70,8 +70,9 @@ impl WeightChange for WeightFormat {
         format!("blocks of {BLOCK}/1 {}", self.0).into_bytes()
     }
 
-    fn change(&self, _: usize, _: LayerMatrix, width: usize, weights: &mut [f32]) {
+    fn change(&self, _: usize, _: LayerMatrix, width: usize, weights: &mut [f32]) -> Result<()> {
         weights.chunks_mut(width).for_each(|row| self.round(row));
+        Ok(())
     }
 }
 
@@ -85,7 +86,7 @@ mod tests {
 
     fn rounded(bits: u32, values: &[f32]) -> Vec<f32> {
         let mut values = values.to_vec();
-        WeightFormat::new(bits).unwrap().change(0, LayerMatrix::Query, 64, &mut values);
+        WeightFormat::new(bits).unwrap().change(0, LayerMatrix::Query, 64, &mut values).unwrap();
         values
     }
 
