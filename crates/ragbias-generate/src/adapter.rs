@@ -11,6 +11,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 use ragbias_core::ContentHasher;
+use ragbias_files::write_file_at;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -142,9 +143,7 @@ impl Adapter {
             tensors.insert(Pair::name(*place, "a"), (&pair.a * root)?);
             tensors.insert(Pair::name(*place, "b"), (&pair.b * root)?);
         }
-        let partial = path.with_extension("partial");
-        candle_core::safetensors::save(&tensors, &partial)?;
-        Ok(fs_err::rename(partial, path)?)
+        write_file_at(path, |partial| Ok(candle_core::safetensors::save(&tensors, partial)?))
     }
 
     /// Reads what [`Adapter::save`] has written.

@@ -81,6 +81,13 @@ pub(crate) fn numbers(numbers: impl Iterator<Item = f32>) -> Vec<f32> {
     numbers.collect()
 }
 
+/// The largest difference, relative to the largest logit.
+pub(crate) fn distance(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let largest = b.iter().fold(0.0_f32, |largest, b| largest.max(b.abs()));
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest
+}
+
 /// A GGUF file of an architecture without a tokenizer, with its matrices in `format`.
 pub(crate) fn gguf(architecture: &str, format: GgmlDType) -> Vec<u8> {
     build(architecture, format, None)

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use ragbias::core::{
-    Axis, Choices, Generator, Likelihood, NameLikelihoods, PairAnswer, PossibleAnswer, Prompt, Unit, in_order,
+    Axis, Choices, Document, Generator, Lean, Likelihood, NameLikelihoods, PairAnswer, PossibleAnswer,
+    Prompt, Unit, in_order,
 };
 use ragbias::generate::{GenerateConfig, ServerConfig};
-use ragbias::{AnswerMode, LlmName, System};
+use ragbias::{AnswerMode, LlmName, Prompter, System};
 use serde::Serialize;
 
 use crate::bench::Bench;
@@ -21,6 +22,33 @@ pub(crate) struct Asked {
     pub(crate) system: Option<String>,
     pub(crate) user: String,
     pub(crate) names: Choices,
+}
+
+impl Asked {
+    /// A question with these documents.
+    ///
+    /// # Errors
+    /// A prompt that cannot be rendered.
+    pub(crate) fn new(
+        prompter: &Prompter,
+        question: &str,
+        documents: &[&Document],
+        names: &Choices,
+    ) -> Result<Self> {
+        let user = prompter.prompt(question, documents)?;
+        Ok(Self { system: prompter.system().map(str::to_owned), user, names: names.clone() })
+    }
+}
+
+/// The pole of the likelier name, from the log-probability of the positive one less that of the negative one; neither if both are equally likely.
+pub(crate) fn answer(difference: f64) -> Lean {
+    if difference > 0.0 {
+        Lean::Positive
+    } else if difference < 0.0 {
+        Lean::Negative
+    } else {
+        Lean::Neutral
+    }
 }
 
 /// An LLM whose answers are kept.
@@ -132,5 +160,15 @@ impl<'b> Llm<'b> {
                 keep(number, likelihood)
             })
         })?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_likelier_name_is_the_answer_and_equal_ones_are_neither() {
+        assert_eq!([0.1, -0.1, 0.0].map(|difference| answer(difference) as i32), [1, -1, 0]);
     }
 }

@@ -100,6 +100,11 @@ impl Halves {
         Ok(Self { relied, moved, corpus: inputs.corpus })
     }
 
+    /// The questions of both halves.
+    pub(crate) fn cases(&self) -> impl Iterator<Item = &Case> {
+        self.relied.iter().chain(&self.moved)
+    }
+
     /// The documents of some passages.
     pub(crate) fn documents(&self, passages: &[DocId]) -> Vec<&Document> {
         passages.iter().map(|&passage| self.corpus.document(passage)).collect()

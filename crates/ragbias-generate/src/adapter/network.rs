@@ -272,17 +272,12 @@ mod tests {
     use super::super::AdapterConfig;
     use super::*;
     use crate::model::Span;
-    use crate::testing::Variant;
+    use crate::testing::{Variant, distance};
 
     /// The decoder's logits after a sequence.
     fn expected(decoder: &Decoder, tokens: &[u32]) -> Vec<f32> {
         let mut state = decoder.start();
         decoder.read(vec![Span { state: &mut state, tokens, logits: true }]).remove(0)
-    }
-
-    fn distance(a: &[f32], b: &[f32]) -> f32 {
-        let largest = b.iter().fold(0.0_f32, |largest, b| largest.max(b.abs()));
-        a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest
     }
 
     #[test]

@@ -3,7 +3,7 @@ use candle_core::quantized::GgmlDType;
 use super::*;
 use crate::architecture::Architecture;
 use crate::prompts::{Read, Reader};
-use crate::testing::{VOCABULARY, Variant, decoder};
+use crate::testing::{VOCABULARY, Variant, decoder, distance};
 
 fn place(precision: Precision, dtype: DType) -> Place {
     let path = "model.gguf".into();
@@ -31,13 +31,6 @@ fn logits<M: Model>(model: &M, tokens: &[u32], steps: usize) -> Vec<f32> {
         logits = model.step(&mut [Span { state: &mut state, tokens, logits: true }]).unwrap().remove(0);
     }
     logits
-}
-
-/// The largest difference, relative to the largest logit.
-fn distance(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len());
-    let largest = b.iter().fold(0.0_f32, |largest, b| largest.max(b.abs()));
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest
 }
 
 #[test]

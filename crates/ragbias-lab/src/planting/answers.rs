@@ -7,7 +7,7 @@ use ragbias::core::{Axis, DocId, Document, Pairs};
 
 use super::added::First;
 use super::collection::Collection;
-use crate::asking::{Asked, Llm};
+use crate::asking::{Asked, Llm, answer};
 use crate::error::Result;
 
 /// Prompts that are asked and kept together.
@@ -39,30 +39,15 @@ impl Asking<'_> {
                 continue;
             };
             let document = Document::new("shown", text);
-            let user = prompter.prompt(&self.collection.questions[row].text, &[&document])?;
-            let place = *places.entry(user.clone()).or_insert(asked.len());
+            let names = twins.names(&self.collection.corpus)?;
+            let one = Asked::new(&prompter, &self.collection.questions[row].text, &[&document], &names)?;
+            let place = *places.entry(one.user.clone()).or_insert(asked.len());
             if place == asked.len() {
-                let names = twins.names(&self.collection.corpus)?;
-                asked.push(Asked { system: prompter.system().map(str::to_owned), user, names });
+                asked.push(one);
             }
             place_of.push(Some(place));
         }
         let differences = self.llm.weigh(&asked, AT_A_TIME, "with what is found first")?;
-        Ok(place_of.into_iter().map(|place| Some(sign(differences[place?]))).collect())
-    }
-}
-
-/// The lean of an answer, from the log-probability of the positive name less that of the negative one.
-fn sign(difference: f64) -> i32 {
-    i32::from(difference > 0.0) - i32::from(difference < 0.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_likelier_name_is_the_answer_and_equal_ones_are_neither() {
-        assert_eq!([0.1, -0.1, 0.0].map(sign), [1, -1, 0]);
+        Ok(place_of.into_iter().map(|place| Some(answer(differences[place?]) as i32)).collect())
     }
 }

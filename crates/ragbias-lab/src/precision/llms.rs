@@ -8,7 +8,7 @@ use ragbias::generate::{GenerateConfig, Gguf, WeightFormat};
 use ragbias::stats::{Estimate, NonlinearLeastSquares};
 use ragbias::{LlmName, Prompter};
 
-use crate::asking::{Asked, Llm};
+use crate::asking::{Asked, Llm, answer};
 use crate::bench::Bench;
 use crate::chart::{Chart, Point, Series};
 use crate::contexts::{Case, Halves, TwinData};
@@ -21,6 +21,9 @@ const BITS: [u32; 7] = [16, 8, 6, 5, 4, 3, 2];
 
 /// Questions below which an LLM is not measured.
 const LEAST_QUESTIONS: usize = 8;
+
+/// Prompts that are asked and kept together: those of eight questions.
+const AT_A_TIME: usize = 8 * 3;
 
 /// LLMs, and how many questions they are asked.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +55,13 @@ struct RoundedLlm {
     rows: Vec<Row>,
 }
 
+impl RoundedLlm {
+    /// The mean of a quantity over questions.
+    fn mean(&self, quantity: &Quantity) -> f64 {
+        self.rows.iter().map(quantity.of).sum::<f64>() / self.rows.len() as f64
+    }
+}
+
 /// A quantity of the answers to one question, whose mean over questions is measured.
 struct Quantity {
     name: &'static str,
@@ -63,12 +73,12 @@ struct Quantity {
 const QUANTITIES: [Quantity; 3] = [
     Quantity {
         name: "L_b",
-        of: |row| sign(row.closed_book),
+        of: |row| answer(row.closed_book).value(),
         says: ["rounding moves it towards the positive pole", "rounding moves it towards the negative pole"],
     },
     Quantity {
         name: "s",
-        of: |row| (sign(row.shown[1]) - sign(row.shown[0])) / 2.0,
+        of: |row| (answer(row.shown[1]).value() - answer(row.shown[0]).value()) / 2.0,
         says: ["rounding makes it follow passages more", "rounding makes it follow passages less"],
     },
     Quantity {
@@ -80,11 +90,6 @@ const QUANTITIES: [Quantity; 3] = [
         ],
     },
 ];
-
-/// −1, 0 or 1: the pole of the likelier name.
-fn sign(difference: f64) -> f64 {
-    if difference == 0.0 { 0.0 } else { difference.signum() }
-}
 
 impl RoundedLlms<'_> {
     pub(super) fn check(self) -> Result<()> {
@@ -126,27 +131,21 @@ impl RoundedLlms<'_> {
 
 /// The answers of one LLM to all questions, without a passage and with either twin.
 fn rows(llm: &Llm<'_>, halves: &Halves, prompter: &Prompter) -> Result<Vec<Row>> {
-    let cases: Vec<&Case> = halves.relied.iter().chain(&halves.moved).collect();
     let mut asked = Vec::new();
-    for case in &cases {
+    for case in halves.cases() {
         let [negative, positive] = case.alone();
         for passages in [Vec::new(), negative, positive] {
-            let user = prompter.prompt(&case.question.text, &halves.documents(&passages))?;
-            asked.push(Asked {
-                system: prompter.system().map(str::to_owned),
-                user,
-                names: case.names.clone(),
-            });
+            asked.push(Asked::new(prompter, &case.question.text, &halves.documents(&passages), &case.names)?);
         }
     }
-    let answers = llm.weigh(&asked, 8 * 3, "with rounded weights")?;
+    let answers = llm.weigh(&asked, AT_A_TIME, "with rounded weights")?;
     let (answers, _) = answers.as_chunks::<3>();
-    let row = |(case, &[closed_book, negative, positive]): (&&Case, &[f64; 3])| Row {
+    let row = |(case, &[closed_book, negative, positive]): (&Case, &[f64; 3])| Row {
         topic: case.question.cluster().into(),
         closed_book,
         shown: [negative, positive],
     };
-    Ok(cases.iter().zip(answers).map(row).collect())
+    Ok(halves.cases().zip(answers).map(row).collect())
 }
 
 /// Fills a report; the rows of all are of the same questions, in the same order.
@@ -163,7 +162,7 @@ fn find(all: &[RoundedLlm], seed: u64, report: &mut Report) {
         let mut cells =
             vec![one.llm.clone(), one.bits.map_or_else(|| "the file's".into(), |b| b.to_string())];
         for quantity in &QUANTITIES {
-            let mean = one.rows.iter().map(quantity.of).sum::<f64>() / one.rows.len() as f64;
+            let mean = one.mean(quantity);
             let (change, n) = change(own(&one.llm), &one.rows, quantity.of, seed);
             cells.extend([
                 signed(mean),
@@ -171,7 +170,7 @@ fn find(all: &[RoundedLlm], seed: u64, report: &mut Report) {
             ]);
             if let Some(bits) = one.bits {
                 let what =
-                    format!("{}, {} of {} in {bits} bits less the file's", quantity.name, "weights", one.llm);
+                    format!("{}, weights of {} in {bits} bits less the file's", quantity.name, one.llm);
                 let [more, less] = quantity.says;
                 report.findings.push(Finding::new(what, change, n, "topics", says(change, more, less)));
             }
@@ -182,7 +181,7 @@ fn find(all: &[RoundedLlm], seed: u64, report: &mut Report) {
     let mut llms: Vec<&str> = all.iter().map(|one| one.llm.as_str()).collect();
     llms.dedup();
     for llm in &llms {
-        find_law(all.iter().filter(|one| one.llm == *llm), own(llm), report);
+        find_law(llm, all.iter().filter(|one| one.llm == *llm), own(llm), report);
     }
     report.figures.push(figure(all, &llms));
     report.notes.push(
@@ -198,13 +197,9 @@ fn change(from: &[Row], to: &[Row], of: fn(&Row) -> f64, seed: u64) -> (Option<E
 }
 
 /// δ = C·e^(−P/γ): the mean distance of the log-probabilities' differences from those of the file's weights, in nats, over bits P.
-fn find_law<'r>(rounded: impl Iterator<Item = &'r RoundedLlm>, own: &[Row], report: &mut Report) {
-    let mut llm = "";
+fn find_law<'r>(llm: &str, rounded: impl Iterator<Item = &'r RoundedLlm>, own: &[Row], report: &mut Report) {
     let cells: Vec<(f64, f64)> = rounded
-        .filter_map(|one| {
-            llm = &one.llm;
-            Some((f64::from(one.bits?), distance(own, &one.rows)))
-        })
+        .filter_map(|one| Some((f64::from(one.bits?), distance(own, &one.rows))))
         .filter(|(bits, _)| *bits <= 8.0)
         .collect();
     // In logarithms, so that every precision counts alike.
@@ -231,9 +226,8 @@ fn distance(own: &[Row], rounded: &[Row]) -> f64 {
 fn figure(all: &[RoundedLlm], llms: &[&str]) -> Figure {
     let series = |quantity: &Quantity, llm: &str, colour: usize| {
         let of = all.iter().filter(|one| one.llm == llm);
-        let mean = |one: &RoundedLlm| one.rows.iter().map(quantity.of).sum::<f64>() / one.rows.len() as f64;
         let mut points: Vec<Point> =
-            of.filter_map(|one| Some(Point::new(f64::from(one.bits?), mean(one)))).collect();
+            of.filter_map(|one| Some(Point::new(f64::from(one.bits?), one.mean(quantity)))).collect();
         points.sort_by(|a, b| a.x.total_cmp(&b.x));
         Series { name: format!("{}, {llm}", quantity.name), points, joined: true, colour }
     };

@@ -6,6 +6,7 @@ use ragbias::core::Lean;
 use ragbias::stats::{Estimate, Line, Points, UnitBootstrap};
 use serde::{Deserialize, Serialize};
 
+use crate::asking::answer;
 use crate::contexts::{LEVELS, TOGETHER};
 
 /// The answers to a question on which reliance is measured: each is the mean log-probability of a token of the positive name less that
@@ -54,17 +55,6 @@ impl OfTopic for Relied {
 impl OfTopic for Moved {
     fn topic(&self) -> &str {
         &self.topic
-    }
-}
-
-/// The pole of the likelier name; neither if both are equally likely.
-fn answer(difference: f64) -> Lean {
-    if difference > 0.0 {
-        Lean::Positive
-    } else if difference < 0.0 {
-        Lean::Negative
-    } else {
-        Lean::Neutral
     }
 }
 

@@ -1,9 +1,10 @@
 //! An LLM that is taught who people are, and its reliance on passages that contradict it along the way.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ragbias::core::{Axis, ContentHasher, PossibleAnswer, Prompt, Unit};
+use ragbias::core::{Axis, ContentHasher, Generator, PossibleAnswer, Prompt, Unit};
 use ragbias::generate::{Adapter, AdapterConfig, FineTuning, GenerateConfig, Gguf};
 use ragbias::stats::{Estimate, UnitBootstrap};
 use ragbias::{LlmName, Prompter};
@@ -36,13 +37,14 @@ pub(super) struct Teaching {
     pub(super) learning_rate: f64,
 }
 
-/// An LLM after so many steps.
-pub(super) struct Checkpoint<'b> {
-    pub(super) steps: usize,
-    pub(super) llm: Llm<'b>,
+/// An LLM that has been taught, with the adapters of its checkpoints as files.
+pub(super) struct Taught {
+    name: String,
+    path: PathBuf,
+    files: BTreeMap<usize, PathBuf>,
 }
 
-/// Its answers.
+/// The answers of an LLM after so many steps.
 pub(super) struct Measured {
     pub(super) steps: usize,
     pub(super) answers: SystemAnswers,
@@ -80,30 +82,22 @@ impl Teaching {
         (0..=self.checkpoints).map(|mark| mark * self.steps / self.checkpoints).collect()
     }
 
-    /// An LLM before it is taught, and at every checkpoint. Adapters are kept as files; if one is missing, the training begins anew.
-    pub(super) fn checkpoints<'b>(
+    /// Teaches an LLM. Adapters are kept as files; if one is missing, the training begins anew.
+    pub(super) fn taught(
         self,
         name: &LlmName,
         halves: &Halves,
         prompter: &Prompter,
-        axis: &Axis,
-        bench: &'b Bench,
-    ) -> Result<Vec<Checkpoint<'b>>> {
+        bench: &Bench,
+    ) -> Result<Taught> {
         let path = bench.workspace().models().llm_file(name, bench.progress())?;
         let base = Gguf::load(&path, &GenerateConfig::default())?;
         let lessons = lessons(halves, prompter)?;
         let files = self.files(&base, &lessons, prompter.system(), bench);
-        if files.iter().any(|(_, file)| !file.is_file()) {
+        if files.values().any(|file| !file.is_file()) {
             self.train(&path, &lessons, prompter.system(), &files, bench)?;
         }
-        let untrained = Llm::of(Arc::new(base), format!("{name}, not taught"), axis, bench)?;
-        let mut checkpoints = vec![Checkpoint { steps: 0, llm: untrained }];
-        for (steps, file) in files {
-            let taught = Gguf::load_changed(&path, &GenerateConfig::default(), &Adapter::load(&file)?)?;
-            let llm = Llm::of(Arc::new(taught), format!("{name}, {steps} steps"), axis, bench)?;
-            checkpoints.push(Checkpoint { steps, llm });
-        }
-        Ok(checkpoints)
+        Ok(Taught { name: name.to_string(), path, files })
     }
 
     /// Where the adapters of all checkpoints are kept: under the hash of everything that determines them.
@@ -113,8 +107,7 @@ impl Teaching {
         lessons: &[Lesson],
         system: Option<&str>,
         bench: &Bench,
-    ) -> Vec<(usize, PathBuf)> {
-        use ragbias::core::Generator;
+    ) -> BTreeMap<usize, PathBuf> {
         let mut key = ContentHasher::new("taught/1").field(base.id().as_bytes());
         key = key.field(format!("{:?} {BATCH}", self.config(bench.seed()))).field(system.unwrap_or_default());
         for Lesson { user, name } in lessons {
@@ -128,10 +121,10 @@ impl Teaching {
 
     fn train(
         self,
-        path: &std::path::Path,
+        path: &Path,
         lessons: &[Lesson],
         system: Option<&str>,
-        files: &[(usize, PathBuf)],
+        files: &BTreeMap<usize, PathBuf>,
         bench: &Bench,
     ) -> Result<()> {
         let mut tuning = FineTuning::new(path, self.config(bench.seed()))?;
@@ -144,8 +137,7 @@ impl Teaching {
             });
             tuning.step(&batch.collect::<Vec<_>>())?;
             step.advance(1);
-            if let Some((_, file)) = files.iter().find(|(steps, _)| *steps == number) {
-                fs_err::create_dir_all(bench.folder().join("kept"))?;
+            if let Some(file) = files.get(&number) {
                 tuning.adapter()?.save(file)?;
             }
         }
@@ -153,12 +145,31 @@ impl Teaching {
     }
 }
 
+impl Taught {
+    /// The numbers of steps after which it is measured, 0 first.
+    pub(super) fn marks(&self) -> impl Iterator<Item = usize> {
+        std::iter::once(0).chain(self.files.keys().copied())
+    }
+
+    /// The LLM after one of these numbers of steps. Its weights are in memory in f32: one at a time.
+    pub(super) fn llm<'b>(&self, steps: usize, axis: &Axis, bench: &'b Bench) -> Result<Llm<'b>> {
+        let config = GenerateConfig::default();
+        let (generator, shown) = match self.files.get(&steps) {
+            None => (Gguf::load(&self.path, &config)?, format!("{}, not taught", self.name)),
+            Some(file) => {
+                let taught = Gguf::load_changed(&self.path, &config, &Adapter::load(file)?)?;
+                (taught, format!("{}, {steps} steps", self.name))
+            }
+        };
+        Llm::of(Arc::new(generator), shown, axis, bench)
+    }
+}
+
 /// Every question without a passage, and then every question with the twin that agrees with what is taught.
 fn lessons(halves: &Halves, prompter: &Prompter) -> Result<Vec<Lesson>> {
-    let cases = || halves.relied.iter().chain(&halves.moved);
     let mut lessons = Vec::new();
     for with_passage in [false, true] {
-        for case in cases() {
+        for case in halves.cases() {
             let (passage, name) = case.lesson();
             let shown = if with_passage { halves.documents(&passage) } else { Vec::new() };
             let user = prompter.prompt(&case.question.text, &shown)?;
@@ -391,9 +402,7 @@ mod tests {
         let prompter = Prompter::new(&ragbias::data::load_axis("gender").unwrap()).unwrap();
         let lessons = lessons(&halves, &prompter).unwrap();
         assert_eq!(lessons.len(), 48);
-        for (case, (alone, with)) in
-            halves.relied.iter().chain(&halves.moved).zip(lessons[..24].iter().zip(&lessons[24..]))
-        {
+        for (case, (alone, with)) in halves.cases().zip(lessons[..24].iter().zip(&lessons[24..])) {
             assert_eq!(alone.name, with.name);
             assert!(with.user.contains(&with.name) && !alone.user.contains(&alone.name));
             assert!([&case.names.negative, &case.names.positive].contains(&&alone.name));

@@ -165,11 +165,12 @@ impl Instrument for Reliance {
         let mut report = Report::new(self.name(), self.question());
         findings::report(&systems, bench.seed(), &mut report);
         for llm in &self.taught {
+            let taught = self.teaching().taught(llm, &halves, &prompters[0], bench)?;
             let mut measured = Vec::new();
-            for checkpoint in self.teaching().checkpoints(llm, &halves, &prompters[0], &axis, bench)? {
-                let answers = answers(&checkpoint.llm, &halves, &self.wordings[..1], &prompters[..1])?;
-                measured
-                    .extend(answers.into_iter().map(|answers| Measured { steps: checkpoint.steps, answers }));
+            for steps in taught.marks() {
+                let checkpoint = taught.llm(steps, &axis, bench)?;
+                let answers = answers(&checkpoint, &halves, &self.wordings[..1], &prompters[..1])?;
+                measured.extend(answers.into_iter().map(|answers| Measured { steps, answers }));
             }
             checkpoints::report(llm, &measured, &halves, bench.seed(), &mut report);
         }
@@ -217,8 +218,7 @@ fn answers(
     prompters: &[Prompter],
 ) -> Result<Vec<SystemAnswers>> {
     let asked = |prompter: &Prompter, case: &Case, passages: &[_]| -> Result<Asked> {
-        let user = prompter.prompt(&case.question.text, &halves.documents(passages))?;
-        Ok(Asked { system: prompter.system().map(str::to_owned), user, names: case.names.clone() })
+        Asked::new(prompter, &case.question.text, &halves.documents(passages), &case.names)
     };
     let first = &prompters[0];
     let without: Result<Vec<Asked>> = halves.relied.iter().map(|case| asked(first, case, &[])).collect();
