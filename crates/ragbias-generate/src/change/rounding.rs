@@ -78,6 +78,8 @@ impl WeightChange for WeightFormat {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use candle_core::quantized::{GgmlDType, QTensor};
     use candle_core::{Device, Tensor};
 
@@ -101,6 +103,23 @@ mod tests {
             let quantised = QTensor::quantize(&tensor, format).unwrap().dequantize(&Device::Cpu).unwrap();
             let expected: Vec<f32> = quantised.flatten_all().unwrap().to_vec1().unwrap();
             assert_eq!(rounded(bits, &values), expected, "{bits} bits");
+        }
+    }
+
+    /// Made by scripts/reference/gguf_rounding.py with gguf 0.19.0.
+    #[test]
+    fn weights_are_rounded_block_by_block_as_gguf_quantises_them() {
+        let reference: BTreeMap<String, Vec<f32>> =
+            serde_json::from_str(include_str!("fixtures/gguf_rounding.json")).unwrap();
+        for bits in [16, 8, 5, 4] {
+            let own = rounded(bits, &reference["weights"]);
+            let differing: Vec<_> = own
+                .iter()
+                .zip(&reference[&bits.to_string()])
+                .enumerate()
+                .filter(|(_, (a, b))| a != b)
+                .collect();
+            assert!(differing.is_empty(), "{bits} bits: {differing:?}");
         }
     }
 
