@@ -128,6 +128,14 @@ pub enum Error {
         /// The reason.
         reason: String,
     },
+    /// A picture that could not be read.
+    #[error("{}: {reason}", path.display())]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        reason: String,
+    },
     /// A missing tensor.
     #[error("{}: no tensor `{name}`; expected the weights of {of}", path.display())]
     MissingTensor {

@@ -6,6 +6,8 @@
 //! [`Encoder`], [`Parameters`] and [`Checkpoint`] are for training: an encoder is a function of its parameters, and
 //! the [`Tape`] of a pass gives their gradients, an [`InputTape`] those of the word embeddings of a text; a checkpoint is saved as a folder that sentence-transformers loads.
 //!
+//! [`Clip`] is apart from these: texts and [`Picture`]s in one space, on the CPU, with the gradients of pixels.
+//!
 //! ```no_run
 //! use ragbias_core::{Embedder, Role};
 //! use ragbias_embed::TextEmbedder;
@@ -19,6 +21,7 @@
 
 mod card;
 mod checkpoint;
+mod clip;
 mod config;
 mod cpu;
 mod embedder;
@@ -39,6 +42,7 @@ mod weights;
 
 pub use card::Card;
 pub use checkpoint::Checkpoint;
+pub use clip::{Clip, Picture, PictureTape};
 pub use config::{
     Activation, Architecture, Attention, CheckpointConfig, DenseConfig, EncoderConfig, Family, Function,
     Gate, Local, Matrices, Mlp, NormKind, NormOrder, Norms, Pooling, PoolingMode, Positions, Prefixes, Reach,

@@ -208,7 +208,7 @@ fn is_known_code(family: Family, code: &Value) -> bool {
 }
 
 /// transformers computes in the type `dtype`; if it has fewer bits than the weights, they are rounded.
-fn rounding(path: &Path, file: &Object) -> Result<Option<Rounding>> {
+pub(crate) fn rounding(path: &Path, file: &Object) -> Result<Option<Rounding>> {
     let key = if file.contains_key("dtype") { "dtype" } else { "torch_dtype" };
     let name: Option<String> = get(path, file, key)?;
     match name.as_deref().map(|name| name.strip_prefix("torch.").unwrap_or(name)) {

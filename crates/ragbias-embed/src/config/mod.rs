@@ -30,7 +30,7 @@ pub use self::sentence::Prefixes;
 pub use self::step::{DenseConfig, Function, StepConfig};
 
 pub(crate) use self::encoder::RELATIVE_BUCKETS;
-pub(crate) use self::encoder_file::ConfigFile;
+pub(crate) use self::encoder_file::{ConfigFile, rounding};
 pub(crate) use self::modules::{Module, Modules};
 pub(crate) use self::sentence::{SentenceFile, TransformerFile};
 pub(crate) use self::step::{DenseFile, IDENTITY};

@@ -27,7 +27,7 @@ pub(super) enum Class {
 }
 
 /// Classes by their names, without `Fast`.
-const CLASSES: [(&str, Class); 9] = [
+const CLASSES: [(&str, Class); 10] = [
     ("BertTokenizer", Class::Bert),
     ("DistilBertTokenizer", Class::Bert),
     ("MPNetTokenizer", Class::Mpnet),
@@ -35,12 +35,13 @@ const CLASSES: [(&str, Class); 9] = [
     ("XLMRobertaTokenizer", Class::XlmRoberta),
     ("Qwen2Tokenizer", Class::Qwen2),
     ("GemmaTokenizer", Class::Gemma),
+    ("CLIPTokenizer", Class::File),
     ("PreTrainedTokenizer", Class::File),
     ("TokenizersBackend", Class::File),
 ];
 
 /// Classes of models whose files name none, by the `model_type` of `config.json`.
-const OF_MODELS: [(&str, Class); 10] = [
+const OF_MODELS: [(&str, Class); 11] = [
     ("bert", Class::Bert),
     ("distilbert", Class::Bert),
     ("mpnet", Class::Mpnet),
@@ -51,6 +52,7 @@ const OF_MODELS: [(&str, Class); 10] = [
     ("gte", Class::XlmRoberta),
     ("qwen3", Class::Qwen2),
     ("gemma3_text", Class::Gemma),
+    ("clip", Class::File),
 ];
 
 /// Keys of special tokens, in the order in which transformers adds them.

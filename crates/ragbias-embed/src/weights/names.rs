@@ -7,6 +7,8 @@ use crate::config::Family;
 pub(crate) enum Owner {
     /// An encoder.
     Encoder(Family),
+    /// Both encoders of a CLIP.
+    Clip,
     /// A module after pooling: its tensors are all used.
     Step,
 }
@@ -20,7 +22,7 @@ impl Owner {
     fn prefix(self) -> Option<&'static str> {
         match self {
             Self::Encoder(family) => Some(family.prefix()),
-            Self::Step => None,
+            Self::Clip | Self::Step => None,
         }
     }
 
@@ -38,18 +40,24 @@ impl Owner {
     pub(super) fn saved_name(self, own: &str) -> String {
         match self {
             Self::Encoder(_) => renamed(own),
-            Self::Step => own.to_owned(),
+            Self::Clip | Self::Step => own.to_owned(),
         }
     }
 
-    /// Whether a tensor belongs to a head, or to a layer beyond those in `config.json`.
+    /// Whether a tensor belongs to a head or a training alone, or to a layer beyond those in `config.json`.
     pub(super) fn leaves_out(self, name: &str, layers: usize) -> bool {
-        matches!(self, Self::Encoder(family) if family.leaves_out(name, layers))
+        match self {
+            Self::Encoder(family) => family.leaves_out(name, layers),
+            // The temperature of its training, and buffers of older releases.
+            Self::Clip => name == "logit_scale" || name.ends_with(".embeddings.position_ids"),
+            Self::Step => false,
+        }
     }
 
     pub(super) fn describe(self) -> &'static str {
         match self {
             Self::Encoder(family) => family.describe(),
+            Self::Clip => "a CLIP",
             Self::Step => "its module",
         }
     }
