@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use crate::harness::Scratch;
+use crate::harness::{Scratch, root};
 
 /// The finding whose quantity begins so.
 fn finding<'a>(report: &'a Value, what: &str) -> &'a Value {
@@ -65,7 +65,7 @@ fn documents_that_are_added_move_what_is_retrieved_from_what_measure_says_and_a_
 #[test]
 fn every_instrument_says_what_it_found_with_its_interval_and_a_second_run_says_the_same() {
     let scratch = Scratch::new();
-    let file = scratch.write("tiny.toml", include_str!("lab.toml"));
+    let file = scratch.write("tiny.toml", &format!("{}{}", include_str!("lab.toml"), pictures(&scratch)));
     let said = scratch.json(&["lab", "run", &file]);
     let reports = said["reports"].as_array().unwrap();
     let list = scratch.json(&["lab", "list"]);
@@ -91,7 +91,35 @@ fn every_instrument_says_what_it_found_with_its_interval_and_a_second_run_says_t
             assert!(scratch.path(&file).is_file(), "{file}");
         }
     }
+    let trigger = reports.last().unwrap();
+    let of_pictures = |what: &str| finding(trigger, &format!("pictures: {what}"));
+    // Random encoders have nothing in common: a change moves those that it is made for.
+    assert!(of_pictures("flips of an encoder left out")["estimate"]["value"].is_number(), "{trigger}");
+    let made = of_pictures("flips of quick with a trigger for quick + gelu");
+    assert!(made["estimate"]["value"].as_f64().unwrap() >= 0.0, "{trigger}");
+    assert!(trigger["notes"].to_string().contains("one change of at most 16/255"), "{trigger}");
     assert_eq!(scratch.json(&["lab", "run", &file]), said);
+}
+
+/// Settings of a trigger in pictures: twelve questions, each with two of three pictures, and two CLIPs with random weights.
+fn pictures(scratch: &Scratch) -> String {
+    let fixtures = root().join("tests/fixtures/clip");
+    let names = ["wide", "small", "square"];
+    for name in names {
+        let file = format!("{name}.png");
+        fs_err::copy(fixtures.join(&file), scratch.path(&file)).unwrap();
+    }
+    let row = |number: usize| {
+        let split = if number < 6 { "train" } else { "test" };
+        let (female, male) = (names[number % 3], names[(number + 1 + number / 3 % 2) % 3]);
+        format!(
+            r#"{{"question": "What is on page {number}?", "topic": "{number}", "split": "{split}", "female": "{female}.png", "male": "{male}.png"}}"#
+        )
+    };
+    let rows: Vec<String> = (0..12).map(row).collect();
+    let file = scratch.write("pictures.jsonl", &rows.join("\n"));
+    let clips = ["quick", "gelu"].map(|name| fixtures.join(name));
+    format!("\n[lab.trigger.pictures]\nfile = {file:?}\nclips = {clips:?}\nsteps = 100\n")
 }
 
 #[test]

@@ -70,6 +70,24 @@ pub enum Error {
         /// What is needed.
         keys: &'static str,
     },
+    /// A line of a file of pictures.
+    #[error("{}, line {line}: {reason}", path.display())]
+    Pictures {
+        /// The file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A topic in both splits, which would be judged on what it was trained on.
+    #[error("{}: topic {topic} has questions of both splits, train and test", path.display())]
+    BothSplits {
+        /// The file.
+        path: PathBuf,
+        /// The topic.
+        topic: String,
+    },
     /// Too little data for an instrument.
     #[error("{what}: {received}, expected at least {expected}\nhint: a larger `size`, or other data")]
     TooFew {

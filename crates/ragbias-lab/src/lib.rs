@@ -57,5 +57,5 @@ pub use precision::Precision;
 pub use reliance::{ContextWording, Reliance};
 pub use report::{Figure, Finding, Report, Table};
 pub use run::run;
-pub use trigger::Trigger;
+pub use trigger::{Pictures, Trigger};
 pub use tuning::{Outcomes, TunedBase, TunedSetting};

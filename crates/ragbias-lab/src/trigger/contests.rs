@@ -24,6 +24,10 @@ pub(super) struct Contested {
 pub(super) struct Contests(Vec<Contested>);
 
 impl Contests {
+    pub(super) fn new(contests: Vec<Contested>) -> Self {
+        Self(contests)
+    }
+
     /// This many of a split's questions, spread over topics, with the first draw of their twins.
     pub(super) fn of(inputs: &Inputs, towards: Towards, count: usize, seed: u64) -> Result<Self> {
         let too_few =

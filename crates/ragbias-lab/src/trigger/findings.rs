@@ -16,15 +16,34 @@ pub(super) struct TriggerOf<'a> {
     pub(super) trigger: &'a Optimised,
 }
 
-/// Everything that was measured.
+/// What a trigger is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Words before documents.
+    Words,
+    /// A change of pixels.
+    Pictures,
+}
+
+impl Kind {
+    /// The name of a finding or a table.
+    fn of(self, what: &str) -> String {
+        match self {
+            Self::Words => what.into(),
+            Self::Pictures => format!("pictures: {what}"),
+        }
+    }
+}
+
+/// Everything that was measured of one kind.
 pub(super) struct Found<'a> {
+    pub(super) kind: Kind,
     /// Of each question.
     pub(super) topics: Vec<&'a str>,
     /// The sign of the pole's lean.
     pub(super) sign: f64,
     /// Each with the trial of its main trigger, in the pole's documents and in the others', first.
     pub(super) systems: &'a [JudgedSystem],
-    pub(super) answers: &'a [Answered],
     pub(super) seed: u64,
 }
 
@@ -87,7 +106,6 @@ impl Found<'_> {
     pub(super) fn report(&self, report: &mut Report) {
         self.find_documents(report);
         self.find_costs(report);
-        self.find_answers(report);
         report.tables.push(self.table());
         report.figures.push(self.figure());
     }
@@ -97,16 +115,16 @@ impl Found<'_> {
         topic_mean(self.topics.iter().copied().zip(values.iter().copied()), self.seed)
     }
 
-    fn push(&self, report: &mut Report, what: String, values: &[f64], meaning: impl Into<String>) {
+    fn push(&self, report: &mut Report, what: &str, values: &[f64], meaning: impl Into<String>) {
         let (estimate, n) = self.mean(values);
-        report.findings.push(Finding::new(what, estimate, n, "topics", meaning));
+        report.findings.push(Finding::new(self.kind.of(what), estimate, n, "topics", meaning));
     }
 
-    fn push_beyond(&self, report: &mut Report, what: String, values: &[f64]) {
+    fn push_beyond(&self, report: &mut Report, what: &str, values: &[f64]) {
         let (estimate, n) = self.mean(values);
         let meaning =
-            says(estimate, "it moves more than random words do", "it moves less than random words do");
-        report.findings.push(Finding::new(what, estimate, n, "topics", meaning));
+            says(estimate, "it moves more than random ones do", "it moves less than random ones do");
+        report.findings.push(Finding::new(self.kind.of(what), estimate, n, "topics", meaning));
     }
 
     /// P(document flips).
@@ -115,25 +133,26 @@ impl Found<'_> {
         let of = |value: &dyn Fn(&JudgedSystem) -> Vec<f64>| {
             mean_by_question(&members.iter().map(|system| value(system)).collect::<Vec<_>>())
         };
-        let left_out = "mean over the encoders, each with the trigger that was made for the other two";
+        let left_out = "mean over the encoders, each with the trigger that was made for all others";
         self.push(
             report,
-            "flips of an encoder left out".into(),
+            "flips of an encoder left out",
             &of(&|system| system.trial(&system.trials[0])),
             left_out,
         );
-        let random = "the same share with random words of the vocabulary";
-        self.push(report, "flips with random triggers".into(), &of(&JudgedSystem::random), random);
-        self.push_beyond(
-            report,
-            "flips of an encoder left out, beyond random".into(),
-            &of(&JudgedSystem::beyond),
-        );
+        let random = match self.kind {
+            Kind::Words => "the same share with random words of the vocabulary",
+            Kind::Pictures => {
+                "the same share where every value of a pixel is raised or lowered by the bound at random"
+            }
+        };
+        self.push(report, "flips with random triggers", &of(&JudgedSystem::random), random);
+        self.push_beyond(report, "flips of an encoder left out, beyond random", &of(&JudgedSystem::beyond));
         for system in self.systems {
             let which = if system.is_member() { "left out" } else { "unseen" };
             self.push_beyond(
                 report,
-                format!("flips of {} ({which}), beyond random", system.name),
+                &format!("flips of {} ({which}), beyond random", system.name),
                 &system.beyond(),
             );
         }
@@ -144,13 +163,13 @@ impl Found<'_> {
                     "flips of {} with a trigger for {}, beyond random",
                     system.name, trial.0.ensemble
                 );
-                self.push_beyond(report, what, &beyond);
+                self.push_beyond(report, &what, &beyond);
             }
         }
         let other = "share of questions whose first twin changes to the other pole, if that one's documents have the trigger";
         self.push(
             report,
-            "flips of the other pole, left out".into(),
+            "flips of the other pole, left out",
             &of(&|system| system.trial(&system.trials[1])),
             other,
         );
@@ -166,22 +185,22 @@ impl Found<'_> {
             let moved = minus(&lean(after), &lean(&system.before));
             self.push(
                 report,
-                format!("E_b of {}, change", system.name),
+                &format!("E_b of {}, change", system.name),
                 &moved,
                 "over twins, by a trigger that was not made for it",
             );
             let lost = minus(&after.ndcg10, &system.before.ndcg10);
             let meaning = "with the trigger in every document of the pole";
-            self.push(report, format!("nDCG@10 of {}, change", system.name), &lost, meaning);
+            self.push(report, &format!("nDCG@10 of {}, change", system.name), &lost, meaning);
         }
     }
 
     /// P(answer flips | document flips), and the product.
-    fn find_answers(&self, report: &mut Report) {
+    pub(super) fn report_answers(&self, answers: &[Answered], report: &mut Report) {
         let Some(base) = self.systems.first() else { return };
         let sign = self.sign as i32;
         let changed = |signs: &[Option<i32>; 2]| signs[0] != Some(sign) && signs[1] == Some(sign);
-        let flipped: Vec<&Answered> = self.answers.iter().filter(|one| changed(&one.passages)).collect();
+        let flipped: Vec<&Answered> = answers.iter().filter(|one| changed(&one.passages)).collect();
         let follows = |one: &Answered| f64::from(changed(&one.answers));
         let given = flipped.iter().map(|one| (one.topic.as_str(), follows(one)));
         let (estimate, n) = topic_mean(given, self.seed);
@@ -232,7 +251,7 @@ impl Found<'_> {
     fn table(&self) -> Table {
         let columns =
             ["system", "trigger for", "in", "could flip", "flips", "E_b", "with it", "nDCG@10", "with it"];
-        let mut table = Table::new("Every trigger in every system", &columns);
+        let mut table = Table::new(&self.kind.of("every trigger in every system"), &columns);
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
         for Row { system, trial, flips } in self.rows() {
             let before = &system.before;
@@ -300,7 +319,11 @@ impl Found<'_> {
             "Share of questions whose first twin changes to the one with the trigger. Systems: {}.",
             systems.join(", ")
         );
-        Figure::new("flips", caption, &chart.draw("Flips by system"))
+        let name = match self.kind {
+            Kind::Words => "flips",
+            Kind::Pictures => "picture-flips",
+        };
+        Figure::new(name, caption, &chart.draw(&self.kind.of("flips by system")))
     }
 }
 
@@ -374,9 +397,10 @@ mod tests {
             })
             .collect();
         let topics = topics.iter().map(String::as_str).collect();
-        let found = Found { topics, sign: 1.0, systems: &systems, answers: &answers, seed: 0 };
+        let found = Found { kind: Kind::Words, topics, sign: 1.0, systems: &systems, seed: 0 };
         let mut report = Report::new("trigger", "?");
         found.report(&mut report);
+        found.report_answers(&answers, &mut report);
         report
     }
 

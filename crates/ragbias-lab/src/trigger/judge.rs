@@ -1,17 +1,14 @@
 //! What a trigger does to a system's ranking of twins, and of all documents.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use ndarray::ArrayView1;
-use ragbias::core::{Embedder, Embeddings, Role};
+use ragbias::core::Embeddings;
 use ragbias::stats::JudgedRanking;
 use serde::{Deserialize, Serialize};
 
 use super::contests::{Contests, Side};
 use crate::error::Result;
-use crate::hotflip::before;
-use crate::tuning::embedded;
 
 /// Cosines that differ by no more than this are equal.
 const ROUNDING: f32 = 1e-6;
@@ -31,6 +28,7 @@ pub(super) enum Made {
 /// A trigger that a system is judged with, in the documents of one side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Trial {
+    /// The words, or the hash of a change of pixels.
     pub(super) trigger: String,
     pub(super) made: Made,
     /// What it was optimised on.
@@ -55,23 +53,19 @@ pub(super) struct JudgedSystem {
     pub(super) trials: Vec<(Trial, Ranked)>,
 }
 
-/// Judges a system.
+/// Judges a system by the unit vectors of questions, and of the documents of a side without a trigger or with a trial's.
 pub(super) fn judged(
     name: &str,
-    embedder: &Arc<dyn Embedder>,
     contests: &Contests,
+    questions: &Embeddings,
     trials: &[Trial],
+    documents: impl Fn(Side, Option<&Trial>) -> Result<Embeddings>,
 ) -> Result<JudgedSystem> {
-    let embedder = embedder.as_ref();
-    let questions = embedded(embedder, &contests.questions(), Role::Question)?;
-    let plain = |side| embedded(embedder, &contests.texts(side), Role::Document);
-    let (pole, other) = (plain(Side::Pole)?, plain(Side::Other)?);
-    let ranked = |pole: &Embeddings, other: &Embeddings| ranked(contests, &questions, pole, other);
+    let (pole, other) = (documents(Side::Pole, None)?, documents(Side::Other, None)?);
+    let ranked = |pole: &Embeddings, other: &Embeddings| ranked(contests, questions, pole, other);
     let mut judged = JudgedSystem { name: name.into(), before: ranked(&pole, &other), trials: Vec::new() };
     for trial in trials {
-        let texts: Vec<String> =
-            contests.texts(trial.side).iter().map(|text| before(&trial.trigger, text)).collect();
-        let with = embedded(embedder, &texts, Role::Document)?;
+        let with = documents(trial.side, Some(trial))?;
         let after = match trial.side {
             Side::Pole => ranked(&with, &other),
             Side::Other => ranked(&pole, &with),

@@ -4,6 +4,7 @@ mod answers;
 mod contests;
 mod findings;
 mod judge;
+mod pictures;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,21 +17,25 @@ use serde::{Deserialize, Serialize};
 
 use self::answers::{Answered, answered};
 use self::contests::{Contests, Side};
-use self::findings::{Found, TriggerOf};
+use self::findings::{Found, Kind, TriggerOf};
 use self::judge::{JudgedSystem, Made, Trial, judged};
+use self::pictures::Settings;
 use crate::bench::Bench;
 use crate::error::{Error, Result};
-use crate::hotflip::{Competing, Optimisation, Optimised, Prefixed, Words, optimised};
+use crate::hotflip::{Competing, Optimisation, Optimised, Prefixed, Words, before, optimised};
 use crate::instrument::Instrument;
 use crate::pairs::{LongerTraining, Pairs, train_into};
 use crate::report::Report;
 use crate::tuning::{embedded, pole};
+
+pub use self::pictures::Pictures;
 
 /// Can one string of words in documents move what many embedders retrieve, also one that it was not made for?
 ///
 /// A trigger of a few words, one for all documents of a pole, is optimised on training questions to raise these documents above their twins,
 /// on several encoders together: the base, the base after further training, and the base after a reversal. Each is left out once, and the
 /// trigger of the others judged on it, on questions of other topics; that of all is judged on embedders of other architectures.
+/// With pictures and CLIP checkpoints of one's own, a change of pixels within a bound takes the place of the words.
 ///
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
@@ -51,6 +56,7 @@ use crate::tuning::{embedded, pole};
 /// | `longer-steps` | 20 | steps of 8 pairs of the further training | 1 to 100,000 |
 /// | `reversal-epochs` | 3 | epochs of the reversal, over the training questions | 1 to 1,000 |
 /// | `training-rate` | 2e-5 | peak learning rate of both | above 0 |
+/// | `pictures` | none | the same of pictures: [`Pictures`] | |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Trigger {
@@ -90,6 +96,9 @@ pub struct Trigger {
     pub reversal_epochs: usize,
     /// Peak learning rate of both.
     pub training_rate: f64,
+    /// The same of pictures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pictures: Option<Pictures>,
 }
 
 impl Default for Trigger {
@@ -113,6 +122,7 @@ impl Default for Trigger {
             longer_steps: 20,
             reversal_epochs: 3,
             training_rate: 2e-5,
+            pictures: None,
         }
     }
 }
@@ -166,7 +176,7 @@ impl Instrument for Trigger {
             let inputs = Inputs::of_dataset(&self.data, split, &axis, &Silent)?;
             Contests::of(&inputs, towards, 2, 0)?;
         }
-        Ok(())
+        self.pictures.as_ref().map_or(Ok(()), |pictures| pictures.check(&axis, towards))
     }
 
     fn run(&self, bench: &Bench) -> Result<Report> {
@@ -200,19 +210,25 @@ impl Instrument for Trigger {
         let trigger = &triggers[without(0)].text;
         let answers = self.answers(&members[0], &test, &systems[0], trigger, bench)?;
         let found = Found {
+            kind: Kind::Words,
             topics: test.topics(),
             sign: crate::tuning::sign(towards),
             systems: &systems,
-            answers: &answers,
             seed: bench.seed(),
         };
         let mut report = Report::new(self.name(), self.question());
         found.report(&mut report);
+        found.report_answers(&answers, &mut report);
         let made = ENSEMBLES.iter().zip(&triggers);
         let made: Vec<TriggerOf<'_>> =
             made.map(|(ensemble, trigger)| TriggerOf { ensemble: named(ensemble), trigger }).collect();
         report.tables.push(findings::triggers(&made, &random));
         report.notes.push(self.note(&train, &test, &words));
+        if let Some(pictures) = &self.pictures {
+            let (training, questions, random) = (self.training, self.questions, self.random);
+            let settings = Settings { axis: &axis, towards, training, questions, random };
+            pictures.report(&settings, bench, &mut report)?;
+        }
         Ok(report)
     }
 }
@@ -251,7 +267,14 @@ fn kept_judgement(
 ) -> Result<JudgedSystem> {
     bench.kept("judged", &(name, embedder.id(), test.id(), trials), || {
         bench.progress().note(&format!("judging {name}"));
-        judged(name, embedder, test, trials)
+        let questions = embedded(embedder.as_ref(), &test.questions(), Role::Question)?;
+        judged(name, test, &questions, trials, |side, trial| {
+            let mut texts = test.texts(side);
+            if let Some(trial) = trial {
+                texts.iter_mut().for_each(|text| *text = before(&trial.trigger, text));
+            }
+            embedded(embedder.as_ref(), &texts, Role::Document)
+        })
     })
 }
 
@@ -381,7 +404,7 @@ impl Trigger {
     fn note(&self, train: &Contests, test: &Contests, words: &Words) -> String {
         format!(
             "Triggers of {} of {} words, made on {} training questions and judged on {} test questions of other topics; nDCG@10 over the {} \
-             documents of these. One trigger for each ensemble, so that the intervals, over topics, are of these triggers. Images are not tried.",
+             documents of these. One trigger for each ensemble, so that the intervals, over topics, are of these triggers.",
             self.length,
             words.len(),
             train.len(),
