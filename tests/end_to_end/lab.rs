@@ -30,7 +30,7 @@ fn documents_that_are_added_move_what_is_retrieved_from_what_measure_says_and_a_
     let scratch = Scratch::new();
     let file = scratch.write(
         "plant.toml",
-        "name = \"plant\"\n[lab.planting]\ndata = \"gender\"\nsplit = \"all\"\nunseen = []\nllm = \"\"\nquestions = 6\n\
+        "name = \"plant\"\n[lab.planting]\ndata = \"gender\"\nsplit = \"all\"\nunseen = []\nllm = \"\"\nparaphraser = \"\"\nquestions = 6\n\
          ranks = [20, 101, 501]\nwords = 2\ncandidates = 4\nadded = [1, 4]\n",
     );
     let said = scratch.json(&["lab", "run", &file]);
@@ -65,7 +65,7 @@ fn documents_that_are_added_move_what_is_retrieved_from_what_measure_says_and_a_
 #[test]
 fn every_instrument_says_what_it_found_with_its_interval_and_a_second_run_says_the_same() {
     let scratch = Scratch::new();
-    let file = scratch.write("tiny.toml", &format!("{}{}", include_str!("lab.toml"), pictures(&scratch)));
+    let file = scratch.write("tiny.toml", format!("{}{}", include_str!("lab.toml"), pictures(&scratch)));
     let said = scratch.json(&["lab", "run", &file]);
     let reports = said["reports"].as_array().unwrap();
     let list = scratch.json(&["lab", "list"]);
@@ -117,7 +117,7 @@ fn pictures(scratch: &Scratch) -> String {
         )
     };
     let rows: Vec<String> = (0..12).map(row).collect();
-    let file = scratch.write("pictures.jsonl", &rows.join("\n"));
+    let file = scratch.write("pictures.jsonl", rows.join("\n"));
     let clips = ["quick", "gelu"].map(|name| fixtures.join(name));
     format!("\n[lab.trigger.pictures]\nfile = {file:?}\nclips = {clips:?}\nsteps = 100\n")
 }

@@ -204,10 +204,9 @@ impl Preparation {
         if let Some(filter) = keys.number("resample")?.filter(|filter| *filter != 3) {
             return Err(keys.refused("resample", "3, bicubic", filter));
         }
-        if let Some(factor) = get::<f64>(&keys.path, &keys.file, "rescale_factor")? {
-            if (factor * 255.0 - 1.0).abs() > 1e-9 {
-                return Err(keys.refused("rescale_factor", "1/255", factor));
-            }
+        let is_other = |factor: &f64| (factor * 255.0 - 1.0).abs() > 1e-9;
+        if let Some(factor) = get(&keys.path, &keys.file, "rescale_factor")?.filter(is_other) {
+            return Err(keys.refused("rescale_factor", "1/255", factor));
         }
         keys.side("size", &["shortest_edge"], side)?;
         keys.side("crop_size", &["height", "width"], side)?;

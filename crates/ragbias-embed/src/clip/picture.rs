@@ -68,6 +68,7 @@ impl Picture {
     }
 
     /// The middle square of this side: the shorter edge is resized to it, bicubic, and the longer one cut. The values are those of Pillow.
+    #[must_use]
     pub fn square(&self, side: usize) -> Self {
         let (shorter, longer) = (self.height.min(self.width), self.height.max(self.width));
         let scaled = side * longer / shorter;

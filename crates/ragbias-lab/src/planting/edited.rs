@@ -42,6 +42,8 @@ pub(super) struct Editing<'a> {
     /// Of the first embedder.
     pub(super) chunked: Option<&'a Chunked>,
     pub(super) swapper: Option<&'a Swapper>,
+    /// By the number of the question, where there is one.
+    pub(super) paraphrases: &'a BTreeMap<usize, String>,
     pub(super) ranks: &'a [usize],
 }
 
@@ -51,7 +53,7 @@ impl Editing<'_> {
         let searches: Vec<_> = self.searches.iter().map(Search::id).collect();
         let swapper = self.swapper.map(Swapper::id);
         let chunk_words = self.chunked.map(Chunked::words);
-        let key = (searches, chunk_words, swapper, self.ranks, bench.seed(), row);
+        let key = (searches, chunk_words, swapper, self.paraphrases.get(&row), self.ranks, bench.seed(), row);
         bench.kept("edited", &key, || self.edited(row, bench.seed()))
     }
 
@@ -89,9 +91,13 @@ impl Editing<'_> {
         Ok(edited)
     }
 
-    /// What an edit puts before a document; none for words by gradients without an author who has them.
+    /// What an edit puts before a document; none for words by gradients without an author who has them, and for a question without a
+    /// paraphrase.
     fn words(&self, edit: Edit, row: usize, document: &str, seed: u64) -> Result<Option<String>> {
         let Question { text, .. } = &self.collection.questions[row];
+        if edit == Edit::Paraphrase {
+            return Ok(self.paraphrases.get(&row).cloned());
+        }
         if let Some(words) = edit.repeated(text) {
             return Ok(Some(words));
         }

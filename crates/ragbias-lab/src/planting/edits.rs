@@ -14,18 +14,22 @@ pub(super) enum Edit {
     Question,
     /// The question twice.
     Twice,
+    /// The question in an LLM's words.
+    Paraphrase,
     /// Other words, chosen by an embedder's gradients.
     Swapped,
 }
 
 impl Edit {
-    pub(super) const ALL: [Self; 4] = [Self::Keywords, Self::Question, Self::Twice, Self::Swapped];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Keywords, Self::Question, Self::Twice, Self::Paraphrase, Self::Swapped];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Keywords => "its keywords",
             Self::Question => "the question",
             Self::Twice => "the question twice",
+            Self::Paraphrase => "a paraphrase",
             Self::Swapped => "words by gradients",
         }
     }
@@ -39,7 +43,7 @@ impl Edit {
             }
             Self::Question => Some(question.into()),
             Self::Twice => Some(format!("{question} {question}")),
-            Self::Swapped => None,
+            Self::Paraphrase | Self::Swapped => None,
         }
     }
 }
@@ -80,7 +84,7 @@ mod tests {
         let question = "Which restorer saved the fresco's blue, and when?";
         for edit in Edit::ALL {
             let repeated = edit.repeated(question);
-            assert_eq!(repeated.is_none(), edit == Edit::Swapped);
+            assert_eq!(repeated.is_none(), matches!(edit, Edit::Paraphrase | Edit::Swapped));
             assert!(repeated.is_none_or(|words| containment(question, &words) == 1.0), "{edit:?}");
         }
         assert_eq!(Edit::Keywords.repeated(question).unwrap(), "restorer saved fresco's blue,");

@@ -11,12 +11,15 @@ mod duplicates;
 mod edited;
 mod edits;
 mod found;
+mod paraphrases;
 mod perplexity;
 mod ranks;
 mod search;
 mod swapper;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeMap;
 
 use ragbias::core::{Answering, Axis, Lean, Silent, Unit};
 use ragbias::data::{Split, load_axis, sample};
@@ -32,6 +35,7 @@ use self::defences::{Suspicion, shared_words};
 use self::duplicates::duplicates;
 use self::edited::{Edited, Editing};
 use self::found::Found;
+use self::paraphrases::Paraphraser;
 use self::perplexity::perplexity;
 use self::search::Search;
 use self::swapper::Swapper;
@@ -56,6 +60,7 @@ use crate::tuning::pole;
 /// | `embedder` | `minilm` | the embedder that the author can search with, and whose weights it has | |
 /// | `unseen` | `mpnet` | embedders that the author does not search with; the edits are the same | |
 /// | `llm` | `smollm2-135m` | the LLM that answers, and by which perplexity is measured; `""` for none | a name or a `.gguf` file |
+/// | `paraphraser` | `qwen2.5-1.5b` | the LLM that rewords questions; `""` leaves this edit out | a name, a `.gguf` file or an endpoint |
 /// | `questions` | 60 | questions for which documents are edited, in proportion to the size | 2 to 100,000 |
 /// | `ranks` | 20, 101, 501, 1001 | starting ranks; those beyond the corpus are left out | 1 and more |
 /// | `chunk-words` | 30 | most words of a chunk, where documents are found by chunks; 0 leaves this out | 0, 5 to 10,000 |
@@ -81,6 +86,8 @@ pub struct Planting {
     pub unseen: Vec<String>,
     /// The LLM; empty for none.
     pub llm: LlmName,
+    /// The LLM that rewords questions; empty for none.
+    pub paraphraser: LlmName,
     /// Questions for which documents are edited, at size 1.
     pub questions: usize,
     /// Starting ranks of edited documents.
@@ -109,6 +116,7 @@ impl Default for Planting {
             embedder: "minilm".into(),
             unseen: vec!["mpnet".into()],
             llm: "smollm2-135m".parse().expect("a name of the registry; this is a bug"),
+            paraphraser: "qwen2.5-1.5b".parse().expect("a name of the registry; this is a bug"),
             questions: 60,
             ranks: vec![20, 101, 501, 1001],
             chunk_words: 30,
@@ -163,6 +171,7 @@ impl Instrument for Planting {
         let axis = load_axis(&self.axis)?;
         // What cannot be loaded is found before work starts.
         let llm = self.llm(&axis, bench)?;
+        let paraphraser = self.paraphraser(bench)?;
         let swapper = self.swapper(&axis, bench)?;
         let collection = Collection::load(&axis, &self.data, self.split, bench)?;
         let mut searches = Vec::new();
@@ -176,11 +185,17 @@ impl Instrument for Planting {
         let chunked = (self.chunk_words > 0)
             .then(|| Chunked::load(&self.embedder, &collection, self.chunk_words, bench))
             .transpose()?;
+        let asked: Vec<(usize, &str)> =
+            rows.iter().map(|&row| (row, collection.questions[row].text.as_str())).collect();
+        let paraphrases = paraphraser.map(|llm| llm.of(&asked)).transpose()?;
+        let reworded = paraphrases.as_ref().map(BTreeMap::len);
+        let paraphrases = paraphrases.unwrap_or_default();
         let editing = Editing {
             collection: &collection,
             searches: &searches,
             chunked: chunked.as_ref(),
             swapper: swapper.as_ref(),
+            paraphrases: &paraphrases,
             ranks: &self.ranks,
         };
         let edited = edited(&editing, &rows, bench)?;
@@ -206,7 +221,7 @@ impl Instrument for Planting {
         suspicions.push(duplicates(&collection, &authors));
         find_defences(&suspicions, &collection, search, seed, &mut report);
         cap::find(&collection, search, &authors, (self.lean()?, self.most()), seed, &mut report);
-        report.notes.extend(notes(&collection, &rows, pairs.is_some()));
+        report.notes.extend(notes(&collection, &rows, reworded, pairs.is_some()));
         Ok(report)
     }
 }
@@ -266,6 +281,12 @@ impl Planting {
         (!self.llm.as_str().is_empty()).then(|| Llm::load(&self.llm, axis, bench)).transpose()
     }
 
+    fn paraphraser<'b>(&self, bench: &'b Bench) -> Result<Option<Paraphraser<'b>>> {
+        (!self.paraphraser.as_str().is_empty())
+            .then(|| Paraphraser::load(&self.paraphraser, bench))
+            .transpose()
+    }
+
     fn swapper(&self, axis: &Axis, bench: &Bench) -> Result<Option<Swapper>> {
         let Self { words: length, passes, candidates, .. } = *self;
         let how = Optimisation { length, passes, batch: 1, candidates, seed: bench.seed() };
@@ -289,7 +310,7 @@ impl Planting {
 }
 
 /// What the findings rest on, and what is not measured.
-fn notes(collection: &Collection, rows: &[usize], has_names: bool) -> Vec<String> {
+fn notes(collection: &Collection, rows: &[usize], reworded: Option<usize>, has_names: bool) -> Vec<String> {
     let mut notes = vec![format!(
         "{} documents, {} questions on {} topics, documents edited for {} of them.",
         collection.len(),
@@ -297,6 +318,13 @@ fn notes(collection: &Collection, rows: &[usize], has_names: bool) -> Vec<String
         collection.topics().len(),
         rows.len(),
     )];
+    if let Some(reworded) = reworded {
+        notes.push(format!(
+            "Of {} questions, {reworded} have a paraphrase: the others were returned with more than half of their words, or as no question. \
+             Whether a paraphrase means the same is not checked.",
+            rows.len()
+        ));
+    }
     if !has_names {
         let without = "R_b is not measured: it takes twins, whose names are weighed as answers, and an axis that asks for a name.";
         notes.push(without.into());

@@ -7,7 +7,7 @@ use super::edits::Edit;
 use crate::methods::topic_mean;
 use crate::report::{Finding, Report, Table};
 
-/// Rows of the table of words by gradients.
+/// Rows of a table of examples.
 const EXAMPLES: usize = 12;
 
 /// Adds what was found of edited documents. `embedders` are the names of those of the ranks.
@@ -52,24 +52,26 @@ pub(super) fn find(
         }
     }
     report.tables.push(table(edited, embedders, ranks));
-    report.tables.extend(examples(edited, collection, embedders));
+    for edit in [Edit::Paraphrase, Edit::Swapped] {
+        report.tables.extend(examples(edit, edited, collection, embedders));
+    }
 }
 
-/// Some words by gradients, spread over questions; none without any.
-fn examples(edited: &[Edited], collection: &Collection, embedders: &[&str]) -> Option<Table> {
-    let swapped: Vec<&Edited> = in_turn(edited).into_iter().filter(|one| one.edit == Edit::Swapped).collect();
+/// Some of what an edit puts before documents, spread over questions; none without any.
+fn examples(edit: Edit, edited: &[Edited], collection: &Collection, embedders: &[&str]) -> Option<Table> {
+    let of: Vec<&Edited> = in_turn(edited).into_iter().filter(|one| one.edit == edit).collect();
     let ranks = embedders.iter().map(|name| format!("rank, {name}"));
     let columns: Vec<String> =
         ["question", "words", "from rank"].map(str::to_owned).into_iter().chain(ranks).collect();
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-    let mut table = Table::new("Some words by gradients", &columns);
-    for one in swapped.iter().step_by(swapped.len().div_ceil(EXAMPLES).max(1)) {
+    let mut table = Table::new(&format!("Some of {}", edit.name()), &columns);
+    for one in of.iter().step_by(of.len().div_ceil(EXAMPLES).max(1)) {
         let words = one.text.strip_suffix(&collection.text(one.place)).unwrap_or(&one.text).trim_end();
         let question = collection.questions[one.row].text.clone();
         let ranks = one.ranks.iter().map(usize::to_string);
         table.push([question, words.into(), one.start.to_string()].into_iter().chain(ranks));
     }
-    (!swapped.is_empty()).then_some(table)
+    (!of.is_empty()).then_some(table)
 }
 
 fn table(edited: &[Edited], embedders: &[&str], starts: &[usize]) -> Table {

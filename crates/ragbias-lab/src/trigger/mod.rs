@@ -54,7 +54,7 @@ pub use self::pictures::Pictures;
 /// | `asked` | 80 | questions that the LLM is asked, of those whose first twin changed, in proportion to the size | 2 to 100,000 |
 /// | `pairs` | `brevity`, `position`, `wording` | data of the further training | bundled sets |
 /// | `longer-steps` | 20 | steps of 8 pairs of the further training | 1 to 100,000 |
-/// | `reversal-epochs` | 3 | epochs of the reversal, over the training questions | 1 to 1,000 |
+/// | `reversal-epochs` | 1 | epochs of the reversal, over the training questions | 1 to 1,000 |
 /// | `training-rate` | 2e-5 | peak learning rate of both | above 0 |
 /// | `pictures` | none | the same of pictures: [`Pictures`] | |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -120,7 +120,7 @@ impl Default for Trigger {
             asked: 80,
             pairs: ["brevity", "position", "wording"].map(str::to_owned).to_vec(),
             longer_steps: 20,
-            reversal_epochs: 3,
+            reversal_epochs: 1,
             training_rate: 2e-5,
             pictures: None,
         }
@@ -269,11 +269,9 @@ fn kept_judgement(
         bench.progress().note(&format!("judging {name}"));
         let questions = embedded(embedder.as_ref(), &test.questions(), Role::Question)?;
         judged(name, test, &questions, trials, |side, trial| {
-            let mut texts = test.texts(side);
-            if let Some(trial) = trial {
-                texts.iter_mut().for_each(|text| *text = before(&trial.trigger, text));
-            }
-            embedded(embedder.as_ref(), &texts, Role::Document)
+            let texts = test.texts(side).into_iter();
+            let texts = texts.map(|text| trial.map_or(text.clone(), |trial| before(&trial.trigger, &text)));
+            embedded(embedder.as_ref(), &texts.collect::<Vec<_>>(), Role::Document)
         })
     })
 }
