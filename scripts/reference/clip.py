@@ -4,7 +4,7 @@ usage: clip.py [FOLDER]
 needs: torch==2.15.0 transformers==5.24.0 pillow==13.0.0
 
 Writes tests/fixtures/clip: the folders `quick` and `gelu` (which differ in weights, activation, and in how their end of a text is
-given), pictures, and vectors.json: for each folder the token ids and unit vectors of texts, the unit vectors of the pictures, and the
+given), pictures, decoded.json with the values that Pillow reads from some, and vectors.json: for each folder the token ids and unit vectors of texts, the unit vectors of the pictures, and the
 gradients of a sum of one's values by its pixels, from 0 to 255; and the pictures as the encoders see them.
 """
 import json
@@ -68,6 +68,17 @@ def pictures():
     return {name: Image.fromarray(np.clip(values, 0, 255).astype(np.uint8)) for name, values in [("wide", smooth), ("small", small), ("square", exact)]}
 
 
+def others(wide):
+    """The same picture in files of other kinds, and what Pillow reads from some."""
+    wide.save(OUT / "photo.jpg", quality=90)
+    wide.convert("CMYK").save(OUT / "inks.jpg")
+    wide.convert("L").save(OUT / "grey.png")
+    wide.quantize(16).save(OUT / "palette.png", transparency=3)
+    Image.fromarray(np.asarray(wide.convert("L")).astype(np.uint16) * 200).save(OUT / "deep.png")
+    read = {name: np.asarray(Image.open(OUT / name).convert("RGB")).reshape(-1).tolist() for name in ["grey.png", "palette.png", "photo.jpg"]}
+    (OUT / "decoded.json").write_text(json.dumps(read))
+
+
 def unit(vectors):
     return vectors / vectors.norm(dim=-1, keepdim=True)
 
@@ -83,6 +94,10 @@ def main():
     shown = pictures()
     for name, picture in shown.items():
         picture.save(OUT / f"{name}.png")
+    others(shown["wide"])
+    for number in range(16):
+        values = np.random.default_rng(number).integers(0, 256, (12, 12, 3))
+        Image.fromarray(values.astype(np.uint8)).save(OUT / f"page-{number}.png")
     seen = processor(list(shown.values()), return_tensors="pt")["pixel_values"]
     mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in (processor.image_mean, processor.image_std))
     values = ((seen * deviation + mean) * 255).round().int()

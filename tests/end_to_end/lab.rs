@@ -1,4 +1,4 @@
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Scratch, root};
 
@@ -93,33 +93,36 @@ fn every_instrument_says_what_it_found_with_its_interval_and_a_second_run_says_t
     }
     let trigger = reports.last().unwrap();
     let of_pictures = |what: &str| finding(trigger, &format!("pictures: {what}"));
-    // Random encoders have nothing in common: a change moves those that it is made for.
     assert!(of_pictures("flips of an encoder left out")["estimate"]["value"].is_number(), "{trigger}");
-    let made = of_pictures("flips of quick with a trigger for quick + gelu");
-    assert!(made["estimate"]["value"].as_f64().unwrap() >= 0.0, "{trigger}");
-    assert!(trigger["notes"].to_string().contains("one change of at most 16/255"), "{trigger}");
+    // A change moves pictures where it was made.
+    let tables = trigger["tables"].as_array().unwrap();
+    let changes =
+        tables.iter().find(|table| name(table, "title").starts_with("Changes of pictures")).unwrap();
+    for row in changes["rows"].as_array().unwrap() {
+        let loss = |column: usize| row[column].as_str().unwrap().parse::<f64>().unwrap();
+        assert!(loss(2) < 0.8 * loss(1), "{row}");
+    }
+    assert!(trigger["notes"].to_string().contains("changes of at most 32/255"), "{trigger}");
     assert_eq!(scratch.json(&["lab", "run", &file]), said);
 }
 
-/// Settings of a trigger in pictures: twelve questions, each with two of three pictures, and two CLIPs with random weights.
+/// Settings of a trigger in pictures: eight questions with two pictures each, and two CLIPs with random weights.
 fn pictures(scratch: &Scratch) -> String {
     let fixtures = root().join("tests/fixtures/clip");
-    let names = ["wide", "small", "square"];
-    for name in names {
-        let file = format!("{name}.png");
-        fs_err::copy(fixtures.join(&file), scratch.path(&file)).unwrap();
-    }
     let row = |number: usize| {
-        let split = if number < 6 { "train" } else { "test" };
-        let (female, male) = (names[number % 3], names[(number + 1 + number / 3 % 2) % 3]);
-        format!(
-            r#"{{"question": "What is on page {number}?", "topic": "{number}", "split": "{split}", "female": "{female}.png", "male": "{male}.png"}}"#
-        )
+        let [female, male] = [2 * number, 2 * number + 1].map(|page| format!("page-{page}.png"));
+        for file in [&female, &male] {
+            fs_err::copy(fixtures.join(file), scratch.path(file)).unwrap();
+        }
+        let split = if number < 4 { "train" } else { "test" };
+        let question = format!("What is on page {number}?");
+        let row = json!({ "question": question, "topic": number.to_string(), "split": split, "female": female, "male": male });
+        row.to_string()
     };
-    let rows: Vec<String> = (0..12).map(row).collect();
+    let rows: Vec<String> = (0..8).map(row).collect();
     let file = scratch.write("pictures.jsonl", rows.join("\n"));
     let clips = ["quick", "gelu"].map(|name| fixtures.join(name));
-    format!("\n[lab.trigger.pictures]\nfile = {file:?}\nclips = {clips:?}\nsteps = 100\n")
+    format!("\n[lab.trigger.pictures]\nfile = {file:?}\nclips = {clips:?}\nbound = 32\nsteps = 200\n")
 }
 
 #[test]

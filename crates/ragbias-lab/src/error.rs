@@ -80,13 +80,23 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// A topic in both splits, which would be judged on what it was trained on.
-    #[error("{}: topic {topic} has questions of both splits, train and test", path.display())]
+    /// Something in both splits, which would be judged on what it was trained on.
+    #[error("{}: the {what} {which} is in both splits, train and test", path.display())]
     BothSplits {
         /// The file.
         path: PathBuf,
-        /// The topic.
-        topic: String,
+        /// What it is.
+        what: &'static str,
+        /// Which.
+        which: String,
+    },
+    /// A picture that is said to show either pole.
+    #[error("{}: the picture {picture} is of both poles", path.display())]
+    BothPoles {
+        /// The file.
+        path: PathBuf,
+        /// The picture, or one that is equal.
+        picture: String,
     },
     /// Too little data for an instrument.
     #[error("{what}: {received}, expected at least {expected}\nhint: a larger `size`, or other data")]

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::config::{Rounding, rounding};
-use crate::files::{Object, get, read_json};
+use crate::config::{Rounding, config_path, rounding};
+use crate::files::{Object, get, read_json, read_optional_json};
 use crate::{Error, Result};
 
 /// What the files of a checkpoint say of its two towers.
@@ -67,10 +67,7 @@ const DEVIATION: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
 impl ClipConfig {
     pub(super) fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join("config.json");
-        if !path.is_file() {
-            return Err(Error::MissingFile { folder: folder.into(), file: "config.json" });
-        }
+        let path = config_path(folder)?;
         let file: Object = read_json(&path)?;
         let model_type: String = get(&path, &file, "model_type")?.unwrap_or_default();
         if model_type != "clip" {
@@ -120,11 +117,13 @@ struct Keys {
 }
 
 impl Keys {
-    /// An object of `config.json`; older files have a second one, whose values win.
+    /// An object of `config.json`; the second one that older files have takes its place, also for the keys that it lacks.
     fn of(path: &Path, file: &Object, key: &'static str, older: &'static str) -> Result<Self> {
-        let mut own: Object = get(path, file, key)?.unwrap_or_default();
-        own.extend(get::<Object>(path, file, older)?.unwrap_or_default());
-        Ok(Self { path: path.into(), file: own })
+        let own = match get(path, file, older)? {
+            Some(older) => Some(older),
+            None => get(path, file, key)?,
+        };
+        Ok(Self { path: path.into(), file: own.unwrap_or_default() })
     }
 
     fn number(&self, key: &'static str) -> Result<Option<u64>> {
@@ -174,6 +173,10 @@ impl Keys {
     }
 }
 
+/// Classes that prepare pictures alike.
+const PROCESSORS: [&str; 4] =
+    ["CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil", "CLIPFeatureExtractor"];
+
 /// How pictures are prepared.
 struct Preparation {
     mean: [f32; 3],
@@ -181,21 +184,27 @@ struct Preparation {
 }
 
 impl Preparation {
-    /// From `preprocessor_config.json`, or the part of `processor_config.json` that newer releases of transformers write instead.
+    /// From the part of `processor_config.json` that newer releases of transformers write, or `preprocessor_config.json`.
     fn read(folder: &Path, side: usize) -> Result<Self> {
         const FILE: &str = "preprocessor_config.json";
         let (own, newer) = (folder.join(FILE), folder.join("processor_config.json"));
-        let keys = if own.is_file() {
-            Keys { file: read_json(&own)?, path: own }
-        } else if newer.is_file() {
-            let file: Object = read_json(&newer)?;
-            let part = get(&newer, &file, "image_processor")?;
-            let missing =
-                || Error::unsupported(&newer, "image_processor", "how pictures are prepared", "missing");
-            Keys { file: part.ok_or_else(missing)?, path: newer }
-        } else {
-            return Err(Error::MissingFile { folder: folder.into(), file: FILE });
+        let file: Object = read_optional_json(&newer)?;
+        let keys = match get(&newer, &file, "image_processor")? {
+            Some(part) => Keys { file: part, path: newer },
+            None if own.is_file() => Keys { file: read_json(&own)?, path: own },
+            None => return Err(Error::MissingFile { folder: folder.into(), file: FILE }),
         };
+        for key in ["image_processor_type", "feature_extractor_type"] {
+            let kind: Option<String> = get(&keys.path, &keys.file, key)?;
+            if let Some(other) = kind.filter(|kind| !PROCESSORS.contains(&kind.as_str())) {
+                return Err(keys.refused(key, format!("one of {}", PROCESSORS.join(", ")), other));
+            }
+        }
+        for key in ["do_pad", "use_square_size", "default_to_square"] {
+            if get::<bool>(&keys.path, &keys.file, key)?.unwrap_or(false) {
+                return Err(keys.refused(key, "false", "true"));
+            }
+        }
         for key in ["do_resize", "do_center_crop", "do_rescale", "do_normalize"] {
             if !get::<bool>(&keys.path, &keys.file, key)?.unwrap_or(true) {
                 return Err(keys.refused(key, "true", "false"));

@@ -3,7 +3,13 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::codecs::png::PngDecoder;
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, Limits, RgbImage};
+use zune_core::bytestream::ZCursor;
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
 
 use crate::files::read;
 use crate::{Error, Result};
@@ -20,6 +26,40 @@ pub struct Picture {
 /// The longest side of a picture that is read, in pixels.
 const LONGEST: u32 = 1 << 14;
 
+fn png(bytes: &[u8]) -> Result<RgbImage, String> {
+    let mut limits = Limits::default();
+    (limits.max_image_width, limits.max_image_height) = (Some(LONGEST), Some(LONGEST));
+    let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits);
+    let mut decoder = decoder.map_err(|error| error.to_string())?;
+    if decoder.color_type().bytes_per_pixel() != decoder.color_type().channel_count() {
+        return Err("16 bits a channel, expected 8".into());
+    }
+    let orientation = decoder.orientation().map_err(|error| error.to_string())?;
+    let picture = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
+    Ok(upright(picture, orientation))
+}
+
+fn jpeg(bytes: &[u8]) -> Result<RgbImage, String> {
+    let options = DecoderOptions::default().set_strict_mode(true).jpeg_set_out_colorspace(ColorSpace::RGB);
+    let options = options.set_max_width(LONGEST as usize).set_max_height(LONGEST as usize);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(|error| error.to_string())?;
+    let info = decoder.info().ok_or("no header")?;
+    if info.components > 3 {
+        return Err("four inks, expected three channels or one".into());
+    }
+    let values = decoder.decode().map_err(|error| error.to_string())?;
+    let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
+    let picture = RgbImage::from_raw(info.width.into(), info.height.into(), values);
+    let picture = picture.ok_or("another number of values than its size asks for")?;
+    Ok(upright(picture.into(), orientation.unwrap_or(Orientation::NoTransforms)))
+}
+
+fn upright(mut picture: DynamicImage, orientation: Orientation) -> RgbImage {
+    picture.apply_orientation(orientation);
+    picture.into_rgb8()
+}
+
 impl Picture {
     /// A picture from its values, `(height, width, 3)`.
     ///
@@ -33,27 +73,18 @@ impl Picture {
         Ok(Self { height, width, values })
     }
 
-    /// A PNG or JPEG file, upright by its own account (Exif); transparency is left out, as transformers does.
+    /// A PNG or JPEG file of 8 bits a channel, upright by its own account (Exif); transparency is left out, as transformers does.
     ///
     /// # Errors
-    /// A file that is damaged or of another format, a side above 16,384 pixels.
+    /// A file that is damaged or of another format, of 16 bits a channel or four inks, a side above 16,384 pixels.
     pub fn read(path: &Path) -> Result<Self> {
-        let fail = |reason: String| Error::Picture { path: path.into(), reason };
         let bytes = read(path)?;
-        let mut reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format()?;
-        if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::Jpeg)) {
-            return Err(fail("neither a PNG nor a JPEG file".into()));
-        }
-        let mut limits = Limits::default();
-        (limits.max_image_width, limits.max_image_height) = (Some(LONGEST), Some(LONGEST));
-        reader.limits(limits);
-        let decoded = reader.into_decoder().and_then(|mut decoder| {
-            let orientation = decoder.orientation()?;
-            let mut picture = DynamicImage::from_decoder(decoder)?;
-            picture.apply_orientation(orientation);
-            Ok(picture.into_rgb8())
-        });
-        let picture = decoded.map_err(|error| fail(error.to_string()))?;
+        let decoded = match image::guess_format(&bytes) {
+            Ok(ImageFormat::Png) => png(&bytes),
+            Ok(ImageFormat::Jpeg) => jpeg(&bytes),
+            _ => Err("neither a PNG nor a JPEG file".into()),
+        };
+        let picture = decoded.map_err(|reason| Error::Picture { path: path.into(), reason })?;
         Self::new(picture.height() as usize, picture.width() as usize, picture.into_raw())
     }
 
@@ -70,25 +101,21 @@ impl Picture {
     /// The middle square of this side: the shorter edge is resized to it, bicubic, and the longer one cut. The values are those of Pillow.
     #[must_use]
     pub fn square(&self, side: usize) -> Self {
-        let (shorter, longer) = (self.height.min(self.width), self.height.max(self.width));
-        let scaled = side * longer / shorter;
-        let (height, width) = if self.height <= self.width { (side, scaled) } else { (scaled, side) };
-        self.resized(height, width).cropped(side)
+        let shorter = self.height.min(self.width);
+        let [height, width] = [self.height, self.width].map(|edge| side * edge / shorter);
+        self.middle(width, side).transposed().middle(height, side).transposed()
     }
 
-    fn resized(&self, height: usize, width: usize) -> Self {
-        let wide = if width == self.width { self.clone() } else { self.with_width(width) };
-        if height == self.height { wide } else { wide.transposed().with_width(height).transposed() }
-    }
-
-    fn with_width(&self, width: usize) -> Self {
-        let filters: Vec<Filter> =
-            (0..width).map(|place| Filter::bicubic(self.width, width, place)).collect();
-        let mut values = Vec::with_capacity(3 * self.height * width);
+    /// The middle columns of a picture that is resized to a width.
+    fn middle(&self, width: usize, columns: usize) -> Self {
+        let first = (width - columns) / 2;
+        let filters = (first..first + columns).map(|place| Filter::bicubic(self.width, width, place));
+        let filters: Vec<Filter> = filters.collect();
+        let mut values = Vec::with_capacity(3 * self.height * columns);
         for row in self.values.chunks_exact(3 * self.width) {
             values.extend(filters.iter().flat_map(|filter| (0..3).map(|channel| filter.of(row, channel))));
         }
-        Self { height: self.height, width, values }
+        Self { height: self.height, width: columns, values }
     }
 
     fn transposed(&self) -> Self {
@@ -99,14 +126,6 @@ impl Picture {
         let columns = 0..self.width;
         let values = columns.flat_map(|column| (0..self.height).flat_map(move |row| pixel(column, row)));
         Self { height: self.width, width: self.height, values: values.collect() }
-    }
-
-    /// The middle of a picture whose sides are at least this long.
-    fn cropped(&self, side: usize) -> Self {
-        let (top, left) = ((self.height - side) / 2, (self.width - side) / 2);
-        let rows = self.values.chunks_exact(3 * self.width).skip(top).take(side);
-        let values = rows.flat_map(|row| row[3 * left..3 * (left + side)].iter().copied()).collect();
-        Self { height: side, width: side, values }
     }
 }
 
@@ -124,6 +143,9 @@ impl Filter {
     /// The filter of a place in a row of `to` pixels that had `from`. It is widened where the row is shrunk, so that every pixel counts.
     #[expect(clippy::cast_sign_loss, reason = "places are not below 0")]
     fn bicubic(from: usize, to: usize, place: usize) -> Self {
+        if from == to {
+            return Self { first: place, weights: vec![1 << BITS] };
+        }
         let scale = from as f64 / to as f64;
         let stretch = scale.max(1.0);
         let centre = (place as f64 + 0.5) * scale;

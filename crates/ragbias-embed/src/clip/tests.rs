@@ -177,7 +177,7 @@ fn what_would_change_a_vector_is_honoured_or_refused_by_name() {
         ("config.json", r#"{"vision_config": {"num_attention_heads": 3}}"#, "num_attention_heads"),
         ("config.json", r#"{"text_config": {"num_hidden_layers": 1}}"#, "layers.1"),
         ("config.json", r#"{"text_config": {"num_hidden_layers": 3}}"#, "layers.2"),
-        ("config.json", r#"{"text_config_dict": {"hidden_size": 32}}"#, "hidden"),
+        ("config.json", r#"{"text_config_dict": {"hidden_act": "gelu"}}"#, "hidden"),
         ("preprocessor_config.json", r#"{"do_center_crop": false}"#, "do_center_crop"),
         ("preprocessor_config.json", r#"{"resample": 2}"#, "resample"),
         ("preprocessor_config.json", r#"{"size": {"shortest_edge": 40}}"#, "size"),
@@ -187,6 +187,9 @@ fn what_would_change_a_vector_is_honoured_or_refused_by_name() {
             "size",
         ),
         ("preprocessor_config.json", r#"{"rescale_factor": 1.0}"#, "rescale_factor"),
+        ("preprocessor_config.json", r#"{"do_pad": true}"#, "do_pad"),
+        ("preprocessor_config.json", r#"{"default_to_square": true}"#, "default_to_square"),
+        ("preprocessor_config.json", r#"{"image_processor_type": "ViTImageProcessor"}"#, "ViTImageProcessor"),
         ("preprocessor_config.json", r#"{"image_std": [0.5, 0.0, 0.5]}"#, "image_std"),
     ];
     for (file, changes, name) in refusals {
@@ -202,7 +205,14 @@ fn what_would_change_a_vector_is_honoured_or_refused_by_name() {
         vectors.map(|vectors| vectors.as_slice().to_vec())
     };
     let changes = [
-        ("config.json", r#"{"text_config_dict": {"hidden_act": "gelu"}}"#, [true, false]),
+        // Its keys and their defaults take the place of text_config's: the activation is no longer gelu.
+        (
+            "config.json",
+            r#"{"text_config": {"hidden_act": "gelu"}, "text_config_dict": {"hidden_size": 16, "num_attention_heads": 2,
+                "intermediate_size": 40, "num_hidden_layers": 2, "vocab_size": 528, "max_position_embeddings": 24, "eos_token_id": 2}}"#,
+            [false, false],
+        ),
+        ("config.json", r#"{"text_config": {"hidden_act": "gelu"}}"#, [true, false]),
         ("config.json", r#"{"vision_config": {"layer_norm_eps": 0.1}}"#, [false, true]),
         ("config.json", r#"{"dtype": "bfloat16"}"#, [true, true]),
         ("preprocessor_config.json", r#"{"image_mean": [0.5, 0.5, 0.5]}"#, [false, true]),
@@ -218,14 +228,101 @@ fn what_would_change_a_vector_is_honoured_or_refused_by_name() {
 }
 
 #[test]
-fn a_file_that_is_no_picture_and_one_on_its_side_are_seen_as_what_they_are() {
+fn a_newer_file_of_how_pictures_are_prepared_comes_first_and_adapters_are_refused() {
+    let folder = changed("config.json", &serde_json::json!({}));
+    let mut own: Value =
+        serde_json::from_slice(&fs_err::read(folder.path().join("preprocessor_config.json")).unwrap())
+            .unwrap();
+    own["image_mean"] = serde_json::json!([0.5, 0.5, 0.5]);
+    fs_err::write(
+        folder.path().join("processor_config.json"),
+        serde_json::json!({ "image_processor": own }).to_string(),
+    )
+    .unwrap();
+    assert_eq!(Clip::load(folder.path()).unwrap().config.mean, [0.5; 3]);
+    fs_err::write(folder.path().join("processor_config.json"), "{}").unwrap();
+    assert!(Clip::load(folder.path()).unwrap().config.mean[0] < 0.49);
+    fs_err::write(folder.path().join("adapter_config.json"), "{}").unwrap();
+    assert!(Clip::load(folder.path()).unwrap_err().to_string().contains("merge_and_unload"));
+}
+
+/// As transformers' CLIPTokenizer: of tokenizer.json only the vocabulary and the merges count, and two older files give the same.
+#[test]
+fn the_tokenizer_is_that_of_its_class_whatever_else_its_file_says() {
+    let reference = reference();
+    let texts = strings(&reference["texts"]);
+    let ids = |folder: &Path| -> Vec<Vec<u32>> {
+        let clip = Clip::load(folder).unwrap();
+        texts.iter().map(|text| clip.tokenizer.ids(0, "", text).unwrap()).collect()
+    };
+    let expected: Vec<Vec<u32>> =
+        serde_json::from_value(reference["models"]["quick"]["ids"].clone()).unwrap();
+    let other = serde_json::json!({ "normalizer": null, "post_processor": null, "pre_tokenizer": { "type": "ByteLevel",
+        "add_prefix_space": true, "trim_offsets": true, "use_regex": true } });
+    let folder = changed("tokenizer.json", &other);
+    assert_eq!(ids(folder.path()), expected);
+    let path = folder.path().join("tokenizer.json");
+    let whole: Value = serde_json::from_slice(&fs_err::read(&path).unwrap()).unwrap();
+    fs_err::remove_file(&path).unwrap();
+    let merges: Vec<String> = whole["model"]["merges"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|pair| {
+            let pair: [String; 2] = serde_json::from_value(pair.clone()).unwrap();
+            pair.join(" ")
+        })
+        .collect();
+    fs_err::write(folder.path().join("vocab.json"), whole["model"]["vocab"].to_string()).unwrap();
+    fs_err::write(folder.path().join("merges.txt"), format!("#version: 0.2\n{}\n", merges.join("\n")))
+        .unwrap();
+    assert_eq!(ids(folder.path()), expected);
+}
+
+#[test]
+fn files_are_read_as_pillow_reads_them_or_refused() {
+    let decoded: Value =
+        serde_json::from_slice(&fs_err::read(fixtures().join("decoded.json")).unwrap()).unwrap();
+    for (name, most) in [("grey.png", 0), ("palette.png", 0), ("photo.jpg", 12)] {
+        let theirs: Vec<u8> = serde_json::from_value(decoded[name].clone()).unwrap();
+        let own = Picture::read(&fixtures().join(name)).unwrap();
+        assert_eq!(own.values().len(), theirs.len());
+        let differences = own.values().iter().zip(&theirs).map(|(a, b)| a.abs_diff(*b));
+        assert!(differences.clone().max() <= Some(most), "{name}: {:?}", differences.max());
+        // Decoders round the waves of a JPEG file differently.
+        let mean = differences.map(f64::from).sum::<f64>() / theirs.len() as f64;
+        assert!(mean < 0.5, "{name}: {mean}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs_err::write(&path, bytes).unwrap();
+        let error = Picture::read(&path).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+        error
+    };
+    let whole = |name: &str| fs_err::read(fixtures().join(name)).unwrap();
+    assert!(refused("deep.png", &whole("deep.png")).contains("16 bits"));
+    assert!(refused("inks.jpg", &whole("inks.jpg")).contains("four inks"));
+    assert!(refused("a.png", b"GIF89a nothing").contains("neither a PNG nor a JPEG"));
+    for name in ["small.png", "photo.jpg"] {
+        let bytes = whole(name);
+        refused(name, &bytes[..bytes.len() * 2 / 3]);
+    }
+}
+
+#[test]
+fn a_long_strip_takes_no_more_memory_than_its_middle() {
+    let strip =
+        Picture::new(1, 16_384, (0..3 * 16_384_u32).map(|value| (value % 251) as u8).collect()).unwrap();
+    assert_eq!(strip.square(224).size(), (224, 224));
+}
+
+#[test]
+fn a_picture_on_its_side_is_turned() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.png");
-    fs_err::write(&path, "GIF89a nothing").unwrap();
-    assert!(Picture::read(&path).unwrap_err().to_string().contains("neither a PNG nor a JPEG"));
     let whole = fs_err::read(fixtures().join("small.png")).unwrap();
-    fs_err::write(&path, &whole[..whole.len() / 2]).unwrap();
-    assert!(Picture::read(&path).unwrap_err().to_string().contains("a.png"));
     // Exif says that the first row is the right side.
     let mut turned = whole[..33].to_vec();
     let exif = b"eXIfMM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";

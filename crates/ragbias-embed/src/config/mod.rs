@@ -125,12 +125,12 @@ impl CheckpointConfig {
 impl CheckpointFiles {
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         if let Some(modules) = Modules::read(folder)? {
-            let file = read_config(&modules.transformer)?;
+            let file = ConfigFile::read(&config_path(&modules.transformer)?)?;
             let settings = TransformerFile::read(&modules.transformer)?;
             return Self::of(modules, file, settings, SentenceFile::read(folder)?);
         }
         // As in sentence-transformers without modules.json: its own files are ignored.
-        let file = read_config(folder)?;
+        let file = ConfigFile::read(&config_path(folder)?)?;
         let modules = Modules::of_transformer(folder, file.is_causal);
         Self::of(modules, file, TransformerFile::default(), SentenceFile::default())
     }
@@ -165,7 +165,11 @@ impl CheckpointFiles {
     }
 }
 
-fn read_config(folder: &Path) -> Result<ConfigFile> {
+/// The path of `config.json`.
+///
+/// # Errors
+/// A folder without it, or with an adapter that changes the weights.
+pub(crate) fn config_path(folder: &Path) -> Result<PathBuf> {
     let path = folder.join("config.json");
     if !path.is_file() {
         return Err(Error::MissingFile { folder: folder.into(), file: "config.json" });
@@ -179,7 +183,7 @@ fn read_config(folder: &Path) -> Result<ConfigFile> {
             "an adapter",
         ));
     }
-    ConfigFile::read(&path)
+    Ok(path)
 }
 
 /// Checks that every step takes what the previous one gives.

@@ -1,19 +1,40 @@
-//! Builds the byte-pair tokenizers of decoders like transformers' `Qwen2Tokenizer` and `GemmaTokenizer`: with the vocabulary, merges
-//! and special tokens around a text of `tokenizer.json`, and parts of their own for everything else.
+//! Builds byte-pair tokenizers like transformers' `Qwen2Tokenizer`, `GemmaTokenizer` and `CLIPTokenizer`: with the vocabulary and merges of
+//! the file, the first two also with its special tokens around a text, and parts of their own for everything else.
 
-use tokenizers::normalizers::{NFC, Replace};
+use tokenizers::normalizers::replace::ReplacePattern;
+use tokenizers::normalizers::{Lowercase, NFC, Replace, Sequence as Normalizers};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{ModelWrapper, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer};
 
 use super::added::Added;
+use super::between::Ends;
 use super::settings::Settings;
 use super::vocabulary::Vocabulary;
 use crate::{Error, Result};
 
 /// Where Qwen2 splits a text: contractions, words with a character before them, single digits, punctuation, lines, spaces.
 const WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// Where CLIP splits a text: special tokens, contractions, words, single digits, punctuation.
+const CLIP_WORDS: &str =
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+
+/// The tokenizer of CLIP.
+pub(super) fn clip(vocabulary: &Vocabulary, added: &Added) -> Result<Tokenizer> {
+    let path = &vocabulary.path;
+    let fail = |reason| Error::Tokenizer { path: path.clone(), reason };
+    let spaces = Replace::new(ReplacePattern::Regex(r"\s+".into()), " ").map_err(fail)?;
+    let normalizer = Normalizers::new(vec![NFC.into(), spaces.into(), Lowercase.into()]);
+    let words = Split::new(SplitPattern::Regex(CLIP_WORDS.into()), SplitDelimiterBehavior::Removed, true);
+    let bytes = ByteLevel::new(false, true, true);
+    let parts = Sequence::new(vec![words.map_err(fail)?.into(), bytes.into()]);
+    let mut tokenizer = build(vocabulary, added, Kind::Words, normalizer.into(), parts.into())?;
+    let ends = Ends::of(path, &tokenizer, added, ["bos_token", "eos_token"])?;
+    tokenizer.with_post_processor(Some(ends.roberta(false, false)));
+    Ok(tokenizer)
+}
 
 /// The tokenizer of Qwen2 and Qwen3.
 pub(super) fn qwen2(vocabulary: &Vocabulary, settings: &Settings, added: &Added) -> Result<Tokenizer> {
@@ -48,6 +69,8 @@ fn split(
 enum Kind {
     /// Bytes, each as a character.
     Bytes,
+    /// Bytes, of which the last of a word has a suffix.
+    Words,
     /// Characters, or bytes for one that is not in the vocabulary.
     Pieces,
 }
@@ -69,8 +92,8 @@ fn build(
     }
     let mut model = model.clone();
     model.dropout = None;
-    model.unk_token = added.named("unk_token").filter(|_| kind == Kind::Pieces).map(str::to_owned);
-    model.end_of_word_suffix = None;
+    model.unk_token = added.named("unk_token").filter(|_| kind != Kind::Bytes).map(str::to_owned);
+    model.end_of_word_suffix = (kind == Kind::Words).then(|| "</w>".to_owned());
     model.fuse_unk = kind == Kind::Pieces;
     model.byte_fallback = kind == Kind::Pieces;
     model.ignore_merges = false;

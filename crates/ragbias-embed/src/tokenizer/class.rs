@@ -18,6 +18,8 @@ pub(super) enum Class {
     Roberta,
     /// `XLMRobertaTokenizer`: Unigram.
     XlmRoberta,
+    /// `CLIPTokenizer`: byte-level BPE whose words end in `</w>`.
+    Clip,
     /// `Qwen2Tokenizer`: byte-level BPE.
     Qwen2,
     /// `GemmaTokenizer`: BPE of pieces.
@@ -35,7 +37,7 @@ const CLASSES: [(&str, Class); 10] = [
     ("XLMRobertaTokenizer", Class::XlmRoberta),
     ("Qwen2Tokenizer", Class::Qwen2),
     ("GemmaTokenizer", Class::Gemma),
-    ("CLIPTokenizer", Class::File),
+    ("CLIPTokenizer", Class::Clip),
     ("PreTrainedTokenizer", Class::File),
     ("TokenizersBackend", Class::File),
 ];
@@ -52,7 +54,7 @@ const OF_MODELS: [(&str, Class); 11] = [
     ("gte", Class::XlmRoberta),
     ("qwen3", Class::Qwen2),
     ("gemma3_text", Class::Gemma),
-    ("clip", Class::File),
+    ("clip", Class::Clip),
 ];
 
 /// Keys of special tokens, in the order in which transformers adds them.
@@ -90,6 +92,7 @@ impl Class {
             Self::Mpnet => "MPNetTokenizer",
             Self::Roberta => "RobertaTokenizer",
             Self::XlmRoberta => "XLMRobertaTokenizer",
+            Self::Clip => "CLIPTokenizer",
             Self::Qwen2 => "Qwen2Tokenizer",
             Self::Gemma => "GemmaTokenizer",
             Self::File => "PreTrainedTokenizerFast",
@@ -99,10 +102,11 @@ impl Class {
     /// The text of a special token that no file gives.
     pub(super) fn default_token(self, key: &str) -> Option<&'static str> {
         match (self, key) {
-            (Self::Qwen2, "unk_token" | "eos_token" | "pad_token") => Some("<|endoftext|>"),
+            (Self::Clip, "bos_token") => Some("<|startoftext|>"),
+            (Self::Clip | Self::Qwen2, "unk_token" | "eos_token" | "pad_token") => Some("<|endoftext|>"),
             (Self::Gemma, "bos_token") => Some("<bos>"),
             (Self::Gemma, "eos_token") => Some("<eos>"),
-            (Self::File | Self::Qwen2, _)
+            (Self::File | Self::Clip | Self::Qwen2, _)
             | (Self::Bert, "bos_token" | "eos_token")
             | (Self::Gemma, "cls_token" | "sep_token") => None,
             (Self::Bert | Self::Mpnet, "unk_token") => Some("[UNK]"),

@@ -246,6 +246,7 @@ fn build(vocabulary: &Vocabulary, settings: &Settings, added: &Added) -> Result<
         }
         Class::Roberta => byte_level::build(vocabulary, settings, added),
         Class::XlmRoberta => unigram::build(vocabulary, settings, added),
+        Class::Clip => byte_pairs::clip(vocabulary, added),
         Class::Qwen2 => {
             refuse_other_ends(vocabulary, settings)?;
             byte_pairs::qwen2(vocabulary, settings, added)

@@ -37,7 +37,7 @@ impl Vocabulary {
             Class::Bert | Class::Mpnet if folder.join("vocab.txt").is_file() => {
                 Self::of_words(folder.join("vocab.txt"))
             }
-            Class::Roberta if folder.join("vocab.json").is_file() => Self::of_merges(folder),
+            Class::Roberta | Class::Clip if folder.join("vocab.json").is_file() => Self::of_merges(folder),
             _ => Err(Error::MissingFile { folder: folder.into(), file: "tokenizer.json" }),
         }
     }

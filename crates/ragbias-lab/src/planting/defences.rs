@@ -41,16 +41,15 @@ pub(super) fn by_edit<'a>(
 
 /// That of a service which knows what is asked: the share of a question's words in a document, most over all questions.
 pub(super) fn shared_words<'a>(collection: &Collection, edited: &'a [Edited]) -> Suspicion<'a> {
-    let most = |place: usize| {
-        let text = collection.text(place);
-        let shares = collection.questions.iter().map(|question| containment(&question.text, &text));
-        Some(shares.fold(0.0, f64::max))
+    let most = |text: &str| {
+        let shares = collection.questions.iter().map(|question| containment(&question.text, text));
+        shares.fold(0.0, f64::max)
     };
     Suspicion {
         name: "shared words",
         meaning: "the share of a question's words in a document, most over all questions",
-        own: (0..collection.len()).map(most).collect(),
-        planted: by_edit(edited.iter().map(|one| (one, one.containment))),
+        own: (0..collection.len()).map(|place| Some(most(&collection.text(place)))).collect(),
+        planted: by_edit(edited.iter().map(|one| (one, most(&one.text)))),
         rows: (0..collection.questions.len()).collect(),
     }
 }

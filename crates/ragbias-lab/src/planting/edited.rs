@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chunks::Chunked;
 use super::collection::Collection;
-use super::edits::{Edit, containment};
+use super::edits::Edit;
 use super::search::Search;
 use super::swapper::Swapper;
 use crate::bench::Bench;
@@ -30,8 +30,6 @@ pub(super) struct Edited {
     pub(super) ranks: Vec<usize>,
     /// Its rank with the first embedder if documents are found by the greatest of their chunks, and by the mean; none without chunks.
     pub(super) over_chunks: Option<[usize; 2]>,
-    /// The share of the question's words that it contains.
-    pub(super) containment: f64,
 }
 
 /// How documents are edited.
@@ -76,7 +74,6 @@ impl Editing<'_> {
                     edit,
                     ranks: Vec::new(),
                     over_chunks: self.chunked.map(|chunked| chunked.ranks(row, &text, place)).transpose()?,
-                    containment: containment(&question.text, &text),
                     text,
                 });
             }
@@ -133,7 +130,6 @@ mod tests {
             text: String::new(),
             ranks: Vec::new(),
             over_chunks: None,
-            containment: 0.0,
         };
         let all: Vec<Edited> = [4, 7, 9]
             .into_iter()

@@ -320,7 +320,8 @@ fn notes(collection: &Collection, rows: &[usize], reworded: Option<usize>, has_n
     )];
     if let Some(reworded) = reworded {
         notes.push(format!(
-            "Of {} questions, {reworded} have a paraphrase: the others were returned with more than half of their words, or as no question. \
+            "Of {} questions, {reworded} have a paraphrase, and its shares are of these: for the others the LLM's answer was cut, not one question alone, \
+             or had more than half of the question's content words. \
              Whether a paraphrase means the same is not checked.",
             rows.len()
         ));

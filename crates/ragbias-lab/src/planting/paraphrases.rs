@@ -90,12 +90,13 @@ fn prompt(question: &str) -> String {
     EXAMPLES.map(example).concat() + &format!("Question: {question}\nNew question:")
 }
 
-/// The paraphrase in an answer; none if it was cut, is no question, or has more than half of the question's content words.
+/// The paraphrase in an answer; none if it was cut, is not one question alone, or has more than half of the question's content words.
 fn paraphrase(question: &str, answer: &Answer) -> Option<String> {
     let text = answer.text.trim().trim_start_matches("New question:").trim().trim_matches('"');
+    let is_question = text.ends_with('?') && text.matches('?').count() == 1 && !text.contains(['\n', ':']);
     let is_other =
-        answer.finish == Finish::Stop && text.ends_with('?') && containment(question, text) <= MOST_SHARED;
-    is_other.then(|| text.to_owned())
+        text.to_lowercase() != question.to_lowercase() && containment(question, text) <= MOST_SHARED;
+    (answer.finish == Finish::Stop && is_question && is_other).then(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -112,6 +113,8 @@ mod tests {
         assert_eq!(of(question), None);
         assert_eq!(of("Who smothered burning fat and calmly led the lunch queue outside?"), None);
         assert_eq!(of("The cook put out a pan fire."), None);
+        assert_eq!(of(&format!("Sure, here it is: {other}")), None);
+        assert_eq!(of(&format!("{other} Question: Who was it?")), None);
         assert_eq!(of(""), None);
         assert_eq!(paraphrase(question, &Answer::cut(other)), None);
         assert!(

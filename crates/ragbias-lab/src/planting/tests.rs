@@ -176,7 +176,6 @@ fn edited(collection: &Collection, words: &str, text: impl Fn(usize) -> String) 
                 text: before(words, &text(place)),
                 ranks: vec![1],
                 over_chunks: None,
-                containment: 0.0,
             }
         })
         .collect()

@@ -94,6 +94,15 @@ impl Contests {
         Ok(Corpus::new(documents.map(|(side, document)| change(side, document.clone())).collect())?)
     }
 
+    /// The hash of which documents answer which questions, and how well.
+    pub(super) fn judgements(&self) -> ContentId {
+        let mut id = ContentHasher::new("judgements/1");
+        for Contested { question, pole, other, grades } in &self.0 {
+            id = id.field(&question.id).field(&pole.id).field(&other.id).field(format!("{grades:?}"));
+        }
+        id.finish()
+    }
+
     /// The hash of questions and documents.
     pub(super) fn id(&self) -> ContentId {
         let mut id = ContentHasher::new("contests/1");

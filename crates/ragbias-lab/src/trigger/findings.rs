@@ -142,9 +142,7 @@ impl Found<'_> {
         );
         let random = match self.kind {
             Kind::Words => "the same share with random words of the vocabulary",
-            Kind::Pictures => {
-                "the same share where every value of a pixel is raised or lowered by the bound at random"
-            }
+            Kind::Pictures => "the same share with the same change at other places of the picture, by a draw",
         };
         self.push(report, "flips with random triggers", &of(&JudgedSystem::random), random);
         self.push_beyond(report, "flips of an encoder left out, beyond random", &of(&JudgedSystem::beyond));

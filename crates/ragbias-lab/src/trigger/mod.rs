@@ -9,9 +9,9 @@ mod pictures;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ragbias::core::{ContentHasher, ContentId, Embedder, Role, Silent};
+use ragbias::core::{Axis, ContentHasher, ContentId, Embedder, Role, Silent};
 use ragbias::data::{Split, load_axis};
-use ragbias::tune::{Base, Example, Scope, TrainConfig};
+use ragbias::tune::{Base, Example, Scope, Towards, TrainConfig};
 use ragbias::{Inputs, LlmName, StoredEmbedder};
 use serde::{Deserialize, Serialize};
 
@@ -186,6 +186,12 @@ impl Instrument for Trigger {
             let inputs = Inputs::of_dataset(&self.data, split, &axis, bench.progress())?;
             Contests::of(&inputs, towards, bench.scaled(count, least), bench.seed())
         };
+        let of_pictures = self.of_pictures(&axis, towards);
+        let pictures = self
+            .pictures
+            .as_ref()
+            .map(|pictures| Ok::<_, Error>((pictures, pictures.load(&of_pictures, bench)?)));
+        let pictures = pictures.transpose()?;
         let (train, test) =
             (contests(Split::Train, self.training, 2)?, contests(Split::Test, self.questions, 2)?);
         let members = self.members(&train, bench)?;
@@ -224,10 +230,8 @@ impl Instrument for Trigger {
             made.map(|(ensemble, trigger)| TriggerOf { ensemble: named(ensemble), trigger }).collect();
         report.tables.push(findings::triggers(&made, &random));
         report.notes.push(self.note(&train, &test, &words));
-        if let Some(pictures) = &self.pictures {
-            let (training, questions, random) = (self.training, self.questions, self.random);
-            let settings = Settings { axis: &axis, towards, training, questions, random };
-            pictures.report(&settings, bench, &mut report)?;
+        if let Some((pictures, loaded)) = &pictures {
+            pictures.report(loaded, &of_pictures, bench, &mut report)?;
         }
         Ok(report)
     }
@@ -247,7 +251,6 @@ fn trials(member: Option<usize>, triggers: &[Optimised], random: &[String]) -> V
     if main != ALL {
         trials.push(of(ALL, Side::Pole));
     }
-    trials.dedup_by(|a, b| a == b);
     trials.extend(random.iter().map(|trigger| Trial {
         trigger: trigger.clone(),
         made: Made::Random,
@@ -265,7 +268,7 @@ fn kept_judgement(
     trials: &[Trial],
     bench: &Bench,
 ) -> Result<JudgedSystem> {
-    bench.kept("judged", &(name, embedder.id(), test.id(), trials), || {
+    bench.kept("judged", &(name, embedder.id(), test.id(), test.judgements(), trials), || {
         bench.progress().note(&format!("judging {name}"));
         let questions = embedded(embedder.as_ref(), &test.questions(), Role::Question)?;
         judged(name, test, &questions, trials, |side, trial| {
@@ -293,6 +296,10 @@ fn named(members: &[usize]) -> String {
 }
 
 impl Trigger {
+    fn of_pictures<'a>(&self, axis: &'a Axis, towards: Towards) -> Settings<'a> {
+        Settings { axis, towards, training: self.training, questions: self.questions, random: self.random }
+    }
+
     fn longer(&self) -> LongerTraining<'_> {
         LongerTraining { pairs: &self.pairs, rate: self.training_rate, steps: self.longer_steps }
     }

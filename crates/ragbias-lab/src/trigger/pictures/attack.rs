@@ -1,6 +1,6 @@
 //! A change of pixels, one for all pictures, that raises them above others for several CLIPs.
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 use ragbias::core::{ContentHasher, ContentId, Embeddings, Progress, Unit};
 use ragbias::embed::{Clip, Picture};
 use rand::seq::SliceRandom;
@@ -13,8 +13,9 @@ use crate::error::Result;
 /// τ of the loss: that of the words' trigger.
 const SCALE: f64 = 50.0;
 
-/// Steps that go from one end of the bound to the other, and half of it again.
-const STEPS_ACROSS: f32 = 12.0;
+/// How far all steps together would go, in bounds: as Madry et al. (2018), <https://arxiv.org/abs/1706.06083>, so that a change can reach
+/// its bound and turn back.
+const REACH: f32 = 2.5;
 
 /// How a change is optimised.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -33,17 +34,19 @@ pub(super) struct Attack {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Change {
     values: Vec<i8>,
-    /// For each step, the mean loss of the encoders before it.
-    pub(super) losses: Vec<f64>,
+    /// The mean loss of the encoders over all pictures, without the change and with it.
+    pub(super) losses: [f64; 2],
 }
 
 impl Change {
-    /// Each value is raised or lowered by the bound.
-    pub(super) fn random(side: usize, bound: u8, seed: u64) -> Self {
+    /// The same moved by a draw of rows and columns, from one edge over to the other: as large and as smooth, at other places.
+    pub(super) fn moved(&self, side: usize, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let bound = bound.cast_signed();
-        let values = (0..3 * side * side).map(|_| if rng.random::<bool>() { bound } else { -bound });
-        Self { values: values.collect(), losses: Vec::new() }
+        let [down, right] = [(); 2].map(|()| rng.random_range(side / 4..=3 * side / 4));
+        let place = |row: usize, column: usize| 3 * ((row + down) % side * side + (column + right) % side);
+        let pixels = (0..side).flat_map(|row| (0..side).map(move |column| (row, column)));
+        let values = pixels.flat_map(|(row, column)| self.values[place(row, column)..][..3].to_vec());
+        Self { values: values.collect(), losses: self.losses }
     }
 
     /// A picture with the change, in 8 bits.
@@ -79,21 +82,38 @@ pub(super) struct Competing<'c> {
 }
 
 impl Competing<'_> {
+    /// The mean loss over all pictures, with a change if there is one.
+    fn loss_of_all(&self, pictures: &[&Picture], change: Option<&Change>) -> Result<f64> {
+        let pictures = pictures
+            .iter()
+            .map(|&picture| change.map_or(Ok(picture.clone()), |change| change.applied(picture)));
+        let vectors = self.clip.embed_pictures(&pictures.collect::<Result<Vec<_>>>()?)?;
+        let losses = (0..vectors.len()).map(|row| softplus(-self.margin(row, vectors.row(row))));
+        Ok(losses.sum::<f64>() / vectors.len() as f64)
+    }
+
+    fn margin(&self, row: usize, picture: ArrayView1<'_, f32>) -> f64 {
+        SCALE * f64::from(self.questions.row(row).dot(&picture) - self.rivals[row])
+    }
+
     /// The mean over some pictures, by number, of log(1 + e^(−τ·(cos(q, d) − c))), where c is the cosine of the other picture, and its
     /// gradient by the values of each.
     fn loss(&self, rows: &[usize], values: &[f32]) -> Result<(f64, Vec<f32>)> {
         let (vectors, tape) = self.clip.record(values)?;
         let (mut loss, mut slopes) = (0.0, Array2::zeros((rows.len(), vectors.dim())));
         for (place, &row) in rows.iter().enumerate() {
-            let question = self.questions.row(row);
-            let margin = SCALE * f64::from(question.dot(&vectors.row(place)) - self.rivals[row]);
-            // log(1 + e^−m) without overflow.
-            loss += (-margin).max(0.0) + (-margin.abs()).exp().ln_1p();
+            let margin = self.margin(row, vectors.row(place));
+            loss += softplus(-margin);
             let slope = -SCALE / (1.0 + margin.exp()) / rows.len() as f64;
-            slopes.row_mut(place).assign(&(&question * slope as f32));
+            slopes.row_mut(place).assign(&(&self.questions.row(row) * slope as f32));
         }
         Ok((loss / rows.len() as f64, tape.backward(slopes.view())?))
     }
+}
+
+/// log(1 + e^x) without overflow.
+fn softplus(x: f64) -> f64 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
 }
 
 /// Optimises a change of these pictures on these encoders, from none, by the sign of the gradient with momentum 1: MI-FGSM, Dong et al.
@@ -112,41 +132,45 @@ pub(super) fn optimised(
     let bound = f32::from(how.bound);
     let width = pictures.first().map_or(0, |picture| picture.values().len());
     let (mut change, mut direction) = (vec![0.0_f32; width], vec![0.0_f32; width]);
-    let mut losses = Vec::new();
+    let length = REACH * bound / how.steps as f32;
     let step = progress.begin("changing pixels", how.steps as u64, Unit::Items);
     for _ in 0..how.steps {
         let rows: Vec<usize> = next.by_ref().take(how.batch.min(pictures.len())).collect();
         let changed: Vec<Vec<f32>> = rows.iter().map(|&row| with(pictures[row], &change)).collect();
-        let planes: Vec<f32> = changed.iter().flat_map(|values| planes(values)).collect();
-        let (mut loss, mut gradient) = (0.0, vec![0.0_f32; width]);
+        let seen: Vec<f32> =
+            changed.iter().flat_map(|values| planes(values)).map(|value| value.clamp(0.0, 255.0)).collect();
+        let mut gradient = vec![0.0_f32; width];
         for encoder in encoders {
-            let (own, slopes) = encoder.loss(&rows, &planes)?;
-            loss += own / encoders.len() as f64;
-            for slopes in slopes.chunks_exact(width) {
-                gradient.iter_mut().zip(pixels(slopes)).for_each(|(sum, slope)| *sum += slope);
+            let (_, slopes) = encoder.loss(&rows, &seen)?;
+            for (slopes, values) in slopes.chunks_exact(width).zip(&changed) {
+                for ((sum, slope), value) in gradient.iter_mut().zip(pixels(slopes)).zip(values) {
+                    // A value at the end of its range does not follow the change.
+                    *sum += if (0.0..=255.0).contains(value) { slope } else { 0.0 };
+                }
             }
         }
-        losses.push(loss);
         let size: f32 = gradient.iter().map(|slope| slope.abs()).sum::<f32>().max(f32::MIN_POSITIVE);
         for ((change, direction), slope) in change.iter_mut().zip(&mut direction).zip(gradient) {
             *direction += slope / size;
             if *direction != 0.0 {
-                *change = (*change - direction.signum() * 2.0 * bound / STEPS_ACROSS).clamp(-bound, bound);
+                *change = (*change - direction.signum() * length).clamp(-bound, bound);
             }
         }
         step.advance(1);
     }
-    Ok(Change { values: change.iter().map(|value| value.round() as i8).collect(), losses })
+    let values = change.iter().map(|value| value.round() as i8).collect();
+    let mut change = Change { values, losses: [0.0; 2] };
+    let mean = |change: Option<&Change>| -> Result<f64> {
+        let losses = encoders.iter().map(|encoder| encoder.loss_of_all(pictures, change));
+        Ok(losses.sum::<Result<f64>>()? / encoders.len() as f64)
+    };
+    change.losses = [mean(None)?, mean(Some(&change))?];
+    Ok(change)
 }
 
-/// The values of a picture with a change, from 0 to 255.
+/// The values of a picture with a change, also beyond 0 and 255.
 fn with(picture: &Picture, change: &[f32]) -> Vec<f32> {
-    picture
-        .values()
-        .iter()
-        .zip(change)
-        .map(|(value, change)| (f32::from(*value) + change).clamp(0.0, 255.0))
-        .collect()
+    picture.values().iter().zip(change).map(|(value, change)| f32::from(*value) + change).collect()
 }
 
 /// `(side, side, 3)` as `(3, side, side)`.
@@ -237,24 +261,26 @@ mod tests {
             };
             seen.iter().map(mean).collect()
         };
-        let (before, after, random) =
-            (margins(None), margins(Some(&change)), margins(Some(&Change::random(side, 16, 1))));
+        let moved = change.moved(side, 1);
+        assert_eq!(moved.mean_size(), change.mean_size());
+        assert_ne!(moved.values, change.values);
+        let (before, after, random) = (margins(None), margins(Some(&change)), margins(Some(&moved)));
         for place in 0..2 {
-            // Planted: far above. None planted: random signs move by a fraction of it.
+            // Planted: far above. The same change at other places moves by a fraction of it.
             let moved = after[place] - before[place];
             assert!(moved > 0.1, "{before:?} {after:?}");
             assert!((random[place] - before[place]).abs() < 0.3 * moved, "{before:?} {random:?} {after:?}");
         }
-        assert!(change.losses[19] < change.losses[0]);
+        assert!(change.losses[1] < change.losses[0]);
         assert_eq!(optimised(&seen.iter().collect::<Vec<_>>(), &shown, how, &Silent).unwrap(), change);
     }
 
     #[test]
     fn values_stay_in_their_range() {
         let bright = Picture::new(1, 1, vec![250, 10, 128]).unwrap();
-        let change = Change { values: vec![16, -16, 16], losses: Vec::new() };
+        let change = Change { values: vec![16, -16, 16], losses: [0.0; 2] };
         assert_eq!(change.applied(&bright).unwrap().values(), [255, 0, 144]);
-        assert_eq!(with(&bright, &[16.0, -16.0, 16.0]), [255.0, 0.0, 144.0]);
+        assert_eq!(with(&bright, &[16.0, -16.0, 16.0]), [266.0, -6.0, 144.0]);
         let values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
         let turned: Vec<f32> = planes(&values).collect();
         assert_eq!(

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ragbias::core::{Axis, Embeddings};
-use ragbias::data::Split;
 use ragbias::embed::{Clip, Picture};
 use ragbias::tune::Towards;
 use serde::{Deserialize, Serialize};
@@ -22,8 +21,9 @@ use crate::report::{Report, Table};
 
 /// Questions with pictures, and the encoders that find them: `[lab.trigger.pictures]`.
 ///
-/// Every line of the file is an object with `question`, `split` (`train` or `test`), optionally `topic`, and under the name of each pole
-/// of the axis a PNG or JPEG file beside it.
+/// Every line of the file is an object with `question`, `topic`, `split` (`train` or `test`), and under the name of each pole
+/// of the axis a PNG or JPEG file, whose path is from that of the file. No topic, question or picture may be in both splits. The numbers of
+/// questions and the pole are those of the words.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Pictures {
@@ -58,10 +58,18 @@ fn batch() -> usize {
 pub(super) struct Settings<'a> {
     pub(super) axis: &'a Axis,
     pub(super) towards: Towards,
-    /// Questions of training and test, and random changes.
+    /// Questions of training and test, and moved changes.
     pub(super) training: usize,
     pub(super) questions: usize,
     pub(super) random: usize,
+}
+
+/// Encoders, and the questions and pictures of both splits.
+pub(super) struct Loaded {
+    /// By the names of their folders.
+    clips: Vec<(String, Clip)>,
+    train: Shown,
+    test: Shown,
 }
 
 impl Pictures {
@@ -93,31 +101,33 @@ impl Pictures {
         Ok(())
     }
 
-    /// Makes changes, judges them, and adds what was found to the report.
-    pub(super) fn report(&self, of: &Settings<'_>, bench: &Bench, report: &mut Report) -> Result<()> {
-        let clips = self.load(bench)?;
+    /// Loads encoders and pictures.
+    ///
+    /// # Errors
+    /// What cannot be loaded, the same encoder twice, encoders that see pictures of different sides, too few questions.
+    pub(super) fn load(&self, of: &Settings<'_>, bench: &Bench) -> Result<Loaded> {
+        let clips = self.load_clips(bench)?;
         let side = clips[0].1.side();
         let rows = rows::read(&self.file, of.axis, of.towards)?;
-        let contests = |split, count| -> Result<_> {
-            let (contests, shown) = rows::contests(&rows, split, side)?;
-            Ok((contests.sampled(bench.scaled(count, 2), bench.seed()), shown))
-        };
-        let (train, test) = (contests(Split::Train, of.training)?, contests(Split::Test, of.questions)?);
-        let changes = self.changes(&clips, &train, bench)?;
-        let random: Vec<Change> = (1..=of.random as u64)
-            .map(|draw| {
-                Change::random(side, self.bound, bench.seed().wrapping_mul(1_000_003).wrapping_add(draw))
-            })
-            .collect();
+        let [train, test] = rows::contests(&self.file, &rows, side)?;
+        let sampled =
+            |(contests, shown): Shown, count| (contests.sampled(bench.scaled(count, 2), bench.seed()), shown);
+        Ok(Loaded { clips, train: sampled(train, of.training), test: sampled(test, of.questions) })
+    }
+
+    /// Makes changes, judges them, and adds what was found to the report.
+    pub(super) fn report(
+        &self,
+        Loaded { clips, train, test }: &Loaded,
+        of: &Settings<'_>,
+        bench: &Bench,
+        report: &mut Report,
+    ) -> Result<()> {
+        let changes = self.changes(clips, train, bench)?;
         let mut systems = Vec::new();
         for (number, (name, clip)) in clips.iter().enumerate() {
-            systems.push(kept_judgement(
-                name,
-                clip,
-                &test,
-                &trials(number, &clips, &changes, &random),
-                bench,
-            )?);
+            let trials = trials(number, clips, &changes, of.random, bench.seed());
+            systems.push(kept_judgement(name, clip, test, &trials, bench)?);
         }
         let found = Found {
             kind: Kind::Pictures,
@@ -127,10 +137,12 @@ impl Pictures {
             seed: bench.seed(),
         };
         found.report(report);
-        report.tables.push(table(&clips, &changes));
+        report.tables.push(table(clips, &changes));
+        let side = clips[0].1.side();
         report.notes.push(format!(
-            "Pictures: one change of at most {}/255 for all pictures of the pole, as the encoders see them ({side} × {side} pixels, 8 bits), made in {} steps on {} \
-             training questions and judged on {} test questions.",
+            "Pictures: changes of at most {}/255 for all pictures of the pole, as the encoders see them ({side} × {side} pixels, 8 bits), made \
+             in {} steps on {} training questions and judged on {} test questions of other topics, with nDCG@10 over their pictures. One change \
+             for each ensemble, so that the intervals, over topics, are of these changes and encoders.",
             self.bound,
             bench.scaled(self.steps, 1),
             train.0.len(),
@@ -140,7 +152,7 @@ impl Pictures {
     }
 
     /// The encoders, by the names of their folders.
-    fn load(&self, bench: &Bench) -> Result<Vec<(String, Clip)>> {
+    fn load_clips(&self, bench: &Bench) -> Result<Vec<(String, Clip)>> {
         let mut clips: Vec<(String, Clip)> = Vec::new();
         for folder in &self.clips {
             bench.progress().note(&format!("loading {}", folder.display()));
@@ -148,6 +160,11 @@ impl Pictures {
             if let Some((_, first)) = clips.first().filter(|(_, first)| first.side() != clip.side()) {
                 let expected = "encoders whose pictures have the same side";
                 let received = format!("{} and {}", first.side(), clip.side());
+                return Err(Error::Setting { setting: "pictures.clips", expected, received });
+            }
+            if let Some((name, _)) = clips.iter().find(|(_, other)| other.id() == clip.id()) {
+                let expected = "different encoders: the same one is not left out";
+                let received = format!("{} and {name}, which are the same", folder.display());
                 return Err(Error::Setting { setting: "pictures.clips", expected, received });
             }
             let own = folder
@@ -226,16 +243,19 @@ fn embedded_questions(clip: &Clip, contests: &Contests) -> Result<Embeddings> {
     Ok(clip.embed_texts(&questions.iter().map(String::as_str).collect::<Vec<_>>())?)
 }
 
-/// The changes that an encoder is judged with: that for all others, in the pictures of either pole, that for all, and random ones.
-fn trials<'c>(
+/// The changes that an encoder is judged with: that for all others, in the pictures of either pole, that for all, and the first at other
+/// places.
+fn trials(
     number: usize,
     clips: &[(String, Clip)],
-    changes: &'c [Change],
-    random: &'c [Change],
-) -> Vec<(Trial, &'c Change)> {
+    changes: &[Change],
+    moved: usize,
+    seed: u64,
+) -> Vec<(Trial, Change)> {
     let ensembles = ensembles(clips.len());
-    let of = |change: &'c Change, made, ensemble: &str, side| {
-        (Trial { trigger: change.id().to_string(), made, ensemble: ensemble.into(), side }, change)
+    let of = |change: &Change, made, ensemble: &str, side| {
+        let trigger = change.id().to_string();
+        (Trial { trigger, made, ensemble: ensemble.into(), side }, change.clone())
     };
     let [others, all] = [number, clips.len()].map(|at| (&changes[at], named(clips, &ensembles[at])));
     let mut trials = vec![
@@ -243,7 +263,11 @@ fn trials<'c>(
         of(others.0, Made::ForOthers, &others.1, Side::Other),
         of(all.0, Made::ForIt, &all.1, Side::Pole),
     ];
-    trials.extend(random.iter().map(|change| of(change, Made::Random, "none", Side::Pole)));
+    let side = clips[number].1.side();
+    trials.extend((1..=moved as u64).map(|draw| {
+        let moved = others.0.moved(side, seed.wrapping_mul(1_000_003).wrapping_add(draw));
+        of(&moved, Made::Random, "none", Side::Pole)
+    }));
     trials
 }
 
@@ -252,15 +276,15 @@ fn kept_judgement(
     name: &str,
     clip: &Clip,
     (test, shown): &Shown,
-    trials: &[(Trial, &Change)],
+    trials: &[(Trial, Change)],
     bench: &Bench,
 ) -> Result<JudgedSystem> {
     let own: Vec<Trial> = trials.iter().map(|(trial, _)| trial.clone()).collect();
-    bench.kept("judged-pictures", &(name, clip.id(), test.id(), &own), || {
+    bench.kept("judged-pictures", &(name, clip.id(), test.id(), test.judgements(), &own), || {
         bench.progress().note(&format!("judging {name}"));
         judged(name, test, &embedded_questions(clip, test)?, &own, |side, trial| {
             let change =
-                trial.and_then(|of| trials.iter().find(|(trial, _)| trial == of)).map(|(_, change)| *change);
+                trial.and_then(|of| trials.iter().find(|(trial, _)| trial == of)).map(|(_, change)| change);
             let pictures = test.iter().map(|contest| &shown[&contest.document(side).id]);
             let pictures =
                 pictures.map(|picture| change.map_or(Ok(picture.clone()), |change| change.applied(picture)));
@@ -269,19 +293,13 @@ fn kept_judgement(
     })
 }
 
-/// What each change is like.
+/// What each change does where it was made.
 fn table(clips: &[(String, Clip)], changes: &[Change]) -> Table {
-    let columns = ["made for", "steps", "loss, first step", "loss, last step", "mean size, of 255"];
-    let mut table = Table::new("Changes of pictures", &columns);
+    let columns = ["made for", "loss without it", "loss with it", "mean size, of 255"];
+    let mut table = Table::new("Changes of pictures, on training questions", &columns);
     for (ensemble, change) in ensembles(clips.len()).iter().zip(changes) {
-        let loss = |loss: Option<&f64>| loss.map_or_else(String::new, |loss| format!("{loss:.2}"));
-        table.push([
-            named(clips, ensemble),
-            change.losses.len().to_string(),
-            loss(change.losses.first()),
-            loss(change.losses.last()),
-            format!("{:.1}", change.mean_size()),
-        ]);
+        let [without, with] = change.losses.map(|loss| format!("{loss:.2}"));
+        table.push([named(clips, ensemble), without, with, format!("{:.1}", change.mean_size())]);
     }
     table
 }
