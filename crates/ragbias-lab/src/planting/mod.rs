@@ -171,7 +171,7 @@ impl Instrument for Planting {
         let axis = load_axis(&self.axis)?;
         // What cannot be loaded is found before work starts.
         let llm = self.llm(&axis, bench)?;
-        let paraphraser = self.paraphraser(bench)?;
+        let paraphraser = self.paraphraser(&axis, bench)?;
         let swapper = self.swapper(&axis, bench)?;
         let collection = Collection::load(&axis, &self.data, self.split, bench)?;
         let mut searches = Vec::new();
@@ -281,9 +281,9 @@ impl Planting {
         (!self.llm.as_str().is_empty()).then(|| Llm::load(&self.llm, axis, bench)).transpose()
     }
 
-    fn paraphraser<'b>(&self, bench: &'b Bench) -> Result<Option<Paraphraser<'b>>> {
+    fn paraphraser<'b>(&self, axis: &Axis, bench: &'b Bench) -> Result<Option<Paraphraser<'b>>> {
         (!self.paraphraser.as_str().is_empty())
-            .then(|| Paraphraser::load(&self.paraphraser, bench))
+            .then(|| Paraphraser::load(&self.paraphraser, axis, bench))
             .transpose()
     }
 
@@ -321,7 +321,7 @@ fn notes(collection: &Collection, rows: &[usize], reworded: Option<usize>, has_n
     if let Some(reworded) = reworded {
         notes.push(format!(
             "Of {} questions, {reworded} have a paraphrase, and its shares are of these: for the others the LLM's answer was cut, not one question alone, \
-             or had more than half of the question's content words. \
+             had more than half of the question's content words, or showed a pole. \
              Whether a paraphrase means the same is not checked.",
             rows.len()
         ));

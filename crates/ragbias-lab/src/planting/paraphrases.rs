@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ragbias::LlmName;
-use ragbias::core::{Answer, Finish, Generator, Prompt, Unit, in_order};
+use ragbias::core::{
+    Answer, Axis, Corpus, Document, Finish, Generator, Lean, Prompt, Unit, Verdict, in_order,
+};
 use ragbias::generate::{GenerateConfig, ServerConfig};
+use ragbias::{LlmName, System};
 
 use super::edits::containment;
 use crate::bench::Bench;
@@ -44,6 +46,7 @@ const AT_A_TIME: usize = 12;
 pub(super) struct Paraphraser<'b> {
     generator: Arc<dyn Generator>,
     name: String,
+    axis: Axis,
     bench: &'b Bench,
 }
 
@@ -52,11 +55,11 @@ impl<'b> Paraphraser<'b> {
     ///
     /// # Errors
     /// An unknown or damaged model.
-    pub(super) fn load(name: &LlmName, bench: &'b Bench) -> Result<Self> {
+    pub(super) fn load(name: &LlmName, axis: &Axis, bench: &'b Bench) -> Result<Self> {
         let config = GenerateConfig::default().max_new_tokens(TOKENS);
         let models = bench.workspace().models();
         let generator = models.generator(name, &config, &ServerConfig::default(), bench.progress())?;
-        Ok(Self { generator, name: name.to_string(), bench })
+        Ok(Self { generator, name: name.to_string(), axis: axis.clone(), bench })
     }
 
     /// Paraphrases of questions, by number; those of which the LLM made none are missing.
@@ -81,7 +84,21 @@ impl<'b> Paraphraser<'b> {
             );
             step.advance(chunk.len() as u64);
         }
-        Ok(made)
+        self.without_poles(made)
+    }
+
+    /// Those that show no pole: a document's lean must not change.
+    fn without_poles(&self, made: BTreeMap<usize, String>) -> Result<BTreeMap<usize, String>> {
+        if made.is_empty() {
+            return Ok(made);
+        }
+        let documents = made.iter().map(|(row, text)| Document::new(row.to_string(), text.clone()));
+        let corpus = Corpus::new(documents.collect())?;
+        let judged =
+            System::on(self.axis.clone()).workspace(self.bench.workspace()).build()?.judge(&corpus)?;
+        let shows_one = |verdict: &Verdict| verdict.lean().is_some_and(|lean| lean != Lean::Neutral);
+        let own = made.into_iter().zip(judged.verdicts());
+        Ok(own.filter(|(_, verdict)| !shows_one(verdict)).map(|(made, _)| made).collect())
     }
 }
 
