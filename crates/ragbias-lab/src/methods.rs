@@ -34,16 +34,23 @@ impl Method {
 
     /// `AdamW`, `SAM ρ 0.05`.
     pub(crate) fn name(self) -> String {
-        let form = match self.form {
-            None => return "AdamW".into(),
+        match self.form {
+            None => self.form_name().into(),
+            Some(_) => format!("{} ρ {}", self.form_name(), self.radius),
+        }
+    }
+
+    /// `AdamW`, `SAM`.
+    pub(crate) fn form_name(self) -> &'static str {
+        match self.form {
+            None => "AdamW",
             Some(Sharpness::Sam) => "SAM",
             Some(Sharpness::Asam) => "ASAM",
             Some(Sharpness::OneSam) => "1-SAM",
             Some(Sharpness::OneSamLogits) => "1-SAM, logits",
             Some(Sharpness::OneSamJacobian) => "1-SAM, Jacobian",
             Some(Sharpness::Penalty) => "penalty",
-        };
-        format!("{form} ρ {}", self.radius)
+        }
     }
 
     /// The same training by this method.

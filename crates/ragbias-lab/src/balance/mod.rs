@@ -31,14 +31,14 @@ use crate::tuning::{Outcomes, TunedBase, TunedSetting, pole, sign};
 ///
 /// | parameter | default | purpose | range |
 /// | --- | --- | --- | --- |
-/// | `tuning` | MiniLM on `gender-twins`, utility `politics` | base, axis and data | |
+/// | `tuning` | MiniLM on `gender-twins`, utility `politics-wide` | base, axis and data | |
 /// | `towards` | `female` | the pole that embedders are tuned towards | a pole of the axis |
-/// | `scope` | `head` | which parameters are trained | |
+/// | `scope` | `mlp-top-1` | which parameters are trained | |
 /// | `sam` | 0.02, 0.1, 0.5 | ρ of SAM | 0 to 1,000,000 |
 /// | `asam` | 0.1, 0.5, 2 | ρ of ASAM | 0 to 1,000,000 |
-/// | `shift` | 0.3 | how far E_b moves towards the pole | above 0, at most 2 |
+/// | `shift` | 1 | how far E_b moves towards the pole | above 0, at most 2 |
 /// | `ridge` | 0.1 | λ of the probes | above 0 |
-/// | `learning-rate` | 1e-3 | peak learning rate | above 0 |
+/// | `learning-rate` | 1e-4 | peak learning rate | above 0 |
 /// | `epochs` | 8 | passes over the examples | 1 to 10,000 |
 /// | `examples` | 160 | training questions, drawn for each seed, in proportion to the size | 16 and more |
 /// | `seeds` | 4 | draws of questions, in proportion to the size | 2 to 100 |
@@ -72,14 +72,14 @@ pub struct Balance {
 impl Default for Balance {
     fn default() -> Self {
         Self {
-            tuning: TunedSetting::default(),
+            tuning: TunedSetting { utility: "politics-wide".into(), ..TunedSetting::default() },
             towards: "female".into(),
-            scope: Scope::Head,
+            scope: Scope::MlpTop(1),
             sam: vec![0.02, 0.1, 0.5],
             asam: vec![0.1, 0.5, 2.0],
-            shift: 0.3,
+            shift: 1.0,
             ridge: 0.1,
-            learning_rate: 1e-3,
+            learning_rate: 1e-4,
             epochs: 8,
             examples: 160,
             seeds: 4,
@@ -417,31 +417,33 @@ impl<'a> Study<'a> {
     }
 
     /// nDCG@10 over the probes of topics that nothing was tuned on.
+    /// What the profession's probe reads over how evenly examples weighed, a series for each form whatever its ρ.
     fn figure(&self, trained: &[Trained]) -> Figure {
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-        let point =
-            |reached: &Reached| Point::new(mean(&reached.accuracies.profession), reached.outcomes.utility());
-        let mut series = vec![Series {
-            name: "base".into(),
-            points: vec![point(&self.untuned)],
-            joined: false,
-            colour: 4,
-        }];
-        for (colour, Trained { method, tunings }) in trained.iter().enumerate() {
-            let points = tunings.iter().filter_map(|tuning| Some(point(tuning.reached.as_ref()?))).collect();
-            series.push(Series { name: method.name(), points, joined: false, colour });
+        let mut series: Vec<Series> = Vec::new();
+        for Trained { method, tunings } in trained {
+            let points = tunings.iter().filter_map(|tuning| {
+                let accuracy = &tuning.reached.as_ref()?.accuracies.profession;
+                Some(Point::new(tuning.effective, accuracy.iter().sum::<f64>() / accuracy.len() as f64))
+            });
+            let name = method.form_name();
+            if let Some(own) = series.iter_mut().find(|series| series.name == name) {
+                own.points.extend(points);
+            } else {
+                let colour = series.len();
+                series.push(Series { name: name.into(), points: points.collect(), joined: false, colour });
+            }
         }
         let chart = Chart {
-            x: "accuracy of the profession's probe".into(),
-            y: "nDCG@10".into(),
+            x: "effective share of examples".into(),
+            y: "accuracy of the profession's probe".into(),
             log2: false,
             series,
         };
         let caption = format!(
-            "Embedders tuned until E_b has moved by {} towards {}, a point per seed.",
+            "Embedders tuned until E_b has moved by {} towards {}, a point for each seed and ρ.",
             self.settings.shift, self.settings.towards
         );
-        Figure::new("balance", caption, &chart.draw("nDCG@10 over a probe's accuracy"))
+        Figure::new("balance", caption, &chart.draw("A probe's accuracy over how evenly examples weigh"))
     }
 }
 
@@ -480,6 +482,8 @@ mod tests {
         let workspace = ragbias::Workspace::new(ragbias::Models::from_env().unwrap());
         let balance = Balance {
             tuning: TunedSetting { data: "gender".into(), ..TunedSetting::default() },
+            scope: Scope::Head,
+            learning_rate: 1e-3,
             sam: vec![0.0],
             asam: vec![0.0],
             shift: 0.1,
