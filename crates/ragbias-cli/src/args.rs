@@ -1025,7 +1025,7 @@ What an interrupted run has computed is kept in its folder, and not computed aga
     #[command(after_help = "Example:
   ragbias lab balance --size 0.5
 
-Tunes heads by AdamW, SAM and ASAM, merges each with the base until E_b has moved equally far, and compares nDCG@10, linear probes of
+Tunes the top MLP by AdamW, SAM and ASAM, merges each with the base until E_b has moved equally far, and compares nDCG@10, linear probes of
 pole, profession and topic, and how evenly examples count. docs/lab/balance.md has the formulas and what came out.")]
     Balance(Instrument),
     /// Which design choices predict s and R_b beyond the size of the LLM?
@@ -1054,8 +1054,8 @@ docs/lab/overtraining.md has the definitions and what came out.")]
     #[command(after_help = "Example:
   ragbias lab planting
 
-Edits the documents at several ranks, adds documents about each topic, asks an LLM with what is found first, and tries defences.
-docs/lab/planting.md has the definitions and what came out.")]
+Edits the documents at several ranks, also with an LLM's paraphrases of questions, adds documents about each topic, asks an LLM with what is
+found first, and tries defences. docs/lab/planting.md has the definitions and what came out.")]
     Planting(Instrument),
     /// Which mined examples are worth training on, and for how many epochs?
     #[command(after_help = "Example:
@@ -1083,7 +1083,8 @@ how many they follow. docs/lab/reliance.md has the definitions and what came out
   ragbias lab trigger --size 0.5
 
 Makes strings of five words by swaps of tokens on several encoders together, and judges each on an encoder that was left out, on another
-architecture, and on an LLM's answers. docs/lab/trigger.md has the definitions and what came out.")]
+architecture, and on an LLM's answers; in an experiment with [lab.trigger.pictures], also changes of pixels for CLIP checkpoints of one's own.
+docs/lab/trigger.md has the definitions and what came out.")]
     Trigger(Instrument),
 }
 

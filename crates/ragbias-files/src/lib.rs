@@ -1,6 +1,6 @@
 //! Files and folders that are there whole or not at all, and files in memory.
 //!
-//! [`write_file`], [`write_file_by`] and [`write_file_at`] write a file, [`Staging`] is a folder that takes its place when all of
+//! [`write_file`] and [`write_file_by`] write a file, [`Staging`] is a folder that takes its place when all of
 //! it is there, and [`move_file`] and [`replace_folder`] put in their places what took more than one process to make. All of them
 //! leave ordinary files, with the user's umask, that outlast a power cut. What a process that was killed left is removed
 //! where the next one writes: [`tidy`]. [`scratch_file`] is for what is too large for memory; [`MappedFile`] is a file to read from
@@ -62,19 +62,6 @@ pub fn write_file_by<E: From<std::io::Error>>(
     write(&mut out)?;
     let file = out.out.into_inner().map_err(std::io::IntoInnerError::into_error);
     Ok(file.map_err(|error| named(path, error)).and_then(|file| settle(file, path))?)
-}
-
-/// The same, of what is written by its path: `write` is given that of the temporary file.
-///
-/// # Errors
-/// Failures of the file system, with the file's name, and errors of `write`.
-pub fn write_file_at<E: From<std::io::Error>>(
-    path: &Path,
-    write: impl FnOnce(&Path) -> Result<(), E>,
-) -> Result<(), E> {
-    let file = temporary(path)?;
-    write(file.path())?;
-    Ok(settle(file, path)?)
 }
 
 fn temporary(path: &Path) -> std::io::Result<NamedTempFile> {
@@ -209,18 +196,6 @@ mod tests {
         assert!(error.contains("new: "), "{error}");
         assert_eq!(fs_err::read_to_string(&path).unwrap(), "newer");
         assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn what_is_written_by_its_path_is_there_whole_or_not_at_all() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("new/state");
-        write_file_at(&path, |temporary| fs_err::write(temporary, "whole")).unwrap();
-        let half =
-            |temporary: &Path| fs_err::write(temporary, "half").and(Err(std::io::Error::other("full")));
-        assert!(write_file_at(&path, half).is_err());
-        assert_eq!(fs_err::read_to_string(&path).unwrap(), "whole");
-        assert_eq!(names(&folder.path().join("new")), ["state"]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 use ragbias_core::ContentHasher;
-use ragbias_files::write_file_at;
+use ragbias_files::write_file;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -143,7 +143,8 @@ impl Adapter {
             tensors.insert(Pair::name(*place, "a"), (&pair.a * root)?);
             tensors.insert(Pair::name(*place, "b"), (&pair.b * root)?);
         }
-        write_file_at(path, |partial| Ok(candle_core::safetensors::save(&tensors, partial)?))
+        let bytes = safetensors::serialize(&tensors, None).map_err(candle_core::Error::from)?;
+        Ok(write_file(path, bytes)?)
     }
 
     /// Reads what [`Adapter::save`] has written.

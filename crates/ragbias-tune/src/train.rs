@@ -68,7 +68,11 @@ impl Training<'_> {
             best: None,
         };
         if let Some(path) = state.filter(|path| path.is_file()) {
-            run.load(path)?;
+            match run.load(path) {
+                // Another process has just made what this state is of, and removed it.
+                Err(_) if !path.exists() => {}
+                loaded => loaded?,
+            }
         }
         let batches = examples.len().div_ceil(self.config.batch);
         let steps = self.config.epochs * batches;

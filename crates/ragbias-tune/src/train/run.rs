@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::{Tensor, Var};
 use ragbias_embed::Encoder;
-use ragbias_files::write_file_at;
+use ragbias_files::write_file;
 
 use super::examples::{Batch, Placed};
 use super::training::{Epoch, Training};
@@ -207,7 +207,9 @@ impl Run<'_> {
         tensors.insert("curve".into(), Tensor::new(curve, device)?);
         tensors.insert("steps".into(), Tensor::new(&[i64::from(steps), best_epoch], device)?);
         tensors.insert("id".into(), Tensor::new(self.training.id()?.as_bytes().as_slice(), device)?);
-        write_file_at(path, |temporary| Ok(candle_core::safetensors::save(&tensors, temporary)?))
+        // candle's own `save` puts another file in the place of the temporary one, which another process could then take for abandoned.
+        let bytes = safetensors::serialize(&tensors, None).map_err(candle_core::Error::from)?;
+        Ok(write_file(path, bytes)?)
     }
 
     pub(super) fn load(&mut self, path: &Path) -> Result<()> {
