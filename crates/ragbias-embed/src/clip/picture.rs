@@ -101,6 +101,9 @@ impl Picture {
     /// The middle square of this side: the shorter edge is resized to it, bicubic, and the longer one cut. The values are those of Pillow.
     #[must_use]
     pub fn square(&self, side: usize) -> Self {
+        if self.size() == (side, side) {
+            return self.clone();
+        }
         let shorter = self.height.min(self.width);
         let [height, width] = [self.height, self.width].map(|edge| side * edge / shorter);
         self.middle(width, side).transposed().middle(height, side).transposed()

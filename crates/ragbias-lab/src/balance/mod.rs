@@ -416,7 +416,6 @@ impl<'a> Study<'a> {
         table
     }
 
-    /// nDCG@10 over the probes of topics that nothing was tuned on.
     /// What the profession's probe reads over how evenly examples weighed, a series for each form whatever its ρ.
     fn figure(&self, trained: &[Trained]) -> Figure {
         let mut series: Vec<Series> = Vec::new();

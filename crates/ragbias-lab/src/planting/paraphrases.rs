@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ragbias::core::{
-    Answer, Axis, Corpus, Document, Finish, Generator, Lean, Prompt, Unit, Verdict, in_order,
+    Answer, Axis, Corpus, Document, Finish, GenerateAll, Generator, Lean, Prompt, Unit, Verdict,
 };
 use ragbias::generate::{GenerateConfig, ServerConfig};
 use ragbias::{LlmName, System};
@@ -74,9 +74,8 @@ impl<'b> Paraphraser<'b> {
             let prompts: Vec<String> = chunk.iter().map(|(_, question)| prompt(question)).collect();
             let answers: Vec<Answer> =
                 self.bench.kept("paraphrases", &(self.generator.id(), SYSTEM, &prompts), || {
-                    let prompts: Vec<Prompt<'_>> =
-                        prompts.iter().map(|user| Prompt { system: Some(SYSTEM), user }).collect();
-                    Ok(in_order(prompts.len(), |keep| self.generator.generate(&prompts, keep))?)
+                    let prompts = prompts.iter().map(|user| Prompt { system: Some(SYSTEM), user });
+                    Ok(self.generator.generate_all(prompts)?)
                 })?;
             let own = chunk.iter().zip(&answers);
             made.extend(
